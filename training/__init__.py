@@ -1,0 +1,1 @@
+"""Training of the bundled model: from a folder of texts to a Hugging Face folder, with one command."""

@@ -1,0 +1,171 @@
+"""Train the small model on a folder of texts for a number of minutes, then export it: the one command.
+
+    python -m training.train CORPUS --minutes 100 --run RUN_FOLDER --out MODEL_FOLDER
+
+Running it again with the same run folder resumes the run.
+"""
+
+import argparse
+import csv
+import time
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+from torch.nn import functional
+
+from training.data import IGNORED, TrainingStream, read_corpus
+from training.export import export
+from training.model import LanguageModel, ModelSize
+from training.optimizer import make_optimizers, set_rate_factor
+from training.plot import plot_losses
+from training.tokenizer import END_OF_TEXT, train_tokenizer
+
+TIERS = "ASBE"
+TIER_WEIGHTS = {"A": 2, "S": 4, "B": 1, "E": 1}
+MATRIX_RATE = 0.02
+OTHER_RATE = 0.003
+WARMUP_SHARE = 0.02
+DECAY_SHARE = 0.55
+FIRST_LAYERS = 4
+GROWTH_SHARE = 0.4
+MICRO_BATCHES = 3
+LOG_EVERY = 10
+SAVE_SECONDS = 120
+VALIDATION_SECONDS = 300
+VALIDATION_WINDOWS = 32
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("corpus", type=Path, help="folder with manifest.csv and texts")
+    parser.add_argument("--minutes", type=float, default=100, help="length of the whole run by the clock")
+    parser.add_argument("--run", type=Path, required=True, help="folder for the checkpoint, the log and the loss curve")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the finished model")
+    parser.add_argument("--batch", type=int, default=12, help="windows per step")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=1)
+    return parser.parse_args()
+
+
+def rate_factor(progress: float) -> float:
+    """Return the learning rate's factor at a share of the run: warmup, stable, then linear decay to zero."""
+    return max(0.0, min(1.0, (progress + 0.001) / WARMUP_SHARE, (1 - progress) / DECAY_SHARE))
+
+
+def loss_of(model: LanguageModel, inputs: Tensor, targets: Tensor) -> Tensor:
+    """Return the mean cross-entropy per target token, in nats."""
+    logits = model(inputs)
+    return functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED)
+
+
+def validation_windows(texts: list[str], tokenizer: Tokenizer, end: int, context: int) -> Tensor:
+    """Return windows spread over the held-out stories, a quick sample to watch during training."""
+    tokens = [token for encoding in tokenizer.encode_batch(texts) for token in (end, *encoding.ids)]
+    windows = torch.tensor(tokens[: len(tokens) // (context + 1) * (context + 1)]).view(-1, context + 1)
+    return windows[:: max(1, len(windows) // VALIDATION_WINDOWS)][:VALIDATION_WINDOWS]
+
+
+@torch.no_grad()
+def validation_loss(model: LanguageModel, windows: Tensor) -> float:
+    """Return the loss on the held-out sample."""
+    losses = [loss_of(model, part[:, :-1], part[:, 1:]).item() for part in windows.split(4)]
+    return sum(losses) / len(losses)
+
+
+def main() -> None:
+    """Train, with checkpoints and a log, then export."""
+    options = arguments()
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(options.seed)
+    options.run.mkdir(parents=True, exist_ok=True)
+
+    corpus = read_corpus(options.corpus, TIERS)
+    tokenizer_file = options.run / "tokenizer.json"
+    size = ModelSize()
+    if not tokenizer_file.exists():
+        train_tokenizer((story.text for story in corpus.train), size.vocabulary, options.seed).save(str(tokenizer_file))
+    tokenizer = Tokenizer.from_file(str(tokenizer_file))
+    end = tokenizer.token_to_id(END_OF_TEXT)
+    stream = TrainingStream(corpus.train, TIER_WEIGHTS, tokenizer, end, size.context, options.seed)
+    held_out = validation_windows([story.text for story in corpus.held_out], tokenizer, end, size.context)
+
+    model = LanguageModel(size)
+    optimizers = make_optimizers(model, size.width, MATRIX_RATE, OTHER_RATE)
+    state = {"step": 0, "tokens": 0, "seconds": 0.0, "epoch": 0, "position": 0}
+    checkpoint_file = options.run / "checkpoint.pt"
+    if checkpoint_file.exists():
+        checkpoint = torch.load(checkpoint_file, weights_only=True)
+        model.load_state_dict(checkpoint["model"])
+        for optimizer, saved in zip(optimizers, checkpoint["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        state = checkpoint["state"]
+
+    def save() -> None:
+        partial = checkpoint_file.with_suffix(".partial")
+        torch.save(
+            {
+                "model": model.state_dict(),
+                "size": vars(size),
+                "optimizers": [optimizer.state_dict() for optimizer in optimizers],
+                "state": state,
+            },
+            partial,
+        )
+        partial.replace(checkpoint_file)
+        plot_losses(options.run / "log.csv", options.run / "loss.png")
+
+    def log(training: float, validation: float | None) -> None:
+        row = (state["step"], state["tokens"], round(state["seconds"], 1), round(training, 4), validation or "")
+        with (options.run / "log.csv").open("a", newline="") as file:
+            csv.writer(file).writerow(row)
+        print(
+            f"step {row[0]}  tokens {row[1]:,}  minutes {state['seconds'] / 60:.1f}  "
+            f"tokens/s {state['tokens'] / state['seconds']:.0f}  loss {training:.4f}"
+            + (f"  held-out sample {validation:.4f}" if validation else ""),
+            flush=True,
+        )
+
+    started = time.monotonic() - state["seconds"]
+    last_save = last_validation = state["seconds"]
+    recent: list[float] = []
+    for inputs, targets, epoch, position in stream.batches(options.batch, state["epoch"], state["position"]):
+        progress = state["seconds"] / (60 * options.minutes)
+        if progress >= 1:
+            break
+        model.active_layers = FIRST_LAYERS if progress < GROWTH_SHARE else size.layers
+        set_rate_factor(optimizers, rate_factor(progress))
+        # Small parts keep the activations in the processor's cache, which is faster than one large batch.
+        for part, part_targets in zip(
+            torch.from_numpy(inputs).chunk(MICRO_BATCHES), torch.from_numpy(targets).chunk(MICRO_BATCHES), strict=True
+        ):
+            loss = loss_of(model, part, part_targets) / MICRO_BATCHES
+            loss.backward()
+            recent.append(loss.item() * MICRO_BATCHES)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+        state["step"] += 1
+        state["tokens"] += inputs.size
+        state["epoch"], state["position"] = epoch, position
+        state["seconds"] = time.monotonic() - started
+        if state["step"] % LOG_EVERY == 0:
+            validation = None
+            if state["seconds"] - last_validation > VALIDATION_SECONDS:
+                last_validation = state["seconds"]
+                validation = validation_loss(model, held_out)
+            log(sum(recent) / len(recent), validation)
+            recent.clear()
+        if state["seconds"] - last_save > SAVE_SECONDS:
+            last_save = state["seconds"]
+            save()
+    log(sum(recent) / max(1, len(recent)), validation_loss(model, held_out))
+    save()
+    export(options.run, options.out)
+
+
+if __name__ == "__main__":
+    main()
