@@ -1,4 +1,4 @@
-"""Train the small model on a folder of texts for a number of minutes, then export it: the one command.
+"""Train the small model on a folder of texts for a number of minutes and write the finished model folder: the one command.
 
     python -m training.train CORPUS --minutes 100 --run RUN_FOLDER --out MODEL_FOLDER
 
@@ -16,20 +16,23 @@ from torch import Tensor
 from torch.nn import functional
 
 from training.data import IGNORED, TrainingStream, read_corpus
-from training.export import export
 from training.model import LanguageModel, ModelSize
 from training.optimizer import make_optimizers, set_rate_factor
 from training.plot import plot_losses
+from training.publish import publish
+from training.recipe import (
+    BATCH_WINDOWS,
+    DECAY_SHARE,
+    FIRST_LAYERS,
+    GROWTH_SHARE,
+    MATRIX_RATE,
+    OTHER_RATE,
+    TIER_WEIGHTS,
+    TIERS,
+    WARMUP_SHARE,
+)
 from training.tokenizer import END_OF_TEXT, train_tokenizer
 
-TIERS = "ASBE"
-TIER_WEIGHTS = {"A": 2, "S": 4, "B": 1, "E": 1}
-MATRIX_RATE = 0.02
-OTHER_RATE = 0.003
-WARMUP_SHARE = 0.02
-DECAY_SHARE = 0.55
-FIRST_LAYERS = 4
-GROWTH_SHARE = 0.4
 MICRO_BATCHES = 3
 LOG_EVERY = 10
 SAVE_SECONDS = 120
@@ -44,7 +47,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=100, help="length of the whole run by the clock")
     parser.add_argument("--run", type=Path, required=True, help="folder for the checkpoint, the log and the loss curve")
     parser.add_argument("--out", type=Path, required=True, help="folder for the finished model")
-    parser.add_argument("--batch", type=int, default=12, help="windows per step")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args()
@@ -131,7 +133,7 @@ def main() -> None:
     started = time.monotonic() - state["seconds"]
     last_save = last_validation = state["seconds"]
     recent: list[float] = []
-    for inputs, targets, epoch, position in stream.batches(options.batch, state["epoch"], state["position"]):
+    for inputs, targets, epoch, position in stream.batches(BATCH_WINDOWS, state["epoch"], state["position"]):
         progress = state["seconds"] / (60 * options.minutes)
         if progress >= 1:
             break
@@ -164,7 +166,7 @@ def main() -> None:
             save()
     log(sum(recent) / max(1, len(recent)), validation_loss(model, held_out))
     save()
-    export(options.run, options.out)
+    publish(options.corpus, options.run, options.out)
 
 
 if __name__ == "__main__":
