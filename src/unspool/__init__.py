@@ -1,0 +1,105 @@
+"""unspool decodes text from autoregressive language models, by every strategy, in full view."""
+
+from unspool.arrays import log_probs_from_logits
+from unspool.decoder import Decoder, parse
+from unspool.errors import (
+    DeadEnd,
+    DecoderError,
+    MissingExtra,
+    ModelError,
+    ParameterError,
+    PromptError,
+    UnknownName,
+    UnspoolError,
+    Unsupported,
+)
+from unspool.language_model import GeneratedText, LanguageModel, Output, Stream, load
+from unspool.processor import Processor, Rows
+from unspool.processors import (
+    Allowed,
+    Automaton,
+    Banned,
+    Bias,
+    FrequencyPenalty,
+    FromHf,
+    Guidance,
+    LogSoftmax,
+    MinNewTokens,
+    MinP,
+    Mirostat,
+    NoRepeatNgram,
+    PresencePenalty,
+    RepetitionPenalty,
+    Temperature,
+    TopK,
+    TopP,
+    Typical,
+)
+from unspool.score import Score
+from unspool.step import Hypothesis, Step
+from unspool.stop import End, MaxTime, Stop, StopStrings
+from unspool.strategies import Beam, ContrastiveSearch, Exact, Greedy, Sample, Speculative
+from unspool.strategy import Choice, Look, Strategy, Twin
+from unspool.trace import Trace
+from unspool.views.table import StepTable
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Allowed",
+    "Automaton",
+    "Banned",
+    "Beam",
+    "Bias",
+    "Choice",
+    "ContrastiveSearch",
+    "DeadEnd",
+    "Decoder",
+    "DecoderError",
+    "End",
+    "Exact",
+    "FrequencyPenalty",
+    "FromHf",
+    "GeneratedText",
+    "Greedy",
+    "Guidance",
+    "Hypothesis",
+    "LanguageModel",
+    "LogSoftmax",
+    "Look",
+    "MaxTime",
+    "MinNewTokens",
+    "MinP",
+    "Mirostat",
+    "MissingExtra",
+    "ModelError",
+    "NoRepeatNgram",
+    "Output",
+    "ParameterError",
+    "PresencePenalty",
+    "Processor",
+    "PromptError",
+    "RepetitionPenalty",
+    "Rows",
+    "Sample",
+    "Score",
+    "Speculative",
+    "Step",
+    "StepTable",
+    "Stop",
+    "StopStrings",
+    "Strategy",
+    "Stream",
+    "Temperature",
+    "TopK",
+    "TopP",
+    "Trace",
+    "Twin",
+    "Typical",
+    "UnknownName",
+    "UnspoolError",
+    "Unsupported",
+    "load",
+    "log_probs_from_logits",
+    "parse",
+]

@@ -1,0 +1,115 @@
+"""The few operations the array API lacks: one code for numpy arrays and torch tensors."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array: TypeAlias = Any
+"""A numpy array or a torch tensor."""
+Ints: TypeAlias = NDArray[np.int64]
+Floats: TypeAlias = NDArray[np.float64]
+Flags: TypeAlias = NDArray[np.bool_]
+
+INF = float("inf")
+IN_CACHE = 1 << 18
+"""Above this many numbers, numpy works row by row, so that a row stays in the processor's cache between passes."""
+
+
+def namespace(x: Array) -> ModuleType:
+    """The array library of x."""
+    if isinstance(x, np.ndarray):
+        return np
+    from array_api_compat import array_namespace
+
+    found: ModuleType = array_namespace(x)
+    return found
+
+
+def host(x: Array) -> Any:
+    """x as a numpy array."""
+    return x.detach().cpu().numpy() if hasattr(x, "detach") else np.asarray(x)
+
+
+def like(host_array: Array, x: Array) -> Array:
+    """A numpy array in the library and on the device of x."""
+    return host_array if isinstance(x, np.ndarray) else namespace(x).asarray(host_array, device=x.device)
+
+
+def copy(x: Array) -> Array:
+    """A copy that can be written to."""
+    return x.copy() if isinstance(x, np.ndarray) else x.clone()
+
+
+def gather(x: Array, index: Array) -> Array:
+    """The chosen columns of every row: x (R, V), index (R, K) -> (R, K)."""
+    return np.take_along_axis(x, index, -1) if isinstance(x, np.ndarray) else x.gather(-1, index)
+
+
+def block(scores: Array, keep: Array) -> Array:
+    """Scores with -inf where keep is false."""
+    return namespace(scores).where(keep, scores, -INF)
+
+
+def topk(x: Array, k: int) -> tuple[Array, Array]:
+    """The k largest of each row, best first, equals in ascending order of column: x (R, V) -> values, columns (R, k)."""
+    k = min(k, x.shape[-1])
+    if isinstance(x, np.ndarray):
+        if k == 1:
+            columns = x.argmax(-1)[:, None]
+            return np.take_along_axis(x, columns, -1), columns
+        columns = np.argpartition(x, -k, -1)[:, -k:] if k < x.shape[-1] else np.broadcast_to(np.arange(k), x.shape)
+        columns = np.sort(columns, -1)
+        values = np.take_along_axis(x, columns, -1)
+        least = values.min(-1, keepdims=True)
+        tied = (least > -INF)[:, 0] & ((x >= least).sum(-1) > k)
+        if tied.any():
+            columns[tied] = np.sort(np.argsort(-x[tied], -1, kind="stable")[:, :k], -1)
+            values[tied] = np.take_along_axis(x[tied], columns[tied], -1)
+        order = np.argsort(-values, -1, kind="stable")
+        return np.take_along_axis(values, order, -1), np.take_along_axis(columns, order, -1)
+    values, columns = x.topk(k)
+    if bool(((values[:, -1:] > -INF) & ((x >= values[:, -1:]).sum(-1, keepdim=True) > k)).any()) or bool(
+        ((values[:, 1:] == values[:, :-1]) & (values[:, 1:] > -INF)).any()
+    ):
+        values, columns = x.sort(dim=-1, descending=True, stable=True)
+        return values[:, :k], columns[:, :k]
+    return values, columns
+
+
+def logsumexp(x: Array) -> Array:
+    """log of the sum of exp over the last axis, which is kept: (R, V) -> (R, 1)."""
+    if not isinstance(x, np.ndarray):
+        return x.logsumexp(-1, keepdim=True)
+    if x.size > IN_CACHE and len(x) > 1:
+        return np.concatenate([logsumexp(x[r : r + 1]) for r in range(len(x))])
+    top = x.max(-1, keepdims=True)
+    top = np.where(np.isneginf(top), np.zeros_like(top), top)
+    with np.errstate(divide="ignore"):
+        return top + np.log(np.exp(x - top).sum(-1, keepdims=True))
+
+
+def log_softmax(x: Array) -> Array:
+    """Log-probabilities of scores along the last axis; a row of -inf stays -inf."""
+    total = logsumexp(x)
+    return x - namespace(x).where(total == -INF, namespace(x).zeros_like(total), total)
+
+
+def softmax(x: Array) -> Array:
+    """Probabilities of scores along the last axis."""
+    if not isinstance(x, np.ndarray):
+        return x.softmax(-1)
+    x = np.exp(x - x.max(-1, keepdims=True))
+    x /= x.sum(-1, keepdims=True)
+    return x
+
+
+def log_probs_from_logits(logits: Array, labels: Array) -> Array:
+    """The log-probability of each label: log softmax(logits)[label].
+
+    logits (..., V) and labels (...), integers in [0, V), as numpy arrays or torch tensors; the result has the shape of labels.
+    """
+    return gather(log_softmax(logits), labels[..., None])[..., 0]

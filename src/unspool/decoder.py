@@ -1,0 +1,200 @@
+"""A decoder as a value: processors, one strategy, stops, joined by `|`; and its text form.
+
+    temperature(0.8) | top_p(0.95) | sample(4) | stop("\\n\\n")
+
+`repr` is Python, `str` is the text form. The text form is a subset of Python expressions, read with `ast`: known names,
+calls with literal arguments (or with decoders, for strategies around strategies), and `|`. Nothing else is evaluated.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable
+from dataclasses import MISSING, Field, dataclass, fields
+from typing import Any, ClassVar, Literal
+
+from unspool.errors import DecoderError, ParameterError, UnknownName, unknown
+
+Role = Literal["processor", "strategy", "stop"]
+
+REGISTRY: dict[str, type[Part]] = {}
+"""Every concrete part by its name in the text form; a subclass enters it by being defined."""
+
+
+class Part:
+    """A processor, a strategy or a stop: a frozen dataclass, checked when built."""
+
+    role: ClassVar[Role]
+    name: ClassVar[str] = ""
+    aliases: ClassVar[tuple[str, ...]] = ()
+    variadic: ClassVar[bool] = False
+    """Its only field is a tuple written as separate arguments."""
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        if "__repr__" not in cls.__dict__:                               # before dataclass writes a longer one
+            cls.__repr__ = Part.__repr__  # type: ignore[method-assign]
+        if not cls.__name__.startswith("_") and hasattr(cls, "role") and "role" not in cls.__dict__:
+            cls.name = cls.__dict__.get("name") or snake(cls.__name__)
+            for name in (cls.name, *cls.__dict__.get("aliases", ())):
+                REGISTRY[name] = cls
+
+    def __or__(self, other: Part | Decoder) -> Decoder:
+        return Decoder((self,)) | other
+
+    def resolve(self, tokenizer: Any) -> Part:
+        """This part with its texts turned into tokens."""
+        return self
+
+    def __str__(self) -> str:
+        return _text(self, self.name, _literal)
+
+    def __repr__(self) -> str:
+        return _text(self, type(self).__name__, repr, "()")
+
+
+def snake(name: str) -> str:
+    """top_p for TopP."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """Processors in the order written, at most one strategy (greedy if none), and stops."""
+
+    parts: tuple[Part, ...] = ()
+
+    def __post_init__(self) -> None:
+        for part in self.parts:
+            if not isinstance(part, Part):
+                raise DecoderError(f"{part!r} is no part of a decoder; use processors, a strategy and stops joined by |")
+        strategies = [str(p) for p in self.parts if p.role == "strategy"]
+        if len(strategies) > 1:
+            raise DecoderError(f"a decoder has one strategy; this one has {len(strategies)}: {', '.join(strategies)}")
+
+    def __or__(self, other: Part | Decoder) -> Decoder:
+        return Decoder(self.parts + (other.parts if isinstance(other, Decoder) else (other,)))
+
+    @property
+    def processors(self) -> tuple[Any, ...]:
+        """The processors, in order."""
+        return tuple(p for p in self.parts if p.role == "processor")
+
+    @property
+    def strategy(self) -> Any:
+        """The strategy, or None."""
+        return next((p for p in self.parts if p.role == "strategy"), None)
+
+    @property
+    def stops(self) -> tuple[Any, ...]:
+        """The stops."""
+        return tuple(p for p in self.parts if p.role == "stop")
+
+    def resolve(self, tokenizer: Any) -> Decoder:
+        """This decoder with its texts turned into tokens."""
+        return Decoder(tuple(p.resolve(tokenizer) for p in self.parts))
+
+    def __str__(self) -> str:
+        return " | ".join(map(str, self.parts))
+
+    def __repr__(self) -> str:
+        return " | ".join(map(repr, self.parts)) if len(self.parts) > 1 else f"Decoder({self.parts!r})"
+
+
+def as_decoder(value: Decoder | Part | str) -> Decoder:
+    """A decoder from a decoder, one part, or the text form."""
+    if isinstance(value, str):
+        return parse(value)
+    if isinstance(value, Part):
+        return Decoder((value,))
+    if isinstance(value, Decoder):
+        return value
+    raise DecoderError(f"{value!r} is no decoder; give a Decoder, a strategy or processor, or text such as 'top_p(0.9) | sample(1)'")
+
+
+def parse(text: str) -> Decoder:
+    """A decoder from its text form."""
+    try:
+        tree = ast.parse(text.strip(), mode="eval")
+    except (SyntaxError, ValueError) as error:
+        detail = error.msg if isinstance(error, SyntaxError) else str(error)
+        raise DecoderError(f"cannot read the decoder {text!r}: {detail}; an example: temperature(0.8) | top_p(0.95) | sample(1)") from None
+    except (RecursionError, MemoryError):
+        raise DecoderError(f"the decoder is nested too deeply: {text[:40]!r}...") from None
+    return as_decoder(_build(tree.body, text))
+
+
+def _build(node: ast.expr, text: str) -> Decoder | Part:
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+        return _build(node.left, text) | _build(node.right, text)
+    if isinstance(node, ast.Name):
+        return _make(node.id, [], {})
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        names = [k.arg for k in node.keywords]
+        if None in names or any(isinstance(a, ast.Starred) for a in node.args):
+            raise DecoderError(f"* and ** are not part of the text form: {ast.unparse(node)!r}")
+        keywords = {str(k.arg): _value(k.value, text) for k in node.keywords}
+        return _make(node.func.id, [_value(a, text) for a in node.args], keywords)
+    raise DecoderError(f"{ast.unparse(node)!r} is no decoder; use names, calls and |, as in 'top_p(0.9) | sample(1)'")
+
+
+def _value(node: ast.expr, text: str) -> Any:
+    if isinstance(node, ast.Call) or (isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr)):
+        return _build(node, text)
+    if isinstance(node, ast.Name):
+        return _build(node, text)
+    try:
+        return ast.literal_eval(node)
+    except (ValueError, TypeError, SyntaxError):
+        raise DecoderError(f"{ast.unparse(node)!r} is no literal; arguments are numbers, strings, lists, True, False or None") from None
+
+
+def _make(name: str, values: list[Any], keywords: dict[str, Any]) -> Part:
+    if name not in REGISTRY:
+        raise unknown("strategy, processor or stop", name, REGISTRY)
+    cls = REGISTRY[name]
+    known = [f.name for f in _written(cls)]
+    for keyword in keywords:
+        if keyword not in known:
+            raise _unknown_parameter(name, keyword, known)
+    try:
+        return cls(*values, **keywords)
+    except TypeError:
+        wanted = ", ".join(f.name if _required(f) else f"{f.name}={f.default!r}" for f in _written(cls))
+        given = ", ".join([*map(repr, values), *(f"{k}={v!r}" for k, v in keywords.items())])
+        raise ParameterError(f"{name}({given}) does not fit {name}({wanted})") from None
+
+
+def _unknown_parameter(name: str, keyword: str, known: list[str]) -> UnknownName:
+    return unknown(f"parameter of {name}", keyword, known) if known else UnknownName(f"{name} takes no parameters; got {keyword!r}")
+
+
+def _written(part: Part | type[Part]) -> list[Field[Any]]:
+    return [f for f in fields(part) if f.init]  # type: ignore[arg-type]
+
+
+def _required(field: Field[Any]) -> bool:
+    return field.default is MISSING and field.default_factory is MISSING
+
+
+def _text(part: Part, name: str, show: Callable[[Any], str], bare: str = "") -> str:
+    """name(first, other=...), without what has its default value."""
+    if part.variadic:
+        return f"{name}({', '.join(show(v) for v in getattr(part, _written(part)[0].name))})"
+    arguments: list[str] = []
+    for place, field in enumerate(_written(part)):
+        value = getattr(part, field.name)
+        if _required(field) or value != field.default or type(value) is not type(field.default):
+            arguments.append(show(value) if place == 0 else f"{field.name}={show(value)}")
+    return f"{name}({', '.join(arguments)})" if arguments else name + bare
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, Part | Decoder):
+        return str(value)
+    if value is None or isinstance(value, bool | int | float | str):
+        return repr(value)
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_literal, value))}{',' if len(value) == 1 else ''})"
+    return f"<{type(value).__name__}>"                                    # a live object: readable, but cannot be parsed back

@@ -1,0 +1,67 @@
+"""What can go wrong, by kind. Every message says what was wrong, the value, and the fix.
+
+UnspoolError (a ValueError)
+├── ParameterError      a setting out of its range, or two that contradict each other
+├── DecoderError        a text form that is no decoder
+├── UnknownName         a model, strategy, processor or parameter nobody knows; suggests the nearest
+├── PromptError         a prompt or continuation that cannot be used
+├── ModelError          weights, configuration or tokenizer that cannot be loaded, or logits that are not numbers
+├── DeadEnd             a prompt none of whose hypotheses could go on
+├── Unsupported         something this model or session cannot do, by name
+└── MissingExtra        an optional dependency that is not installed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class UnspoolError(ValueError):
+    """The base of every error that unspool raises on purpose."""
+
+
+class ParameterError(UnspoolError):
+    """A setting is out of its range, or contradicts another."""
+
+
+class DecoderError(UnspoolError):
+    """A text form is no decoder."""
+
+
+class UnknownName(UnspoolError):
+    """A name that nobody knows."""
+
+
+class PromptError(UnspoolError):
+    """A prompt or a continuation cannot be used."""
+
+
+class ModelError(UnspoolError):
+    """A model's files or its logits are broken."""
+
+
+class DeadEnd(UnspoolError):
+    """Every hypothesis of a prompt died."""
+
+
+class Unsupported(UnspoolError):
+    """The model or session cannot do this."""
+
+
+class MissingExtra(UnspoolError):
+    """An optional dependency is not installed."""
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownName:
+    """An UnknownName that suggests the nearest known names."""
+    names = sorted(known)
+    near = get_close_matches(name.lower(), names, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}"
+    return UnknownName(f"unknown {kind} {name!r}: {hint}")
+
+
+def check(ok: bool, message: str) -> None:
+    """Raise a ParameterError with this message unless ok."""
+    if not ok:
+        raise ParameterError(message)

@@ -1,0 +1,180 @@
+"""A frontier: rows whose next-token distribution is known, of all prompts of a call.
+
+Large arrays stay where the model computed them and are made when first read; what strategies get is small and on the host.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from unspool.arrays import Array, Floats, Ints, gather, host, like, logsumexp, namespace, topk
+from unspool.errors import ModelError
+from unspool.lane import Lane
+from unspool.processor import Rows
+from unspool.randomness import Lineage, child, uniform
+
+if TYPE_CHECKING:
+    from unspool.search import Search
+
+
+class Frontier:
+    """R rows of one lane with their columns; `frontier["prompt"]` is a column (R,)."""
+
+    def __init__(self, search: Search, lane: Lane, rows: Ints, columns: dict[str, Any]) -> None:
+        self.search, self.lane, self.rows, self.columns = search, lane, rows, columns
+        self._whole: Frontier | None = None
+        self._index: Any = None
+        self.chains: tuple[Frontier, list[Ints]] | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, name: str) -> Any:
+        return self.columns[name]
+
+    def take(self, index: Any) -> Frontier:
+        """The rows at these positions; what is known of them is shared."""
+        part = Frontier(self.search, self.lane, self.rows[index], {k: v[index] for k, v in self.columns.items()})
+        part._whole, part._index = self, np.arange(len(self))[index] if isinstance(index, slice) else index
+        if self.chains:
+            whole, chains = self.chains
+            part.chains = whole, [chains[i] for i in np.arange(len(self))[index]]
+        return part
+
+    def at(self, depth: int) -> Frontier:
+        """Of looked-at chains, the rows after `depth + 1` tokens of each chain that is as long."""
+        if self.chains is None:
+            raise ModelError("only a frontier that was looked at has chains")
+        whole, chains = self.chains
+        return whole.take(np.asarray([c[depth] for c in chains if len(c) > depth], np.int64))
+
+    # --- lengths and randomness ---------------------------------------------------------------------------------
+
+    @cached_property
+    def lengths(self) -> Ints:
+        """(R,), tokens of each row, prompt included."""
+        return np.asarray([self.lane.nodes.length(int(row)) for row in self.rows], np.int64)
+
+    @cached_property
+    def prompt_lengths(self) -> Ints:
+        """(R,)"""
+        return self.search.prompt_lengths[self["prompt"]]
+
+    @property
+    def generated(self) -> Ints:
+        """(R,), new tokens of each row."""
+        return self.lengths - self.prompt_lengths
+
+    @property
+    def left(self) -> Ints:
+        """(R,), tokens by which a row may still grow."""
+        return self.search.limits[self["prompt"]] - self.generated
+
+    def tokens(self, i: int) -> Ints:
+        """The tokens of the i-th row, prompt included."""
+        return self.lane.nodes.tokens(int(self.rows[i]))
+
+    def lineages(self, at: Ints) -> Lineage:
+        """The lineage of each child, given the positions of their parents in the order of the choice."""
+        return child(self["lineage"][at], order_among_siblings(at))
+
+    def uniform(self, purpose: str, at: Ints | None = None) -> Floats:
+        """A uniform for each row, or for each child whose parent's position is in `at`."""
+        if at is None:
+            return uniform(self.search.seed, self["lineage"], self.generated, purpose)
+        return uniform(self.search.seed, self.lineages(at), self.generated[at], purpose)
+
+    # --- distributions ------------------------------------------------------------------------------------------
+
+    @cached_property
+    def logits(self) -> Array:
+        """(R, V), the model's own."""
+        if self._whole is not None:
+            return self._whole.logits[self._index]
+        logits = self.lane.session.logits(self.rows)
+        if bool(namespace(logits).any(namespace(logits).isnan(logits))):
+            raise ModelError("the model's logits hold NaN; its weights are broken or its arithmetic overflowed")
+        return logits
+
+    @cached_property
+    def scores(self) -> Array:
+        """(R, V), after the processors."""
+        if not self.lane.processors:
+            return self.logits
+        if self._whole is not None:
+            return self._whole.scores[self._index]
+        rows = self.lane.describe(self.rows, self.logits, self.uniform)
+        return self.lane.process(rows, self.rows, self.logits)
+
+    @cached_property
+    def raw_total(self) -> Array:
+        """(R, 1), log of the sum of exp(logits)."""
+        return self._whole.raw_total[self._index] if self._whole is not None else logsumexp(self.logits)
+
+    @cached_property
+    def total(self) -> Array:
+        """(R, 1), log of the sum of exp(scores)."""
+        if not self.lane.processors:
+            return self.raw_total
+        return self._whole.total[self._index] if self._whole is not None else logsumexp(self.scores)
+
+    @property
+    def logprobs(self) -> Array:
+        """(R, V), processed log-probabilities."""
+        return self.scores - namespace(self.total).where(self.total == -np.inf, 0 * self.raw_total, self.total)
+
+    def top(self, k: int, renormalise: bool = True) -> tuple[Floats, Ints]:
+        """The k best tokens of every row, best first, on the host: processed log-probabilities and tokens, (R, k)."""
+        values, tokens = topk(self.scores, k)
+        values = host(values).astype(np.float64)
+        if renormalise:
+            values = values - _finite(host(self.total))
+        return values, host(tokens)
+
+    def pick(self, at: Ints, tokens: Ints) -> tuple[Floats, Floats]:
+        """For (position, token) pairs: the model's log-probabilities and the processed ones, float64."""
+        place = like(at, self.logits)
+        column = like(np.asarray(tokens, np.int64)[:, None], self.logits)
+        raw = host(gather(self.logits[place], column))[:, 0].astype(np.float64) - host(self.raw_total)[at, 0]
+        if self.scores is self.logits:
+            return raw, raw
+        processed = host(gather(self.scores[place], column))[:, 0].astype(np.float64) - _finite(host(self.total))[at, 0]
+        return raw, processed
+
+    def hidden(self) -> Array:
+        """(R, E), final hidden states."""
+        return self.lane.session.hidden(self.rows)
+
+    # --- endings ------------------------------------------------------------------------------------------------
+
+    def ends(self, at: Ints, tokens: Ints) -> Any:
+        """Why each candidate (position, token) would be finished, "" if it would go on."""
+        at, tokens = np.asarray(at, np.int64), np.asarray(tokens, np.int64)
+        why = np.full(len(tokens), "", dtype="U11")
+        if not len(tokens):
+            return why
+        rows = Rows(None, self.lengths[at], self.prompt_lengths[at], self.search.ends)
+        for stop, memory in zip(self.lane.stops, self.lane.stop_memories, strict=True):
+            known = memory(self.rows[at]) if memory else []
+            why[(why == "") & stop.ends(rows, tokens, known)] = stop.reason
+        full = (why == "") & (self.left[at] <= 1)
+        why[full] = self.search.limit_reasons[self["prompt"][at[full]]]
+        why[np.isin(tokens, self.search.ends)] = "end"
+        return why
+
+
+def order_among_siblings(parents: Ints) -> Ints:
+    """For each child, how many earlier ones have the same parent."""
+    seen: dict[int, int] = {}
+    order = []
+    for p in np.asarray(parents).tolist():
+        order.append(seen.get(p, 0))
+        seen[p] = order[-1] + 1
+    return np.asarray(order, np.int64)
+
+
+def _finite(total: Floats) -> Floats:
+    return np.where(np.isneginf(total), 0.0, total)

@@ -1,0 +1,355 @@
+"""LanguageModel: a model with its tokenizer, and what one does with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+
+from unspool.decode import decode
+from unspool.decoder import Decoder, Part, as_decoder
+from unspool.errors import DeadEnd, ParameterError, PromptError, check
+from unspool.model import Model
+from unspool.score import Score, score_tokens
+from unspool.search import Search
+from unspool.step import LEVELS, Hypothesis, Step
+from unspool.stop import StopStrings
+from unspool.strategies import Greedy
+from unspool.text import Detokenizer, Tokenizer, check_fit, cut_at, unfinished, visible
+from unspool.text import decode as text_of
+from unspool.trace import Trace
+from unspool.views.table import StepTable
+
+Prompt = str | Sequence[int]
+DecoderLike = Decoder | Part | str | None
+
+
+@dataclass(frozen=True)
+class GeneratedText:
+    """One generated text: its new tokens and their numbers."""
+
+    text: str
+    tokens: list[int]
+    logprobs: list[float]
+    """The model's own log-probability of each token."""
+    processed: list[float]
+    """The same after the processors."""
+    score: float
+    """What the strategy ranks by."""
+    reason: str
+    """Why it ended: end, length, context, stop, time or interrupted."""
+
+    @property
+    def logprob(self) -> float:
+        """The sum of the model's log-probabilities."""
+        return float(np.sum(self.logprobs))
+
+    @property
+    def perplexity(self) -> float:
+        """exp of minus the mean log-probability of a token."""
+        return float(np.exp(-np.mean(self.logprobs)))
+
+
+@dataclass(frozen=True)
+class Output:
+    """What was generated after one prompt, best first, with the record of how."""
+
+    prompt: str
+    prompt_tokens: list[int]
+    sequences: list[GeneratedText]
+    recipe: dict[str, Any]
+    trace: Trace = field(repr=False)
+
+    @property
+    def best(self) -> GeneratedText:
+        """The best sequence."""
+        return self.sequences[0]
+
+    @property
+    def text(self) -> str:
+        """The best sequence's text, without the prompt."""
+        return self.best.text
+
+    @property
+    def tokens(self) -> list[int]:
+        """The best sequence's new tokens."""
+        return self.best.tokens
+
+    @property
+    def logprob(self) -> float:
+        """The best sequence's log-probability under the model."""
+        return self.best.logprob
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it but the trace as plain values."""
+        found = [
+            {"text": s.text, "tokens": s.tokens, "logprob": s.logprob, "perplexity": s.perplexity, "score": s.score}
+            | {"reason": s.reason, "logprobs": s.logprobs, "processed": s.processed}
+            for s in self.sequences
+        ]
+        return {"prompt": self.prompt, "prompt_tokens": self.prompt_tokens, "sequences": found, "recipe": self.recipe}
+
+
+class LanguageModel:
+    """A causal language model that reads and writes text.
+
+    model: anything with sessions (`unspool.model.Model`). tokenizer: its `unspool.text.Tokenizer`. name: what it is called
+    in records; info: what else is recorded of it.
+    """
+
+    def __init__(self, model: Model, tokenizer: Tokenizer, name: str = "model", info: dict[str, Any] | None = None) -> None:
+        check_fit(tokenizer, model.vocabulary)
+        self.model, self.tokenizer, self.name, self.info = model, tokenizer, name, dict(info or {})
+
+    def __repr__(self) -> str:
+        return f"LanguageModel({self.name!r}, {self.model.vocabulary} tokens, context {self.model.context})"
+
+    @overload
+    def generate(self, prompt: str, decoder: DecoderLike = None, **options: Any) -> Output: ...
+    @overload
+    def generate(self, prompt: list[str], decoder: DecoderLike = None, **options: Any) -> list[Output]: ...
+    def generate(self, prompt: str | list[str], decoder: DecoderLike = None, **options: Any) -> Output | list[Output]:
+        """Decode a prompt, or several together.
+
+        decoder: processors, strategy and stops, greedy search if not given. Options are those of `stream`.
+        """
+        run = self.stream(prompt, decoder, **options)
+        for _ in run:
+            pass
+        return run.outputs if isinstance(prompt, list) else run.output
+
+    def stream(
+        self,
+        prompt: str | list[str],
+        decoder: DecoderLike = None,
+        *,
+        max_new_tokens: int | None = None,
+        max_length: int | None = None,
+        seed: int = 0,
+        end_tokens: Sequence[int] | None = None,
+        level: str = "tokens",
+        choices: int = 5,
+        ids: Sequence[str] | None = None,
+    ) -> Stream:
+        """The same, live: iterate over its Steps, or over its `text()`.
+
+        max_new_tokens: 100 if neither it nor max_length is given. max_length: prompt and new tokens together. seed: of all
+        draws. end_tokens: the model's own if not given; () to go on regardless. level: how much is recorded
+        ("off", "tokens", "choices", "stages"); choices: how many alternatives. ids: names of the prompts for randomness, so
+        that equal prompts can have different draws.
+        """
+        prompts = prompt if isinstance(prompt, list) else [prompt]
+        check(len(prompts) > 0, "give at least one prompt; the list is empty")
+        check(level in LEVELS, f"level is one of {', '.join(LEVELS)}; got {level!r}")
+        check(isinstance(choices, int) and choices >= 1, f"choices must be a whole number >= 1; got {choices!r}")
+        check(isinstance(seed, int), f"seed must be a whole number; got {seed!r}")
+        check(ids is None or len(ids) == len(prompts), "ids needs one name for each prompt")
+        chosen = as_decoder(Decoder() if decoder is None else decoder)
+        tokens = [self.tokens_of(p) for p in prompts]
+        limits, reasons = self._limits(tokens, max_new_tokens, max_length)
+        ends = self.model.ends if end_tokens is None else tuple(end_tokens)
+        recipe = {"decoder": str(chosen if chosen.strategy else chosen | Greedy()), "seed": seed, "model": self.name}
+        recipe |= {"max_length": max_length} if max_length is not None else {"max_new_tokens": max_new_tokens or DEFAULT_NEW_TOKENS}
+        resolved = chosen.resolve(self.tokenizer)
+        search = Search(
+            self.model,
+            tokens,
+            resolved.processors,
+            resolved.stops,
+            limits=limits,
+            limit_reasons=reasons,
+            ends=ends,
+            seed=seed,
+            level=level,
+            choices=choices,
+            names=ids,
+        )
+        return Stream(self, search, resolved, prompts, recipe)
+
+    def steps(
+        self,
+        prompt: str,
+        decoder: DecoderLike = None,
+        *,
+        n: int = 8,
+        choices: int = 5,
+        all: bool = False,
+        processed: bool = False,
+        **options: Any,
+    ) -> StepTable:
+        """The table of n steps: at each, the text so far and the likeliest next tokens with their percentages.
+
+        It follows the best hypothesis; all=True shows every row that was considered. Percentages are the model's own
+        probabilities; processed=True adds those after the processors.
+        """
+        check(isinstance(n, int) and n >= 1, f"steps needs n >= 1; got {n!r}")
+        output = self.generate(prompt, decoder, max_new_tokens=n, choices=choices, level="choices", **options)
+        return StepTable.from_trace(output.trace, all=all, processed=processed)
+
+    def score(self, prompt: str | list[str], text: str | list[str], *, stride: int | None = None) -> Any:
+        """The log-probability of a text after a prompt, token by token; with two lists, a list of Scores.
+
+        The prompt may be empty if the model has a start token. stride: see `unspool.score.score_tokens`.
+        """
+        pairs = list(zip([prompt], [text], strict=True)) if isinstance(prompt, str) else list(zip(prompt, text, strict=True))
+        work = []
+        for _, t in pairs:
+            if not t:
+                raise PromptError("there is nothing to score: the continuation is empty")
+        for p, t in pairs:
+            work.append((self._start(p), self.tokenizer.encode(t)))       # type: ignore[arg-type]
+        found = score_tokens(self.model, work, stride)
+        scores = [
+            Score(str(p), str(t), tokens, logprobs.tolist(), self.pieces(tokens))
+            for (p, t), (_, tokens), logprobs in zip(pairs, work, found, strict=True)
+        ]
+        return scores[0] if isinstance(prompt, str) else scores
+
+    def tokens_of(self, prompt: Prompt) -> list[int]:
+        """The tokens of a prompt: a text, or tokens already; the start token for an empty one."""
+        tokens = self._start(prompt)
+        if len(tokens) >= self.model.context:
+            raise PromptError(
+                f"the prompt has {len(tokens)} tokens and the model's context is {self.model.context}: shorten it to at most "
+                f"{self.model.context - 1}"
+            )
+        return tokens
+
+    def _start(self, prompt: Prompt) -> list[int]:
+        tokens = self.tokenizer.encode(prompt) if isinstance(prompt, str) else [int(t) for t in prompt]
+        bad = [t for t in tokens if not 0 <= t < self.model.vocabulary]
+        if bad:
+            raise PromptError(f"token {bad[0]} is outside the model's vocabulary of {self.model.vocabulary}")
+        if not tokens:
+            if self.model.start is None:
+                raise PromptError("the prompt is empty and this model has no start token; give at least one character")
+            tokens = [self.model.start]
+        return tokens
+
+    def pieces(self, tokens: Sequence[int]) -> list[str]:
+        """Each token as text; a character that several tokens make up appears where it is finished."""
+        pieces, pending = [], b""
+        for t in tokens:
+            data = pending + self.tokenizer.bytes_of(t)
+            pending = unfinished(data)
+            done = data[: len(data) - len(pending)]
+            pieces.append(visible(done) if done or not pending else "")
+        if pending:
+            pieces[-1] += visible(pending)
+        return pieces
+
+    def _limits(self, prompts: list[list[int]], new: int | None, total: int | None) -> tuple[list[int], list[str]]:
+        """How many new tokens each prompt may get, and what it is called when they are there."""
+        if new is not None and total is not None:
+            raise ParameterError(f"give max_new_tokens ({new}) or max_length ({total}), not both")
+        check(new is None or (isinstance(new, int) and new >= 1), f"max_new_tokens must be a whole number >= 1; got {new!r}")
+        limits, reasons = [], []
+        for tokens in prompts:
+            asked = (DEFAULT_NEW_TOKENS if new is None else new) if total is None else total - len(tokens)
+            check(asked >= 1, f"max_length {total} leaves no room: the prompt alone has {len(tokens)} tokens")
+            room = self.model.context - len(tokens)
+            limits.append(min(asked, room))
+            reasons.append("length" if asked <= room else "context")
+        return limits, reasons
+
+
+DEFAULT_NEW_TOKENS = 100
+
+
+class Stream:
+    """A run in progress: iterate over its Steps; `output` is there when it has ended.
+
+    If the iteration is broken off (Ctrl-C, or `close`), what was generated so far is the output, with the reason
+    "interrupted".
+    """
+
+    def __init__(self, lm: LanguageModel, search: Search, decoder: Decoder, prompts: list[str], recipe: dict[str, Any]) -> None:
+        self.lm, self.search, self.prompts, self.recipe = lm, search, prompts, recipe
+        self.strategy = decoder.strategy or Greedy()
+        self.stop_strings = tuple(s for stop in decoder.stops if isinstance(stop, StopStrings) for s in stop.strings)
+        self._kept: list[Step] = []
+        self._steps = decode(search, self.strategy)
+        self._outputs: list[Output] | None = None
+
+    def __iter__(self) -> Iterator[Step]:
+        try:
+            for step in self._steps:
+                if self.search.level != "off":
+                    self._kept.append(step)
+                yield step
+        except (KeyboardInterrupt, GeneratorExit):
+            self.search.partial()
+            raise
+
+    def text(self) -> Iterator[str]:
+        """The first prompt's text as it becomes certain; with several rows, only once the best is known."""
+        writer = Detokenizer(self.lm.tokenizer, self.stop_strings)
+        single, wrote = True, False
+        for step in self:
+            mine = np.flatnonzero(step.prompt == 0)
+            single = single and (len(mine) <= 1) and not getattr(self.strategy, "width", 1) > 1
+            if single and len(mine):
+                wrote = True
+                yield writer.add(int(step.tokens[mine[0]]))
+        yield writer.finish() if single and wrote else self.output.text
+
+    @property
+    def outputs(self) -> list[Output]:
+        """One Output for each prompt."""
+        if self._outputs is None:
+            self._outputs = self._collect()
+        return self._outputs
+
+    @property
+    def output(self) -> Output:
+        """The first prompt's Output."""
+        return self.outputs[0]
+
+    def _collect(self) -> list[Output]:
+        for _ in self:
+            pass
+        ranked = [self.strategy.rank(found) for found in self.search.finished]
+        for prompt, found in zip(self.prompts, ranked, strict=True):
+            if not found:
+                raise DeadEnd(
+                    f"no hypothesis is left for the prompt {str(prompt)[:60]!r}: the constraints of {self.recipe['decoder']} allow no token"
+                )
+        prompts = [p.tolist() for p in self.search.prompts]
+        tokenizer = self.lm.tokenizer
+        outputs = []
+        for i, found in enumerate(ranked):
+            trace = Trace([prompts[i]], _of_prompt(self._kept, i), [found], self.search.level, self.recipe, self._model())
+            trace.mention(tokenizer.bytes_of, tokenizer.name_of, tokenizer.specials)
+            texts = [self._sequence(h) for h in found]
+            outputs.append(Output(self.prompts[i], prompts[i], texts, self.recipe, trace))
+        return outputs
+
+    def _sequence(self, h: Hypothesis) -> GeneratedText:
+        text = cut_at(text_of(self.lm.tokenizer, h.tokens), self.stop_strings)
+        return GeneratedText(text, h.tokens, h.logprobs, h.processed, h.score, h.reason)
+
+    def _model(self) -> dict[str, Any]:
+        return {"name": self.lm.name, "tokenizer": self.lm.tokenizer.hash, **self.lm.info}
+
+
+def _of_prompt(steps: list[Step], prompt: int) -> list[Step]:
+    """The steps of one prompt alone."""
+    return steps if all((s.prompt == prompt).all() for s in steps) else [s.only(prompt) for s in steps if (s.prompt == prompt).any()]
+
+
+def load(
+    name: str | Path | None = None, *, backend: str | None = None, device: str | None = None, dtype: str | None = None
+) -> LanguageModel:
+    """A LanguageModel: the bundled one if no name is given, or a Hugging Face folder.
+
+    It computes in numpy; backend="torch", a device ("cuda") or a dtype ("bfloat16") chooses torch.
+    """
+    from unspool.models.loading import BUNDLED, find, fingerprint, read_model, read_tokenizer
+
+    folder = find(name)
+    model = read_model(folder, backend, device, dtype)
+    info = {"fingerprint": fingerprint(folder), "architecture": model.architecture, "backend": backend or "numpy"}
+    return LanguageModel(model, read_tokenizer(folder), "bundled" if folder == BUNDLED else str(name), info)

@@ -1,0 +1,102 @@
+"""Processors: functions from next-token scores to next-token scores, under any strategy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+
+from unspool.arrays import Array, Floats, Ints, host, namespace
+from unspool.decoder import Part
+from unspool.model import Model
+
+
+@dataclass
+class Rows:
+    """What a processor may know about the R rows whose scores it sees."""
+
+    tokens: Array
+    """(R, T), left-padded with -1, beside the scores."""
+    lengths: Ints
+    """(R,), tokens of each row without padding."""
+    prompt_lengths: Ints
+    """(R,), how many of them are the prompt's."""
+    ends: tuple[int, ...] = ()
+    uniforms: Callable[[str], Floats] = field(default=lambda purpose: np.zeros(0))
+    """A uniform in [0, 1) for each row, for a purpose of the processor's own naming."""
+
+    @property
+    def generated(self) -> Ints:
+        """(R,), tokens after the prompt."""
+        return self.lengths - self.prompt_lengths
+
+    @classmethod
+    def of(cls, tokens: Array, prompt_length: int = 0) -> Rows:
+        """Rows without padding, as Hugging Face's `input_ids`."""
+        lengths = (host(tokens) >= 0).sum(-1)
+        return cls(tokens, lengths, np.full(len(lengths), prompt_length))
+
+
+class Processor(Part):
+    """A map from scores (R, V) to scores (R, V).
+
+    Subclasses are frozen dataclasses that implement `process`; nothing lives in self. One with a memory also implements
+    `begin` and `advance`: a memory is an immutable value for each row, and follows the rows wherever they fork.
+    """
+
+    role = "processor"
+    stateful: ClassVar[bool] = False
+    reads_scores: ClassVar[bool] = False
+    """Whether `advance` needs the scores that entered the processor."""
+
+    def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
+        """New scores; the arguments are left as they are.
+
+        scores (R, V): unnormalised log-probabilities, -inf for what cannot come. memory: a list of R values, or the
+        companion's logits (R, V).
+        """
+        raise NotImplementedError
+
+    def begin(self, prompt: Ints) -> Any:
+        """The memory of a row that holds just the prompt."""
+
+    def advance(self, memories: Sequence[Any], tokens: Sequence[int], scores: Sequence[Array]) -> Sequence[Any]:
+        """The memories after one more token each; scores: what entered `process` before it, where `reads_scores`."""
+        return memories
+
+    def companion(self) -> Model | None:
+        """A second model whose logits `process` gets as its memory; its rows are extended by the same tokens."""
+        return None
+
+    def companion_prompt(self, prompt: Ints) -> Sequence[int]:
+        """What the companion reads in place of the prompt."""
+        return prompt.tolist()
+
+    def __call__(self, input_ids: Array, scores: Array) -> Array:
+        """Hugging Face's signature, for processors without memory."""
+        if self.stateful or self.companion() is not None:
+            raise TypeError(f"{self} has a memory that follows the rows; it cannot be called on scores alone")
+        return self.process(Rows.of(input_ids), scores)
+
+
+@dataclass(frozen=True)
+class FromHf(Processor):
+    """A Hugging Face logits processor, called with (input_ids, scores); it must not keep state of its own.
+
+    Rows of different lengths are given to it one by one, so that it never sees padding.
+    """
+
+    name = "from_hf"
+    function: Callable[[Array, Array], Array]
+
+    def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
+        """Call it."""
+        width = rows.tokens.shape[1]
+        if (rows.lengths == width).all():
+            return self.function(rows.tokens, scores)
+        parts = [
+            self.function(rows.tokens[i : i + 1, width - int(n) :], scores[i : i + 1]) for i, n in enumerate(rows.lengths)
+        ]
+        return namespace(scores).concat(parts, axis=0)

@@ -1,0 +1,190 @@
+"""Processors that forbid, force and favour tokens. A constraint may leave none: that hypothesis dies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from unspool.arrays import INF, Array, Ints, block, host, like
+from unspool.decoder import Part
+from unspool.errors import ParameterError, check
+from unspool.processor import Processor, Rows
+from unspool.processors.penalize import edit
+
+Phrase = str | int | tuple[int, ...]
+
+
+def phrases_of(given: Sequence[Phrase], tokenizer: Any, name: str) -> tuple[tuple[int, ...], ...]:
+    """Token sequences of phrases; a text stands for itself at the start and, after a space, inside a text."""
+    found: list[tuple[int, ...]] = []
+    for phrase in given:
+        if isinstance(phrase, str):
+            variants = [phrase] if phrase[:1].isspace() else [phrase, " " + phrase]
+            found += [tuple(tokenizer.encode(v)) for v in variants]
+        else:
+            found.append((phrase,) if isinstance(phrase, int) else tuple(phrase))
+    if any(not p for p in found):
+        raise ParameterError(f"{name}: a phrase has no tokens in this tokenizer: {given!r}")
+    return tuple(dict.fromkeys(found))
+
+
+def _check_phrases(name: str, phrases: Sequence[Any]) -> None:
+    check(len(phrases) > 0, f'{name}() needs at least one phrase or token, as in {name}("very", 13)')
+    for p in phrases:
+        ok = (isinstance(p, str) and p != "") or (isinstance(p, int) and not isinstance(p, bool) and p >= 0)
+        ok = ok or (isinstance(p, tuple) and len(p) > 0 and all(isinstance(t, int) and t >= 0 for t in p))
+        check(ok, f"{name}() takes texts, token ids or tuples of token ids, none empty; got {p!r}")
+
+
+def _tokens_of(phrases: Sequence[Any], name: str) -> list[tuple[int, ...]]:
+    if any(isinstance(p, str) for p in phrases):
+        raise ParameterError(f"{name}: texts need a tokenizer; decode with a LanguageModel, or give token ids")
+    return [(p,) if isinstance(p, int) else tuple(p) for p in phrases]
+
+
+def _completing(rows: Rows, phrase: tuple[int, ...]) -> list[int]:
+    """The rows whose text ends in all but the last token of a phrase."""
+    tokens, head = host(rows.tokens), np.asarray(phrase[:-1], np.int64)
+    if len(head) > tokens.shape[1]:
+        return []
+    return np.flatnonzero((tokens[:, tokens.shape[1] - len(head) :] == head).all(-1)).tolist()
+
+
+@dataclass(frozen=True, init=False)
+class Banned(Processor):
+    """Never complete one of these phrases: texts, token ids, or tuples of token ids.
+
+    A text is banned as it is tokenised alone and after a space; another spelling of it in tokens can still appear.
+    """
+
+    aliases = ("bad_words",)
+    variadic = True
+    phrases: tuple[Phrase, ...]
+
+    def __init__(self, *phrases: Phrase) -> None:
+        _check_phrases("banned", phrases)
+        object.__setattr__(self, "phrases", phrases)
+
+    def resolve(self, tokenizer: Any) -> Part:
+        """With tokens in place of texts."""
+        return Banned(*phrases_of(self.phrases, tokenizer, "banned"))
+
+    def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
+        """Block the last token of a phrase whose others stand at the end."""
+        sequences = _tokens_of(self.phrases, "banned")
+        cells = [(r, p[-1]) for p in sequences if p[-1] < scores.shape[-1] for r in _completing(rows, p)]
+        return edit(scores, cells, -INF)
+
+
+@dataclass(frozen=True)
+class Bias(Processor):
+    """Add to the scores of tokens: pairs (phrase, amount); of a longer phrase the last token gains when the others precede it."""
+
+    aliases = ("logit_bias",)
+    pairs: tuple[tuple[Phrase, float], ...]
+
+    def __post_init__(self) -> None:
+        given: Any = self.pairs
+        pairs = given.items() if isinstance(given, dict) else given
+        try:
+            object.__setattr__(self, "pairs", tuple((tuple(p) if isinstance(p, list) else p, float(a)) for p, a in pairs))
+        except (TypeError, ValueError):
+            raise ParameterError(f'bias(pairs) takes a dict or pairs such as {{"cat": 2.0, 13: -1.5}}; got {given!r}') from None
+        _check_phrases("bias", [p for p, _ in self.pairs])
+        check(all(a < INF for _, a in self.pairs), "bias() amounts must be below infinity")
+
+    def resolve(self, tokenizer: Any) -> Part:
+        """With tokens in place of texts."""
+        return Bias(tuple((p, amount) for phrase, amount in self.pairs for p in phrases_of([phrase], tokenizer, "bias")))
+
+    def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
+        """Add the amounts."""
+        amounts = np.zeros(tuple(scores.shape), np.float32)
+        for phrase, amount in zip(_tokens_of([p for p, _ in self.pairs], "bias"), (a for _, a in self.pairs), strict=True):
+            if phrase[-1] < scores.shape[-1]:
+                amounts[_completing(rows, phrase), phrase[-1]] += amount
+        return scores + like(amounts.astype(host(scores[:1, :1]).dtype), scores)
+
+
+@dataclass(frozen=True, init=False)
+class Allowed(Processor):
+    """Only these tokens, given by id or as texts that are one token; end tokens must be listed to be possible."""
+
+    aliases = ("allowed_tokens",)
+    variadic = True
+    tokens: tuple[str | int, ...]
+
+    def __init__(self, *tokens: str | int) -> None:
+        _check_phrases("allowed", tokens)
+        check(all(isinstance(t, str | int) for t in tokens), f"allowed() takes token ids or texts of one token; got {tokens!r}")
+        object.__setattr__(self, "tokens", tokens)
+
+    def resolve(self, tokenizer: Any) -> Part:
+        """With tokens in place of texts."""
+        ids: list[int] = []
+        for t in self.tokens:
+            found = [t] if isinstance(t, int) else tokenizer.encode(t)
+            check(len(found) == 1, f"allowed() takes texts of one token; {t!r} has {len(found)} in this tokenizer")
+            ids += found
+        return Allowed(*ids)
+
+    def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
+        """Block all others."""
+        ids = [p[0] for p in _tokens_of(self.tokens, "allowed")]
+        keep = np.zeros(scores.shape[-1], bool)
+        keep[[t for t in ids if t < len(keep)]] = True
+        return block(scores, like(keep, scores))
+
+
+@dataclass(frozen=True)
+class MinNewTokens(Processor):
+    """No end token before n new tokens."""
+
+    n: int
+
+    def __post_init__(self) -> None:
+        check(isinstance(self.n, int) and self.n >= 0, f"min_new_tokens(n) needs a whole number n >= 0; got {self.n!r}")
+
+    def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
+        """Block the ends of rows that are too short."""
+        cells = [(int(r), t) for r in np.flatnonzero(rows.generated < self.n) for t in rows.ends if t < scores.shape[-1]]
+        return edit(scores, cells, -INF)
+
+
+class Grammar(Protocol):
+    """States and the tokens they allow; states are immutable values."""
+
+    def begin(self) -> Any:
+        """The state before the first new token."""
+
+    def advance(self, state: Any, token: int) -> Any:
+        """The state after a token."""
+
+    def allowed(self, state: Any) -> Sequence[int]:
+        """The tokens that may come next."""
+
+
+@dataclass(frozen=True)
+class Automaton(Processor):
+    """Only texts that a grammar accepts: each row has a state, which says what may come next."""
+
+    stateful = True
+    grammar: Grammar
+
+    def begin(self, prompt: Ints) -> Any:
+        """The grammar's first state; the prompt is not read."""
+        return self.grammar.begin()
+
+    def advance(self, memories: Sequence[Any], tokens: Sequence[int], scores: Sequence[Array]) -> list[Any]:
+        """The states after one more token each."""
+        return [self.grammar.advance(state, token) for state, token in zip(memories, tokens, strict=True)]
+
+    def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
+        """Block what the state does not allow."""
+        keep = np.zeros(tuple(scores.shape), bool)
+        for r, state in enumerate(memory):
+            keep[r, list(self.grammar.allowed(state))] = True
+        return block(scores, like(keep, scores))

@@ -1,0 +1,54 @@
+"""Processors that compare the model with another model or another prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from unspool.arrays import INF, Array, Ints, log_softmax
+from unspool.decoder import Part
+from unspool.errors import ParameterError, check
+from unspool.model import Model
+from unspool.processor import Processor, Rows
+
+
+@dataclass(frozen=True)
+class Guidance(Processor):
+    """Classifier-free guidance: away from what the model says without the prompt.
+
+    log p'(v) = log q(v) + scale * (log p(v) - log q(v)), where q is the model after `negative` (text or token ids; the
+    prompt's last token if not given) and the same new tokens. Sanchez et al. 2023, arXiv 2306.17806.
+    """
+
+    aliases = ("cfg",)
+    scale: float
+    model: Model
+    negative: str | tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        check(-INF < self.scale < INF, f"guidance(scale) needs a finite number; got {self.scale!r}")
+        object.__setattr__(self, "model", getattr(self.model, "model", self.model))
+        check(hasattr(self.model, "session"), f"guidance(model=...) needs a model or LanguageModel; got {self.model!r}")
+        check(self.negative is None or len(self.negative) > 0, "guidance(negative=...) must not be empty")
+
+    def resolve(self, tokenizer: Any) -> Part:
+        """With tokens in place of the negative text."""
+        if isinstance(self.negative, str):
+            return Guidance(self.scale, self.model, tuple(tokenizer.encode(self.negative)))
+        return self
+
+    def companion(self) -> Model:
+        """The model after the other prompt."""
+        return self.model
+
+    def companion_prompt(self, prompt: Ints) -> Sequence[int]:
+        """The negative prompt, or the prompt's last token."""
+        if isinstance(self.negative, str):
+            raise ParameterError("guidance: a negative text needs a tokenizer; decode with a LanguageModel, or give token ids")
+        return self.negative or prompt[-1:].tolist()
+
+    def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
+        """Mix the two log-probabilities."""
+        with_prompt, without = log_softmax(scores), log_softmax(memory)
+        return without + self.scale * (with_prompt - without)

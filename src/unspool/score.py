@@ -1,0 +1,109 @@
+"""The log-probability of a given text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from unspool.arrays import Floats, Ints, host, like, log_probs_from_logits
+from unspool.errors import PromptError, check
+from unspool.model import ROOT, Model
+
+ROWS = 64
+"""Positions whose logits are held at once."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """Log-probabilities of a continuation's tokens, in nats, given what stands before each.
+
+    Sums of logarithms do not underflow as products of probabilities do: 0.5 ** 1024 is 5.56e-309, near the least number
+    a float holds, its logarithm a harmless -709.78.
+    """
+
+    prompt: str
+    text: str
+    tokens: list[int]
+    logprobs: list[float]
+    pieces: list[str]
+    """Each token as text."""
+
+    @property
+    def logprob(self) -> float:
+        """The sum, log p(text | prompt)."""
+        return math.fsum(self.logprobs)
+
+    @property
+    def per_token(self) -> float:
+        """Mean log-probability of a token."""
+        return self.logprob / len(self.tokens)
+
+    @property
+    def per_byte(self) -> float:
+        """Log-probability per byte of the text in UTF-8."""
+        return self.logprob / len(self.text.encode())
+
+    @property
+    def per_character(self) -> float:
+        """Log-probability per character of the text."""
+        return self.logprob / len(self.text)
+
+    @property
+    def bits_per_byte(self) -> float:
+        """-log2 p per byte."""
+        return -self.per_byte / math.log(2)
+
+    @property
+    def perplexity(self) -> float:
+        """exp of minus the mean log-probability of a token."""
+        return math.exp(-self.per_token)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as plain values."""
+        names = ("logprob", "per_token", "per_byte", "per_character", "bits_per_byte", "perplexity")
+        fields = {"prompt": self.prompt, "text": self.text, "tokens": self.tokens, "pieces": self.pieces, "logprobs": self.logprobs}
+        return fields | {name: getattr(self, name) for name in names}
+
+
+def score_tokens(model: Model, texts: Sequence[tuple[Sequence[int], Sequence[int]]], stride: int | None = None) -> list[Floats]:
+    """For each (prompt, continuation) the log-probability of every token of the continuation, float64.
+
+    A text longer than the context is read in windows: each begins `stride` tokens after the last (half the context if not
+    given) and scores what the last did not, so every token is predicted once, by at least context - stride tokens where
+    there are that many. The texts go through the model together, up to their windows.
+    """
+    stride = stride or max(1, model.context // 2)
+    check(1 <= stride < model.context, f"stride must lie in [1, context) = [1, {model.context}); got {stride}")
+    out = [np.zeros(len(continuation)) for _, continuation in texts]
+    whole = [np.asarray([*prompt, *continuation], np.int64) for prompt, continuation in texts]
+    work: list[tuple[int, int, int, int]] = []                            # (text, window's first token, first scored, last + 1)
+    for i, ((prompt, continuation), tokens) in enumerate(zip(texts, whole, strict=True)):
+        if not len(prompt):
+            raise PromptError("scoring needs at least one token before the text; this model has no start token, so give a prompt")
+        if not len(continuation):
+            raise PromptError("there is nothing to score: the continuation is empty")
+        scored = len(prompt)
+        while scored < len(tokens):
+            first = 0 if scored < model.context else scored - (model.context - stride)
+            last = min(len(tokens), first + model.context)
+            work.append((i, first, scored, last))
+            scored = last
+    for i, first, scored, last in work:
+        found = _window(model, whole[i][first:last], scored - first)
+        out[i][scored - len(texts[i][0]) : last - len(texts[i][0])] = found
+    return out
+
+
+def _window(model: Model, tokens: Ints, scored: int) -> Floats:
+    session = model.session()
+    row = session.extend([ROOT], [tokens[:-1]])[0]
+    path, parts = session.nodes.path(int(row))[scored - 1 :], []
+    for start in range(0, len(path), ROWS):
+        logits = session.logits(path[start : start + ROWS])
+        labels = like(tokens[scored + start : scored + start + len(logits)], logits)
+        parts.append(host(log_probs_from_logits(logits, labels)).astype(np.float64))
+    return np.concatenate(parts)

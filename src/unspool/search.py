@@ -1,0 +1,279 @@
+"""Search: the rows of all prompts of one call and their columns. Whatever belongs to a row follows its parent here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from unspool.arrays import Flags, Ints, gather, host, topk
+from unspool.errors import ParameterError, Unsupported
+from unspool.frontier import Frontier, order_among_siblings
+from unspool.lane import Lane, Twins
+from unspool.model import Model
+from unspool.processor import Processor
+from unspool.randomness import child, word
+from unspool.step import Considered, Hypothesis, Step
+from unspool.stop import Stop
+from unspool.strategy import Choice, Dropped, Look, Twin
+
+
+class Search:
+    """The state of one decoding run.
+
+    prompts: token ids. limits: the most new tokens of each prompt. ends: end tokens. level: how much Steps hold
+    (`unspool.step.LEVELS`), choices: how many alternatives. names: what tells prompts apart for randomness, their tokens
+    if not given.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        prompts: Sequence[Sequence[int]],
+        processors: Sequence[Processor] = (),
+        stops: Sequence[Stop] = (),
+        *,
+        limits: Sequence[int],
+        ends: Sequence[int] = (),
+        seed: int = 0,
+        level: str = "tokens",
+        choices: int = 5,
+        names: Sequence[str] | None = None,
+        limit_reasons: Sequence[str] | None = None,
+    ) -> None:
+        self.prompts = [np.asarray(p, np.int64) for p in prompts]
+        self.prompt_lengths = np.asarray([len(p) for p in self.prompts], np.int64)
+        self.limits, self.ends, self.seed = np.asarray(limits, np.int64), tuple(ends), seed
+        self.level, self.choices = level, choices
+        self.limit_reasons = np.asarray(limit_reasons or ["length"] * len(self.prompts))
+        self.lane = Lane(model, processors, stops, self.ends)
+        self.twins: dict[int, Twins] = {}
+        self.finished: list[list[Hypothesis]] = [[] for _ in self.prompts]
+        self.history: list[tuple[int, int, float, float]] = [(-1, -1, 0.0, 0.0)] * len(self.prompts)
+        names = [p.tobytes() for p in self.prompts] if names is None else list(names)  # type: ignore[misc]
+        self.lineages = np.asarray([word(name) for name in names], np.uint64)
+        self.alive: dict[int, dict[int, tuple[Frontier, int]]] = {}       # by run: the rows that may grow
+        self.looked: dict[int, list[tuple[Lane, Ints]]] = {}              # by run: the rows that were only looked at
+        self.chose: set[int] = set()                                      # runs that chose since they last looked
+
+    def begin(self) -> Frontier:
+        """The frontier of the prompts."""
+        rows = self.lane.begin(self.prompts)
+        count = len(rows)
+        columns = {
+            "prompt": np.arange(count),
+            "score": np.zeros(count),
+            "processed": np.zeros(count),
+            "lineage": self.lineages,
+            "node": np.arange(count),
+        }
+        return Frontier(self, self.lane, rows, columns)
+
+    def start(self, run: int, frontier: Frontier) -> None:
+        """A run begins with these rows."""
+        self.alive[run] = {int(row): (frontier, i) for i, row in enumerate(frontier.rows)}
+
+    # --- peeking ------------------------------------------------------------------------------------------------
+
+    def look(self, asks: dict[int, Look]) -> dict[int, Frontier]:
+        """One forward for the looks of several runs at one lane."""
+        lane = next(iter(asks.values())).frontier.lane
+        chains = [np.atleast_1d(np.asarray(c, np.int64)) for ask in asks.values() for c in ask.chains]
+        joined = _concatenate([ask.frontier for ask in asks.values()])
+        rows = lane.session.extend(joined.rows, chains)
+        paths = [lane.nodes.path(int(row))[-len(chain) :] for row, chain in zip(rows, chains, strict=True)]
+        of = np.repeat(np.arange(len(rows)), [len(p) for p in paths])
+        whole = Frontier(self, lane, np.concatenate(paths), {k: v[of] for k, v in joined.columns.items()})
+        ends = np.cumsum([len(p) for p in paths])
+        last = whole.take(ends - 1)
+        last.chains = whole, [np.arange(end - len(p), end) for end, p in zip(ends, paths, strict=True)]
+        return self._answer(asks, last, whole.rows, of)
+
+    def twin(self, asks: dict[int, Twin]) -> dict[int, Frontier]:
+        """The same texts under another model, for several runs, in one forward."""
+        twins = self._twins_of(next(iter(asks.values())).model)
+        joined = _concatenate([ask.frontier for ask in asks.values()])
+        whole = Frontier(self, twins.lane, twins(joined.rows), joined.columns)
+        return self._answer(asks, whole, whole.rows, np.arange(len(whole)))
+
+    def _answer(self, asks: Mapping[int, Look | Twin], whole: Frontier, rows: Ints, of: Ints) -> dict[int, Frontier]:
+        """Each run's part of an answer; its rows are held until the run looks again after its next choice."""
+        answers, first = {}, 0
+        for run, ask in asks.items():
+            index = np.arange(first, first + len(ask.frontier))
+            first += len(index)
+            answers[run] = whole.take(index)
+            if run in self.chose:
+                self.chose.discard(run)
+                self.looked[run] = []
+            self.looked.setdefault(run, []).append((whole.lane, rows[np.isin(of, index)]))
+        return answers
+
+    def _twins_of(self, model: Model) -> Twins:
+        if id(model) not in self.twins:
+            if model.vocabulary != self.lane.model.vocabulary:
+                raise ParameterError(
+                    f"the second model has {model.vocabulary} tokens and the model {self.lane.model.vocabulary}; they need one vocabulary"
+                )
+            starts = {}                                                  # the prompts' rows, of which there may be descendants
+            for row, (frontier, i) in self.live.items():
+                prompt = int(frontier["prompt"][i])
+                starts.setdefault(prompt, int(self.lane.nodes.path(row)[self.prompt_lengths[prompt] - 1]))
+            self.twins[id(model)] = Twins(self.lane.nodes, Lane(model, self.lane.processors, ends=self.ends))
+            self.twins[id(model)].begin(np.asarray(list(starts.values())), [self.prompts[p] for p in starts])
+        return self.twins[id(model)]
+
+    # --- committing ---------------------------------------------------------------------------------------------
+
+    def grow(self, choices: dict[int, Choice], frontiers: dict[int, Frontier]) -> tuple[Frontier, Step]:
+        """Commit the choices of some runs, which had these frontiers: the next frontier, and the record of the step."""
+        choice, before = _join(list(choices.values())), list(frontiers.values())
+        tokens, parents = np.asarray(host(choice.tokens), np.int64), np.asarray(choice.parents, np.int64)
+        sources = _by_frontier([self.live[int(p)] for p in parents])
+        logprob, processed, done = np.zeros(len(tokens)), np.zeros(len(tokens)), np.full(len(tokens), "", dtype="U11")
+        columns = {k: np.zeros((len(tokens), *v.shape[1:]), v.dtype) for k, v in before[0].columns.items()}
+        for frontier, (members, at) in sources.items():
+            logprob[members], processed[members] = frontier.pick(at, tokens[members])
+            for k, v in frontier.columns.items():
+                columns[k][members] = v[at]
+            if choice.done is None:
+                done[members] = frontier.ends(at, tokens[members])
+        if choice.done is not None:
+            done = np.asarray(choice.done)
+        total = columns["processed"] + processed
+        score = total if choice.scores is None else np.asarray(host(choice.scores), np.float64)
+        ok = processed > -np.inf                                          # an impossible token ends nothing and goes nowhere
+        born = np.full(len(tokens), -1, np.int64)
+        born[ok] = np.arange(len(self.history), len(self.history) + ok.sum())
+        for i in np.flatnonzero(ok):
+            self.history.append((int(columns["node"][i]), int(tokens[i]), float(logprob[i]), float(processed[i])))
+        step = Step(*(a[ok] for a in (columns["prompt"], columns["node"], born, tokens, logprob, processed, score, done)))
+        self._annotate(step, choice, before, ok)
+        columns["lineage"] = child(columns["lineage"], order_among_siblings(parents))
+        columns |= {"node": born, "score": score, "processed": total, **{k: np.asarray(v) for k, v in choice.memory.items()}}
+        for i in np.flatnonzero(ok & (done != "")):
+            self._finish({k: v[i] for k, v in columns.items()}, str(done[i]))
+        live = np.flatnonzero(ok & (done == ""))
+        columns = {k: v[live] for k, v in columns.items()}
+        if choice.seen is not None:
+            new = choice.seen.take(live)
+            new.columns = columns
+        else:
+            new = Frontier(self, self.lane, self.lane.session.extend(parents[live], tokens[live, None]), columns)
+        self._replace(choices, frontiers, new)
+        return new, step
+
+    def end(self, run: int) -> None:
+        """A run is over: forget its rows."""
+        self.alive.pop(run, None)
+        self.looked.pop(run, None)
+
+    def _replace(self, choices: dict[int, Choice], frontiers: dict[int, Frontier], new: Frontier) -> None:
+        """The rows of some runs give way to what they grew into and to what waits; all else that is not needed is freed."""
+        old = dict(self.live)
+        for run, choice in choices.items():
+            mine = np.arange(len(new)) if len(choices) == 1 else np.flatnonzero(new["prompt"] == run)
+            self.alive[run] = {int(row): _light(*old[int(row)]) for row in choice.waits}
+            self.alive[run] |= {int(new.rows[i]): (new, int(i)) for i in mine}
+            self.chose.add(run)
+        held = [pair for pairs in self.looked.values() for pair in pairs]
+        rows = [*self.live, *(int(r) for lane, looked in held if lane is self.lane for r in looked)]
+        for twins in self.twins.values():
+            twins.keep(rows, [int(r) for lane, looked in held if lane is twins.lane for r in looked])
+        self.lane.keep(rows)
+
+    @property
+    def live(self) -> dict[int, tuple[Frontier, int]]:
+        """Every row that may grow, by its place in a frontier."""
+        return {row: at for rows in self.alive.values() for row, at in rows.items()}
+
+    def partial(self) -> None:
+        """Finish every row that is alive, as it is: the run was interrupted."""
+        for frontier, i in self.live.values():
+            if int(frontier.generated[i]) > 0:
+                self._finish({k: v[i] for k, v in frontier.columns.items()}, "interrupted")
+
+    def _finish(self, columns: dict[str, Any], reason: str) -> None:
+        prompt, nodes = int(columns["prompt"]), [int(columns["node"])]
+        while self.history[nodes[-1]][0] >= 0:
+            nodes.append(self.history[nodes[-1]][0])
+        nodes.reverse()
+        tokens, logprobs, processed = zip(*(self.history[n][1:] for n in nodes[1:]), strict=True)
+        own = {k: v for k, v in columns.items() if k not in ("prompt", "score", "processed", "lineage", "node")}
+        self.finished[prompt].append(
+            Hypothesis(prompt, list(tokens), list(logprobs), list(processed), float(columns["score"]), reason, nodes, own)
+        )
+
+    def _annotate(self, step: Step, choice: Choice, frontiers: Sequence[Frontier], ok: Flags) -> None:
+        """What the level asks for beyond the chosen tokens."""
+        if choice.uniform is not None:
+            step.uniform = np.asarray(choice.uniform)[ok]
+        if self.level in ("choices", "stages"):
+            step.considered = _considered(frontiers, self.choices)
+            if choice.dropped is not None:
+                d, live = choice.dropped, self.live
+                at = [(f["prompt"][i], f["node"][i]) for f, i in (live[int(p)] for p in d.parents)]
+                prompts, nodes = np.asarray(at, np.int64).reshape(-1, 2).T
+                step.dropped = {"prompt": prompts, "parents": nodes, "tokens": d.tokens, "score": d.scores, "why": d.why}
+
+    def require(self, needs: frozenset[str]) -> None:
+        """Refuse a strategy that asks for what the session cannot do."""
+        lacking = needs - self.lane.session.can
+        if lacking:
+            raise Unsupported(f"this model's session gives no {', '.join(sorted(lacking))}, which the strategy needs")
+
+
+def _light(frontier: Frontier, i: int) -> tuple[Frontier, int]:
+    """A row that waits, without its distribution: that is computed again if the row grows after all."""
+    if len(frontier) == 1 and "logits" not in frontier.__dict__:
+        return frontier, i
+    columns = {k: v[i : i + 1] for k, v in frontier.columns.items()}
+    return Frontier(frontier.search, frontier.lane, frontier.rows[i : i + 1], columns), 0
+
+
+def _concatenate(frontiers: Sequence[Frontier]) -> Frontier:
+    """The rows of several frontiers of one lane."""
+    first = frontiers[0]
+    if len(frontiers) == 1:
+        return first
+    columns = {k: np.concatenate([f.columns[k] for f in frontiers]) for k in first.columns}
+    return Frontier(first.search, first.lane, np.concatenate([f.rows for f in frontiers]), columns)
+
+
+def _by_frontier(sources: list[tuple[Frontier, int]]) -> dict[Frontier, tuple[Ints, Ints]]:
+    """For each frontier: which children have a parent there, and where."""
+    groups: dict[Frontier, list[int]] = {}
+    for j, (frontier, _) in enumerate(sources):
+        groups.setdefault(frontier, []).append(j)
+    return {f: (np.asarray(js), np.asarray([sources[j][1] for j in js])) for f, js in groups.items()}
+
+
+def _join(choices: list[Choice]) -> Choice:
+    """One choice of several runs; those that were looked at come alone."""
+    if len(choices) == 1:
+        return choices[0]
+
+    def together(name: str) -> Any:
+        values = [getattr(c, name) for c in choices]
+        return None if any(v is None for v in values) else np.concatenate([np.asarray(host(v)) for v in values])
+
+    names = choices[0].memory
+    memory = {k: np.concatenate([np.asarray(c.memory[k]) for c in choices]) for k in names}
+    drops = [c.dropped for c in choices if c.dropped is not None]
+    dropped = Dropped(*(np.concatenate([getattr(d, n) for d in drops]) for n in ("tokens", "parents", "scores", "why"))) if drops else None
+    return Choice(
+        together("tokens"), together("parents"), together("scores"), together("done"), memory, dropped=dropped, uniform=together("uniform")
+    )
+
+
+def _considered(frontiers: Sequence[Frontier], choices: int) -> Considered | None:
+    parts = []
+    for f in frontiers:
+        if len(f):
+            values, tokens = topk(f.logits, choices)
+            raw = host(values).astype(np.float64) - host(f.raw_total)
+            scores = host(gather(f.scores, tokens)).astype(np.float64) - host(f.total)
+            parts.append((f["prompt"], f["node"], host(tokens), raw, scores))
+    return Considered(*(np.concatenate(column) for column in zip(*parts, strict=True))) if parts else None
+

@@ -1,0 +1,123 @@
+"""Beam search: keep the b best texts at every length."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from unspool.arrays import Floats, Ints
+from unspool.errors import check
+from unspool.frontier import Frontier
+from unspool.step import Hypothesis
+from unspool.strategy import Choice, Dropped, Run, Strategy, running_count
+
+LENGTHS = ("generated", "without_end", "with_prompt", "gnmt")
+
+
+@dataclass(frozen=True)
+class Beam(Strategy):
+    """Keep the `width` best unfinished texts; rank the finished ones by log p(text) / length ** length_penalty.
+
+    Each round the best 2 * width continuations are candidates (more with several end tokens, so that enough of them go
+    on); one that ends counts only if it is among the best `width`.
+
+    length_penalty: 0 ranks by log-probability; above 0 longer texts gain, for log-probabilities are negative.
+    early_stopping: when a prompt is done. True: as soon as `width` hypotheses have finished. False: once the best
+    unfinished text, at its present length, could not enter them. "never": once it could not at any length.
+    patience: with early_stopping=True, wait for round(width * patience) hypotheses (Kasai et al. 2022, arXiv 2204.05424).
+    n: how many hypotheses to return.
+    renormalise: whether the processors' scores are made log-probabilities again before they are summed. False with
+    log_softmax first is what transformers computes: log_softmax | repetition_penalty(1.2) | beam(4, renormalise=False).
+    length: what counts. "generated": new tokens with the end token (transformers, fairseq); "without_end": without it
+    (CTranslate2); "with_prompt": prompt and new tokens, without it (vLLM); "gnmt": ((5 + n) / 6) ** length_penalty for n
+    new tokens (Wu et al. 2016, arXiv 1609.08144).
+    """
+
+    aliases = ("beam_search",)
+    width: int
+    length_penalty: float = 1.0
+    early_stopping: bool | str = False
+    patience: float = 1.0
+    n: int = 1
+    renormalise: bool = True
+    length: str = "generated"
+
+    def __post_init__(self) -> None:
+        check(isinstance(self.width, int) and self.width >= 1, f"beam(width) needs a whole number width >= 1; got {self.width!r}")
+        check(isinstance(self.n, int) and self.n >= 1, f"beam(n=...) needs a whole number n >= 1; got {self.n!r}")
+        check(self.n <= self.wanted, f"beam(n={self.n}) asks for more hypotheses than are kept ({self.wanted}); raise width")
+        check(self.early_stopping in (True, False, "never"), f'early_stopping is True, False or "never"; got {self.early_stopping!r}')
+        check(self.patience > 0, f"patience must be > 0; got {self.patience!r}")
+        check(self.patience == 1 or self.early_stopping is True, "patience counts finished hypotheses: it needs early_stopping=True")
+        check(self.length in LENGTHS, f"length is one of {', '.join(LENGTHS)}; got {self.length!r}")
+        check(np.isfinite(self.length_penalty), f"length_penalty must be a finite number; got {self.length_penalty!r}")
+
+    @property
+    def wanted(self) -> int:
+        """How many finished hypotheses are kept."""
+        return max(1, round(self.width * self.patience))
+
+    def run(self, frontier: Frontier) -> Run:
+        """Grow all beams of all prompts together."""
+        best = np.full((len(frontier.search.prompts), self.wanted), -np.inf)    # scores of what has finished, best first
+        while len(frontier):
+            frontier = yield self.choose_among(frontier, best)
+
+    def choose_among(self, frontier: Frontier, best: Floats) -> Choice:
+        """The children of one round; `best` is updated."""
+        many = max(2, 1 + len(frontier.search.ends)) * self.width
+        values, tokens = frontier.top(many, self.renormalise)
+        total = (values + frontier["score"][:, None]).ravel()
+        at, tokens = np.repeat(np.arange(len(frontier)), values.shape[1]), tokens.ravel()
+        order = np.lexsort((-total, frontier["prompt"][at]))              # each prompt's candidates together, best first
+        order = order[total[order] > -np.inf]
+        group = frontier["prompt"][at[order]]
+        rank = running_count(group)
+        order, group, rank = order[rank < many], group[rank < many], rank[rank < many]
+        total, at, tokens = total[order], at[order], tokens[order]
+
+        done = frontier.ends(at, tokens)
+        ranked = total / self.weight(frontier, at, done)
+        finished = (done != "") & (rank < self.width)
+        goes_on = done == ""
+        goes_on[goes_on] = running_count(group[goes_on]) < self.width
+        for prompt, score in zip(group[finished], ranked[finished], strict=True):
+            best[prompt] = np.sort(np.append(best[prompt], score))[::-1][: self.wanted]
+        over = self.over(frontier, best, group, at, total, goes_on)
+        grows = goes_on & ~over[group]
+        take = np.flatnonzero(finished | grows)
+        left = np.flatnonzero(~(finished | grows))
+        why = np.where(over[group[left]] & goes_on[left], "the search was over", "pruned")
+        dropped = Dropped(tokens[left], frontier.rows[at[left]], total[left], why)
+        score = np.where(finished, ranked, total)[take]
+        return Choice(tokens[take], frontier.rows[at[take]], score, done[take], dropped=dropped)
+
+    def weight(self, frontier: Frontier, at: Ints, done: Any) -> Floats:
+        """What the log-probability of each candidate is divided by."""
+        length = frontier.generated[at] + 1
+        if self.length in ("without_end", "with_prompt"):
+            length = np.maximum(length - (done == "end"), 1)
+        return self._weight(length + frontier.prompt_lengths[at] if self.length == "with_prompt" else length)
+
+    def _weight(self, length: Any) -> Floats:
+        length = np.asarray(length, np.float64)
+        return ((5 + length) / 6 if self.length == "gnmt" else length) ** self.length_penalty
+
+    def over(self, frontier: Frontier, best: Floats, group: Ints, at: Ints, total: Floats, goes_on: Any) -> Any:
+        """For each prompt, whether no unfinished text can enter the finished ones any more."""
+        full = best[:, -1] > -np.inf
+        if self.early_stopping is True:
+            return full
+        reach = frontier.generated + 1
+        if self.early_stopping == "never" and self.length_penalty > 0:
+            reach = frontier.left + frontier.generated
+        reach = reach + (frontier.prompt_lengths if self.length == "with_prompt" else 0)
+        hope = np.full(len(best), -np.inf)
+        np.maximum.at(hope, group[goes_on], (total / self._weight(reach[at]))[goes_on])
+        return full & ~(hope > best[:, -1])
+
+    def rank(self, finished: list[Hypothesis]) -> list[Hypothesis]:
+        """The n best by score."""
+        return sorted(finished, key=lambda h: -h.score)[: self.n]

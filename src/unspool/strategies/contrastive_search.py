@@ -1,0 +1,54 @@
+"""Contrastive search: likely, but unlike what was said before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from unspool.arrays import Array, Ints, namespace
+from unspool.errors import check
+from unspool.frontier import Frontier
+from unspool.strategy import Choice, Look, Run, Strategy
+
+
+@dataclass(frozen=True)
+class ContrastiveSearch(Strategy):
+    """Of the k likeliest tokens v take argmax (1 - alpha) p(v) - alpha max_j cos(h_v, h_j).
+
+    h_v is the final hidden state at v, h_j those of all tokens before it, prompt included (Su et al. 2022, arXiv 2202.06417).
+    """
+
+    needs = frozenset({"hidden"})
+    k: int = 4
+    alpha: float = 0.6
+
+    def __post_init__(self) -> None:
+        check(isinstance(self.k, int) and self.k >= 1, f"contrastive_search(k) needs a whole number k >= 1; got {self.k!r}")
+        check(0 <= self.alpha <= 1, f"contrastive_search(alpha=...) needs alpha in [0, 1]; got {self.alpha!r}")
+
+    def run(self, frontier: Frontier) -> Run:
+        """Look at k tokens of every row, keep one."""
+        while len(frontier):
+            values, tokens = frontier.top(self.k)
+            k = tokens.shape[1]
+            seen = yield Look(frontier.take(np.repeat(np.arange(len(frontier)), k)), tokens.ravel())
+            near = likeness(seen, np.repeat(frontier.rows, k)).reshape(-1, k)
+            score = np.where(values > -np.inf, (1 - self.alpha) * np.exp(values) - self.alpha * near, -np.inf)
+            best = score.argmax(-1)
+            pick = np.arange(len(frontier)) * k + best
+            rows = np.arange(len(frontier))
+            frontier = yield Choice(tokens[rows, best], frontier.rows, score[rows, best], seen=seen.take(pick))
+
+
+def likeness(seen: Frontier, before: Ints) -> np.ndarray:
+    """For each row the largest cosine between its hidden state and those of the tokens up to the row before it."""
+    session, states = seen.lane.session, seen.hidden()
+    contexts = {int(row): session.hidden(session.nodes.path(int(row))) for row in dict.fromkeys(before)}
+    return np.asarray([_cosine(state, contexts[int(row)]) for state, row in zip(states, before, strict=True)])
+
+
+def _cosine(state: Array, context: Array) -> float:
+    xp = namespace(state)
+    norms = xp.sqrt(xp.sum(context * context, axis=-1)) * xp.sqrt(xp.sum(state * state))
+    return float(xp.max(context @ state / norms))

@@ -1,0 +1,19 @@
+"""Greedy search: always the likeliest token."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from unspool.frontier import Frontier
+from unspool.strategy import Choice, Strategy
+
+
+@dataclass(frozen=True)
+class Greedy(Strategy):
+    """Follow the likeliest token, argmax p(token | text); of equals the one with the lowest id."""
+
+    aliases = ("greedy_search",)
+
+    def choose(self, frontier: Frontier) -> Choice:
+        """The best token of every row."""
+        return Choice(frontier.top(1)[1][:, 0], frontier.rows)

@@ -1,0 +1,158 @@
+"""Tokens as text, exact to the byte."""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol
+
+from unspool.errors import ModelError
+
+if TYPE_CHECKING:
+    import tokenizers
+
+
+class Tokenizer(Protocol):
+    """Texts to tokens and back; every token has bytes."""
+
+    size: int
+    """Token ids are below it."""
+    specials: frozenset[int]
+    """Tokens that stand for no text, as an end of text."""
+    hash: str
+
+    def encode(self, text: str) -> list[int]:
+        """The tokens of a text, nothing added."""
+
+    def bytes_of(self, token: int) -> bytes:
+        """The bytes a token stands for; none for a special token."""
+
+    def name_of(self, token: int) -> str:
+        """A token's own name in the vocabulary."""
+
+
+def decode(tokenizer: Tokenizer, tokens: Iterable[int]) -> str:
+    """The text of tokens; bytes that are no UTF-8 become U+FFFD."""
+    return b"".join(tokenizer.bytes_of(int(t)) for t in tokens).decode("utf-8", "replace")
+
+
+def visible(data: bytes, pending: bytes = b"") -> str:
+    """A token's bytes as text after the bytes of an unfinished character; what is still unfinished as \\xNN."""
+    return (pending + data).decode("utf-8", "backslashreplace")
+
+
+def unfinished(data: bytes) -> bytes:
+    """The bytes at the end of data that begin a character and do not finish it."""
+    decoder = codecs.getincrementaldecoder("utf-8")("ignore")
+    decoder.decode(data[-3:])
+    return decoder.getstate()[0]
+
+
+class Detokenizer:
+    """Text as it becomes certain: half characters, and what may be the beginning of a stop string, are held back."""
+
+    def __init__(self, tokenizer: Tokenizer, stops: Sequence[str] = ()) -> None:
+        self._tokenizer, self._stops, self._held = tokenizer, tuple(stops), ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self.stopped = False
+
+    def add(self, token: int) -> str:
+        """The text that is certain after one more token."""
+        return self._release(self._decoder.decode(self._tokenizer.bytes_of(token)))
+
+    def finish(self) -> str:
+        """What was held back."""
+        text = self._release(self._decoder.decode(b"", final=True))
+        held, self._held = self._held, ""
+        return text + held
+
+    def _release(self, text: str) -> str:
+        if self.stopped:
+            return ""
+        self._held += text
+        places = [at for at in (self._held.find(s) for s in self._stops) if at >= 0]
+        if places:
+            out, self._held, self.stopped = self._held[: min(places)], "", True
+            return out
+        hold = max((n for s in self._stops for n in range(1, len(s)) if self._held.endswith(s[:n])), default=0)
+        out, self._held = self._held[: len(self._held) - hold], self._held[len(self._held) - hold :]
+        return out
+
+
+def cut_at(text: str, stops: Sequence[str]) -> str:
+    """A text up to the first of the stop strings in it."""
+    places = [at for at in (text.find(s) for s in stops) if at >= 0]
+    return text[: min(places)] if places else text
+
+
+class TokenizerFile:
+    """A `tokenizers` tokenizer whose tokens' bytes are known: byte-level BPE, or SentencePiece's pieces."""
+
+    def __init__(self, inner: tokenizers.Tokenizer) -> None:
+        self.inner = inner
+        self.size: int = inner.get_vocab_size(with_added_tokens=True)
+        added = inner.get_added_tokens_decoder()
+        self.specials = frozenset(i for i, token in added.items() if token.special)
+        self._added = {i: token.content for i, token in added.items()}
+        self._known: dict[int, bytes] = {}
+
+    @cached_property
+    def hash(self) -> str:
+        """sha256 of the tokenizer's definition."""
+        return hashlib.sha256(self.inner.to_str().encode()).hexdigest()
+
+    @cached_property
+    def _byte_level(self) -> bool:
+        return "ByteLevel" in str(self.inner.decoder)
+
+    def encode(self, text: str) -> list[int]:
+        """The tokens of a text, nothing added."""
+        ids: list[int] = self.inner.encode(text, add_special_tokens=False).ids
+        return ids
+
+    def name_of(self, token: int) -> str:
+        """A token's own name in the vocabulary."""
+        return self.inner.id_to_token(int(token)) or f"<{int(token)}>"
+
+    def bytes_of(self, token: int) -> bytes:
+        """The bytes a token stands for; none for a special token."""
+        token = int(token)
+        if token not in self._known:
+            self._known[token] = self._bytes_of(token)
+        return self._known[token]
+
+    def _bytes_of(self, token: int) -> bytes:
+        if token in self.specials:
+            return b""
+        name = self.inner.id_to_token(token)
+        if name is None:
+            return b""
+        if token in self._added:
+            return self._added[token].encode()
+        if self._byte_level:
+            return bytes(BYTE_OF[c] for c in name)
+        if re.fullmatch("<0x[0-9A-Fa-f]{2}>", name):
+            return bytes([int(name[3:5], 16)])
+        return name.replace("\u2581", " ").encode()
+
+
+def byte_alphabet() -> dict[str, int]:
+    """The byte that each character of a byte-level vocabulary stands for (Radford et al. 2019).
+
+    Printable bytes stand for themselves; the others, in order, have the characters from U+0100 on.
+    """
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("\u00a1"), ord("\u00ac") + 1), *range(ord("\u00ae"), ord("\u00ff") + 1)]
+    others = [b for b in range(256) if b not in printable]
+    return {chr(b): b for b in printable} | {chr(256 + i): b for i, b in enumerate(others)}
+
+
+BYTE_OF = byte_alphabet()
+
+
+def check_fit(tokenizer: Tokenizer, vocabulary: int) -> None:
+    """Refuse a tokenizer that has tokens the model does not know."""
+    if tokenizer.size > vocabulary:
+        raise ModelError(f"the tokenizer has {tokenizer.size} tokens and the model {vocabulary}; they do not belong together")

@@ -1,0 +1,1 @@
+"""Views: readers of the record. They know no model and no strategy."""
