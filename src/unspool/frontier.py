@@ -61,7 +61,7 @@ class Frontier:
     @cached_property
     def prompt_lengths(self) -> Ints:
         """(R,)"""
-        return self.search.prompt_lengths[self["prompt"]]
+        return np.asarray(self.search.prompt_lengths[self["prompt"]])
 
     @property
     def generated(self) -> Ints:
@@ -71,7 +71,7 @@ class Frontier:
     @property
     def left(self) -> Ints:
         """(R,), tokens by which a row may still grow."""
-        return self.search.limits[self["prompt"]] - self.generated
+        return np.asarray(self.search.limits[self["prompt"]] - self.generated)
 
     def tokens(self, i: int) -> Ints:
         """The tokens of the i-th row, prompt included."""

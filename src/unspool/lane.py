@@ -69,7 +69,8 @@ class Lane:
         """One row for each prompt."""
         rows = self.session.extend([ROOT] * len(prompts), prompts)
         self.prompt_lengths |= {int(row) // SPAN: len(prompt) for row, prompt in zip(rows, prompts, strict=True)}
-        for part, memory in zip([*self.processors, *self.stops], [*self.memories, *self.stop_memories], strict=True):
+        parts: list[Any] = [*self.processors, *self.stops]
+        for part, memory in zip(parts, [*self.memories, *self.stop_memories], strict=True):
             if memory:
                 memory.values.update((int(row), part.begin(prompt)) for row, prompt in zip(rows, prompts, strict=True))
         for processor, twins in zip(self.processors, self.twins, strict=True):

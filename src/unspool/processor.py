@@ -72,7 +72,7 @@ class Processor(Part):
 
     def companion_prompt(self, prompt: Ints) -> Sequence[int]:
         """What the companion reads in place of the prompt."""
-        return prompt.tolist()
+        return list(map(int, prompt))
 
     def __call__(self, input_ids: Array, scores: Array) -> Array:
         """Hugging Face's signature, for processors without memory."""

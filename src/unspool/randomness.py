@@ -48,7 +48,7 @@ def child(lineage: Lineage, index: Any) -> Lineage:
 def uniform(seed: int, lineage: Lineage, step: Any, purpose: str, index: Any = 0) -> Floats:
     """Uniforms in [0, 1), one for each lineage, for the given step and purpose."""
     bits = combine(np.uint64(seed & (2**64 - 1)), lineage, step, np.uint64(word(purpose)), index)
-    return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    return np.asarray((bits >> np.uint64(11)).astype(np.float64) * 2.0**-53)
 
 
 def draw(scores: Array, u: Floats) -> Array:

@@ -116,7 +116,7 @@ class Search:
                 raise ParameterError(
                     f"the second model has {model.vocabulary} tokens and the model {self.lane.model.vocabulary}; they need one vocabulary"
                 )
-            starts = {}                                                  # the prompts' rows, of which there may be descendants
+            starts: dict[int, int] = {}       # the rows of the prompts themselves
             for row, (frontier, i) in self.live.items():
                 prompt = int(frontier["prompt"][i])
                 starts.setdefault(prompt, int(self.lane.nodes.path(row)[self.prompt_lengths[prompt] - 1]))
@@ -148,7 +148,8 @@ class Search:
         born[ok] = np.arange(len(self.history), len(self.history) + ok.sum())
         for i in np.flatnonzero(ok):
             self.history.append((int(columns["node"][i]), int(tokens[i]), float(logprob[i]), float(processed[i])))
-        step = Step(*(a[ok] for a in (columns["prompt"], columns["node"], born, tokens, logprob, processed, score, done)))
+        made = [columns["prompt"], columns["node"], born, tokens, logprob, processed, score, done]
+        step = Step(*[a[ok] for a in made])  # type: ignore[arg-type]
         self._annotate(step, choice, before, ok)
         columns["lineage"] = child(columns["lineage"], order_among_siblings(parents))
         columns |= {"node": born, "score": score, "processed": total, **{k: np.asarray(v) for k, v in choice.memory.items()}}
@@ -160,7 +161,7 @@ class Search:
             new = choice.seen.take(live)
             new.columns = columns
         else:
-            new = Frontier(self, self.lane, self.lane.session.extend(parents[live], tokens[live, None]), columns)
+            new = Frontier(self, self.lane, self.lane.session.extend(parents[live], list(tokens[live, None])), columns)
         self._replace(choices, frontiers, new)
         return new, step
 

@@ -64,7 +64,8 @@ class Look:
     """
 
     frontier: Frontier
-    chains: Sequence[Any]
+    chains: Any
+    """One sequence of tokens, or one token, for each row."""
 
 
 @dataclass

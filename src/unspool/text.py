@@ -22,7 +22,10 @@ class Tokenizer(Protocol):
     """Token ids are below it."""
     specials: frozenset[int]
     """Tokens that stand for no text, as an end of text."""
-    hash: str
+
+    @property
+    def hash(self) -> str:
+        """Tells tokenizers apart."""
 
     def encode(self, text: str) -> list[int]:
         """The tokens of a text, nothing added."""

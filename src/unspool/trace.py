@@ -114,9 +114,9 @@ def _plain(value: Any) -> Any:
 
 def _step(values: dict[str, Any]) -> Step:
     considered, dropped = values.pop("considered", None), values.pop("dropped", None)
-    arrays = {k: np.asarray(v) for k, v in values.items()}
+    fields: dict[str, Any] = {k: np.asarray(v) for k, v in values.items()}
     if considered:
-        arrays["considered"] = Considered(**{k: np.asarray(v) for k, v in considered.items()})  # type: ignore[assignment]
+        fields["considered"] = Considered(**{k: np.asarray(v) for k, v in considered.items()})
     if dropped:
-        arrays["dropped"] = {k: np.asarray(v) for k, v in dropped.items()}  # type: ignore[assignment]
-    return Step(**arrays)
+        fields["dropped"] = {k: np.asarray(v) for k, v in dropped.items()}
+    return Step(**fields)

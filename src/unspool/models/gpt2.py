@@ -70,7 +70,7 @@ class GPT2:
         self.start: int | None = None if start is None else int(start)
         self._check_shapes()
         self.blocks = [self._block(layer) for layer in range(self.layers)]
-        self.output = self.weights.get("lm_head.weight", embedding)
+        self.output: Array = self.weights.get("lm_head.weight", embedding)
 
     def session(self) -> SlotSession:
         """A new set of rows."""
@@ -102,7 +102,8 @@ class GPT2:
 
     def _block(self, layer: int) -> dict[str, tuple[Array, Array]]:
         parts = ("ln_1", "attn.c_attn", "attn.c_proj", "ln_2", "mlp.c_fc", "mlp.c_proj")
-        return {part: tuple(self._weight(f"h.{layer}.{part}.{kind}") for kind in ("weight", "bias")) for part in parts}  # type: ignore[misc]
+        pairs = ((part, f"h.{layer}.{part}") for part in parts)
+        return {part: (self._weight(f"{name}.weight"), self._weight(f"{name}.bias")) for part, name in pairs}
 
     def _query_scale(self, layer: int) -> float:
         """What the queries are multiplied by beyond attention's own 1 / sqrt(head size)."""
@@ -126,6 +127,6 @@ class GPT2:
             found = tuple(self._weight(name).shape)
             if found != shape:
                 raise ModelError(f"{name} has shape {found} where the config asks for {shape}; config.json and the weights do not fit")
-        for key, found in (("vocab_size", self.vocabulary), ("n_embd", e), ("n_positions", self.context)):
-            if key in self.config and int(self.config[key]) != found:
-                raise ModelError(f"config.json says {key} {self.config[key]} but the weights have {found}")
+        for key, size in (("vocab_size", self.vocabulary), ("n_embd", e), ("n_positions", self.context)):
+            if key in self.config and int(self.config[key]) != size:
+                raise ModelError(f"config.json says {key} {self.config[key]} but the weights have {size}")

@@ -83,7 +83,8 @@ class SlotSession:
 
     def extend(self, parents: Sequence[int] | Ints, chains: Sequence[Sequence[int] | Ints]) -> Ints:
         """Grow rows; long chains go through the model in blocks."""
-        rows, whole = np.asarray(parents, np.int64).copy(), [np.asarray(c, np.int64) for c in chains]
+        rows: Ints = np.array(parents, np.int64)
+        whole = [np.asarray(c, np.int64) for c in chains]
         for start in range(0, max(map(len, whole), default=0), BLOCK):
             growing = [i for i, c in enumerate(whole) if len(c) > start]
             rows[growing] = self._forward(rows[growing], [whole[i][start : start + BLOCK] for i in growing])

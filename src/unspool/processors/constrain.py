@@ -50,7 +50,7 @@ def _completing(rows: Rows, phrase: tuple[int, ...]) -> list[int]:
     tokens, head = host(rows.tokens), np.asarray(phrase[:-1], np.int64)
     if len(head) > tokens.shape[1]:
         return []
-    return np.flatnonzero((tokens[:, tokens.shape[1] - len(head) :] == head).all(-1)).tolist()
+    return list(map(int, np.flatnonzero((tokens[:, tokens.shape[1] - len(head) :] == head).all(-1))))
 
 
 @dataclass(frozen=True, init=False)

@@ -103,7 +103,7 @@ class Beam(Strategy):
 
     def _weight(self, length: Any) -> Floats:
         length = np.asarray(length, np.float64)
-        return ((5 + length) / 6 if self.length == "gnmt" else length) ** self.length_penalty
+        return np.asarray(((5 + length) / 6 if self.length == "gnmt" else length) ** self.length_penalty)
 
     def over(self, frontier: Frontier, best: Floats, group: Ints, at: Ints, total: Floats, goes_on: Any) -> Any:
         """For each prompt, whether no unfinished text can enter the finished ones any more."""
