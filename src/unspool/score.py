@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,10 @@ from unspool.model import ROOT, Model
 
 ROWS = 64
 """Positions whose logits are held at once."""
+TOGETHER = 2048
+"""Tokens of several texts that go through the model at once."""
+Window = tuple[int, int, int, int]
+"""(text, its first token in the window, the first that is scored, the one after the last)"""
 
 
 @dataclass(frozen=True)
@@ -74,13 +78,13 @@ def score_tokens(model: Model, texts: Sequence[tuple[Sequence[int], Sequence[int
 
     A text longer than the context is read in windows: each begins `stride` tokens after the last (half the context if not
     given) and scores what the last did not, so every token is predicted once, by at least context - stride tokens where
-    there are that many. The texts go through the model together, up to their windows.
+    there are that many. Short texts go through the model together.
     """
     stride = stride or max(1, model.context // 2)
     check(1 <= stride < model.context, f"stride must lie in [1, context) = [1, {model.context}); got {stride}")
     out = [np.zeros(len(continuation)) for _, continuation in texts]
     whole = [np.asarray([*prompt, *continuation], np.int64) for prompt, continuation in texts]
-    work: list[tuple[int, int, int, int]] = []                            # (text, window's first token, first scored, last + 1)
+    work: list[Window] = []
     for i, ((prompt, continuation), tokens) in enumerate(zip(texts, whole, strict=True)):
         if not len(prompt):
             raise PromptError("scoring needs at least one token before the text; this model has no start token, so give a prompt")
@@ -92,18 +96,35 @@ def score_tokens(model: Model, texts: Sequence[tuple[Sequence[int], Sequence[int
             last = min(len(tokens), first + model.context)
             work.append((i, first, scored, last))
             scored = last
-    for i, first, scored, last in work:
-        found = _window(model, whole[i][first:last], scored - first)
-        out[i][scored - len(texts[i][0]) : last - len(texts[i][0])] = found
+    for batch in _batches(work):
+        found = _read(model, [(whole[i][first:last], scored - first) for i, first, scored, last in batch])
+        for (i, _, scored, last), logprobs in zip(batch, found, strict=True):
+            begin = len(texts[i][0])
+            out[i][scored - begin : last - begin] = logprobs
     return out
 
 
-def _window(model: Model, tokens: Ints, scored: int) -> Floats:
+def _batches(work: list[Window]) -> Iterator[list[Window]]:
+    """Windows in order, together as long as they have at most TOGETHER tokens."""
+    batch: list[Window] = []
+    for window in work:
+        if batch and sum(last - first for _, first, _, last in [*batch, window]) > TOGETHER:
+            yield batch
+            batch = []
+        batch.append(window)
+    if batch:
+        yield batch
+
+
+def _read(model: Model, windows: list[tuple[Ints, int]]) -> list[Floats]:
+    """For each (tokens, how many are not scored) the log-probabilities of the others, in one forward."""
     session = model.session()
-    row = session.extend([ROOT], [tokens[:-1]])[0]
-    path, parts = session.nodes.path(int(row))[scored - 1 :], []
-    for start in range(0, len(path), ROWS):
-        logits = session.logits(path[start : start + ROWS])
-        labels = like(tokens[scored + start : scored + start + len(logits)], logits)
-        parts.append(host(log_probs_from_logits(logits, labels)).astype(np.float64))
-    return np.concatenate(parts)
+    rows = session.extend([ROOT] * len(windows), [tokens[:-1] for tokens, _ in windows])
+    paths = [session.nodes.path(int(row))[skip - 1 :] for row, (_, skip) in zip(rows, windows, strict=True)]
+    labels = np.concatenate([tokens[skip:] for tokens, skip in windows])
+    places, parts = np.concatenate(paths), []
+    for start in range(0, len(places), ROWS):
+        logits = session.logits(places[start : start + ROWS])
+        some = like(labels[start : start + ROWS], logits)
+        parts.append(host(log_probs_from_logits(logits, some)).astype(np.float64))
+    return np.split(np.concatenate(parts), np.cumsum([len(p) for p in paths])[:-1])

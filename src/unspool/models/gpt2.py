@@ -10,6 +10,7 @@ import numpy as np
 from unspool.arrays import Array, namespace
 from unspool.errors import ModelError
 from unspool.models.slots import Attend, SlotSession
+from unspool.models.threads import is_small
 
 
 def layer_norm(x: Array, weight: Array, bias: Array, epsilon: float) -> Array:
@@ -70,6 +71,7 @@ class GPT2:
         self.start: int | None = None if start is None else int(start)
         self._check_shapes()
         self.blocks = [self._block(layer) for layer in range(self.layers)]
+        self.small = is_small(self.weights.values())
         self.output: Array = self.weights.get("lm_head.weight", embedding)
 
     def session(self) -> SlotSession:

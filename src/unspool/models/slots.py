@@ -15,6 +15,7 @@ import numpy as np
 
 from unspool.arrays import Array, Ints, like, namespace, softmax
 from unspool.model import ROOT, SPAN, TokenForest
+from unspool.models.threads import threads
 
 Attend: TypeAlias = Callable[[int, Array, Array, Array], Array]
 """attend(layer, queries (N, H, D), keys (N, K, D), values (N, K, D)) -> (N, H * D); K divides H."""
@@ -33,6 +34,8 @@ class SlotModel(Protocol):
     head_size: int
     width: int
     dtype: Any
+    small: bool
+    """Whether one thread is enough; see `unspool.models.threads`."""
 
     def forward(self, tokens: Array, positions: Array, attend: Attend) -> Array:
         """Final hidden states of tokens (N,) at positions (N,): (N, E)."""
@@ -107,7 +110,8 @@ class SlotSession:
 
     def logits(self, rows: Sequence[int] | Ints) -> Array:
         """Logits (R, V)."""
-        return self.model.head(self.hidden(rows))
+        with threads(self.model.small):
+            return self.model.head(self.hidden(rows))
 
     def _forward(self, parents: Ints, chains: list[Ints]) -> Ints:
         """One forward of all chains, flat: a linear layer never sees padding."""
@@ -160,7 +164,8 @@ class SlotSession:
                 out[reading.at] = part
             return out
 
-        return model.forward(like(tokens, sample), like(positions, sample), attend)
+        with threads(model.small):
+            return model.forward(like(tokens, sample), like(positions, sample), attend)
 
 
 def _attention(queries: Array, keys: Array, values: Array, reading: Reading) -> Array:
