@@ -12,6 +12,7 @@ import ast
 import re
 from collections.abc import Callable
 from dataclasses import MISSING, Field, dataclass, fields
+from importlib import import_module
 from typing import Any, ClassVar, Literal
 
 from unspool.errors import DecoderError, ParameterError, UnknownName, unknown
@@ -20,6 +21,8 @@ Role = Literal["processor", "strategy", "stop"]
 
 REGISTRY: dict[str, type[Part]] = {}
 """Every concrete part by its name in the text form; a subclass enters it by being defined."""
+OWN = ("unspool.processors", "unspool.strategies", "unspool.stop")
+"""The modules of the package's own parts, imported before the first text form is read."""
 
 
 class Part:
@@ -151,6 +154,8 @@ def _value(node: ast.expr, text: str) -> Any:
 
 
 def _make(name: str, values: list[Any], keywords: dict[str, Any]) -> Part:
+    for module in OWN:
+        import_module(module)
     if name not in REGISTRY:
         raise unknown("strategy, processor or stop", name, REGISTRY)
     cls = REGISTRY[name]

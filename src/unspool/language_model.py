@@ -270,6 +270,10 @@ class Stream:
         self.lm, self.search, self.prompts, self.recipe = lm, search, prompts, recipe
         self.strategy = decoder.strategy or Greedy()
         self.stop_strings = tuple(s for stop in decoder.stops if isinstance(stop, StopStrings) for s in stop.strings)
+        self.single = not hasattr(self.strategy, "width")
+        """Whether the first prompt has had one row throughout, so that its text can be shown as it grows."""
+        self.interrupted = False
+        self._writer, self._written = Detokenizer(lm.tokenizer, self.stop_strings), ""
         self._kept: list[Step] = []
         self._steps = decode(search, self.strategy)
         self._outputs: list[Output] | None = None
@@ -281,20 +285,36 @@ class Stream:
                     self._kept.append(step)
                 yield step
         except (KeyboardInterrupt, GeneratorExit):
-            self.search.partial()
+            self.interrupt()
             raise
+
+    def interrupt(self) -> None:
+        """End now: what was generated so far is the output."""
+        if not self.interrupted:
+            self.interrupted, self._steps = True, iter(())
+            self.search.partial()
 
     def text(self) -> Iterator[str]:
         """The first prompt's text as it becomes certain; with several rows, only once the best is known."""
-        writer = Detokenizer(self.lm.tokenizer, self.stop_strings)
-        single, wrote = True, False
         for step in self:
-            mine = np.flatnonzero(step.prompt == 0)
-            single = single and (len(mine) <= 1) and not getattr(self.strategy, "width", 1) > 1
-            if single and len(mine):
-                wrote = True
-                yield writer.add(int(step.tokens[mine[0]]))
-        yield writer.finish() if single and wrote else self.output.text
+            if piece := self.certain(step):
+                yield piece
+        if piece := self.rest():
+            yield piece
+
+    def certain(self, step: Step) -> str:
+        """What a step makes certain of the first prompt's text: nothing once several rows compete for it (see `single`)."""
+        mine = np.flatnonzero(step.prompt == 0)
+        rows = sum(int(frontier["prompt"][i]) == 0 for frontier, i in self.search.live.values())
+        self.single = self.single and len(mine) <= 1 and rows + len(self.search.finished[0]) <= 1
+        piece = self._writer.add(int(step.tokens[mine[0]])) if self.single and len(mine) else ""
+        self._written += piece
+        return piece
+
+    def rest(self) -> str:
+        """What of the first prompt's text was not certain before the end."""
+        text = self.output.text
+        return text[len(self._written) :] if text.startswith(self._written) else "\n" + text
 
     @property
     def outputs(self) -> list[Output]:
