@@ -1,0 +1,119 @@
+"""Tiny random checkpoints, our search over them, and the count of what was compared."""
+
+import random
+from collections import Counter
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+from unspool import Hypothesis, parse
+from unspool.decode import decode
+from unspool.models.gpt2 import GPT2
+from unspool.search import Search
+
+COUNTS = pytest.StashKey[dict[str, Counter]]()
+
+
+@dataclass
+class Checkpoint:
+    """One model twice, and its tokens in the order of how likely they are on the whole."""
+
+    theirs: Any
+    ours: GPT2
+    likely: list[int]
+
+
+class Tally:
+    """Counts the comparisons of each family: equal, near ties, different."""
+
+    def __init__(self, counts: dict[str, Counter]) -> None:
+        self.counts = counts
+
+    def __call__(self, family: str, kind: str = "equal") -> None:
+        self.counts.setdefault(family, Counter())[kind] += 1
+
+
+@pytest.fixture(scope="session")
+def tally(pytestconfig) -> Tally:
+    return Tally(pytestconfig.stash.setdefault(COUNTS, {}))
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    for family, found in sorted(config.stash.get(COUNTS, {}).items()):
+        others = "".join(f", {n} {kind}" for kind, n in sorted(found.items()) if kind != "equal")
+        tried = sum(n for kind, n in found.items() if kind in ("equal", "near tie", "different"))
+        terminalreporter.write_line(f"parity: {family} {found['equal']} of {tried} equal{others}")
+
+
+@pytest.fixture(scope="session")
+def checkpoint():
+    """seed -> Checkpoint: a GPT-2 whose weights are large enough for peaked and varied distributions."""
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+
+    @cache
+    def make(seed: int, vocabulary: int = 48) -> Checkpoint:
+        torch.manual_seed(seed)
+        shape = {"vocab_size": vocabulary, "n_positions": 64, "n_embd": 16, "n_layer": 2, "n_head": 2}
+        config = transformers.GPT2Config(**shape, initializer_range=0.5, bos_token_id=None, eos_token_id=None)
+        theirs = transformers.GPT2LMHeadModel(config).eval()
+        ours = GPT2(config.to_dict(), {name: array.numpy() for name, array in theirs.state_dict().items()})
+        with torch.no_grad():
+            mean = theirs(torch.randint(vocabulary, (64, 6))).logits.softmax(-1).mean((0, 1))
+        return Checkpoint(theirs, ours, mean.argsort(descending=True).tolist())
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def prompts_of():
+    """(seed, vocabulary, count) -> prompts of different lengths."""
+
+    def prompts(seed: int, vocabulary: int, count: int) -> list[list[int]]:
+        chance = random.Random(seed)
+        return [[chance.randrange(vocabulary) for _ in range(chance.randint(1, 9))] for _ in range(count)]
+
+    return prompts
+
+
+@pytest.fixture(scope="session")
+def run():
+    """Decode prompts together: the hypotheses of each, best first, and the Steps."""
+
+    def run(model, prompts, decoder: str, limit: int, ends=(), **options) -> tuple[list[list[Hypothesis]], list]:
+        chosen = parse(decoder)
+        search = Search(model, prompts, chosen.processors, limits=[limit] * len(prompts), ends=ends, **options)
+        steps = list(decode(search, chosen.strategy))
+        return [chosen.strategy.rank(found) for found in search.finished], steps
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def theirs_of():
+    """A Checkpoint's `generate` in transformers for one prompt."""
+    torch = pytest.importorskip("torch")
+
+    def generate(checkpoint: Checkpoint, prompt: list[int], limit: int, ends=(), **settings):
+        ids = torch.tensor([prompt])
+        fixed = {"do_sample": False, "pad_token_id": 0, "return_dict_in_generate": True, "output_scores": True, "use_cache": True}
+        with torch.no_grad():
+            return checkpoint.theirs.generate(
+                ids, attention_mask=torch.ones_like(ids), max_new_tokens=limit, eos_token_id=list(ends) or None, **fixed, **settings
+            )
+
+    return generate
+
+
+@pytest.fixture(scope="session")
+def cut():
+    """New tokens of a padded row, up to its first end token."""
+
+    def cut(row, prompt: list[int], ends) -> list[int]:
+        new = row.tolist()[len(prompt) :]
+        at = np.flatnonzero(np.isin(new, list(ends)))
+        return new[: at[0] + 1] if len(at) else new
+
+    return cut

@@ -1,0 +1,179 @@
+"""Every processor gives the scores of its LogitsProcessor in transformers, on numpy arrays and torch tensors."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+import unspool as un
+from unspool.arrays import host
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+ENDS = (2, 4)
+PROMPT = 3
+SHAPES = ((1, 6), (3, 17), (5, 90), (2, 700))
+LENGTHS = (1, 3, 4, 5, 12)
+BLOCKED = (0.0, 0.4)
+SPREADS = (0.2, 2.0, 6.0)
+NEAR = 2e-6
+"""Mass, or relative probability, within which float32 may put a token on either side of a line."""
+FLOATS = (np.float32, np.float64)
+
+PAIRS = [
+    *((un.Temperature(t), lambda t=t: transformers.TemperatureLogitsWarper(t)) for t in (0.05, 0.7, 1.0, 2.5)),
+    *((un.TopK(k), lambda k=k: transformers.TopKLogitsWarper(k)) for k in (1, 2, 5, 60, 10_000)),
+    *((un.TopP(p), lambda p=p: transformers.TopPLogitsWarper(p)) for p in (0.0, 0.1, 0.5, 0.9, 0.99, 1.0)),
+    *((un.MinP(p), lambda p=p: transformers.MinPLogitsWarper(p)) for p in (0.0, 0.01, 0.3, 0.9, 1.0)),
+    *((un.Typical(p), lambda p=p: transformers.TypicalLogitsWarper(p)) for p in (0.1, 0.5, 0.9, 0.99)),
+    *((un.RepetitionPenalty(p), lambda p=p: transformers.RepetitionPenaltyLogitsProcessor(p)) for p in (0.5, 1.0, 1.2, 3.0)),
+    (un.RepetitionPenalty(1.2, "generated"), lambda: transformers.RepetitionPenaltyLogitsProcessor(1.2, prompt_ignore_length=PROMPT)),
+    *((un.NoRepeatNgram(n), lambda n=n: transformers.NoRepeatNGramLogitsProcessor(n)) for n in (1, 2, 3, 5)),
+    *(
+        (un.MinNewTokens(n), lambda n=n: transformers.MinNewTokensLengthLogitsProcessor(PROMPT, n, list(ENDS), "cpu"))
+        for n in (0, 1, 2, 3, 50)
+    ),
+    (un.Banned(3), lambda: transformers.NoBadWordsLogitsProcessor([[3]])),
+    (un.Banned(0, (1, 2), (3, 0, 5)), lambda: transformers.NoBadWordsLogitsProcessor([[0], [1, 2], [3, 0, 5]])),
+    (un.Banned(1, 4, 5), lambda: transformers.SuppressTokensLogitsProcessor([1, 4, 5], "cpu")),
+    (un.Bias({3: 1.5, 0: -20.0}), lambda: transformers.SequenceBiasLogitsProcessor({(3,): 1.5, (0,): -20.0})),
+    (
+        un.Bias({(1, 2): 4.0, (0, 2): 3.0, 2: 0.25, (3, 0, 5): -2.0}),
+        lambda: transformers.SequenceBiasLogitsProcessor({(1, 2): 4.0, (0, 2): 3.0, (2,): 0.25, (3, 0, 5): -2.0}),
+    ),
+    (un.LogSoftmax(), lambda: transformers.LogitNormalization()),
+]
+
+
+def random_scores(chance, shape, blocked, spread, dtype):
+    """Scores with some -inf, at least one number in each row."""
+    scores = chance.normal(size=shape) * spread
+    holes = chance.random(shape) < blocked
+    holes[np.arange(shape[0]), chance.integers(shape[1], size=shape[0])] = False
+    return np.where(holes, -np.inf, scores).astype(dtype)
+
+
+def random_texts(chance, rows, length):
+    """Tokens with many repetitions."""
+    return chance.integers(6, size=(rows, length))
+
+
+def ours_of(processor, texts, scores):
+    rows = un.Rows(texts, np.full(len(texts), texts.shape[1]), np.full(len(texts), min(PROMPT, texts.shape[1])), ENDS)
+    return host(processor.process(rows, scores))
+
+
+def near_the_line(processor, scores, row, token):
+    """Whether a token lies so near what separates kept from cut that float32 may decide either way."""
+    logprobs = scores[row].astype(np.float64) - np.logaddexp.reduce(scores[row].astype(np.float64))
+    if isinstance(processor, un.MinP):
+        return abs(logprobs[token] - logprobs.max() - np.log(processor.p)) < NEAR
+    if isinstance(processor, un.TopP | un.Typical):
+        probs = np.exp(logprobs)
+        entropy = -(probs[probs > 0] * logprobs[probs > 0]).sum()
+        key = -logprobs if isinstance(processor, un.TopP) else abs(-logprobs - entropy)
+        before = probs[key < key[token]].sum()
+        return abs(before - processor.p) < NEAR
+    return False
+
+
+@pytest.mark.parametrize("library", ["numpy", "torch"])
+@pytest.mark.parametrize(("processor", "make"), PAIRS, ids=[str(p) for p, _ in PAIRS])
+def test_equal(processor, make, library, tally):
+    chance = np.random.default_rng(7)
+    for shape in SHAPES:
+        for length in LENGTHS:
+            for blocked in BLOCKED:
+                for spread, dtype in zip((*SPREADS, 2.0), (*[FLOATS[0]] * 3, FLOATS[1]), strict=True):
+                    scores = random_scores(chance, shape, blocked, spread, dtype)
+                    compare(processor, make(), random_texts(chance, shape[0], length), scores, library, tally)
+
+
+def compare(processor, theirs, texts, scores, library, tally):
+    before = scores.copy()
+    if library == "numpy":
+        mine = ours_of(processor, texts, scores)
+    else:
+        mine = ours_of(processor, torch.from_numpy(texts), torch.from_numpy(scores))
+    their = theirs(torch.from_numpy(texts), torch.from_numpy(scores.copy())).numpy()
+    np.testing.assert_array_equal(scores, before)
+    assert mine.dtype == scores.dtype
+    differ = np.argwhere(np.isneginf(mine) != np.isneginf(their))
+    for row, token in differ:
+        assert near_the_line(processor, scores, row, token), (row, token)
+    both = ~(np.isneginf(mine) | np.isneginf(their))
+    np.testing.assert_allclose(mine[both], their[both], rtol=2e-5, atol=2e-6)
+    tally("processors", "near tie" if len(differ) else "equal")
+
+
+@pytest.mark.parametrize("library", ["numpy", "torch"])
+@pytest.mark.parametrize("processor", [un.MinP(0.3), un.Temperature(0.5), un.RepetitionPenalty(1.3), un.TopK(10_000)], ids=str)
+def test_equal_with_ties(processor, library, tally):
+    """Where ties change nothing about a definition, they change nothing."""
+    make = next(make for known, make in PAIRS if type(known) is type(processor))
+    theirs = {un.MinP: lambda: transformers.MinPLogitsWarper(0.3), un.Temperature: lambda: transformers.TemperatureLogitsWarper(0.5)}
+    theirs |= {un.RepetitionPenalty: lambda: transformers.RepetitionPenaltyLogitsProcessor(1.3), un.TopK: make}
+    theirs[un.TopK] = lambda: transformers.TopKLogitsWarper(10_000)
+    chance = np.random.default_rng(8)
+    for shape in SHAPES:
+        scores = np.round(random_scores(chance, shape, 0.2, 2.0, np.float32) * 2) / 2
+        compare(processor, theirs[type(processor)](), random_texts(chance, shape[0], 5), scores, library, tally)
+
+
+@dataclass
+class Difference:
+    """A definition in which the two part on purpose: what each keeps of one row of scores."""
+
+    processor: un.Processor
+    theirs: object
+    scores: list[float]
+    ours_keeps: list[int]
+    theirs_keeps: list[int]
+    reason: str
+
+
+LOG = [float(x) for x in np.log([0.25, 0.25, 0.25, 0.25])]
+DIFFERENCES = {
+    "top_k at a tie": Difference(
+        un.TopK(2), transformers.TopKLogitsWarper(2), [1.0, 3.0, 1.0, 1.0], [0, 1], [0, 1, 2, 3],
+        "theirs keeps everything equal to the k-th score, so k is no bound; ours keeps k, of equals those with the lowest ids",
+    ),
+    "top_p at a tie": Difference(
+        un.TopP(0.4), transformers.TopPLogitsWarper(0.4), LOG, [0, 1], [2, 3],
+        "both keep two of four equals; theirs whichever an ascending sort puts last, ours those with the lowest ids",
+    ),
+    "typical at a tie": Difference(
+        un.Typical(0.4), transformers.TypicalLogitsWarper(0.4), LOG, [0, 1], [0, 1, 2, 3],
+        "theirs keeps every token as typical as the last one needed; ours stops once the mass is there",
+    ),
+    "top_p of 1 and a mass of 0": Difference(
+        un.TopP(1.0), transformers.TopPLogitsWarper(1.0), [0.0, -1.0, -200.0], [0, 1, 2], [0, 1],
+        "theirs cuts a token whose probability is 0 in float32; ours keeps all at p = 1",
+    ),
+    "min_p of a probability below float32": Difference(
+        un.MinP(1e-50), transformers.MinPLogitsWarper(1e-50), [0.0, -110.0, -120.0], [0, 1], [0, 1, 2],
+        "theirs compares probabilities, where 1e-50 is 0 in float32; ours compares logarithms",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("difference", DIFFERENCES.values(), ids=DIFFERENCES.keys())
+def test_deliberate_difference(difference, tally):
+    text, scores = np.zeros((1, 1), np.int64), np.asarray([difference.scores], np.float32)
+    for library in (np.asarray, torch.from_numpy):
+        assert kept(ours_of(difference.processor, library(text), library(scores))) == difference.ours_keeps
+    assert kept(difference.theirs(torch.from_numpy(text), torch.from_numpy(scores)).numpy()) == difference.theirs_keeps
+    assert difference.reason
+    tally("processors", "deliberate difference")
+
+
+def kept(scores):
+    return np.flatnonzero(~np.isneginf(scores[0])).tolist()
+
+
+@pytest.mark.parametrize("processor", [un.Temperature(0), un.Typical(0.0), un.Typical(1.0)], ids=str)
+def test_settings_that_theirs_refuses(processor):
+    """0 keeps one token, typical(1) keeps all."""
+    scores = np.asarray([[0.5, 2.0, 1.0]], np.float32)
+    assert len(kept(ours_of(processor, np.zeros((1, 1), np.int64), scores))) == (3 if processor == un.Typical(1.0) else 1)
