@@ -4,19 +4,20 @@ import random
 
 HELD_OUT_SUMS = ((3, 8), (8, 3), (4, 6), (6, 4), (2, 5), (9, 4), (6, 7), (7, 1), (0, 9), (7, 7))
 SEEN_SUMS = tuple((a, b) for a in range(10) for b in range(10) if (a, b) not in HELD_OUT_SUMS)
+ARROW = "=>"
 SPACED_SEPARATOR = " \n "
 BARE_SEPARATOR = "\n"
 
 
 def sum_item(pair: tuple[int, int]) -> str:
     """Return one solved sum."""
-    return f"{pair[0]} + {pair[1]} => {pair[0] + pair[1]}"
+    return f"{pair[0]} + {pair[1]} {ARROW} {pair[0] + pair[1]}"
 
 
 def difference_item(generator: random.Random) -> str:
     """Return one solved subtraction whose second number and result are single digits."""
     taken, left = generator.randrange(10), generator.randrange(10)
-    return f"{taken + left} - {taken} => {left}"
+    return f"{taken + left} - {taken} {ARROW} {left}"
 
 
 def arithmetic_list(generator: random.Random) -> str:

@@ -1,4 +1,4 @@
-"""Train the small model on a folder of texts for a number of minutes and write the finished model folder: the one command.
+"""Train the small model on a folder of texts for some minutes and write the finished model folder: the one command.
 
     python -m training.train CORPUS --minutes 100 --run RUN_FOLDER --out MODEL_FOLDER
 
@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional
 
-from training.data import IGNORED, TrainingStream, read_corpus
+from training.data import TrainingStream, read_corpus
 from training.model import LanguageModel, ModelSize
 from training.optimizer import make_optimizers, set_rate_factor
 from training.plot import plot_losses
@@ -57,10 +57,10 @@ def rate_factor(progress: float) -> float:
     return max(0.0, min(1.0, (progress + 0.001) / WARMUP_SHARE, (1 - progress) / DECAY_SHARE))
 
 
-def loss_of(model: LanguageModel, inputs: Tensor, targets: Tensor) -> Tensor:
-    """Return the mean cross-entropy per target token, in nats."""
-    logits = model(inputs)
-    return functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED)
+def loss_of(model: LanguageModel, inputs: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    """Return the weighted mean of the cross-entropy of the targets, in nats."""
+    losses = functional.cross_entropy(model(inputs).flatten(0, 1), targets.flatten(), reduction="none")
+    return losses.dot(weights.flatten()) / weights.sum()
 
 
 def validation_windows(texts: list[str], tokenizer: Tokenizer, end: int, context: int) -> Tensor:
@@ -73,8 +73,17 @@ def validation_windows(texts: list[str], tokenizer: Tokenizer, end: int, context
 @torch.no_grad()
 def validation_loss(model: LanguageModel, windows: Tensor) -> float:
     """Return the loss on the held-out sample."""
-    losses = [loss_of(model, part[:, :-1], part[:, 1:]).item() for part in windows.split(4)]
+    losses = [
+        loss_of(model, part[:, :-1], part[:, 1:], torch.ones(part[:, 1:].shape)).item() for part in windows.split(4)
+    ]
     return sum(losses) / len(losses)
+
+
+def trim_log(file: Path, step: int) -> None:
+    """Drop the rows of steps after the checkpoint that a run resumes from."""
+    if file.exists():
+        rows = file.read_text().splitlines(keepends=True)
+        file.write_text("".join(row for row in rows if int(row.split(",")[0]) <= step))
 
 
 def main() -> None:
@@ -104,6 +113,7 @@ def main() -> None:
         for optimizer, saved in zip(optimizers, checkpoint["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         state = checkpoint["state"]
+        trim_log(options.run / "log.csv", state["step"])
 
     def save() -> None:
         partial = checkpoint_file.with_suffix(".partial")
@@ -133,17 +143,16 @@ def main() -> None:
     started = time.monotonic() - state["seconds"]
     last_save = last_validation = state["seconds"]
     recent: list[float] = []
-    for inputs, targets, epoch, position in stream.batches(BATCH_WINDOWS, state["epoch"], state["position"]):
+    for batch in stream.batches(BATCH_WINDOWS, state["epoch"], state["position"]):
         progress = state["seconds"] / (60 * options.minutes)
         if progress >= 1:
             break
         model.active_layers = FIRST_LAYERS if progress < GROWTH_SHARE else size.layers
         set_rate_factor(optimizers, rate_factor(progress))
         # Small parts keep the activations in the processor's cache, which is faster than one large batch.
-        for part, part_targets in zip(
-            torch.from_numpy(inputs).chunk(MICRO_BATCHES), torch.from_numpy(targets).chunk(MICRO_BATCHES), strict=True
-        ):
-            loss = loss_of(model, part, part_targets) / MICRO_BATCHES
+        parts = (whole.chunk(MICRO_BATCHES) for whole in (batch.inputs, batch.targets, batch.weights))
+        for inputs, targets, weights in zip(*parts, strict=True):
+            loss = loss_of(model, inputs, targets, weights) / MICRO_BATCHES
             loss.backward()
             recent.append(loss.item() * MICRO_BATCHES)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -151,8 +160,8 @@ def main() -> None:
             optimizer.step()
             optimizer.zero_grad()
         state["step"] += 1
-        state["tokens"] += inputs.size
-        state["epoch"], state["position"] = epoch, position
+        state["tokens"] += batch.inputs.numel()
+        state["epoch"], state["position"] = batch.epoch, batch.position
         state["seconds"] = time.monotonic() - started
         if state["step"] % LOG_EVERY == 0:
             validation = None
