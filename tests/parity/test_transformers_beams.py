@@ -40,7 +40,8 @@ PROCESSORS = {
     "bias": ("log_softmax | bias((((6,), 2.5), ((8, 4), -3.0))) | ", {"sequence_bias": {(6,): 2.5, (8, 4): -3.0}}),
     "all": (
         "log_softmax | bias((((6,), 1.5),)) | repetition_penalty(1.3) | no_repeat_ngram(2) | banned((5, 9)) | min_new_tokens(3) | ",
-        {"sequence_bias": {(6,): 1.5}, "repetition_penalty": 1.3, "no_repeat_ngram_size": 2, "bad_words_ids": [[5, 9]], "min_new_tokens": 3},
+        {"sequence_bias": {(6,): 1.5}, "repetition_penalty": 1.3, "no_repeat_ngram_size": 2}
+        | {"bad_words_ids": [[5, 9]], "min_new_tokens": 3},
     ),
     "temperature": ("log_softmax | temperature(0.6) | ", lambda: warped(transformers.TemperatureLogitsWarper(0.6))),
     "top_k": ("log_softmax | top_k(6) | ", lambda: warped(transformers.TopKLogitsWarper(6))),
@@ -80,9 +81,11 @@ def nearest(found, steps):
     return min(map(abs, gaps), default=np.inf)
 
 
-class TestBeams:
-    finished_early = Counter()
+FINISHED_EARLY = Counter()
+"""Of the prompts with end tokens: whether a text ended before the limit."""
 
+
+class TestBeams:
     @pytest.mark.parametrize(("seed", "width", "penalty", "stopping", "ends", "processors"), cases())
     def test_equal(self, seed, width, penalty, stopping, ends, processors, checkpoint, prompts_of, run, theirs_of, cut, tally):
         model = checkpoint(seed)
@@ -99,7 +102,7 @@ class TestBeams:
             tokens = [cut(row, prompt, ends) for row in their.sequences[torch.from_numpy(real)]]
             own_steps = [step.only(i) for step in steps if (step.prompt == i).any()]
             if ends:
-                self.finished_early[len(own_steps) < LIMIT or any(len(h.tokens) < LIMIT for h in mine)] += 1
+                FINISHED_EARLY[len(own_steps) < LIMIT or any(len(h.tokens) < LIMIT for h in mine)] += 1
             if [h.tokens for h in mine] != tokens and nearest(mine, own_steps) < NEAR:
                 tally("beams", "near tie")
                 continue
@@ -108,9 +111,9 @@ class TestBeams:
             tally("beams")
 
     def test_many_finished_early(self):
-        if not self.finished_early:
+        if not FINISHED_EARLY:
             pytest.skip("the comparison did not run")
-        assert self.finished_early[True] > 0.5 * self.finished_early.total()
+        assert FINISHED_EARLY[True] > 0.5 * FINISHED_EARLY.total()
 
     @pytest.mark.parametrize("seed", SEEDS)
     def test_left_padded_batch(self, seed, checkpoint, prompts_of, run, cut, tally):

@@ -132,7 +132,7 @@ class Typical(Processor):
             return scores
         logprobs = log_softmax(scores)
         probs = xp.exp(logprobs)
-        entropy = -xp.sum(xp.where(probs > 0, probs * logprobs, xp.zeros_like(probs)), axis=-1, keepdims=True)
+        entropy = -xp.sum(probs * xp.where(probs > 0, logprobs, xp.zeros_like(probs)), axis=-1, keepdims=True)
         distance = xp.where(probs > 0, xp.abs(-logprobs - entropy), xp.inf)
         _, columns = topk(-distance, scores.shape[-1])
         mass = xp.cumulative_sum(xp.take_along_axis(probs, columns, axis=-1), axis=-1, dtype=xp.float64)
