@@ -44,6 +44,16 @@ class Frontier:
             part.chains = whole, [chains[i] for i in np.arange(len(self))[index]]
         return part
 
+    @property
+    def fresh(self) -> bool:
+        """Whether it shares nothing and no distribution of it is known."""
+        return self._whole is None and "logits" not in self.__dict__
+
+    def settle(self, runs: int) -> None:
+        """Where several runs share it, compute the distributions now: one run's next choice may free its rows."""
+        if runs > 1 and len(self):
+            _ = self.raw_total, self.total
+
     def at(self, depth: int) -> Frontier:
         """Of looked-at chains, the rows after `depth + 1` tokens of each chain that is as long."""
         if self.chains is None:

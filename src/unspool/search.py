@@ -99,6 +99,7 @@ class Search:
 
     def _answer(self, asks: Mapping[int, Look | Twin], whole: Frontier, rows: Ints, of: Ints) -> dict[int, Frontier]:
         """Each run's part of an answer; its rows are held until the run looks again after its next choice."""
+        whole.settle(len(asks))
         answers, first = {}, 0
         for run, ask in asks.items():
             index = np.arange(first, first + len(ask.frontier))
@@ -162,6 +163,7 @@ class Search:
             new.columns = columns
         else:
             new = Frontier(self, self.lane, self.lane.session.extend(parents[live], list(tokens[live, None])), columns)
+        new.settle(len(choices))
         self._replace(choices, frontiers, new)
         return new, step
 
@@ -227,7 +229,7 @@ class Search:
 
 def _light(frontier: Frontier, i: int) -> tuple[Frontier, int]:
     """A row that waits, without its distribution: that is computed again if the row grows after all."""
-    if len(frontier) == 1 and "logits" not in frontier.__dict__:
+    if len(frontier) == 1 and frontier.fresh:
         return frontier, i
     columns = {k: v[i : i + 1] for k, v in frontier.columns.items()}
     return Frontier(frontier.search, frontier.lane, frontier.rows[i : i + 1], columns), 0
