@@ -1,0 +1,44 @@
+"""Every Python block of the README and the docs runs, in order, and every console command exits well."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from unspool.decoder import REGISTRY
+
+ROOT = Path(__file__).parents[2]
+PAGES = [p for p in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))] if p.exists()]
+
+
+def blocks(page, language):
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S)
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python")], ids=lambda p: p.name)
+def test_python_blocks_run_in_order(page, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("unspool.decoder.REGISTRY", dict(REGISTRY))      # what the page defines is known on the page alone
+    scope = {"__name__": "__main__"}
+    for block in blocks(page, "python"):
+        exec(compile(block, str(page), "exec"), scope)
+    assert capsys.readouterr().out.strip()
+
+
+def commands():
+    for page in PAGES:
+        for block in blocks(page, "console"):
+            for line in block.splitlines():
+                if line.startswith("$ unspool "):
+                    yield pytest.param(line[2:].split("  #")[0], id=f"{page.name}: {line[2:60]}")
+
+
+@pytest.mark.parametrize("command", list(commands()))
+def test_console_commands_exit_well(command, tmp_path):
+    arguments = shlex.split(command)[1:]
+    done = subprocess.run([sys.executable, "-m", "unspool", *arguments], capture_output=True, cwd=tmp_path, timeout=60, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
