@@ -54,7 +54,7 @@ def _read_shards(folder: Path, index: Path) -> dict[str, NDArray[np.float32]]:
 
 def read_safetensors(path: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
     """The tensors of one safetensors file in float32."""
-    header, start = _header(path)
+    header, start = read_header(path)
     data = np.memmap(path, np.uint8, "r", offset=start) if path.stat().st_size > start else np.zeros(0, np.uint8)
     for name, entry in header.items():
         if name == "__metadata__":
@@ -72,7 +72,8 @@ def read_safetensors(path: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
         yield name, array.astype(np.float32, copy=False)
 
 
-def _header(path: Path) -> tuple[dict[str, Any], int]:
+def read_header(path: Path) -> tuple[dict[str, Any], int]:
+    """What a safetensors file says of its tensors, and where their data begins."""
     size = path.stat().st_size
     with path.open("rb") as file:
         lead = file.read(8)

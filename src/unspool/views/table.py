@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import html
-import io
-import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from unspool.errors import MissingExtra
 from unspool.text import unfinished, visible
 from unspool.trace import Trace
+from unspool.views.sheet import Sheet, to_json
 
 
 @dataclass(frozen=True)
@@ -42,6 +39,8 @@ class Row:
     row: int = 0
     """Which of the rows that were alive at this step."""
     step: int = 0
+    chosen: tuple[int, ...] = ()
+    """The tokens that the node was extended by."""
 
 
 @dataclass(frozen=True)
@@ -59,13 +58,18 @@ class StepTable:
         """The table of the best hypothesis of a trace of level "choices", or of every row that was considered."""
         trace.require("choices", "a step table")
         parents = {int(n): (int(p), int(t)) for s in trace.steps for n, p, t in zip(s.nodes, s.parents, s.tokens, strict=True)}
-        best = [set(h.nodes[:-1]) for found in trace.hypotheses for h in found[:1]]
-        wanted = None if all else set().union(*best)
+        best = [{*h.nodes} for found in trace.hypotheses for h in found[:1]]
+        path = None if all else set().union(*best)
+        chosen: dict[int, list[int]] = {}
+        for child, (parent, token) in parents.items():
+            if path is None or child in path:
+                chosen.setdefault(parent, []).append(token)
         rows = []
         for node, place, shown in _nodes(trace):
-            if wanted is None or node in wanted:
+            if path is None or node in chosen:
                 before = _bytes_before(trace, parents, node)
-                rows.append(Row(visible(before), [_choice(trace, before, *c) for c in shown[:choices]], place[1], place[0]))
+                cells = [_choice(trace, before, *c) for c in shown[:choices]]
+                rows.append(Row(visible(before), cells, place[1], place[0], tuple(chosen.get(node, ()))))
         return cls(rows, all, processed)
 
     @property
@@ -94,32 +98,33 @@ class StepTable:
         """A dictionary of cells for each row."""
         return [dict(zip(self.columns, line, strict=True)) for line in self.cells()]
 
+    def sheet(self, show: Callable[[str], str] = str) -> Sheet:
+        """The cells, each as `show` makes it."""
+        return Sheet(self.columns, [list(map(show, line)) for line in self.cells()])
+
     def to_csv(self) -> str:
         """Comma-separated values, leading spaces kept."""
-        out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerows([self.columns, *self.cells()])
-        return out.getvalue()
+        return self.sheet().to_csv()
 
-    def to_json(self) -> str:
-        """Rows with tokens, texts and probabilities as numbers."""
-        rows = [
-            {**({"step": r.step + 1, "row": r.row + 1} if self.all else {}), "input": r.input}
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """Rows with tokens, texts and probabilities as numbers; `chosen` are the tokens that were taken."""
+        return [
+            {**({"step": r.step + 1, "row": r.row + 1} if self.all else {}), "input": r.input, "chosen": list(r.chosen)}
             | {"choices": [{**vars(c), "logprob": math.log(c.probability) if c.probability else None} for c in r.choices]}
             for r in self.rows
         ]
-        return json.dumps(rows, ensure_ascii=False, indent=1)
+
+    def to_json(self) -> str:
+        """The rows of `to_dicts` as JSON."""
+        return to_json(self.to_dicts())
 
     def to_markdown(self) -> str:
         """A Markdown table."""
-        lines = [self.columns, ["---"] * len(self.columns), *(map(_shown, line) for line in self.cells())]
-        return "\n".join("| " + " | ".join(c.replace("\\", "\\\\").replace("|", "\\|") for c in line) + " |" for line in lines) + "\n"
+        return self.sheet(shown).to_markdown()
 
     def to_html(self) -> str:
         """An HTML table; every text is escaped."""
-        head = "".join(f"<th>{html.escape(c)}</th>" for c in self.columns)
-        body = "\n".join("<tr>" + "".join(f"<td>{html.escape(_shown(c))}</td>" for c in line) + "</tr>" for line in self.cells())
-        return f'<table class="unspool-steps">\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n'
+        return self.sheet(shown).to_html("unspool-steps")
 
     _repr_html_ = to_html
 
@@ -132,18 +137,10 @@ class StepTable:
         return pandas.DataFrame(self.to_records(), columns=self.columns)
 
     def to_text(self, width: int = 0) -> str:
-        """Aligned columns; the input is cut on the left to fit a width (0: as wide as it is)."""
-        lines = [self.columns, *([_shown(c) for c in line] for line in self.cells())]
-        place = 2 if self.all else 0
-        sizes = [max(map(display_width, column)) for column in zip(*lines, strict=True)]
-        if width:
-            others = sum(sizes) - sizes[place] + 2 * (len(sizes) - 1)
-            sizes[place] = max(8, min(sizes[place], width - others))
-        out = []
-        for line in lines:
-            parts = [_fit_left(c, n) if i == place else pad(c, n) for i, (c, n) in enumerate(zip(line, sizes, strict=True))]
-            out.append("  ".join(parts).rstrip())
-        return "\n".join(out) + "\n"
+        """Aligned columns in plain characters, fitted to a width (0: as wide as they are)."""
+        from unspool.views.terminal import Paint, draw_steps
+
+        return draw_steps(self, width, Paint(False))
 
     def __str__(self) -> str:
         return self.to_text()
@@ -180,29 +177,11 @@ def _choice(trace: Trace, before: bytes, token: int, probability: float, process
     return Choice(token, text if text is not None else "", probability, processed)
 
 
-def _shown(text: str) -> str:
-    """A cell on screen: outer spaces away, line breaks visible."""
-    return text.strip(" ").replace("\r", "␍").replace("\n", "⏎").replace("\t", "⇥") if text.strip(" ") else text
+CONTROLS: dict[int, str] = {i: chr(0x2400 + i) for i in range(32)} | {0x7F: "␡", ord("\n"): "⏎", ord("\t"): "⇥"}
+"""How control characters are shown."""
+CONTROLS |= {i: "�" for i in range(0x80, 0xA0)}
 
 
-def display_width(text: str) -> int:
-    """Columns that a text takes in a terminal: two for wide characters, none for combining ones."""
-    if text.isascii():
-        return len(text)
-    from rich.cells import cell_len
-
-    return cell_len(text)
-
-
-def pad(text: str, width: int) -> str:
-    """A text filled with spaces up to a width in columns."""
-    return text + " " * (width - display_width(text))
-
-
-def _fit_left(text: str, width: int) -> str:
-    """The end of a text, cut on the left to a width."""
-    if display_width(text) <= width:
-        return pad(text, width)
-    while display_width(text) > width - 1:
-        text = text[1:]
-    return pad("…" + text, width)
+def shown(text: str) -> str:
+    """A cell on screen: outer spaces away, line breaks and control characters visible."""
+    return (text.strip(" ") or text).translate(CONTROLS)

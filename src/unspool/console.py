@@ -1,0 +1,219 @@
+"""What the command line reads and writes: prompts, results, progress."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unspool.errors import ParameterError, PromptError, UnspoolError
+
+if TYPE_CHECKING:
+    from unspool.views.terminal import Paint
+
+FORMATS = ("text", "json", "jsonl", "csv", "md", "html")
+EXTENSIONS = {".txt": "text", ".json": "json", ".jsonl": "jsonl", ".csv": "csv", ".md": "md", ".html": "html", ".htm": "html"}
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def read_text(value: str, what: str = "prompt") -> str:
+    """A text from the command line: itself, or standard input for "-" (without the line break at its end)."""
+    if value != "-":
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise PromptError(f"the {what} is no UTF-8 text") from None
+        return value
+    text = _decoded(sys.stdin.buffer.read(), "standard input")
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+def read_lines(files: list[str]) -> list[str]:
+    """The lines of files that are not empty; "-" is standard input."""
+    lines = []
+    for name in files:
+        try:
+            data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        except OSError as error:
+            raise PromptError(f"cannot read {name}: {error.strerror}") from None
+        lines += [line.removesuffix("\r") for line in _decoded(data, name).removeprefix("\ufeff").split("\n")]
+    lines = [line for line in lines if line]
+    if not lines:
+        raise PromptError(f"there is no line in {', '.join(files)}")
+    return lines
+
+
+def _decoded(data: bytes, where: str) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise PromptError(f"{where} is no UTF-8 text: byte {data[error.start]:#04x} at position {error.start}") from None
+
+
+def read_prompts(prompt: str | None, files: list[str]) -> list[str]:
+    """The prompts of a command: one given, or those of files."""
+    if prompt is not None and files:
+        raise ParameterError("give a prompt or files of prompts (-f), not both")
+    if prompt is None and not files:
+        raise ParameterError("give a prompt, - for standard input, or -f FILE")
+    return read_lines(files) if prompt is None else [read_text(prompt)]
+
+
+def read_pairs(prompt: str | None, text: str | None, files: list[str]) -> list[tuple[str, str]]:
+    """The pairs of prompt and continuation to score: one given, or tab-separated ones of files."""
+    if not files:
+        if prompt is None or text is None:
+            raise ParameterError('give a prompt and its continuation, as in: unspool score "Once upon a time" " there was a king"')
+        if prompt == text == "-":
+            raise ParameterError("only one of prompt and continuation can come from standard input")
+        return [(read_text(prompt), read_text(text, "continuation"))]
+    if prompt is not None:
+        raise ParameterError("give a prompt and its continuation or files of pairs (-f), not both")
+    pairs = []
+    for number, line in enumerate(read_lines(files), 1):
+        first, tab, second = line.partition("\t")
+        if not tab:
+            raise PromptError(f"line {number} holds no tab between prompt and continuation: {line[:40]!r}")
+        pairs.append((first, second))
+    return pairs
+
+
+# --- writing ----------------------------------------------------------------------------------------------------------
+
+
+class Sink:
+    """Where results go: standard output, or a file that is written whole or not at all."""
+
+    def __init__(self, form: str | None, path: str | None, color: str) -> None:
+        self.path = None if path is None or path == "-" else Path(path)
+        self.form = form or (EXTENSIONS.get(self.path.suffix.lower(), "text") if self.path else "text")
+        if self.path:
+            check_writable(self.path)
+        self.terminal = self.path is None and sys.stdout.isatty()
+        self.color = color == "always" or (color == "auto" and self.terminal and not plain_wanted())
+        self._parts: list[str] = []
+
+    @property
+    def paint(self) -> Paint:
+        """What colours the text."""
+        from unspool.views.terminal import Paint
+
+        return Paint(self.color)
+
+    @property
+    def width(self) -> int:
+        """The screen's columns; 0 if there is no screen to fit."""
+        wanted = os.environ.get("COLUMNS", "")
+        return shutil.get_terminal_size().columns if self.terminal or (self.path is None and wanted.isdigit()) else 0
+
+    def write(self, text: str) -> None:
+        """Show a text at once, or keep it for the file."""
+        if self.path:
+            self._parts.append(text)
+        else:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+
+    def close(self) -> None:
+        """Write the file."""
+        if self.path:
+            write_whole(self.path, "".join(self._parts))
+
+
+def plain_wanted() -> bool:
+    """Whether the user or the terminal asks for no colour."""
+    return bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+
+
+def check_writable(path: Path) -> None:
+    """Refuse a path that cannot be written, before any work is done."""
+    parent = path.absolute().parent
+    if path.is_dir():
+        raise UnspoolError(f"cannot write {path}: it is a folder")
+    if not parent.is_dir():
+        raise UnspoolError(f"cannot write {path}: there is no folder {parent}")
+    if not os.access(path if path.exists() else parent, os.W_OK):
+        raise UnspoolError(f"cannot write {path}: permission denied")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that it is there whole or not at all; what is no regular file, as a pipe, is written straight."""
+    path = Path(os.path.realpath(path))
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        if path.exists() and not path.is_file():
+            path.write_text(text, encoding="utf-8", newline="", errors="replace")
+            return
+        with part.open("w", encoding="utf-8", newline="", errors="replace") as file:
+            file.write(text)
+        if path.exists():
+            shutil.copymode(path, part)
+        part.replace(path)
+    except OSError as error:
+        raise UnspoolError(f"cannot write {path}: {error.strerror}") from None
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def note(message: str) -> None:
+    """One line on stderr."""
+    print("unspool: " + " ".join(message.split()), file=sys.stderr, flush=True)
+
+
+# --- progress ---------------------------------------------------------------------------------------------------------
+
+
+class Bar:
+    """A progress bar on stderr, once the work has taken a while and if a person can see it."""
+
+    PATIENCE = 0.5
+
+    def __init__(self, label: str, total: int, wanted: bool = True) -> None:
+        self.label, self.total, self.count = label, total, 0
+        self._wanted = wanted and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self._began, self._shown, self._task = time.monotonic(), None, None
+
+    _shown: Any
+    _task: Any
+
+    def advance(self, by: int = 1) -> None:
+        """So much more is done."""
+        self.count += by
+        if not self._wanted or time.monotonic() - self._began < self.PATIENCE:
+            return
+        if self._shown is None:
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+            columns = TextColumn("[dim]{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+            self._shown = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._task = self._shown.add_task(self.label, total=self.total)
+            self._shown.start()
+        total = self.total if self.count <= self.total else None          # a search that takes more rounds than it may write tokens
+        self._shown.update(self._task, completed=self.count, total=total)
+
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._shown is not None:
+            self._shown.stop()
+
+
+@contextlib.contextmanager
+def quiet_pipe() -> Iterator[None]:
+    """End without a word when whoever reads our output has gone: exit code 141, as a program killed by SIGPIPE."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)

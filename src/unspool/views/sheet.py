@@ -1,0 +1,82 @@
+"""Sheets: columns and lines of text, and their file forms."""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+import json
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Columns and lines of cells."""
+
+    columns: Sequence[str]
+    lines: Sequence[Sequence[str]]
+
+    def to_csv(self) -> str:
+        """Comma-separated values, every cell as it is."""
+        out = io.StringIO()
+        csv.writer(out, lineterminator="\n").writerows([self.columns, *self.lines])
+        return out.getvalue()
+
+    def to_markdown(self) -> str:
+        """A Markdown table; what Markdown would read as markup is escaped."""
+        lines = [list(self.columns), *(list(map(_markdown, line)) for line in self.lines)]
+        lines.insert(1, ["---"] * len(self.columns))
+        return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+    def to_html(self, kind: str = "unspool") -> str:
+        """An HTML table of this class; every text is escaped."""
+        head = "".join(f"<th>{html.escape(c)}</th>" for c in self.columns)
+        body = "\n".join("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in line) + "</tr>" for line in self.lines)
+        return f'<table class="{kind}">\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n'
+
+
+def _markdown(cell: str) -> str:
+    return re.sub(r"([\\|`*_<&\[\]~])", r"\\\1", cell).replace("\r", "").replace("\n", "<br>")
+
+
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; color: #1d2430; background: #fff; margin: 2rem auto; max-width: 72rem; padding: 0 1rem; }
+table { border-collapse: collapse; margin: 1rem 0; }
+th, td { text-align: left; vertical-align: top; padding: .3rem .8rem; border-bottom: 1px solid #d9dee7; white-space: pre-wrap; }
+th { color: #5b6577; font-weight: 600; }
+td { font-variant-numeric: tabular-nums; }
+@media (prefers-color-scheme: dark) {
+  body { color: #e3e8f0; background: #12161d; }
+  th, td { border-color: #313947; }
+  th { color: #97a3b6; }
+}
+"""
+
+
+def page(title: str, *parts: str) -> str:
+    """A self-contained HTML page."""
+    head = f'<meta charset="utf-8">\n<meta name="viewport" content="width=device-width">\n<title>{html.escape(title)}</title>'
+    body = "\n".join([f"<h1>{html.escape(title)}</h1>", *parts])
+    return f'<!doctype html>\n<html>\n<head>\n{head}\n<style>{STYLE}</style>\n</head>\n<body>\n{body}</body>\n</html>\n'
+
+
+def to_json(value: Any, indent: int | None = 1) -> str:
+    """A value as JSON; a number that JSON lacks (an impossible token's -inf) is null."""
+    return json.dumps(_finite(value), ensure_ascii=False, indent=indent, allow_nan=False)
+
+
+def to_jsonl(values: Iterable[Any]) -> str:
+    """Each value as JSON on a line of its own."""
+    return "".join(to_json(v, None) + "\n" for v in values)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
