@@ -109,9 +109,10 @@ class SlotSession:
         return namespace(states[0]).stack(states)
 
     def logits(self, rows: Sequence[int] | Ints) -> Array:
-        """Logits (R, V)."""
+        """Logits (R, V); those of 16-bit weights in float32."""
         with threads(self.model.small):
-            return self.model.head(self.hidden(rows))
+            logits = self.model.head(self.hidden(rows))
+        return logits.float() if hasattr(logits, "float") else logits
 
     def _forward(self, parents: Ints, chains: list[Ints]) -> Ints:
         """One forward of all chains, flat: a linear layer never sees padding."""
