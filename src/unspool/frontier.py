@@ -13,6 +13,7 @@ import numpy as np
 from unspool.arrays import Array, Floats, Ints, gather, host, like, logsumexp, namespace, topk
 from unspool.errors import ModelError
 from unspool.lane import Lane
+from unspool.model import sound
 from unspool.processor import Rows
 from unspool.randomness import Lineage, child, uniform
 
@@ -104,10 +105,7 @@ class Frontier:
         """(R, V), the model's own."""
         if self._whole is not None:
             return self._whole.logits[self._index]
-        logits = self.lane.session.logits(self.rows)
-        if bool(namespace(logits).any(namespace(logits).isnan(logits))):
-            raise ModelError("the model's logits hold NaN; its weights are broken or its arithmetic overflowed")
-        return logits
+        return sound(self.lane.session.logits(self.rows))
 
     @cached_property
     def scores(self) -> Array:
@@ -141,7 +139,7 @@ class Frontier:
         values, tokens = topk(self.scores, k)
         values = host(values).astype(np.float64)
         if renormalise:
-            values = values - _finite(host(self.total))
+            values = values - finite(host(self.total))
         return values, host(tokens)
 
     def pick(self, at: Ints, tokens: Ints) -> tuple[Floats, Floats]:
@@ -151,7 +149,7 @@ class Frontier:
         raw = host(gather(self.logits[place], column))[:, 0].astype(np.float64) - host(self.raw_total)[at, 0]
         if self.scores is self.logits:
             return raw, raw
-        processed = host(gather(self.scores[place], column))[:, 0].astype(np.float64) - _finite(host(self.total))[at, 0]
+        processed = host(gather(self.scores[place], column))[:, 0].astype(np.float64) - finite(host(self.total))[at, 0]
         return raw, processed
 
     def hidden(self) -> Array:
@@ -186,5 +184,6 @@ def order_among_siblings(parents: Ints) -> Ints:
     return np.asarray(order, np.int64)
 
 
-def _finite(total: Floats) -> Floats:
+def finite(total: Floats) -> Floats:
+    """Totals to subtract; 0 for a row that nothing may follow."""
     return np.where(np.isneginf(total), 0.0, total)

@@ -9,7 +9,7 @@ import numpy as np
 
 from unspool.arrays import Flags, Ints, gather, host, topk
 from unspool.errors import ParameterError, Unsupported
-from unspool.frontier import Frontier, order_among_siblings
+from unspool.frontier import Frontier, finite, order_among_siblings
 from unspool.lane import Lane, Twins
 from unspool.model import Model
 from unspool.processor import Processor
@@ -276,7 +276,7 @@ def _considered(frontiers: Sequence[Frontier], choices: int) -> Considered | Non
         if len(f):
             values, tokens = topk(f.logits, choices)
             raw = host(values).astype(np.float64) - host(f.raw_total)
-            scores = host(gather(f.scores, tokens)).astype(np.float64) - host(f.total)
+            scores = host(gather(f.scores, tokens)).astype(np.float64) - finite(host(f.total))
             parts.append((f["prompt"], f["node"], host(tokens), raw, scores))
     return Considered(*(np.concatenate(column) for column in zip(*parts, strict=True))) if parts else None
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from unspool.arrays import INF, Array, Ints, log_softmax
+from unspool.arrays import INF, Array, Ints, log_softmax, namespace
 from unspool.decoder import Part
 from unspool.errors import ParameterError, check
 from unspool.model import Model
@@ -18,7 +18,8 @@ class Guidance(Processor):
     """Classifier-free guidance: away from what the model says without the prompt.
 
     log p'(v) = log q(v) + scale * (log p(v) - log q(v)), where q is the model after `negative` (text or token ids; the
-    prompt's last token if not given) and the same new tokens. Sanchez et al. 2023, arXiv 2306.17806.
+    prompt's last token if not given) and the same new tokens. Tokens that p or q rules out keep what p says of them.
+    Sanchez et al. 2023, arXiv 2306.17806.
     """
 
     aliases = ("cfg",)
@@ -50,5 +51,7 @@ class Guidance(Processor):
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         """Mix the two log-probabilities."""
-        with_prompt, without = log_softmax(scores), log_softmax(memory)
-        return without + self.scale * (with_prompt - without)
+        xp, with_prompt, without = namespace(scores), log_softmax(scores), log_softmax(memory)
+        zero = xp.zeros_like(with_prompt)
+        both = (with_prompt > -INF) & (without > -INF)                   # what either rules out is not moved
+        return with_prompt + (self.scale - 1) * xp.where(both, with_prompt - xp.where(both, without, zero), zero)
