@@ -11,7 +11,8 @@ from typing import Protocol
 
 import numpy as np
 
-from unspool.arrays import Array, Ints
+from unspool.arrays import Array, Ints, namespace
+from unspool.errors import ModelError
 
 ROOT = -1
 SPAN = 1 << 32
@@ -51,6 +52,13 @@ class Model(Protocol):
 
     def session(self) -> Session:
         """A new set of rows."""
+
+
+def sound(logits: Array) -> Array:
+    """Logits, refused if they hold NaN."""
+    if bool(namespace(logits).any(namespace(logits).isnan(logits))):
+        raise ModelError("the model's logits hold NaN; its weights are broken or its arithmetic overflowed")
+    return logits
 
 
 class TokenTree:

@@ -11,7 +11,7 @@ import numpy as np
 
 from unspool.arrays import Floats, Ints, host, like, log_probs_from_logits
 from unspool.errors import PromptError, check
-from unspool.model import ROOT, Model
+from unspool.model import ROOT, Model, sound
 
 ROWS = 64
 """Positions whose logits are held at once."""
@@ -124,7 +124,7 @@ def _read(model: Model, windows: list[tuple[Ints, int]]) -> list[Floats]:
     labels = np.concatenate([tokens[skip:] for tokens, skip in windows])
     places, parts = np.concatenate(paths), []
     for start in range(0, len(places), ROWS):
-        logits = session.logits(places[start : start + ROWS])
+        logits = sound(session.logits(places[start : start + ROWS]))
         some = like(labels[start : start + ROWS], logits)
         parts.append(host(log_probs_from_logits(logits, some)).astype(np.float64))
     return np.split(np.concatenate(parts), np.cumsum([len(p) for p in paths])[:-1])

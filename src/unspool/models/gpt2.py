@@ -52,10 +52,16 @@ class GPT2:
         self.config = dict(config)
         self.layers, heads = int(config["n_layer"]), int(config["n_head"])
         embedding = self._weight("wte.weight")
+        if len(embedding.shape) != 2:
+            raise ModelError(f"wte.weight has shape {tuple(embedding.shape)}; it is a matrix with a row for each token")
         self.vocabulary, self.width = map(int, embedding.shape)
         self.context = int(self._weight("wpe.weight").shape[0])
         self.dtype = embedding.dtype
         self.heads = self.key_heads = heads
+        if self.layers < 1 or heads < 1:
+            raise ModelError(f"config.json says n_layer {self.layers} and n_head {heads}; both are at least 1")
+        if f"h.{self.layers}.ln_1.weight" in self.weights:
+            raise ModelError(f"config.json says n_layer {self.layers} but the weights have more layers")
         if self.width % heads:
             raise ModelError(f"n_head {heads} does not divide the model's width {self.width}; the config does not fit the weights")
         self.head_size = self.width // heads
@@ -66,13 +72,14 @@ class GPT2:
         self.activation = ACTIVATIONS[name]
         self.scales = [self._query_scale(layer) for layer in range(self.layers)]
         end = config.get("eos_token_id")
-        self.ends: tuple[int, ...] = tuple(end) if isinstance(end, list) else () if end is None else (int(end),)
+        self.ends: tuple[int, ...] = tuple(map(int, end)) if isinstance(end, list) else () if end is None else (int(end),)
         start = config.get("bos_token_id")
         self.start: int | None = None if start is None else int(start)
+        tied = config.get("tie_word_embeddings", True)
+        self.output: Array = self.weights.get("lm_head.weight", embedding) if tied else self._weight("lm_head.weight")
         self._check_shapes()
         self.blocks = [self._block(layer) for layer in range(self.layers)]
         self.small = is_small(self.weights.values())
-        self.output: Array = self.weights.get("lm_head.weight", embedding)
 
     def session(self) -> SlotSession:
         """A new set of rows."""
@@ -125,6 +132,8 @@ class GPT2:
         for layer in range(self.layers):
             for part, shape in per_layer.items():
                 shapes[f"h.{layer}.{part}.weight"], shapes[f"h.{layer}.{part}.bias"] = shape, shape[-1:]
+        if "lm_head.weight" in self.weights:
+            shapes["lm_head.weight"] = (self.vocabulary, e)
         for name, shape in shapes.items():
             found = tuple(self._weight(name).shape)
             if found != shape:

@@ -53,7 +53,7 @@ def read_model(folder: Path, backend: str | None = None, device: str | None = No
         raise ModelError(f"{folder} is no model: it has no config.json")
     config = read_json(path)
     kind = config.get("model_type")
-    if kind not in ARCHITECTURES:
+    if not isinstance(kind, str) or kind not in ARCHITECTURES:
         raise ModelError(f"{folder} is a model of type {kind!r}; supported are {', '.join(sorted(ARCHITECTURES))}")
     settings = folder / "generation_config.json"
     if settings.is_file():
@@ -64,9 +64,9 @@ def read_model(folder: Path, backend: str | None = None, device: str | None = No
         weights = to_torch(weights, device or "cpu", dtype or "float32")
     try:
         return ARCHITECTURES[kind](config, weights)
+    except ModelError as error:
+        raise ModelError(f"{folder}: {error}") from None
     except (KeyError, TypeError, ValueError) as error:
-        if isinstance(error, ModelError):
-            raise
         raise ModelError(f"{folder / 'config.json'} is broken: {type(error).__name__}: {error}") from None
 
 

@@ -35,8 +35,11 @@ def _read_shards(folder: Path, index: Path) -> dict[str, NDArray[np.float32]]:
     try:
         place = json.loads(index.read_text())["weight_map"]
         shards = sorted(set(place.values()))
+        outside = [s for s in shards if Path(s).name != s]
     except (ValueError, KeyError, TypeError, AttributeError):
         raise ModelError(f"{index} is no index of shards: it needs a weight_map from tensor to file") from None
+    if outside:
+        raise ModelError(f"{index} names {outside[0]!r}, which lies outside the folder")
     missing = [s for s in shards if not (folder / s).is_file()]
     if missing:
         raise ModelError(f"{folder} lacks the shard {missing[0]} that {index.name} names")
@@ -48,7 +51,7 @@ def _read_shards(folder: Path, index: Path) -> dict[str, NDArray[np.float32]]:
             weights[name] = array
     lost = [name for name in place if name not in weights]
     if lost:
-        raise ModelError(f"{index.name} names {lost[0]}, which is in no shard")
+        raise ModelError(f"{index} names {lost[0]}, which is in no shard")
     return weights
 
 
@@ -61,10 +64,10 @@ def read_safetensors(path: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
             continue
         kind, shape, (first, last) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
         if kind not in DTYPES:
-            raise ModelError(f"{path.name}: {name} is stored as {kind}; supported are {', '.join(DTYPES)}")
+            raise ModelError(f"{path}: {name} is stored as {kind}; supported are {', '.join(DTYPES)}")
         dtype = np.dtype(DTYPES[kind])
         if last > len(data) or last - first != dtype.itemsize * int(np.prod(shape)):
-            raise ModelError(f"{path.name} is truncated or broken: {name} needs bytes {first}-{last} of {len(data)}")
+            raise ModelError(f"{path} is truncated or broken: {name} needs bytes {first}-{last} of {len(data)}")
         raw = data[first:last]
         array: NDArray[Any] = np.frombuffer(raw if raw.ctypes.data % dtype.itemsize == 0 else raw.copy(), dtype).reshape(shape)
         if kind == "BF16":
@@ -85,7 +88,13 @@ def read_header(path: Path) -> tuple[dict[str, Any], int]:
         header = json.loads(text)
         for name, entry in header.items():
             if name != "__metadata__":
-                _ = entry["dtype"], [int(n) for n in entry["shape"]], [int(n) for n in entry["data_offsets"]]
+                _check_entry(**entry)
     except (ValueError, KeyError, TypeError, AttributeError):
         raise ModelError(f"{path} is no safetensors file: its header cannot be read") from None
     return header, 8 + length
+
+
+def _check_entry(dtype: str, shape: list[int], data_offsets: list[int]) -> None:
+    first, last = data_offsets
+    if not isinstance(dtype, str) or not all(isinstance(n, int) and n >= 0 for n in [*shape, first, last]):
+        raise ValueError
