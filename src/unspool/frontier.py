@@ -90,7 +90,7 @@ class Frontier:
 
     def lineages(self, at: Ints) -> Lineage:
         """The lineage of each child, given the positions of their parents in the order of the choice."""
-        return child(self["lineage"][at], order_among_siblings(at))
+        return child(self["lineage"][at], order_among_siblings(at), self.generated[at])
 
     def uniform(self, purpose: str, at: Ints | None = None) -> Floats:
         """A uniform for each row, or for each child whose parent's position is in `at`."""

@@ -39,10 +39,13 @@ def word(text: str | bytes) -> int:
     return int.from_bytes(blake2b(text.encode() if isinstance(text, str) else text, digest_size=8).digest(), "little")
 
 
-def child(lineage: Lineage, index: Any) -> Lineage:
-    """The lineage of the index-th child of a row; the first child keeps its parent's."""
+def child(lineage: Lineage, index: Any, step: Any = 0) -> Lineage:
+    """The lineage of the index-th child, born at a step; the first child keeps its parent's.
+
+    The step counts because a row and its first child have one lineage, and their second children need two.
+    """
     index = np.asarray(index)
-    return np.where(index == 0, lineage, combine(lineage, index))
+    return np.where(index == 0, lineage, combine(lineage, index + (np.asarray(step) << 32)))
 
 
 def uniform(seed: int, lineage: Lineage, step: Any, purpose: str, index: Any = 0) -> Floats:
@@ -55,7 +58,7 @@ def draw(scores: Array, u: Floats) -> Array:
     """Tokens by inverse CDF: for each row the token whose slice of [0, 1) holds u.
 
     scores (R, V), not necessarily normalised, u (R,) -> (R,). The slices lie in ascending order of token and have the
-    lengths softmax(scores); the sums are in float64. A row of -inf alone gives token 0.
+    lengths softmax(scores); the sums are in float64. A row of -inf alone gives a token all the same.
     """
     xp = namespace(scores)
     rows, vocabulary = scores.shape

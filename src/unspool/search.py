@@ -133,9 +133,11 @@ class Search:
         tokens, parents = np.asarray(host(choice.tokens), np.int64), np.asarray(choice.parents, np.int64)
         sources = _by_frontier([self.live[int(p)] for p in parents])
         logprob, processed, done = np.zeros(len(tokens)), np.zeros(len(tokens)), np.full(len(tokens), "", dtype="U11")
+        generated = np.zeros(len(tokens), np.int64)
         columns = {k: np.zeros((len(tokens), *v.shape[1:]), v.dtype) for k, v in before[0].columns.items()}
         for frontier, (members, at) in sources.items():
             logprob[members], processed[members] = frontier.pick(at, tokens[members])
+            generated[members] = frontier.generated[at]
             for k, v in frontier.columns.items():
                 columns[k][members] = v[at]
             if choice.done is None:
@@ -152,7 +154,7 @@ class Search:
         made = [columns["prompt"], columns["node"], born, tokens, logprob, processed, score, done]
         step = Step(*[a[ok] for a in made])  # type: ignore[arg-type]
         self._annotate(step, choice, before, ok)
-        columns["lineage"] = child(columns["lineage"], order_among_siblings(parents))
+        columns["lineage"] = child(columns["lineage"], order_among_siblings(parents), generated)
         columns |= {"node": born, "score": score, "processed": total, **{k: np.asarray(v) for k, v in choice.memory.items()}}
         for i in np.flatnonzero(ok & (done != "")):
             self._finish({k: v[i] for k, v in columns.items()}, str(done[i]))
