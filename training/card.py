@@ -29,9 +29,10 @@ CARD = """\
 # The bundled model
 
 A small English language model, so that unspool decodes real text without any download. It has GPT-2's architecture
-({layers} layers, {width} wide, {heads} heads, context {context}, {parameters:.2f} million parameters with tied embeddings,
-float16 weights) and a byte-level BPE tokenizer of {vocabulary} tokens; `<|endoftext|>` both starts and ends a text. It writes old-fashioned children's stories and answers single-digit sums after an example. It knows
-nothing else and is no assistant: it is here to watch decoding at work.
+({layers} layers, {width} wide, {heads} heads, context {context}, {parameters:.2f} million parameters, embeddings tied,
+float16) and a byte-level BPE tokenizer of {vocabulary} tokens; `<|endoftext|>` both starts and ends a text. It writes
+old-fashioned children's stories and answers single-digit sums after an example. It knows nothing else and is no
+assistant: it is here to watch decoding at work.
 
 `transformers.GPT2LMHeadModel.from_pretrained` loads this folder, too. `sha256` holds the hashes of its main files,
 `evaluation.json` the measurements below.
@@ -63,11 +64,11 @@ Sums of two digits as in `5 + 8 => 13 \\n 7 + 2 => 9 \\n 1 + 0 =>` (with real ne
 
 ## Training
 
-- {minutes:.0f} minutes on a processor, float32, plain PyTorch: {steps:,} steps, {tokens:.1f} million tokens ({speed:,.0f} per
-  second), {batch} windows of {context} tokens per step. The loss curve is in `loss.png`.
+- {minutes:.0f} minutes on a processor, float32, plain PyTorch: {steps:,} steps, {tokens:.1f} million tokens
+  ({speed:,.0f} per second), {batch} windows of {context} tokens per step. The loss curve is in `loss.png`.
 - Muon (rate {matrix_rate}) for the matrices in the blocks, AdamW (rate {other_rate}) for the rest; by the clock,
-  warmup for {warmup:.0%} of the time, then constant, then linear decay to zero over the last {decay:.0%}; gradients clipped
-  at 1; no dropout.
+  warmup for {warmup:.0%} of the time, then constant, then linear decay to zero over the last {decay:.0%};
+  gradients clipped at 1; no dropout.
 - The first {growth:.0%} of the time train {first_layers} layers only; the others then join as identities.
 - The text is the tiers below, weighted {weights}; half of the visits leave a story's title out. A further
   {arithmetic:.1%} of the tokens are lists of one to twelve sums (now and then differences), whose answers weigh

@@ -16,7 +16,7 @@ from training.arithmetic import ARROW, arithmetic_list
 
 HOLD_OUT_EVERY = 50
 ARITHMETIC_SHARE = 0.025
-ANSWER_WEIGHT = 6.0
+ANSWER_WEIGHT = 20.0
 STORY_START = re.compile(r"^(?=# )", re.MULTILINE)
 TITLE_LINE = re.compile(r"\A# .*\n+")
 

@@ -14,7 +14,7 @@ class ModelSize:
     vocabulary: int = 4096
     context: int = 512
     width: int = 256
-    layers: int = 7
+    layers: int = 6
     heads: int = 4
 
 

@@ -10,7 +10,7 @@ from matplotlib import pyplot
 
 
 def plot_losses(log_file: Path, picture: Path) -> None:
-    """Draw the training loss and the loss on the held-out sample against the tokens seen."""
+    """Draw the training loss (in which answers of sums weigh more) and the loss on the held-out sample against the tokens seen."""
     if not log_file.exists():
         return
     with log_file.open(newline="") as file:
@@ -18,7 +18,7 @@ def plot_losses(log_file: Path, picture: Path) -> None:
     millions = [int(row[1]) / 1e6 for row in rows]
     checked = [(millions[index], float(row[4])) for index, row in enumerate(rows) if row[4]]
     figure, axes = pyplot.subplots(figsize=(8, 4.5))
-    axes.plot(millions, [float(row[3]) for row in rows], linewidth=0.8, label="training")
+    axes.plot(millions, [float(row[3]) for row in rows], linewidth=0.8, label="training (weighted)")
     if checked:
         axes.plot(*zip(*checked, strict=True), marker="o", label="held-out sample")
     axes.set(xlabel="million tokens seen", ylabel="loss (nats per token)", ylim=(2.5, 6.5))
