@@ -1,0 +1,54 @@
+"""Speculative decoding draws from the same distribution as sampling does, whatever the draft."""
+
+import numpy as np
+import pytest
+from helpers.checks import fits
+from helpers.tables import BACKENDS, PROMPTS, enumerate_texts, run, search_of, table, texts
+from laws.test_sampling import CASES, LIMIT, MODEL, PROMPT, on, processors
+
+import unspool as un
+from unspool.decode import decode
+
+DRAFTS = {"of its own": lambda m, o: o, "perfect": lambda m, o: m, "terrible": lambda m, o: against(m)}
+SOME = ["", "top_p(0.7) | ", "temperature(0.5) | ", "mirostat(0.9, eta=0.6) | ", "guidance", "grammar", "typical(0.5) | "]
+
+
+def against(model):
+    """A draft that likes what the model dislikes."""
+    return un.models.toy.TableModel(lambda text: 1e-3 / np.asarray(model.probabilities(text)) ** 2, model.vocabulary, backend=model.backend)
+
+
+def drawn_speculatively(model, decoder, count, batch=10):
+    found = []
+    for first in range(0, count, batch):
+        names = [str(i) for i in range(first, min(first + batch, count))]
+        found += [texts(h)[0] for h in run(model, decoder, [PROMPT] * len(names), LIMIT, names=names, seed=5)]
+    return found
+
+
+@pytest.mark.parametrize(("case", "draft"), [*((case, draft) for case in SOME for draft in ("of its own", "terrible")), ("", "perfect")])
+def test_speculative_texts_have_the_exact_distribution(case, draft):
+    model, other = on("numpy")
+    decoder = un.Decoder((*processors(case, other), un.Speculative(DRAFTS[draft](model, other), tokens=2)))
+    fits(drawn_speculatively(model, decoder, 500), enumerate_texts(MODEL, PROMPT, LIMIT, CASES[case]))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("tokens", [1, 3, 7])
+def test_a_cold_speculation_is_greedy_in_a_batch(backend, tokens):
+    for seed in range(4):
+        model, draft = (table(seed=s, sharpness=1.0, backend=BACKENDS[backend]) for s in (seed, seed + 50))
+        expected = [texts(found) for found in run(model, un.Greedy(), PROMPTS, 9)]
+        for other in (draft, model, against(model)):
+            speculative = un.Temperature(0) | un.Speculative(other, tokens)
+            assert [texts(found) for found in run(model, speculative, PROMPTS, 9)] == expected
+
+
+def test_a_perfect_draft_saves_forwards():
+    model = table(seed=3, ends=())
+    for decoder in (un.Speculative(model, 4), un.Temperature(0) | un.Speculative(model, 4)):
+        decoder = un.decoder.as_decoder(decoder)
+        search = search_of(model, decoder, PROMPTS, 20)
+        steps = list(decode(search, decoder.strategy))
+        assert sum(map(len, steps)) == 20 * len(PROMPTS)
+        assert search.lane.session.forwards <= 1 + 20 / 5

@@ -1,0 +1,95 @@
+"""The real program in subprocesses, or at a pseudo-terminal."""
+
+import json
+import os
+import pty
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from helpers.checkpoints import tiny_gpt2
+from safetensors.numpy import save_file
+
+ROOT = Path(__file__).parents[2]
+BUNDLED = ROOT / "src/unspool/models/bundled"
+PROGRAM = [sys.executable, "-m", "unspool"]
+
+
+def environment(**more):
+    """No colour settings of the surroundings; the package of this tree."""
+    kept = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "COLUMNS", "TERM", "PYTHONIOENCODING", "LC_ALL")}
+    return kept | {"PYTHONPATH": str(ROOT / "src"), "TERM": "xterm-256color"} | more
+
+
+def unspool(*arguments, stdin=b"", **env):
+    """Run the program; everything it says as bytes."""
+    return subprocess.run([*PROGRAM, *arguments], input=stdin, capture_output=True, env=environment(**env), timeout=60, check=False)
+
+
+def out(*arguments, **options):
+    """What a run that goes well writes."""
+    done = unspool(*arguments, **options)
+    assert (done.returncode, done.stderr) == (0, b""), done
+    return done.stdout.decode()
+
+
+def refusal(*arguments, **options):
+    """The one line of a run that is refused."""
+    done = unspool(*arguments, **options)
+    message = done.stderr.decode()
+    assert done.returncode == 2, done
+    assert done.stdout == b""
+    assert message.startswith("unspool: ")
+    assert message.count("\n") == 1
+    return message
+
+
+class Terminal:
+    """The program at a pseudo-terminal of 80 columns, with its standard error there too or apart."""
+
+    def __init__(self, *arguments, columns=80, stderr=None, **env):
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            if stderr:
+                os.dup2(os.open(stderr, os.O_WRONLY | os.O_CREAT), 2)
+            os.execve(sys.executable, [*PROGRAM, *arguments], environment(COLUMNS=str(columns), **env))
+        self.shown = b""
+
+    def read(self, until=None, seconds=20):
+        """What is shown until some bytes are there, or the program has ended."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and (until is None or until not in self.shown):
+            if select.select([self.fd], [], [], 0.05)[0]:
+                try:
+                    data = os.read(self.fd, 65536)
+                except OSError:                                           # the other side has closed
+                    break
+                if not data:
+                    break
+                self.shown += data
+        return self.shown.decode(errors="replace").replace("\r\n", "\n")
+
+    def interrupt(self):
+        """Ctrl-C."""
+        os.kill(self.pid, signal.SIGINT)
+
+    def code(self):
+        """Its exit code."""
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+def tiny_folder(folder, config=(), broken=False, vocabulary=4096):
+    """A folder with a tiny GPT-2 of context 16 and the bundled tokenizer; broken: its logits are no numbers."""
+    own, weights = tiny_gpt2(0, layers=1, width=8, vocabulary=vocabulary, positions=16)
+    if broken:
+        weights["ln_f.bias"][0] = np.nan
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({**own, **dict(config)}))
+    save_file(weights, folder / "model.safetensors")
+    shutil.copy(BUNDLED / "tokenizer.json", folder)
+    return folder

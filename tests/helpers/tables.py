@@ -1,0 +1,106 @@
+"""Exact models, runs over them, and everything they could have said."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from importlib.util import find_spec
+
+import numpy as np
+
+from unspool.decode import decode
+from unspool.decoder import Decoder, as_decoder
+from unspool.models.toy import TableModel
+from unspool.search import Search
+from unspool.strategies import Greedy
+
+BACKENDS = {"numpy": np.asarray}
+if find_spec("torch"):
+    import torch
+
+    BACKENDS["torch"] = torch.from_numpy
+
+VOCABULARY, END = 6, 5
+PROMPTS = [[1, 2, 3], [2], [0, 4, 1, 2, 3, 1], [4, 4]]
+
+
+class Letters:
+    """One letter per token; end tokens are special."""
+
+    def __init__(self, size=VOCABULARY, specials=(END,)):
+        self.size, self.specials, self.hash = size, frozenset(specials), f"letters-{size}"
+
+    def encode(self, text):
+        return [ord(c) - ord("a") for c in text]
+
+    def bytes_of(self, token):
+        return b"" if token in self.specials else self.name_of(token).encode()
+
+    def name_of(self, token):
+        return chr(ord("a") + token)
+
+
+def table(seed=0, vocabulary=VOCABULARY, sharpness=1.5, ends=(END,), backend=np.asarray, **options):
+    """A random table model that remembers its answers."""
+    model = TableModel.random(vocabulary, seed, sharpness, ends=ends, backend=backend, **options)
+    model.probabilities = cache(model.probabilities)
+    return model
+
+
+def search_of(model, decoder, prompts, limit=5, **options):
+    options = {"ends": model.ends, "limits": [limit] * len(prompts)} | options
+    return Search(model, prompts, decoder.processors, decoder.stops, **options)
+
+
+def run(model, decoder, prompts, limit=5, **options):
+    """The ranked hypotheses of every prompt."""
+    decoder = as_decoder(decoder)
+    search, strategy = search_of(model, decoder, prompts, limit, **options), decoder.strategy or Greedy()
+    for _ in decode(search, strategy):
+        pass
+    return [strategy.rank(found) for found in search.finished]
+
+
+def texts(found):
+    return [tuple(h.tokens) for h in found]
+
+
+def same(one, other, tolerance=1e-5):
+    """Whether two lists of hypotheses hold the same texts with the same numbers."""
+    assert [(h.tokens, h.reason) for h in one] == [(h.tokens, h.reason) for h in other]
+    for a, b in zip(one, other, strict=True):
+        np.testing.assert_allclose(a.logprobs, b.logprobs, atol=tolerance)
+        np.testing.assert_allclose(a.processed, b.processed, atol=tolerance)
+        np.testing.assert_allclose(a.score, b.score, atol=tolerance)
+
+
+Rule = Callable[[np.ndarray, Sequence[int], Sequence[int]], np.ndarray]
+
+
+def unchanged(probabilities, prompt, new):
+    return probabilities
+
+
+def normalised(weights):
+    return weights / weights.sum()
+
+
+def enumerate_texts(model, prompt, limit, rule: Rule = unchanged) -> Iterator[tuple[tuple[int, ...], float]]:
+    """Every finished text of at most `limit` new tokens with its probability, from the definition.
+
+    rule: probabilities, prompt and new tokens -> unnormalised probabilities; all zero where nothing may come.
+    """
+
+    def walk(new, mass):
+        if len(new) == limit or (new and new[-1] in model.ends):
+            yield new, mass
+            return
+        p = rule(normalised(np.asarray(model.probabilities((*prompt, *new)), np.float64)), prompt, new)
+        if p.sum() > 0:
+            for token, share in enumerate(normalised(p)):
+                if share > 0:
+                    yield from walk((*new, token), mass * share)
+
+    yield from walk((), 1.0)
+
+
+def decoder_of(*parts) -> Decoder:
+    return Decoder(parts)

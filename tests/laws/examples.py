@@ -1,0 +1,139 @@
+"""An example or more of every strategy, processor and stop; whoever adds one adds it here and has all laws tested."""
+
+import numpy as np
+from helpers.tables import END, VOCABULARY, table
+
+import unspool as un
+
+
+class Alternating:
+    """A grammar: even and odd tokens in turn, the end token at any time."""
+
+    def begin(self):
+        return 0
+
+    def advance(self, state, token):
+        return 1 - state
+
+    def allowed(self, state):
+        return [t for t in range(VOCABULARY) if t % 2 == state or t == END]
+
+
+def less_of_what_stands_last(input_ids, scores):
+    """A logits processor as transformers has them."""
+    from unspool.arrays import copy
+
+    scores = copy(scores)
+    for row in range(len(scores)):
+        scores[row, int(input_ids[row, -1])] -= 1.5
+    return scores
+
+
+def strategies(backend=np.asarray):
+    draft = table(seed=77, backend=backend)
+    return {
+        un.Greedy: [un.Greedy()],
+        un.Sample: [un.Sample(), un.Sample(3)],
+        un.Beam: [
+            un.Beam(3),
+            un.Beam(4, length_penalty=0.0, early_stopping=True, patience=2.0, n=2),
+            un.Beam(3, early_stopping="never", length="gnmt", n=3),
+            un.Beam(2, length="with_prompt", renormalise=False),
+            un.Beam(2, length_penalty=-0.5, length="without_end"),
+        ],
+        un.ContrastiveSearch: [un.ContrastiveSearch(), un.ContrastiveSearch(3, alpha=0.2)],
+        un.Exact: [un.Exact(), un.Exact(4, expand=3)],
+        un.Speculative: [un.Speculative(draft), un.Speculative(draft, tokens=2)],
+    }
+
+
+def processors(backend=np.asarray):
+    other = table(seed=78, backend=backend)
+    return {
+        un.Allowed: [un.Allowed(0, 2, 3, END)],
+        un.Automaton: [un.Automaton(Alternating())],
+        un.Banned: [un.Banned(1, (2, 3))],
+        un.Bias: [un.Bias({1: 1.5, (2, 3): -2.0})],
+        un.FrequencyPenalty: [un.FrequencyPenalty(0.7)],
+        un.FromHf: [un.FromHf(less_of_what_stands_last)],
+        un.Guidance: [un.Guidance(1.7, other), un.Guidance(0.4, other, (3, 1))],
+        un.LogSoftmax: [un.LogSoftmax()],
+        un.MinNewTokens: [un.MinNewTokens(3)],
+        un.MinP: [un.MinP(0.2)],
+        un.Mirostat: [un.Mirostat(1.2, eta=0.5), un.Mirostat(0.8, eta=0.9, surprise="truncated")],
+        un.NoRepeatNgram: [un.NoRepeatNgram(2)],
+        un.PresencePenalty: [un.PresencePenalty(0.9, scope="all")],
+        un.RepetitionPenalty: [un.RepetitionPenalty(1.4)],
+        un.Temperature: [un.Temperature(0.6), un.Temperature(0)],
+        un.TopK: [un.TopK(3)],
+        un.TopP: [un.TopP(0.7)],
+        un.Typical: [un.Typical(0.6)],
+    }
+
+
+def stops():
+    return {un.StopStrings: [un.StopStrings("ab", "cde")], un.End: [un.End(1, 4)], un.MaxTime: [un.MaxTime(3600.0)]}
+
+
+def neutral(backend=np.asarray):
+    """Each processor at the value that changes no distribution."""
+    other = table(seed=78, backend=backend)
+    return {
+        un.Allowed: un.Allowed(*range(VOCABULARY)),
+        un.Automaton: un.Automaton(Anything()),
+        un.Banned: un.Banned((END, END, END)),
+        un.Bias: un.Bias({1: 0.0}),
+        un.FrequencyPenalty: un.FrequencyPenalty(0.0),
+        un.FromHf: un.FromHf(unchanged_scores),
+        un.Guidance: un.Guidance(1.0, other),
+        un.LogSoftmax: un.LogSoftmax(),
+        un.MinNewTokens: un.MinNewTokens(0),
+        un.MinP: un.MinP(0.0),
+        un.Mirostat: un.Mirostat(1e6),
+        un.NoRepeatNgram: un.NoRepeatNgram(50),
+        un.PresencePenalty: un.PresencePenalty(0.0),
+        un.RepetitionPenalty: un.RepetitionPenalty(1.0),
+        un.Temperature: un.Temperature(1.0),
+        un.TopK: un.TopK(VOCABULARY),
+        un.TopP: un.TopP(1.0),
+        un.Typical: un.Typical(1.0),
+    }
+
+
+class Anything:
+    """The grammar of all texts."""
+
+    def begin(self):
+        return None
+
+    def advance(self, state, token):
+        return None
+
+    def allowed(self, state):
+        return range(VOCABULARY)
+
+
+def unchanged_scores(input_ids, scores):
+    return scores
+
+
+def named(parts):
+    """Examples by their text form."""
+    return {str(part): (cls, i) for cls, some in parts.items() for i, part in enumerate(some)}
+
+
+def decoders(backend=np.asarray):
+    """Every strategy alone, under every processor in turn, and with every stop, by text form."""
+    found = {}
+    some_strategies = [s for some in strategies(backend).values() for s in some]
+    for s in some_strategies:
+        found[str(s)] = un.Decoder((s,))
+    for p in [p for some in processors(backend).values() for p in some]:
+        for s in [some[0] for some in strategies(backend).values()]:
+            found[f"{p} | {s}"] = p | s
+    for stop in [stop for some in stops().values() for stop in some]:
+        found[f"sample(3) | {stop}"], found[f"beam(3) | {stop}"] = un.Sample(3) | stop, un.Beam(3) | stop
+    return found
+
+
+DECODERS = tuple(decoders())

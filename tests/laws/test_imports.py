@@ -1,0 +1,85 @@
+"""Imports go one way, down the layers; nothing heavy is imported before it is needed."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import unspool
+
+ROOT = Path(unspool.__file__).parent
+LAYERS = [
+    ["errors", "arrays"],
+    ["randomness", "model", "decoder"],
+    ["processor", "step"],
+    ["stop", "strategy", "trace", "text", "score"],
+    ["lane"],
+    ["frontier"],
+    ["search"],
+    ["decode"],
+    ["processors.*", "strategies.*", "models.*", "engines.*", "views.*"],
+    ["language_model"],
+    ["lab.*"],
+    ["__init__"],
+    ["console"],
+    ["cli"],
+    ["__main__"],
+]
+"""From the bottom up; a layer imports itself and what is below."""
+HEAVY = {"torch": set(), "pandas": set(), "transformers": set(), "typer": {"cli"}, "rich": {"cli", "console"}}
+"""Who imports these when imported itself."""
+FILES = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in ROOT.rglob("*.py")}
+
+
+def layer(module):
+    names = (module, module.split(".")[0] + ".*")
+    places = [i for i, some in enumerate(LAYERS) if any(name in some for name in names)]
+    assert places, f"say in LAYERS where {module} belongs"
+    return places[0]
+
+
+def imports(module, everywhere):
+    """Full names that a module imports: at its head, or everywhere; not for type checking alone."""
+    nodes = [ast.parse(FILES[module].read_text(encoding="utf-8"))]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            nodes += node.orelse
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, "imports are written out in full"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif everywhere or not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            nodes += ast.iter_child_nodes(node)
+
+
+def own(module, everywhere=True):
+    """The modules of unspool that a module imports."""
+    for name in imports(module, everywhere):
+        if name.split(".")[0] == "unspool":
+            parts = name.split(".")[1:]
+            while parts and ".".join(parts) not in FILES and ".".join([*parts, "__init__"]) not in FILES:
+                parts.pop()
+            found = ".".join(parts)
+            yield found if found in FILES else ".".join([*parts, "__init__"])
+
+
+@pytest.mark.parametrize("module", sorted(FILES))
+def test_imports_go_down(module):
+    upward = [other for other in own(module) if layer(other) > layer(module)]
+    assert not upward, f"{module} imports {', '.join(upward)} from above"
+
+
+def test_no_circles():
+    below = {module: set(own(module)) - {module} for module in FILES}
+    while below:
+        free = {module for module, others in below.items() if not others & below.keys()}
+        assert free, f"a circle among {sorted(below)}"
+        below = {module: others for module, others in below.items() if module not in free}
+
+
+@pytest.mark.parametrize("library", HEAVY)
+def test_heavy_libraries_wait_until_they_are_needed(library):
+    at_once = {module for module in FILES if library in {name.split(".")[0] for name in imports(module, everywhere=False)}}
+    assert at_once <= HEAVY[library] | {m for m in at_once if m.startswith("engines.")}
