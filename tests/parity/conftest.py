@@ -19,10 +19,11 @@ COUNTS = pytest.StashKey[dict[str, Counter]]()
 
 @dataclass
 class Checkpoint:
-    """One model twice, and its tokens in the order of how likely they are on the whole."""
+    """One model of theirs and ours, and its tokens in the order of how likely they are on the whole."""
 
     theirs: Any
     ours: GPT2
+    in_torch: GPT2
     likely: list[int]
 
 
@@ -62,7 +63,8 @@ def checkpoint():
         ours = GPT2(config.to_dict(), {name: array.numpy() for name, array in theirs.state_dict().items()})
         with torch.no_grad():
             mean = theirs(torch.randint(vocabulary, (64, 6))).logits.softmax(-1).mean((0, 1))
-        return Checkpoint(theirs, ours, mean.argsort(descending=True).tolist())
+            in_torch = GPT2(config.to_dict(), theirs.state_dict())
+        return Checkpoint(theirs, ours, in_torch, mean.argsort(descending=True).tolist())
 
     return make
 

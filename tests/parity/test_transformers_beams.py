@@ -21,6 +21,7 @@ PENALTIES = (-1.0, 0.0, 0.5, 1.0, 2.0)
 STOPPING = (True, False, "never")
 END_COUNTS = (0, 1, 1, 3)
 SEEDS = (0, 1, 2, 3, 4, 5)
+LIBRARIES = ("numpy", "numpy", "torch")
 
 
 def warped(*made):
@@ -62,7 +63,7 @@ def cases():
     """Settings in which every value of every setting occurs equally often; the unprocessed half of the time."""
     chance = random.Random(0)
     names = ["none"] * (len(PROCESSORS) - 1) + [name for name in PROCESSORS if name != "none"]
-    columns = [dealt(values, CASES, chance) for values in (SEEDS, WIDTHS, PENALTIES, STOPPING, END_COUNTS, names)]
+    columns = [dealt(values, CASES, chance) for values in (SEEDS, WIDTHS, PENALTIES, STOPPING, END_COUNTS, names, LIBRARIES)]
     return [pytest.param(*case, id="-".join(map(str, case))) for case in zip(*columns, strict=True)]
 
 
@@ -86,15 +87,17 @@ FINISHED_EARLY = Counter()
 
 
 class TestBeams:
-    @pytest.mark.parametrize(("seed", "width", "penalty", "stopping", "ends", "processors"), cases())
-    def test_equal(self, seed, width, penalty, stopping, ends, processors, checkpoint, prompts_of, run, theirs_of, cut, tally):
+    @pytest.mark.parametrize(("seed", "width", "penalty", "stopping", "ends", "processors", "library"), cases())
+    def test_equal(self, seed, width, penalty, stopping, ends, processors, library, checkpoint, prompts_of, run, theirs_of, cut, tally):
         model = checkpoint(seed)
+        ours = model.ours if library == "numpy" else model.in_torch
         ends = tuple(model.likely[rank] for rank in (2, 5, 9)[:ends])
         text, settings = settings_of(processors)
-        settings = settings | {"num_beams": width, "num_return_sequences": width, "length_penalty": penalty, "early_stopping": stopping}
-        prompts = prompts_of(width * 100 + seed, model.ours.vocabulary, PROMPTS)
-        decoder = f"{text}beam({width}, length_penalty={penalty}, early_stopping={stopping!r}, n={width}, renormalise={not text})"
-        found, steps = run(model.ours, prompts, decoder, LIMIT, ends, level="choices")
+        n = width if seed % 2 else 1 + width // 2
+        settings = settings | {"num_beams": width, "num_return_sequences": n, "length_penalty": penalty, "early_stopping": stopping}
+        prompts = prompts_of(width * 100 + seed, ours.vocabulary, PROMPTS)
+        decoder = f"{text}beam({width}, length_penalty={penalty}, early_stopping={stopping!r}, n={n}, renormalise={not text})"
+        found, steps = run(ours, prompts, decoder, LIMIT, ends, level="choices")
         for i, (prompt, mine) in enumerate(zip(prompts, found, strict=True)):
             their = theirs_of(model, prompt, LIMIT, ends, **settings)
             scores = their.sequences_scores.numpy()
@@ -102,7 +105,9 @@ class TestBeams:
             tokens = [cut(row, prompt, ends) for row in their.sequences[torch.from_numpy(real)]]
             own_steps = [step.only(i) for step in steps if (step.prompt == i).any()]
             if ends:
-                FINISHED_EARLY[len(own_steps) < LIMIT or any(len(h.tokens) < LIMIT for h in mine)] += 1
+                early = len(own_steps) < LIMIT or any(len(h.tokens) < LIMIT for h in mine)
+                FINISHED_EARLY[early] += 1
+                tally("beams", "finished early" if early else "finished at the limit")
             if [h.tokens for h in mine] != tokens and nearest(mine, own_steps) < NEAR:
                 tally("beams", "near tie")
                 continue
@@ -114,6 +119,31 @@ class TestBeams:
         if not FINISHED_EARLY:
             pytest.skip("the comparison did not run")
         assert FINISHED_EARLY[True] > 0.5 * FINISHED_EARLY.total()
+
+    @pytest.mark.parametrize("vocabulary", [4, 5, 9])
+    @pytest.mark.parametrize("width", [3, 6, 8])
+    @pytest.mark.parametrize("stopping", STOPPING)
+    def test_fewer_tokens_than_beams(self, vocabulary, width, stopping, checkpoint, prompts_of, run, theirs_of, cut, tally):
+        """At first there are fewer texts than beams; theirs fills up with beams of score -1e9, which must not matter."""
+        model = checkpoint(vocabulary, vocabulary)
+        settings = {"num_beams": width, "num_return_sequences": width, "early_stopping": stopping}
+        prompts = prompts_of(width, vocabulary, 2)
+        found, _ = run(model.ours, prompts, f"beam({width}, early_stopping={stopping!r}, n={width})", 8, (1,))
+        for prompt, mine in zip(prompts, found, strict=True):
+            their = theirs_of(model, prompt, 8, (1,), **settings)
+            assert [h.tokens for h in mine] == [cut(row, prompt, (1,)) for row in their.sequences]
+            np.testing.assert_allclose([h.score for h in mine], their.sequences_scores.numpy(), atol=TOLERANCE, rtol=0)
+            tally("beams, few tokens")
+
+    def test_penalty_of_logits_differs(self, checkpoint, run, theirs_of, tally):
+        """Without log_softmax first our penalty sees logits under every strategy; theirs sees log-probabilities under beams."""
+        model = checkpoint(0)
+        their = float(theirs_of(model, [1, 2, 3], LIMIT, num_beams=4, repetition_penalty=1.2).sequences_scores[0])
+        of_logits, _ = run(model.ours, [[1, 2, 3]], "repetition_penalty(1.2) | beam(4)", LIMIT)
+        of_logprobs, _ = run(model.ours, [[1, 2, 3]], "log_softmax | repetition_penalty(1.2) | beam(4, renormalise=False)", LIMIT)
+        assert abs(of_logits[0][0].score - their) > 0.01
+        assert of_logprobs[0][0].score == pytest.approx(their, abs=TOLERANCE)
+        tally("beams", "deliberate difference")
 
     @pytest.mark.parametrize("seed", SEEDS)
     def test_left_padded_batch(self, seed, checkpoint, prompts_of, run, cut, tally):
