@@ -67,6 +67,7 @@ class TokenTree:
     def __init__(self, slots: int = 64) -> None:
         self.token = np.zeros(slots, np.int64)
         self.parent = np.zeros(slots, np.int64)
+        self.depth = np.zeros(slots, np.int64)                           # its place in the text, from 0
         self.used = np.zeros(slots, bool)
         self.top = 0                                                     # every slot from here on is free
         self._paths: dict[int, Ints] = {}
@@ -78,7 +79,8 @@ class TokenTree:
         fresh = count - len(slots)
         if fresh:
             while self.top + fresh > len(self.token):
-                self.token, self.parent = (np.concatenate([a, np.zeros_like(a)]) for a in (self.token, self.parent))
+                names = ("token", "parent", "depth")
+                self.token, self.parent, self.depth = (np.concatenate([a := getattr(self, n), np.zeros_like(a)]) for n in names)
                 self.used = np.concatenate([self.used, np.zeros_like(self.used)])
             slots = np.concatenate([slots, np.arange(self.top, self.top + fresh)])
             self.top += fresh
@@ -86,6 +88,7 @@ class TokenTree:
         self.token[slots] = chain
         self.parent[slots] = np.concatenate([[parent], slots[:-1]])
         past = self.path(parent)
+        self.depth[slots] = len(past) + np.arange(count)
         self._paths[int(slots[-1])] = np.concatenate([past, slots])
         return slots
 

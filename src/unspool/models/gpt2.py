@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from unspool.arrays import Array, namespace
+from unspool.arrays import Array, Floats, namespace
 from unspool.errors import ModelError
-from unspool.models.slots import Attend, SlotSession
+from unspool.models.slots import Attend, Rule, SlotSession
 from unspool.models.threads import is_small
 
 
@@ -79,6 +79,8 @@ class GPT2:
         self.output: Array = self.weights.get("lm_head.weight", embedding) if tied else self._weight("lm_head.weight")
         self._check_shapes()
         self.blocks = [self._block(layer) for layer in range(self.layers)]
+        self.rules: Sequence[Rule] = [Rule()] * self.layers
+        self.slopes: Floats | None = None
         self.small = is_small(self.weights.values())
 
     def session(self) -> SlotSession:

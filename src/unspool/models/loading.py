@@ -12,12 +12,11 @@ import numpy as np
 
 from unspool.arrays import Array
 from unspool.errors import MissingExtra, ModelError, ParameterError, unknown
-from unspool.models.gpt2 import GPT2
+from unspool.models.families import FAMILIES, read_transformer
 from unspool.models.weights import read_weights
 from unspool.text import TokenizerFile
 
 BUNDLED = Path(__file__).parent / "bundled"
-ARCHITECTURES: dict[str, Any] = {"gpt2": GPT2}
 DTYPES = ("float32", "float16", "bfloat16")
 
 
@@ -53,8 +52,8 @@ def read_model(folder: Path, backend: str | None = None, device: str | None = No
         raise ModelError(f"{folder} is no model: it has no config.json")
     config = read_json(path)
     kind = config.get("model_type")
-    if not isinstance(kind, str) or kind not in ARCHITECTURES:
-        raise ModelError(f"{folder} is a model of type {kind!r}; supported are {', '.join(sorted(ARCHITECTURES))}")
+    if not isinstance(kind, str) or kind not in FAMILIES:
+        raise ModelError(f"{folder} is a model of type {kind!r}; supported are {', '.join(sorted(FAMILIES))}")
     settings = folder / "generation_config.json"
     if settings.is_file():
         config["eos_token_id"] = read_json(settings).get("eos_token_id", config.get("eos_token_id"))
@@ -63,7 +62,7 @@ def read_model(folder: Path, backend: str | None = None, device: str | None = No
     if backend == "torch" or device is not None or dtype is not None:
         weights = to_torch(weights, device or "cpu", dtype or "float32")
     try:
-        return ARCHITECTURES[kind](config, weights)
+        return read_transformer(kind, config, weights)
     except ModelError as error:
         raise ModelError(f"{folder}: {error}") from None
     except (KeyError, TypeError, ValueError) as error:

@@ -8,17 +8,29 @@ sharing a prompt copy no keys or values; a prompt, a step of one row and a step 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from unspool.arrays import Array, Ints, like, namespace, softmax
+from unspool.arrays import Array, Floats, Ints, like, namespace, softmax
 from unspool.model import ROOT, SPAN, TokenForest
 from unspool.models.threads import threads
 
 Attend: TypeAlias = Callable[[int, Array, Array, Array], Array]
 """attend(layer, queries (N, H, D), keys (N, K, D), values (N, K, D)) -> (N, H * D); K divides H."""
+
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What the attention of a layer does beyond softmax(q k / sqrt(D)) v."""
+
+    window: int | None = None
+    """How far back a token sees, itself included."""
+    softcap: float | None = None
+    """Scores s become softcap * tanh(s / softcap)."""
+
 
 BLOCK = 256
 """Tokens of a long chain that go through the model at once."""
@@ -34,6 +46,10 @@ class SlotModel(Protocol):
     head_size: int
     width: int
     dtype: Any
+    rules: Sequence[Rule]
+    """What the attention of each layer does beyond the plain."""
+    slopes: Floats | None
+    """ALiBi's, (H,)."""
     small: bool
     """Whether one thread is enough; see `unspool.models.threads`."""
 
@@ -73,6 +89,23 @@ class Reading:
     at: Any                                                              # which of the step's tokens: slice or array
     window: Any                                                          # which slots: slice or array
     mask: Array | None                                                   # (tokens, window), 0 or -inf; None: all seen
+    distance: Ints                                                       # (tokens, window), from the key to the query
+    masks: dict[int | None, Array | None] = field(default_factory=dict)  # by how far back a layer sees
+    bias: Array | None = None                                            # (H, tokens, window), ALiBi's
+
+    def prepare(self, model: SlotModel, sample: Array) -> None:
+        """Put the masks of all kinds of layers beside the weights."""
+
+        def beside(array: Any) -> Array:
+            return namespace(sample).astype(like(array, sample), sample.dtype)
+
+        for window in {rule.window for rule in model.rules}:
+            mask = self.mask
+            if window is not None and (self.distance >= window).any():
+                mask = np.where(self.distance < window, 0 if mask is None else mask, -np.inf)
+            self.masks[window] = None if mask is None else beside(mask)
+        if model.slopes is not None:
+            self.bias = beside(-model.slopes[:, None, None] * self.distance)
 
 
 class SlotSession:
@@ -137,7 +170,8 @@ class SlotSession:
                     positions[starts[i] : starts[i + 1]] = np.arange(len(path) - len(chains[i]), len(path))
                 at = np.concatenate([np.arange(starts[i], starts[i + 1]) for i in some])
                 window, mask = _window(paths, [len(chains[i]) for i in some], nodes.top)
-                readings.append(Reading(pool, _run(at), window, mask))
+                distance = positions[at][:, None] - nodes.depth[: nodes.top][window]
+                readings.append(Reading(pool, _run(at), window, mask, distance))
         hidden = self._run_model(np.concatenate(chains), positions, readings, writes)
         for pool, some_at, slots in writes:
             pool.hidden[slots] = hidden[some_at]
@@ -150,14 +184,14 @@ class SlotSession:
         model, sample = self.model, self.model.zeros((1,))
         xp = namespace(sample)
         for reading in readings:
-            if reading.mask is not None:
-                reading.mask = xp.astype(like(reading.mask, sample), sample.dtype)
+            reading.prepare(model, sample)
 
         def attend(layer: int, queries: Array, keys: Array, values: Array) -> Array:
             for pool, at, slots in writes:
                 pool.keys[layer][:, slots] = xp.permute_dims(keys[at], (1, 0, 2))
                 pool.values[layer][:, slots] = xp.permute_dims(values[at], (1, 0, 2))
-            seen = [_attention(queries[r.at], r.pool.keys[layer], r.pool.values[layer], r) for r in readings]
+            rule = model.rules[layer]
+            seen = [_attention(queries[r.at], r.pool.keys[layer], r.pool.values[layer], r, rule) for r in readings]
             if len(seen) == 1:
                 return seen[0]
             out = model.zeros((queries.shape[0], seen[0].shape[1]))
@@ -169,7 +203,7 @@ class SlotSession:
             return model.forward(like(tokens, sample), like(positions, sample), attend)
 
 
-def _attention(queries: Array, keys: Array, values: Array, reading: Reading) -> Array:
+def _attention(queries: Array, keys: Array, values: Array, reading: Reading, rule: Rule) -> Array:
     """softmax(q k / sqrt(D) + mask) v over a window of slots; queries (N, H, D) -> (N, H * D)."""
     xp, (n, heads, size) = namespace(queries), queries.shape
     keys, values = keys[:, reading.window], values[:, reading.window]    # (K, S, D)
@@ -177,8 +211,13 @@ def _attention(queries: Array, keys: Array, values: Array, reading: Reading) -> 
     q = xp.reshape(queries * size**-0.5, (n, keys.shape[0], groups, size))
     q = xp.reshape(xp.permute_dims(q, (1, 2, 0, 3)), (keys.shape[0], groups * n, size))
     scores = q @ xp.permute_dims(keys, (0, 2, 1))                        # (K, groups * N, S)
-    if reading.mask is not None:
-        scores = xp.reshape(scores, (keys.shape[0], groups, n, -1)) + reading.mask
+    if rule.softcap is not None:
+        scores = xp.tanh(scores / rule.softcap) * rule.softcap
+    mask, bias = reading.masks[rule.window], reading.bias
+    if mask is not None or bias is not None:
+        scores = xp.reshape(scores, (heads, n, -1))
+        scores = scores if bias is None else scores + bias
+        scores = scores if mask is None else scores + mask
         scores = xp.reshape(scores, (keys.shape[0], groups * n, -1))
     out = xp.reshape(softmax(scores) @ values, (heads, n, size))
     return xp.reshape(xp.permute_dims(out, (1, 0, 2)), (n, heads * size))

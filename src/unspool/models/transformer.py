@@ -1,0 +1,218 @@
+"""Decoder-only transformers in plain array code: one forward for all families, their differences as data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from unspool.arrays import Array, Floats, namespace
+from unspool.models.rope import Rope
+from unspool.models.slots import Attend, Rule, SlotSession
+from unspool.models.threads import is_small
+
+
+@dataclass(frozen=True, eq=False)
+class Norm:
+    """(x - mean) / sqrt(variance + epsilon) * weight + bias; without the mean if it is a root-mean-square norm."""
+
+    weight: Array
+    bias: Array | None
+    epsilon: float
+    centred: bool
+
+    def __call__(self, x: Array) -> Array:
+        """Over the last axis."""
+        xp = namespace(x)
+        if self.centred:
+            x = x - xp.mean(x, axis=-1, keepdims=True)
+        x = x / xp.sqrt(xp.mean(x * x, axis=-1, keepdims=True) + self.epsilon) * self.weight
+        return x if self.bias is None else x + self.bias
+
+
+@dataclass(frozen=True, eq=False)
+class Linear:
+    """x W^T + bias; weight (outputs, inputs)."""
+
+    weight: Array
+    bias: Array | None = None
+
+    def __call__(self, x: Array) -> Array:
+        """Of the last axis."""
+        y = x @ self.weight.T
+        return y if self.bias is None else y + self.bias
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """One layer. What is None is not there."""
+
+    qkv: tuple[Linear, ...]
+    """One product for queries, keys and values side by side, or three."""
+    out: Linear
+    up: Linear
+    down: Linear
+    gate: Linear | None
+    before_attention: Norm | None
+    after_attention: Norm | None
+    before_mlp: Norm | None
+    after_mlp: Norm | None
+    query_norm: Norm | None
+    key_norm: Norm | None
+    rope: Rope | None
+    query_scale: float
+    """What queries are multiplied by beyond attention's own 1 / sqrt(head size)."""
+
+
+@dataclass(eq=False)
+class Transformer:
+    """A decoder-only transformer; `unspool.models.families` makes it from a checkpoint."""
+
+    architecture: str
+    vocabulary: int
+    context: int
+    ends: tuple[int, ...]
+    start: int | None
+    heads: int
+    key_heads: int
+    head_size: int
+    embedding: Array
+    """(V, E)"""
+    positions: Array | None
+    """(context, E), learned."""
+    embedding_scale: float
+    embedding_norm: Norm | None
+    blocks: list[Block]
+    rules: Sequence[Rule]
+    final_norm: Norm
+    output: Linear
+    activation: Callable[[Array], Array]
+    parallel: bool = False
+    """Attention and MLP read the same input and are added together."""
+    whole_norms: bool = False
+    """Query and key norms run over all heads together."""
+    softcap: float | None = None
+    """Logits x become softcap * tanh(x / softcap)."""
+    slopes: Floats | None = None
+    """(H,), ALiBi: scores fall by slope * distance (Press, Smith and Lewis 2022, arXiv 2108.12409)."""
+
+    def __post_init__(self) -> None:
+        self.layers, self.width, self.dtype = len(self.blocks), int(self.embedding.shape[1]), self.embedding.dtype
+        self.small = is_small(self.arrays())
+
+    def session(self) -> SlotSession:
+        """A new set of rows."""
+        return SlotSession(self)
+
+    def zeros(self, shape: tuple[int, ...]) -> Array:
+        """Zeros beside the weights."""
+        xp, e = namespace(self.embedding), self.embedding
+        return np.zeros(shape, e.dtype) if xp is np else xp.zeros(shape, dtype=e.dtype, device=e.device)
+
+    def arrays(self) -> list[Array]:
+        """Every weight."""
+        found: list[Array] = [self.embedding, self.positions]
+        parts: list[Any] = [self.embedding_norm, self.final_norm]
+        parts += [] if self.output.weight is self.embedding else [self.output]
+        for block in self.blocks:
+            parts += [*block.qkv, *(v for v in vars(block).values() if isinstance(v, Linear | Norm))]
+        found += [array for part in parts if part is not None for array in (part.weight, part.bias)]
+        return [array for array in found if array is not None]
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers were learned."""
+        return sum(math.prod(array.shape) for array in self.arrays())
+
+    def forward(self, tokens: Array, positions: Array, attend: Attend) -> Array:
+        """Final hidden states (N, E) of tokens (N,) at positions (N,)."""
+        x = self.embedding[tokens]
+        if self.embedding_scale != 1:
+            x = x * self.embedding_scale
+        if self.positions is not None:
+            x = x + self.positions[positions]
+        if self.embedding_norm is not None:
+            x = self.embedding_norm(x)
+        angles = {b.rope: b.rope.angles(positions, x) for b in self.blocks if b.rope is not None}
+        for layer, block in enumerate(self.blocks):
+            h = x if block.before_attention is None else block.before_attention(x)
+            q, k, v = self._project(block, h, angles)
+            a = block.out(attend(layer, q, k, v))
+            if block.after_attention is not None:
+                a = block.after_attention(a)
+            if self.parallel:
+                x = x + a + self._mlp(block, h if block.before_mlp is None else block.before_mlp(x))
+            else:
+                x = x + a
+                x = x + self._mlp(block, x if block.before_mlp is None else block.before_mlp(x))
+        return self.final_norm(x)
+
+    def head(self, hidden: Array) -> Array:
+        """Logits (N, V) of hidden states (N, E)."""
+        logits = self.output(hidden)
+        return logits if self.softcap is None else namespace(logits).tanh(logits / self.softcap) * self.softcap
+
+    def _project(self, block: Block, h: Array, angles: dict[Rope, Any]) -> tuple[Array, Array, Array]:
+        """Queries (N, H, D), keys and values (N, K, D)."""
+        n, size, xp = h.shape[0], self.head_size, namespace(h)
+        parts = [linear(h) for linear in block.qkv]
+        joined = parts[0] if len(parts) == 1 else xp.concat(parts, axis=-1)
+        ends = [self.heads * size, (self.heads + self.key_heads) * size]
+        q, k, v = joined[:, : ends[0]], joined[:, ends[0] : ends[1]], joined[:, ends[1] :]
+        if self.whole_norms and block.query_norm is not None and block.key_norm is not None:
+            q, k = block.query_norm(q), block.key_norm(k)
+        q, k, v = (xp.reshape(a, (n, -1, size)) for a in (q, k, v))
+        if not self.whole_norms and block.query_norm is not None and block.key_norm is not None:
+            q, k = block.query_norm(q), block.key_norm(k)
+        if block.rope is not None:
+            q, k = block.rope(q, *angles[block.rope]), block.rope(k, *angles[block.rope])
+        return q if block.query_scale == 1 else q * block.query_scale, k, v
+
+    def _mlp(self, block: Block, h: Array) -> Array:
+        up = block.up(h)
+        inner = self.activation(up) if block.gate is None else self.activation(block.gate(h)) * up
+        out = block.down(inner)
+        return out if block.after_mlp is None else block.after_mlp(out)
+
+
+def gelu_tanh(x: Array) -> Array:
+    """GELU by its tanh approximation (Hendrycks and Gimpel 2016, arXiv 1606.08415)."""
+    return 0.5 * x * (1 + namespace(x).tanh(0.7978845608028654 * (x + 0.044715 * (x * x * x))))
+
+
+def gelu(x: Array) -> Array:
+    """x times the normal distribution function at x."""
+    return 0.5 * x * (1 + erf(x * 2**-0.5))
+
+
+def silu(x: Array) -> Array:
+    """x times the logistic function of x."""
+    return 0.5 * x * (1 + namespace(x).tanh(0.5 * x))
+
+
+def relu(x: Array) -> Array:
+    """max(x, 0)."""
+    return namespace(x).clip(x, 0, None)
+
+
+def erf(x: Array) -> Array:
+    """The error function, within 2e-7 in numpy (Abramowitz and Stegun 1964, 7.1.26)."""
+    if not isinstance(x, np.ndarray):
+        return x.erf()
+    t = 1 / (1 + 0.3275911 * np.abs(x))
+    tail = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429)))) * np.exp(-x * x)
+    return np.copysign(1 - tail, x).astype(x.dtype)
+
+
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "gelu": gelu,
+    "gelu_fast": gelu_tanh,
+    "gelu_new": gelu_tanh,
+    "gelu_pytorch_tanh": gelu_tanh,
+    "relu": relu,
+    "silu": silu,
+    "swish": silu,
+}

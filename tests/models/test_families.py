@@ -1,0 +1,141 @@
+"""Every family's logits equal transformers', on random tiny checkpoints, read at once and token by token."""
+
+import json
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+from unspool.language_model import load  # noqa: E402
+from unspool.models.families import FAMILIES, read_transformer  # noqa: E402
+
+TINY = {
+    "vocab_size": 101,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 128,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "pad_token_id": 0,
+}
+SHORT = {"vocab_size": 101, "n_embd": 32, "n_layer": 3, "n_head": 4, "n_positions": 128, "bos_token_id": 1, "eos_token_id": 2}
+BLOOM = {"vocab_size": 101, "hidden_size": 32, "n_layer": 3, "n_head": 4}
+FALCON = {k: v for k, v in TINY.items() if k != "intermediate_size"}
+GROUPED = {**TINY, "num_key_value_heads": 2}
+LLAMA3 = {"rope_type": "llama3", "rope_theta": 5e5, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
+OLD = {"original_max_position_embeddings": 32}
+WINDOWS = ["sliding_attention", "full_attention", "sliding_attention"]
+
+CASES = {
+    "gpt2": ("gpt2", SHORT),
+    "gpt2 layer scale": ("gpt2", {**SHORT, "scale_attn_by_inverse_layer_idx": True}),
+    "llama": ("llama", GROUPED),
+    "llama tied, biased": ("llama", {**GROUPED, "tie_word_embeddings": True, "attention_bias": True, "mlp_bias": True, "head_dim": 16}),
+    "llama 3 rope": ("llama", {**GROUPED, "rope_parameters": {**LLAMA3, **OLD}}),
+    "llama linear rope": ("llama", {**GROUPED, "rope_parameters": {"rope_type": "linear", "rope_theta": 1e4, "factor": 4.0}}),
+    "llama yarn": ("llama", {**GROUPED, "rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4, "factor": 4.0, **OLD}}),
+    "mistral": ("mistral", {**GROUPED, "head_dim": 8, "sliding_window": None}),
+    "mistral window": ("mistral", {**GROUPED, "head_dim": 8, "sliding_window": 7}),
+    "qwen2": ("qwen2", GROUPED),
+    "qwen2 window": ("qwen2", {**GROUPED, "use_sliding_window": True, "sliding_window": 6, "max_window_layers": 1}),
+    "qwen3": ("qwen3", {**GROUPED, "head_dim": 16}),
+    "gemma": ("gemma", {**GROUPED, "head_dim": 16}),
+    "gemma2": ("gemma2", {**GROUPED, "head_dim": 16, "sliding_window": 6, "query_pre_attn_scalar": 20}),
+    "gemma3": ("gemma3_text", {**GROUPED, "head_dim": 16, "sliding_window": 6, "query_pre_attn_scalar": 20, "layer_types": WINDOWS}),
+    "phi3": ("phi3", GROUPED),
+    "phi3 window, part rope": ("phi3", {**GROUPED, "sliding_window": 6, "partial_rotary_factor": 0.5}),
+    "olmo2": ("olmo2", GROUPED),
+    "gpt_neox": ("gpt_neox", TINY),
+    "gpt_neox in sequence": ("gpt_neox", {**TINY, "use_parallel_residual": False, "rotary_pct": 0.5}),
+    "gptj": ("gptj", {**SHORT, "rotary_dim": 4}),
+    "opt": ("opt", {**{k: v for k, v in TINY.items() if k != "intermediate_size"}, "ffn_dim": 48, "word_embed_proj_dim": 32}),
+    "bloom": ("bloom", BLOOM),
+    "bloom, six heads": ("bloom", {**BLOOM, "hidden_size": 36, "n_head": 6}),
+    "falcon": ("falcon", FALCON),
+    "falcon new": ("falcon", {**FALCON, "new_decoder_architecture": True, "num_kv_heads": 2}),
+    "falcon alibi": ("falcon", {**FALCON, "alibi": True, "multi_query": False, "parallel_attn": False, "bias": True}),
+}
+
+
+def reference(kind, settings):
+    """A random checkpoint. The default attention: transformers' eager one adds Falcon's ALiBi twice."""
+    torch.manual_seed(1)
+    config = transformers.AutoConfig.for_model(kind, **settings)
+    model = transformers.AutoModelForCausalLM.from_config(config).eval().float()
+    for name, weight in model.named_parameters():
+        around = 1.0 if "norm" in name and name.endswith("weight") and "gemma" not in kind else 0.0
+        weight.data = torch.randn_like(weight) * (0.3 if weight.ndim > 1 else 0.2) + around
+    return model
+
+
+def tokens():
+    return torch.randint(3, 101, (1, 20), generator=torch.Generator().manual_seed(0))
+
+
+def test_every_family_has_a_case():
+    assert {kind for kind, _ in CASES.values()} == set(FAMILIES)
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
+def test_logits_equal_those_of_transformers(case, backend):
+    model = reference(*CASES[case])
+    with torch.no_grad():
+        expected = model(tokens()).logits[0].numpy()
+    weights = {name: array if backend == "torch" else array.numpy() for name, array in model.state_dict().items()}
+    ours = read_transformer(CASES[case][0], model.config.to_dict(), weights)
+    session, text = ours.session(), tokens()[0].numpy()
+    row = session.extend([-1], [text])[0]
+    assert np.abs(np.asarray(session.logits(session.nodes.path(int(row)))) - expected).max() < 1e-4
+    row = session.extend([-1], [text[:3]])
+    for token in text[3:]:
+        row = session.extend(row, [[token]])
+    assert np.abs(np.asarray(session.logits(row)) - expected[-1:]).max() < 1e-4
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("kind", sorted(FAMILIES))
+def test_sixteen_bit_checkpoints_load_as_their_rounded_weights(kind, dtype, tmp_path):
+    model = reference(kind, CASES["gemma3" if kind == "gemma3_text" else kind][1]).to(getattr(torch, dtype))
+    model.save_pretrained(tmp_path, max_shard_size="20KB")
+    write_tokenizer(tmp_path)
+    assert (tmp_path / "model.safetensors.index.json").is_file()
+    widened = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32).eval()
+    with torch.no_grad():
+        expected = widened(tokens()).logits[0].numpy()
+    session = load(tmp_path).model.session()
+    row = session.extend([-1], [tokens()[0].numpy()])[0]
+    assert np.abs(session.logits(session.nodes.path(int(row))) - expected).max() < 1e-4
+
+
+def write_tokenizer(folder):
+    from tokenizers import Tokenizer, models
+
+    Tokenizer(models.WordLevel({f"w{i}": i for i in range(101)}, unk_token="w0")).save(str(folder / "tokenizer.json"))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"model_type": "bert"}, "bert"),
+        ({"rope_parameters": {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}}, "dynamic"),
+        ({"quantization_config": {"bits": 4}}, "quantised"),
+        ({"hidden_act": "mish"}, "mish"),
+        ({"num_attention_heads": 5}, "5"),
+        ({"vocab_size": 99}, "99"),
+    ],
+)
+def test_what_cannot_be_computed_is_refused_by_name(change, words, tmp_path):
+    from unspool import ModelError
+
+    reference(*CASES["llama"]).save_pretrained(tmp_path)
+    write_tokenizer(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config.pop("head_dim", None)
+    (tmp_path / "config.json").write_text(json.dumps({**config, **change}))
+    with pytest.raises(ModelError, match=words):
+        load(tmp_path)
