@@ -25,6 +25,7 @@ def decode(search: Search, strategy: Strategy) -> Iterator[Step]:
     asks: dict[int, Ask] = {}
     for i, frontier in at.items():
         search.start(i, frontier)
+    for i in at:
         _resume(search, runs, asks, i, None)
     while asks:
         seen = {i: ask for i, ask in asks.items() if isinstance(ask, Choice) and ask.seen is not None}

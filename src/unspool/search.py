@@ -173,15 +173,20 @@ class Search:
         """A run is over: forget its rows."""
         self.alive.pop(run, None)
         self.looked.pop(run, None)
+        self._forget()
 
     def _replace(self, choices: dict[int, Choice], frontiers: dict[int, Frontier], new: Frontier) -> None:
-        """The rows of some runs give way to what they grew into and to what waits; all else that is not needed is freed."""
+        """The rows of some runs give way to what they grew into and to what waits."""
         old = dict(self.live)
         for run, choice in choices.items():
             mine = np.arange(len(new)) if len(choices) == 1 else np.flatnonzero(new["prompt"] == run)
             self.alive[run] = {int(row): _light(*old[int(row)]) for row in choice.waits}
             self.alive[run] |= {int(new.rows[i]): (new, int(i)) for i in mine}
             self.chose.add(run)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Free every row that is not alive and was not just looked at."""
         held = [pair for pairs in self.looked.values() for pair in pairs]
         rows = [*self.live, *(int(r) for lane, looked in held if lane is self.lane for r in looked)]
         for twins in self.twins.values():
