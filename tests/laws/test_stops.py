@@ -1,0 +1,133 @@
+"""Where texts end: strings across tokens, end tokens, lengths, time; and no piece of text is written too early."""
+
+import time
+
+import numpy as np
+import pytest
+from helpers.tables import BACKENDS, Letters, run, table
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import unspool as un
+from unspool.text import Detokenizer, cut_at, decode
+
+TEXT = st.text(alphabet=st.sampled_from("ab \n가각힣韓é🙂🏽👩‍🚀\u200d"), max_size=12)
+
+
+class Bytes:
+    """Tokens are pieces of bytes, cut anywhere."""
+
+    def __init__(self, pieces):
+        self.pieces = pieces
+
+    def bytes_of(self, token):
+        return self.pieces[token]
+
+
+def cut(data, places):
+    edges = [0, *sorted(p % (len(data) + 1) for p in places), len(data)]
+    return [data[a:b] for a, b in zip(edges, edges[1:])]
+
+
+def collected(tokens, stops):
+    """The text of a hypothesis that ends with the token by which a stop string is there."""
+    texts = [b"".join(tokens[:i]).decode("utf-8", "replace") for i in range(len(tokens) + 1)]
+    return next((cut_at(text, stops) for text in texts if any(stop in text for stop in stops)), texts[-1])
+
+
+@settings(max_examples=200, deadline=None)
+@given(TEXT, st.lists(st.integers(0, 200), max_size=12), st.lists(TEXT.filter(bool), max_size=3))
+def test_pieces_join_to_the_cut_text(text, places, stops):
+    tokens = cut(text.encode(), places)
+    writer = Detokenizer(Bytes(tokens), stops)
+    pieces = [writer.add(t) for t in range(len(tokens))]
+    pieces.append(writer.finish())
+    assert "".join(pieces) == collected(tokens, stops)
+    for end in range(len(pieces)):
+        written = "".join(pieces[: end + 1])
+        assert not any(stop in written for stop in stops)
+        assert "\ufffd" not in written
+        assert text.startswith(written)
+
+
+@settings(max_examples=100, deadline=None)
+@given(TEXT)
+def test_every_byte_may_be_a_token(text):
+    tokens = [bytes([b]) for b in text.encode()]
+    writer = Detokenizer(Bytes(tokens))
+    assert "".join(writer.add(t) for t in range(len(tokens))) == text
+    assert decode(Bytes(tokens), range(len(tokens))) == text
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.binary(max_size=12), st.lists(st.integers(0, 200), max_size=6), st.lists(TEXT.filter(bool), max_size=2))
+def test_broken_bytes_are_written_as_they_are_collected(data, places, stops):
+    tokens = cut(data, places)
+    writer = Detokenizer(Bytes(tokens), stops)
+    pieces = [writer.add(t) for t in range(len(tokens))]
+    assert "".join([*pieces, writer.finish()]) == collected(tokens, stops)
+
+
+class Syllables(Letters):
+    """Tokens of several bytes; some are halves of a character."""
+
+    PIECES = (b"a", b"b", b"ab", "각".encode()[:1], "각".encode()[1:], b"")
+
+    def bytes_of(self, token):
+        return self.PIECES[token]
+
+    def encode(self, text):
+        return [0]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("strings", [("ba",), ("ab",), ("각",), ("bab", "aa"), ("a각", "b각b"), ("aba",)])
+def test_a_string_across_tokens_ends_the_text_where_it_first_appears(backend, strings):
+    lm = un.LanguageModel(table(seed=4, backend=BACKENDS[backend], sharpness=0.5), Syllables())
+    plain = lm.generate("a", un.Sample(60), max_new_tokens=8)
+    stopped = lm.generate("a", un.Sample(60) | un.StopStrings(*strings), max_new_tokens=8)
+    reasons = set()
+    for whole, found in zip(plain.sequences, stopped.sequences, strict=True):
+        prefixes = [decode_bytes(whole.tokens[:i]) for i in range(len(whole.tokens) + 1)]
+        hits = [i for i, text in enumerate(prefixes) if any(s.encode() in text for s in strings)]
+        expected = whole.tokens[: hits[0]] if hits else whole.tokens
+        assert found.tokens == expected
+        assert found.text == cut_at(whole.text, strings)
+        assert (found.reason == "stop") == bool(hits and expected[-1] != 5)
+        reasons.add(found.reason)
+    assert {"stop", "end"} <= reasons
+
+
+def decode_bytes(tokens):
+    return b"".join(Syllables.PIECES[t] for t in tokens)
+
+
+@pytest.mark.parametrize("strategy", ["sample(30)", "beam(6, n=6, early_stopping=True)", "exact(20)"])
+def test_hypotheses_end_once_and_for_a_reason(strategy):
+    model = table(seed=5, ends=(5, 3))
+    for found in run(model, un.parse(f"{strategy} | end(1)"), [[1], [2, 2]], 4):
+        assert found
+        for h in found:
+            assert not {1, 3, 5} & set(h.tokens[:-1])
+            assert h.reason == ("end" if h.tokens[-1] in (1, 3, 5) else "length")
+            assert h.reason == "end" or len(h.tokens) == 4
+
+
+def test_end_tokens_may_be_switched_off():
+    assert all(len(h.tokens) == 6 for h in run(table(seed=5), un.Sample(20), [[1]], 6, ends=())[0])
+
+
+@pytest.mark.parametrize("strategy", ["sample(3)", "beam(3, n=3)", "exact(2)"])
+def test_time_ends_every_hypothesis(strategy, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now.__setitem__(0, now[0] + 1) or now[0])
+    found = run(table(seed=5, ends=()), un.parse(f"{strategy} | max_time(8.0)"), [[1]], 10**6)[0]
+    assert {h.reason for h in found} == {"time"}
+    assert all(1 <= len(h.tokens) < 20 for h in found)
+
+
+def test_a_context_that_is_full_ends_the_text():
+    lm = un.LanguageModel(table(seed=5, ends=(), context=6), Letters(specials=()))
+    output = lm.generate("abc", "beam(2)", max_new_tokens=50)
+    assert (len(output.tokens), output.best.reason) == (3, "context")
+    assert np.isfinite(output.logprob)
