@@ -124,30 +124,60 @@ def model_names(incomplete: str) -> Iterator[str]:
     return (name for name in ("bundled", *folders) if name.startswith(incomplete))
 
 
-Prompt = Annotated[str | None, typer.Argument(metavar="[PROMPT]", help="The prompt, or - for standard input.", show_default=False)]
-Model = Annotated[
-    str, typer.Option("--model", "-m", help="The bundled model, or a Hugging Face folder.", autocompletion=model_names)
+def option(*names: str, hint: str, default: bool | str = False, **more: Any) -> Any:
+    """An option; `default` is what the help says of it, True for the value itself."""
+    return typer.Option(*names, help=hint, show_default=default, **more)
+
+
+def argument(name: str, hint: str) -> Any:
+    """An argument that may be left out."""
+    return typer.Argument(metavar=name, help=hint, show_default=False)
+
+
+DECODER: dict[str, Any] = {"default": "greedy", "metavar": "TEXT", "autocompletion": decoder_names}
+FILES: dict[str, Any] = {"metavar": "FILE"}
+
+Prompt = Annotated[str | None, argument("PROMPT", "The prompt, or - for standard input.")]
+Before = Annotated[str | None, argument("PROMPT", "What stands before the text, or - for standard input.")]
+Continuation = Annotated[str | None, argument("CONTINUATION", "The text to score.")]
+Folder = Annotated[str | None, argument("FOLDER", "A folder of models.")]
+PromptFiles = Annotated[list[str] | None, option("--file", "-f", hint="A file of prompts, one per line; repeatable.", **FILES)]
+PairFiles = Annotated[
+    list[str] | None,
+    option("--file", "-f", hint="A file of pairs, one per line, a tab between prompt and continuation; repeatable.", **FILES),
 ]
-Decoders = Annotated[list[str] | None, typer.Option("--decoder", "-d", autocompletion=decoder_names, show_default="greedy",
-    help='How to decode, as "top_p(0.9) | sample(3)"; give several to see each.')]  # fmt: skip
-OneDecoder = Annotated[list[str] | None, typer.Option("--decoder", "-d", autocompletion=decoder_names, show_default="greedy",
-    help='How to decode, as "top_p(0.9) | sample(3)".')]  # fmt: skip
-Seed = Annotated[int, typer.Option("--seed", help="Of all draws.")]
-Output_ = Annotated[Form | None, typer.Option("--output", "-o", show_default="text", help="Form of the result.")]
-OutputFile = Annotated[str | None, typer.Option("--output-file", metavar="FILE", show_default=False,
-    help="Write to a file, whole or not at all; its ending (.json, .csv, ...) chooses the form if -o does not.")]  # fmt: skip
-ColorWhen = Annotated[Color, typer.Option("--color", help="Colour; auto: on a terminal, unless NO_COLOR is set.")]
-TraceFile = Annotated[str | None, typer.Option("--trace", metavar="FILE", show_default=False,
-    help="Save the record of every step (JSON lines).")]  # fmt: skip
-Device = Annotated[str | None, typer.Option("--device", help="A torch device, as cuda.", show_default=False)]
-DtypeName = Annotated[Dtype | None, typer.Option("--dtype", help="Number format, with torch.", show_default=False)]
-BackendName = Annotated[Backend | None, typer.Option("--backend", show_default="numpy", help="What computes.")]
+Decoders = Annotated[
+    list[str] | None,
+    option("--decoder", "-d", hint='How to decode, as "top_p(0.9) | sample(3)"; give several to see each.', **DECODER),
+]
+OneDecoder = Annotated[list[str] | None, option("--decoder", "-d", hint='How to decode, as "top_p(0.9) | sample(3)".', **DECODER)]
+NewTokens = Annotated[int | None, option("--max-new-tokens", hint="The most new tokens.", default="100")]
+Length = Annotated[int | None, option("--max-length", hint="The most tokens, counting the prompt's.")]
+Seed = Annotated[int, option("--seed", hint="Of all draws.", default=True)]
+Live = Annotated[bool | None, option("--stream/--no-stream", hint="Show text as it grows, or at the end.", default="stream")]
+Steps = Annotated[int, option("-n", hint="How many steps.", default=True)]
+Choices = Annotated[int, option("--choices", hint="How many of the likeliest tokens.", default=True)]
+All = Annotated[bool, option("--all", hint="Every row that was considered, not only the best text's.")]
+Processed = Annotated[bool, option("--processed", hint="The probabilities after the processors too.")]
+Stride = Annotated[int | None, option("--stride", hint="Step between the windows of a text longer than the context.", default="half of it")]
+Shape = Annotated[Form | None, option("--output", "-o", hint="Form of the result.", default="text")]
+OutputFile = Annotated[
+    str | None,
+    option("--output-file", hint="Write to a file, whole or not at all; without -o its ending, as .csv, chooses the form.", metavar="FILE"),
+]
+ColorWhen = Annotated[Color, option("--color", hint="Colour; auto: on a terminal, unless NO_COLOR is set.", default=True)]
+TraceFile = Annotated[str | None, option("--trace", hint="Save the record of every step, as JSON lines.", metavar="FILE")]
+Model = Annotated[
+    str, option("--model", "-m", hint="The bundled model, or a Hugging Face folder.", default=True, autocompletion=model_names)
+]
+BackendName = Annotated[Backend | None, option("--backend", hint="What computes.", default="numpy")]
+Device = Annotated[str | None, option("--device", hint="A torch device, as cuda.")]
+DtypeName = Annotated[Dtype | None, option("--dtype", hint="Number format of torch.", default="float32")]
+Version = Annotated[bool, option("--version", hint="Show the version.", callback=show_version, is_eager=True)]
 
 
 @app.callback()
-def unspool_command(
-    version: Annotated[bool, typer.Option("--version", help="Show the version.", callback=show_version, is_eager=True)] = False,
-) -> None:
+def unspool_command(version: Version = False) -> None:
     """Decode text from a language model, by every strategy, in full view.
 
     A PROMPT alone is generated from (say `unspool generate steps` for a prompt that is a command's name).
@@ -158,14 +188,13 @@ def unspool_command(
 def generate(
     ctx: typer.Context,
     prompt: Prompt = None,
-    file: Annotated[list[str] | None, typer.Option("--file", "-f", help="A file of prompts, one per line; repeatable.", show_default=False)] = None,
+    file: PromptFiles = None,
     decoder: Decoders = None,
-    max_new_tokens: Annotated[int | None, typer.Option(help="The most new tokens.", show_default="100")] = None,
-    max_length: Annotated[int | None, typer.Option(help="The most tokens, with the prompt's.", show_default=False)] = None,
+    max_new_tokens: NewTokens = None,
+    max_length: Length = None,
     seed: Seed = 0,
-    stream: Annotated[bool | None, typer.Option("--stream/--no-stream", show_default="where it can be",
-        help="Show text as it grows.")] = None,  # fmt: skip
-    output: Output_ = None,
+    stream: Live = None,
+    output: Shape = None,
     output_file: OutputFile = None,
     color: ColorWhen = Color.auto,
     trace: TraceFile = None,
@@ -183,8 +212,8 @@ def generate(
     check_streaming(stream, sink, prompts)
     check_trace(trace, prompts, decoders)
     lm = load(model, device, dtype, backend)
-    options: dict[str, Any] = {"max_new_tokens": max_new_tokens, "max_length": max_length, "seed": seed, "level": "choices" if trace else "off"}
-    runs = [lm.stream(prompts, d, **options) for d in decoders]
+    limits: dict[str, Any] = {"max_new_tokens": max_new_tokens, "max_length": max_length}
+    runs = [lm.stream(prompts, d, **limits, seed=seed, level="choices" if trace else "off") for d in decoders]
     if stream and not all(run.single for run in runs):
         raise ParameterError("there is nothing to stream: beams compare several texts and know the best only at the end")
     outputs: list[Output] = []
@@ -202,13 +231,13 @@ def generate(
 @app.command()
 def steps(
     prompt: Prompt = None,
-    n: Annotated[int, typer.Option("-n", help="How many steps.")] = 8,
-    choices: Annotated[int, typer.Option(help="How many of the likeliest tokens.")] = 5,
-    all: Annotated[bool, typer.Option("--all", help="Every row that was considered, not only the best text's.")] = False,
-    processed: Annotated[bool, typer.Option("--processed", help="The probabilities after the processors too.")] = False,
+    n: Steps = 8,
+    choices: Choices = 5,
+    all: All = False,
+    processed: Processed = False,
     decoder: OneDecoder = None,
     seed: Seed = 0,
-    output: Output_ = None,
+    output: Shape = None,
     output_file: OutputFile = None,
     color: ColorWhen = Color.auto,
     trace: TraceFile = None,
@@ -239,13 +268,11 @@ def steps(
 
 @app.command()
 def score(
-    prompt: Annotated[str | None, typer.Argument(help="What stands before, or - for standard input.", show_default=False)] = None,
-    continuation: Annotated[str | None, typer.Argument(help="The text to score.", show_default=False)] = None,
-    file: Annotated[list[str] | None, typer.Option("--file", "-f", show_default=False,
-        help="A file of prompts and continuations, a tab between them, one pair per line; repeatable.")] = None,  # fmt: skip
-    stride: Annotated[int | None, typer.Option(show_default="half of it",
-        help="Step between the windows of a text longer than the context.")] = None,  # fmt: skip
-    output: Output_ = None,
+    prompt: Before = None,
+    continuation: Continuation = None,
+    file: PairFiles = None,
+    stride: Stride = None,
+    output: Shape = None,
     output_file: OutputFile = None,
     color: ColorWhen = Color.auto,
     model: Model = "bundled",
@@ -270,8 +297,8 @@ def score(
 
 @app.command()
 def models(
-    folder: Annotated[str | None, typer.Argument(help="A folder of models.", show_default=False)] = None,
-    output: Output_ = None,
+    folder: Folder = None,
+    output: Shape = None,
     output_file: OutputFile = None,
     color: ColorWhen = Color.auto,
 ) -> int:
@@ -415,8 +442,6 @@ def run(arguments: list[str] | None = None) -> int:
     except UnspoolError as error:
         note(str(error))
     except OSError as error:
-        if isinstance(error, BrokenPipeError):
-            raise
         note(f"{error.filename or 'the operating system says'}: {error.strerror}")
     except MemoryError:
         note("out of memory")
@@ -438,13 +463,9 @@ def usage_message(error: Any) -> str:
 
 def main() -> None:
     """The program `unspool`."""
-    from unspool.console import quiet_pipe
-
     for file in (sys.stdout, sys.stderr):
         file.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]
-    with quiet_pipe():
-        code = run()
-    sys.exit(code)
+    sys.exit(run())
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,8 @@ if TYPE_CHECKING:
     from unspool.views.terminal import Paint
 
 FORMATS = ("text", "json", "jsonl", "csv", "md", "html")
+PIPE_CLOSED = 141
+"""The exit code of a program that SIGPIPE ends."""
 EXTENSIONS = {".txt": "text", ".json": "json", ".jsonl": "jsonl", ".csv": "csv", ".md": "md", ".html": "html", ".htm": "html"}
 
 
@@ -117,9 +118,13 @@ class Sink:
         """Show a text at once, or keep it for the file."""
         if self.path:
             self._parts.append(text)
-        else:
+            return
+        try:
             sys.stdout.write(text)
             sys.stdout.flush()
+        except BrokenPipeError:                                           # whoever read it has gone: end without a word
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise SystemExit(PIPE_CLOSED) from None
 
     def close(self) -> None:
         """Write the file."""
@@ -206,14 +211,3 @@ class Bar:
     def __exit__(self, *_: object) -> None:
         if self._shown is not None:
             self._shown.stop()
-
-
-@contextlib.contextmanager
-def quiet_pipe() -> Iterator[None]:
-    """End without a word when whoever reads our output has gone: exit code 141, as a program killed by SIGPIPE."""
-    try:
-        yield
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)

@@ -80,7 +80,7 @@ def score_tokens(model: Model, texts: Sequence[tuple[Sequence[int], Sequence[int
     given) and scores what the last did not, so every token is predicted once, by at least context - stride tokens where
     there are that many. Short texts go through the model together.
     """
-    stride = stride or max(1, model.context // 2)
+    stride = max(1, model.context // 2) if stride is None else stride
     check(1 <= stride < model.context, f"stride must lie in [1, context) = [1, {model.context}); got {stride}")
     out = [np.zeros(len(continuation)) for _, continuation in texts]
     whole = [np.asarray([*prompt, *continuation], np.int64) for prompt, continuation in texts]

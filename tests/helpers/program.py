@@ -1,5 +1,7 @@
-"""The real program in subprocesses, or at a pseudo-terminal."""
+"""The command line called, the real program in subprocesses, or at a pseudo-terminal."""
 
+import contextlib
+import io
 import json
 import os
 import pty
@@ -12,8 +14,9 @@ import time
 from pathlib import Path
 
 import numpy as np
-from helpers.checkpoints import tiny_gpt2
 from safetensors.numpy import save_file
+
+from helpers.checkpoints import tiny_gpt2
 
 ROOT = Path(__file__).parents[2]
 BUNDLED = ROOT / "src/unspool/models/bundled"
@@ -31,22 +34,53 @@ def unspool(*arguments, stdin=b"", **env):
     return subprocess.run([*PROGRAM, *arguments], input=stdin, capture_output=True, env=environment(**env), timeout=60, check=False)
 
 
-def out(*arguments, **options):
-    """What a run that goes well writes."""
+def called(*arguments):
+    """The same within this process, which takes a tenth of the time: exit code, standard output and error."""
+    from unspool.cli import run
+
+    found, said = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(found), contextlib.redirect_stderr(said):
+        try:
+            code = run(list(arguments))
+        except SystemExit as end:
+            code = end.code
+    return code, found.getvalue(), said.getvalue()
+
+
+def out(*arguments):
+    """What a call that goes well writes."""
+    code, found, said = called(*arguments)
+    assert (code, said) == (0, "")
+    return found
+
+
+def refusal(*arguments):
+    """The one line of a call that is refused."""
+    code, found, said = called(*arguments)
+    assert (code, found) == (2, ""), said
+    return one_line(said)
+
+
+def one_line(said):
+    """An error as it should be."""
+    assert said.startswith("unspool: ")
+    assert said.count("\n") == 1
+    assert "Traceback" not in said
+    return said
+
+
+def program_out(*arguments, **options):
+    """What the program writes when all goes well."""
     done = unspool(*arguments, **options)
     assert (done.returncode, done.stderr) == (0, b""), done
     return done.stdout.decode()
 
 
-def refusal(*arguments, **options):
-    """The one line of a run that is refused."""
+def program_refusal(*arguments, **options):
+    """The one line of the program that refuses."""
     done = unspool(*arguments, **options)
-    message = done.stderr.decode()
-    assert done.returncode == 2, done
-    assert done.stdout == b""
-    assert message.startswith("unspool: ")
-    assert message.count("\n") == 1
-    return message
+    assert (done.returncode, done.stdout) == (2, b""), done
+    return one_line(done.stderr.decode())
 
 
 class Terminal:

@@ -177,9 +177,8 @@ def _choice(trace: Trace, before: bytes, token: int, probability: float, process
     return Choice(token, text if text is not None else "", probability, processed)
 
 
-CONTROLS: dict[int, str] = {i: chr(0x2400 + i) for i in range(32)} | {0x7F: "␡", ord("\n"): "⏎", ord("\t"): "⇥"}
+CONTROLS = {i: chr(0x2400 + i) for i in range(32)} | dict.fromkeys(range(0x7F, 0xA0), "\ufffd") | {ord("\n"): "⏎", ord("\t"): "⇥"}
 """How control characters are shown."""
-CONTROLS |= {i: "�" for i in range(0x80, 0xA0)}
 
 
 def shown(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -70,7 +70,7 @@ def fit_right(text: str, width: int) -> str:
 Cell = list[tuple[str, str]]
 """Pieces of text with their styles, side by side."""
 LEAST_INPUT = 16
-WIDEST_TOKEN = 16
+"""Columns that the Input has at least; otherwise the choices give way."""
 
 
 def draw_steps(table: StepTable, width: int, paint: Paint) -> str:
@@ -81,26 +81,26 @@ def draw_steps(table: StepTable, width: int, paint: Paint) -> str:
     if not len(table):
         return "no steps\n"
     most = max(len(r.choices) for r in table)
-    lines = _lines_of(table, most, _beside)
-    if width and _room(lines, width, table.all) < min(LEAST_INPUT, _widest_input(table)):
-        lines = _lines_of(table, most, _below)
-    count = most
-    while width and count > 1 and _room(lines, width, table.all) < min(LEAST_INPUT, _widest_input(table)):
-        count -= 1
-        lines = _lines_of(table, count, _below)
+    forms = [(most, 0, False), (most, 16, True), *((count, 9, True) for count in range(most, 0, -1))]
+    count, lines = most, []
+    for count, widest, below in forms:
+        lines = _lines_of(table, count, widest, below)
+        if not width or _room(lines, width, table.all) >= min(LEAST_INPUT, _widest_input(table)):
+            break
     text = _join_lines(lines, width, table.all, paint)
     if count < most:
-        text += paint(f"{count} of {most} choices shown: widen the terminal, or use -o csv", "dim") + "\n"
+        hint = f"{count} of {most} choices shown: widen the terminal, or use -o csv"
+        text += "".join(paint(hint[first:last], "dim") + "\n" for first, last in wrap(hint, width))
     return text
 
 
-def _lines_of(table: StepTable, count: int, layout: Callable[[Choice, bool, bool], list[Cell]]) -> list[list[Cell]]:
-    """Lines of cells, the header first. The Input column is last in front of the choices."""
+def _lines_of(table: StepTable, count: int, widest: int, below: bool) -> list[list[Cell]]:
+    """Lines of cells, the header first."""
     front = ["Step", "Row", "Input"] if table.all else ["Input"]
     lines: list[list[Cell]] = [[[(name, "head")] for name in [*front, *(f"Choice {i + 1}" for i in range(count))]]]
     for r in table:
         numbers = [str(r.step + 1), str(r.row + 1)] if table.all else []
-        cells = [layout(c, c.token in r.chosen, table.processed) for c in r.choices[:count]]
+        cells = [_cell(c, c.token in r.chosen, table.processed, widest, below) for c in r.choices[:count]]
         height = max(map(len, cells), default=1)
         for i in range(height):
             left: list[Cell] = [[(n if i == 0 else "", "dim")] for n in numbers] + [[(shown(r.input) if i == 0 else "", "")]]
@@ -108,16 +108,14 @@ def _lines_of(table: StepTable, count: int, layout: Callable[[Choice, bool, bool
     return lines
 
 
-def _beside(choice: Choice, chosen: bool, processed: bool) -> list[Cell]:
-    """One line: most (9.76%)."""
-    numbers = f" ({choice.probability:.2%}" + (f" → {choice.processed:.2%})" if processed else ")")
-    return [[(shown(choice.text), "chosen" if chosen else ""), (numbers, "dim")]]
-
-
-def _below(choice: Choice, chosen: bool, processed: bool) -> list[Cell]:
-    """The token, its percentage below it, and below that the one after the processors."""
-    token = fit_right(shown(choice.text), WIDEST_TOKEN)
-    lines: list[Cell] = [[(token, "chosen" if chosen else "")], [(f"{choice.probability:.2%}", "dim")]]
+def _cell(choice: Choice, chosen: bool, processed: bool, widest: int, below: bool) -> list[Cell]:
+    """A choice in one line, as most (9.76%); or the token, its percentage below it, and below that the one after the processors."""
+    token = shown(choice.text)
+    name = (fit_right(token, widest) if widest else token, "chosen" if chosen else "")
+    if not below:
+        second = f" → {choice.processed:.2%}" if processed else ""
+        return [[name, (f" ({choice.probability:.2%}{second})", "dim")]]
+    lines: list[Cell] = [[name], [(f"{choice.probability:.2%}", "dim")]]
     return [*lines, [(f"→ {choice.processed:.2%}", "dim")]] if processed else lines
 
 

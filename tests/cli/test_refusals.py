@@ -1,0 +1,155 @@
+import pickle
+import struct
+
+import pytest
+from helpers.program import program_refusal, refusal, tiny_folder, unspool
+
+PROMPT = "Once upon a time"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["-d", "temperature(-1)"], "temperature"),
+        (["-d", "top_p(1.5)"], "1.5"),
+        (["-d", "top_p(-0.1)"], "-0.1"),
+        (["-d", "beam(0)"], "width >= 1"),
+        (["-d", "sample(0)"], "n >= 1"),
+        (["-d", "top_q(0.9)"], "did you mean top_p"),
+        (["-d", "beam(width=3, lenght_penalty=1)"], "did you mean length_penalty"),
+        (["-d", "beam"], "beam"),
+        (["-d", "__import__('os').system('touch hacked')"], "no decoder"),
+        (["-d", "open('x', 'w')"], "unknown"),
+        (["-d", "greedy |"], "cannot read the decoder"),
+        (["-d", ""], "cannot read the decoder"),
+        (["-d", "greedy | beam(2)"], "one strategy"),
+        (["--max-new-tokens", "5", "--max-length", "9"], "not both"),
+        (["--max-new-tokens", "0"], ">= 1"),
+        (["--max-new-tokens", "x"], "x"),
+        (["--max-length", "1"], "leaves no room"),
+        (["-m", "bundeld"], "did you mean bundled"),
+        (["-m", "no/such"], "there is no model"),
+        (["-o", "xml"], "xml"),
+        (["--all"], "--all"),
+        (["--color", "sometimes"], "sometimes"),
+        (["--output-file", "/no/such/folder/x"], "cannot write"),
+        (["--output-file", "/"], "it is a folder"),
+        (["--trace", "/no/such/folder/x"], "cannot write"),
+        (["--trace", "x", "-d", "greedy", "-d", "sample"], "one decoder"),
+        (["--stream", "-o", "json"], "--stream"),
+        (["--stream", "-d", "beam(2)"], "nothing to stream"),
+        (["--stream", "--output-file", "x"], "--stream"),
+        (["-f", "/no/such/file"], "not both"),
+        (["--backend", "numpy", "--dtype", "float16"], "numpy"),
+        (["two", "words"], "quotes"),
+        (["--sed", "1"], "--seed"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_generate_refuses(arguments, says, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert says in refusal("generate", PROMPT, *arguments)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_program_itself_says_one_line_and_ends_with_2():
+    assert "did you mean top_p" in program_refusal(PROMPT, "-d", "top_q(0.9)")
+    assert "--seed" in program_refusal(PROMPT, "--sed", "1")
+    assert "no model" in program_refusal("steps", PROMPT, "-m", "no/such")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["steps", PROMPT, "-n", "0"], "-n"),
+        (["steps", PROMPT, "--choices", "0"], "--choices"),
+        (["steps", PROMPT, "-d", "greedy", "-d", "sample"], "one decoder"),
+        (["steps"], "give a prompt"),
+        (["generate"], "give a prompt"),
+        (["-f", "/no/such/file"], "No such file"),
+        (["-f", "/"], "cannot read /"),
+        (["score", PROMPT], "continuation"),
+        (["score", PROMPT, ""], "empty"),
+        (["score", "-", "-"], "only one"),
+        (["score", PROMPT, " a", "--stride", "0"], "stride"),
+        (["score", PROMPT, " a", "-f", "x"], "not both"),
+        (["models", "/no/such"], "no folder"),
+        (["scroe", "a", "b"], "unspool score"),
+        (["word " * 600], "context"),
+    ],
+    ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",
+)
+def test_commands_refuse(arguments, says):
+    assert says in refusal(*arguments)
+
+
+def test_bytes_that_are_no_text(tmp_path):
+    assert "no UTF-8" in program_refusal("-", stdin=b"a\xff")
+    (tmp_path / "bad").write_bytes(b"fine\n\xc3(\n")
+    assert "no UTF-8" in refusal("-f", str(tmp_path / "bad"))
+    assert "no UTF-8" in program_refusal(b"caf\xe9")
+    (tmp_path / "pairs").write_text("no tab here\n")
+    assert "no tab" in refusal("score", "-f", str(tmp_path / "pairs"))
+    assert "no line" in program_refusal("-f", "-", stdin=b"\n\n")
+
+
+def truncated(folder):
+    file = folder / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-100])
+
+
+def mismatched(folder):
+    config = folder / "config.json"
+    config.write_text(config.read_text().replace('"n_embd": 8', '"n_embd": 16'))
+
+
+def pickled(folder):
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_bytes(pickle.dumps({"a": 1}))
+
+
+@pytest.mark.parametrize(
+    ("breaks", "says"),
+    [
+        (truncated, "truncated"),
+        (mismatched, "shape"),
+        (pickled, "pickled"),
+        (lambda f: (f / "model.safetensors").unlink(), "no model.safetensors"),
+        (lambda f: (f / "model.safetensors").write_bytes(b"x"), "safetensors"),
+        (lambda f: (f / "model.safetensors").write_bytes(b""), "safetensors"),
+        (lambda f: (f / "model.safetensors").write_bytes(struct.pack("<Q", 4) + b"[[]]"), "safetensors"),
+        (lambda f: (f / "config.json").write_text("{"), "cannot read"),
+        (lambda f: (f / "config.json").write_text("[]"), "no JSON object"),
+        (lambda f: (f / "config.json").write_text('{"model_type": "gpt2"}'), "broken"),
+        (lambda f: (f / "config.json").write_text('{"model_type": "bert"}'), "bert"),
+        (lambda f: (f / "config.json").unlink(), "no config.json"),
+        (lambda f: (f / "tokenizer.json").write_text("{"), "tokenizer"),
+        (lambda f: (f / "tokenizer.json").unlink(), "tokenizer"),
+    ],
+)
+def test_broken_checkpoints(tmp_path, breaks, says):
+    folder = tiny_folder(tmp_path / "tiny")
+    breaks(folder)
+    assert says in refusal(PROMPT, "-m", str(folder))
+
+
+def test_a_model_of_other_size_without_start_token_or_numbers(tmp_path):
+    assert "do not belong together" in refusal(PROMPT, "-m", str(tiny_folder(tmp_path / "small", vocabulary=100)))
+    tiny = tiny_folder(tmp_path / "tiny")
+    assert "start token" in refusal("", "-m", str(tiny))
+    assert "start token" in refusal("score", "", "a", "-m", str(tiny))
+    assert "context" in refusal("one two three four five six seven eight nine ten eleven twelve thirteen fourteen", "-m", str(tiny))
+    assert "NaN" in refusal(PROMPT, "-m", str(tiny_folder(tmp_path / "nan", broken=True)))
+
+
+def test_a_prompt_whose_hypotheses_all_died():
+    assert "no hypothesis" in refusal(PROMPT, "-d", "allowed(1) | banned(1)")
+    assert "no hypothesis" in refusal("steps", PROMPT, "-d", "allowed(1) | banned(1) | beam(2)")
+
+
+def test_what_is_written_is_whole_or_not_there(tmp_path):
+    file = tmp_path / "kept.txt"
+    file.write_text("as it was")
+    refusal(PROMPT, "-m", "bundeld", "--output-file", str(file))
+    assert file.read_text() == "as it was"
+    assert unspool(PROMPT, "--max-new-tokens", "2", "--output-file", "/dev/full").returncode == 2
