@@ -18,8 +18,7 @@ from unspool.search import Search
 from unspool.step import LEVELS, Hypothesis, Step
 from unspool.stop import StopStrings
 from unspool.strategies import Greedy
-from unspool.text import Detokenizer, Tokenizer, check_fit, cut_at, unfinished, visible
-from unspool.text import decode as text_of
+from unspool.text import Detokenizer, Tokenizer, check_fit, unfinished, visible
 from unspool.trace import Trace
 from unspool.views.table import StepTable
 
@@ -200,7 +199,10 @@ class LanguageModel:
             if not t:
                 raise PromptError("there is nothing to score: the continuation is empty")
         for p, t in pairs:
-            work.append((self._start(p), self.tokenizer.encode(t)))       # type: ignore[arg-type]
+            start = self._start(p)
+            whole = self.tokenizer.encode_prompt(str(t)) if self.begins(start) else []
+            joined = whole[: len(start)] == start
+            work.append((start, whole[len(start) :] if joined else self.tokenizer.encode(str(t))))
         found = score_tokens(self.model, work, stride)
         scores = [
             Score(str(p), str(t), tokens, logprobs.tolist(), self.pieces(tokens))
@@ -219,7 +221,7 @@ class LanguageModel:
         return tokens
 
     def _start(self, prompt: Prompt) -> list[int]:
-        tokens = self.tokenizer.encode(prompt) if isinstance(prompt, str) else [int(t) for t in prompt]
+        tokens = self.tokenizer.encode_prompt(prompt) if isinstance(prompt, str) else [int(t) for t in prompt]
         bad = [t for t in tokens if not 0 <= t < self.model.vocabulary]
         if bad:
             raise PromptError(f"token {bad[0]} is outside the model's vocabulary of {self.model.vocabulary}")
@@ -228,6 +230,10 @@ class LanguageModel:
                 raise PromptError("the prompt is empty and this model has no start token; give at least one character")
             tokens = [self.model.start]
         return tokens
+
+    def begins(self, prompt: Sequence[int]) -> bool:
+        """Whether text begins after these tokens, and with a space that is the tokenizer's own."""
+        return self.tokenizer.prefixes_space and all(t in self.tokenizer.specials for t in prompt)
 
     def pieces(self, tokens: Sequence[int]) -> list[str]:
         """Each token as text; a character that several tokens make up appears where it is finished."""
@@ -273,10 +279,13 @@ class Stream:
         self.single = not hasattr(self.strategy, "width")
         """Whether the first prompt has had one row throughout, so that its text can be shown as it grows."""
         self.interrupted = False
-        self._writer, self._written = Detokenizer(lm.tokenizer, self.stop_strings), ""
+        self._writer, self._written = self._new_writer(0), ""
         self._kept: list[Step] = []
         self._steps = decode(search, self.strategy)
         self._outputs: list[Output] | None = None
+
+    def _new_writer(self, prompt: int) -> Detokenizer:
+        return Detokenizer(self.lm.tokenizer, self.stop_strings, self.lm.begins(self.search.prompts[prompt].tolist()))
 
     def __iter__(self) -> Iterator[Step]:
         try:
@@ -348,7 +357,8 @@ class Stream:
         return outputs
 
     def _sequence(self, h: Hypothesis) -> GeneratedText:
-        text = cut_at(text_of(self.lm.tokenizer, h.tokens), self.stop_strings)
+        writer = self._new_writer(h.prompt)
+        text = "".join(map(writer.add, h.tokens)) + writer.finish()
         return GeneratedText(text, h.tokens, h.logprobs, h.processed, h.score, h.reason)
 
     def _model(self) -> dict[str, Any]:

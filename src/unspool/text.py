@@ -24,11 +24,18 @@ class Tokenizer(Protocol):
     """Tokens that stand for no text, as an end of text."""
 
     @property
+    def prefixes_space(self) -> bool:
+        """Whether a space is put before every text, and taken off where text begins."""
+
+    @property
     def hash(self) -> str:
         """Tells tokenizers apart."""
 
     def encode(self, text: str) -> list[int]:
-        """The tokens of a text, nothing added."""
+        """The tokens of a text as it goes on after another, nothing added."""
+
+    def encode_prompt(self, text: str) -> list[int]:
+        """The tokens of a text that stands at the beginning, with a start token if the tokenizer adds one."""
 
     def bytes_of(self, token: int) -> bytes:
         """The bytes a token stands for; none for a special token."""
@@ -55,10 +62,13 @@ def unfinished(data: bytes) -> bytes:
 
 
 class Detokenizer:
-    """Text as it becomes certain: half characters, and what may be the beginning of a stop string, are held back."""
+    """Text as it becomes certain: half characters, and what may be the beginning of a stop string, are held back.
 
-    def __init__(self, tokenizer: Tokenizer, stops: Sequence[str] = ()) -> None:
-        self._tokenizer, self._stops, self._held = tokenizer, tuple(stops), ""
+    opening: whether the text begins here, so that a space put before it by the tokenizer is taken off.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, stops: Sequence[str] = (), opening: bool = False) -> None:
+        self._tokenizer, self._stops, self._held, self._opening = tokenizer, tuple(stops), "", opening
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self.stopped = False
 
@@ -75,6 +85,8 @@ class Detokenizer:
     def _release(self, text: str) -> str:
         if self.stopped:
             return ""
+        if self._opening and text:                                       # the space that the tokenizer put there
+            text, self._opening = text.removeprefix(" "), False
         self._held += text
         places = [at for at in (self._held.find(s) for s in self._stops) if at >= 0]
         if places:
@@ -112,9 +124,31 @@ class TokenizerFile:
         return "ByteLevel" in str(self.inner.decoder)
 
     def encode(self, text: str) -> list[int]:
-        """The tokens of a text, nothing added."""
+        """The tokens of a text as it goes on after another, nothing added."""
+        if not self.prefixes_space:
+            return self._ids(text)
+        break_, both = self._ids("\n"), self._ids("\n" + text)             # so that no space is put before the text
+        return both[len(break_) :] if both[: len(break_)] == break_ else self._ids(text)
+
+    def encode_prompt(self, text: str) -> list[int]:
+        """The tokens of a text that stands at the beginning, with a start token if the tokenizer adds one."""
+        return [*self.begins, *self._ids(text)]
+
+    @cached_property
+    def begins(self) -> tuple[int, ...]:
+        """The tokens it puts before every text."""
+        example = self.inner.encode("a", add_special_tokens=True)
+        return tuple(example.ids[: example.special_tokens_mask.index(0)])
+
+    def _ids(self, text: str) -> list[int]:
         ids: list[int] = self.inner.encode(text, add_special_tokens=False).ids
         return ids
+
+    @cached_property
+    def prefixes_space(self) -> bool:
+        """Whether a space is put before every text, as SentencePiece does, and taken off where text begins."""
+        first = self._ids("a")
+        return bool(first) and self.bytes_of(first[0]).startswith(b" ")
 
     def name_of(self, token: int) -> str:
         """A token's own name in the vocabulary."""

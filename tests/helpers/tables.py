@@ -31,6 +31,11 @@ class Letters:
     def encode(self, text):
         return [ord(c) - ord("a") for c in text]
 
+    prefixes_space = False
+
+    def encode_prompt(self, text):
+        return self.encode(text)
+
     def bytes_of(self, token):
         return b"" if token in self.specials else self.name_of(token).encode()
 

@@ -20,6 +20,11 @@ class Bytes:
     def __init__(self, pieces):
         self.pieces = pieces
 
+    prefixes_space = False
+
+    def encode_prompt(self, text):
+        return self.encode(text)
+
     def bytes_of(self, token):
         return self.pieces[token]
 
@@ -72,6 +77,11 @@ class Syllables(Letters):
     """Tokens of several bytes; some are halves of a character."""
 
     PIECES = (b"a", b"b", b"ab", "각".encode()[:1], "각".encode()[1:], b"")
+
+    prefixes_space = False
+
+    def encode_prompt(self, text):
+        return self.encode(text)
 
     def bytes_of(self, token):
         return self.PIECES[token]
