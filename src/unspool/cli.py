@@ -378,7 +378,7 @@ def follow(run: Stream, sink: Sink, live: bool | None = None) -> list[Output]:
         try:
             for step in run:
                 piece = run.certain(step)
-                if not live or not run.single:
+                if not live or not run.single or not len(step):
                     bar.advance()
                     continue
                 sink.write(("" if began else show(safe(run.prompts[0]), "prompt")) + show(safe(piece), "new"))
@@ -388,6 +388,8 @@ def follow(run: Stream, sink: Sink, live: bool | None = None) -> list[Output]:
     try:
         outputs = run.outputs
     except DeadEnd:
+        if began:
+            sink.write("\n")
         if not run.interrupted:
             raise
         return []                                                         # stopped before the first token
