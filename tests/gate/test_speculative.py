@@ -26,17 +26,17 @@ def drawn_speculatively(model, decoder, count, batch=10):
     return found
 
 
-@pytest.mark.parametrize(("case", "draft"), [*((case, draft) for case in SOME for draft in ("of its own", "terrible")), ("", "perfect")])
+@pytest.mark.parametrize(("case", "draft"), [*((case, "of its own") for case in SOME), ("", "perfect"), ("", "terrible"), ("guidance", "terrible")])
 def test_speculative_texts_have_the_exact_distribution(case, draft):
     model, other = on("numpy")
     decoder = un.Decoder((*processors(case, other), un.Speculative(DRAFTS[draft](model, other), tokens=2)))
-    fits(drawn_speculatively(model, decoder, 500), enumerate_texts(MODEL, PROMPT, LIMIT, CASES[case]))
+    fits(drawn_speculatively(model, decoder, 400), enumerate_texts(MODEL, PROMPT, LIMIT, CASES[case]))
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("tokens", [1, 3, 7])
+@pytest.mark.parametrize("tokens", [1, 4])
 def test_a_cold_speculation_is_greedy_in_a_batch(backend, tokens):
-    for seed in range(4):
+    for seed in range(2):
         model, draft = (table(seed=s, sharpness=1.0, backend=BACKENDS[backend]) for s in (seed, seed + 50))
         expected = [texts(found) for found in run(model, un.Greedy(), PROMPTS, 9)]
         for other in (draft, model, against(model)):

@@ -1,0 +1,24 @@
+"""Contrastive search against transformers 4.49 (tests/gate/make_contrastive_golden.py wrote what it said)."""
+
+import json
+from pathlib import Path
+
+import pytest
+from helpers.checkpoints import tiny_gpt2
+from helpers.tables import BACKENDS, run
+
+import unspool as un
+from unspool.models.gpt2 import GPT2
+
+GOLDEN = json.loads((Path(__file__).parents[1] / "data" / "contrastive-4.49.json").read_text())
+
+
+CASES = [*(("numpy", case) for case in GOLDEN["cases"]), *((b, case) for b in BACKENDS for case in GOLDEN["cases"][4::12] if b != "numpy")]
+
+
+@pytest.mark.parametrize(("backend", "case"), CASES, ids=lambda c: c if isinstance(c, str) else f"{c['checkpoint']['seed']}-{c['k']}-{c['alpha']}")
+def test_contrastive_search_is_transformers(backend, case):
+    config, weights = tiny_gpt2(**case["checkpoint"])
+    model = GPT2(config, {name: BACKENDS[backend](array) for name, array in weights.items()})
+    found = run(model, un.ContrastiveSearch(case["k"], case["alpha"]), case["prompts"], GOLDEN["new"])
+    assert [hypotheses[0].tokens for hypotheses in found] == case["texts"]

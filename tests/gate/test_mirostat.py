@@ -1,0 +1,55 @@
+"""Mirostat's mu follows every hypothesis: in beams, in batches, and when it is replayed from scratch."""
+
+import numpy as np
+import pytest
+from helpers.tables import BACKENDS, PROMPTS, normalised, run, search_of, table
+
+import unspool as un
+from unspool.decode import decode
+from unspool.strategy import running_count
+
+
+def replay(model, prompt, new, tau, eta, truncated):
+    """mu before every token, and the token's log-probability after the cut."""
+    mu, mus, logprobs, text = 2 * tau, [], [], list(prompt)
+    for token in new:
+        p = normalised(np.asarray(model.probabilities(tuple(text))))
+        kept = (-np.log2(p) <= mu) | (p == p.max())
+        q = normalised(np.where(kept, p, 0))
+        mus.append(mu)
+        logprobs.append(np.log(q[token]))
+        mu -= eta * (-np.log2((q if truncated else p)[token]) - tau)
+        text.append(token)
+    return [*mus, mu], logprobs
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("surprise", ["original", "truncated"])
+@pytest.mark.parametrize("strategy", ["beam(3, n=3)", "beam(4, length_penalty=0.0, n=4)", "sample(5)", "exact(3)", "contrastive_search(3)"])
+def test_mu_follows_every_hypothesis(backend, surprise, strategy):
+    for seed, (tau, eta) in enumerate([(0.7, 0.9), (1.3, 0.3)]):
+        model = table(seed=seed, backend=BACKENDS[backend])
+        decoder = un.Mirostat(tau, eta, surprise) | un.parse(strategy)
+        found = run(model, decoder, PROMPTS, 5)
+        for prompt, hypotheses in zip(PROMPTS, found, strict=True):
+            assert hypotheses
+            for h in hypotheses:
+                np.testing.assert_allclose(h.processed, replay(model, prompt, h.tokens, tau, eta, surprise == "truncated")[1], atol=1e-5)
+
+
+@pytest.mark.parametrize("surprise", ["original", "truncated"])
+def test_the_mus_of_live_beams_are_their_own(surprise):
+    model, decoder = table(seed=3, ends=()), un.Mirostat(1.0, 0.8, surprise) | un.Beam(4)
+    search = search_of(model, decoder, PROMPTS, 6)
+    compared = set()
+    for _ in decode(search, decoder.strategy):
+        for row, (frontier, i) in search.live.items():
+            prompt, tokens = PROMPTS[int(frontier["prompt"][i])], search.lane.nodes.tokens(row).tolist()
+            mu = search.lane.memories[0]([row])[0]
+            assert mu == pytest.approx(replay(model, prompt, tokens[len(prompt) :], 1.0, 0.8, surprise == "truncated")[0][-1], abs=1e-4)
+            compared.add(round(mu, 4))
+    assert len(compared) > 20
+
+
+def test_running_count():
+    assert running_count(np.asarray([0, 0, 1, 3, 3, 3])).tolist() == [0, 1, 0, 0, 1, 2]
