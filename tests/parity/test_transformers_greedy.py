@@ -74,8 +74,11 @@ def test_equal(seed, chain, checkpoint, prompts_of, run, theirs_of, cut, tally):
             tally("greedy", "near tie")
             continue
         assert mine.tokens == tokens
-        np.testing.assert_allclose(processed, torch.cat(their.scores).log_softmax(-1).numpy(), atol=TOLERANCE, rtol=0)
-        np.testing.assert_allclose(raw, torch.cat(their.logits).log_softmax(-1).numpy(), atol=TOLERANCE, rtol=0)
+        scores, logits = (torch.cat(rows).log_softmax(-1).numpy() for rows in (their.scores, their.logits))
+        np.testing.assert_allclose(processed, scores, atol=TOLERANCE, rtol=0)
+        np.testing.assert_allclose(raw, logits, atol=TOLERANCE, rtol=0)
+        np.testing.assert_allclose(mine.processed, scores[range(len(tokens)), tokens], atol=TOLERANCE, rtol=0)
+        np.testing.assert_allclose(mine.logprobs, logits[range(len(tokens)), tokens], atol=TOLERANCE, rtol=0)
         tally("greedy")
 
 

@@ -67,6 +67,8 @@ def ours_of(processor, texts, scores):
 def near_the_line(processor, scores, row, token):
     """Whether a token lies so near what separates kept from cut that float32 may decide either way."""
     logprobs = scores[row].astype(np.float64) - np.logaddexp.reduce(scores[row].astype(np.float64))
+    if isinstance(processor, un.MinP | un.TopP) and token == scores[row].argmax():
+        return False                                                      # the likeliest is never cut
     if isinstance(processor, un.MinP):
         return abs(logprobs[token] - logprobs.max() - np.log(processor.p)) < NEAR
     if isinstance(processor, un.TopP | un.Typical):
