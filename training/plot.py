@@ -10,7 +10,7 @@ from matplotlib import pyplot
 
 
 def plot_losses(log_file: Path, picture: Path) -> None:
-    """Draw the training loss (in which answers of sums weigh more) and the loss on the held-out sample against the tokens seen."""
+    """Draw the training loss, in which answers of sums weigh more, and that on the held-out sample."""
     if not log_file.exists():
         return
     with log_file.open(newline="") as file:

@@ -13,9 +13,9 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
-from torch.nn import functional
 
 from training.data import TrainingStream, read_corpus
+from training.gradients import Workers, summed_loss
 from training.model import LanguageModel, ModelSize
 from training.optimizer import make_optimizers, set_rate_factor
 from training.plot import plot_losses
@@ -33,7 +33,6 @@ from training.recipe import (
 )
 from training.tokenizer import END_OF_TEXT, train_tokenizer
 
-MICRO_BATCHES = 3
 LOG_EVERY = 10
 SAVE_SECONDS = 120
 VALIDATION_SECONDS = 300
@@ -47,7 +46,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=100, help="length of the whole run by the clock")
     parser.add_argument("--run", type=Path, required=True, help="folder for the checkpoint, the log and the loss curve")
     parser.add_argument("--out", type=Path, required=True, help="folder for the finished model")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=2, help="cores to use")
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args()
 
@@ -55,12 +54,6 @@ def arguments() -> argparse.Namespace:
 def rate_factor(progress: float) -> float:
     """Return the learning rate's factor at a share of the run: warmup, stable, then linear decay to zero."""
     return max(0.0, min(1.0, (progress + 0.001) / WARMUP_SHARE, (1 - progress) / DECAY_SHARE))
-
-
-def loss_of(model: LanguageModel, inputs: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-    """Return the weighted mean of the cross-entropy of the targets, in nats."""
-    losses = functional.cross_entropy(model(inputs).flatten(0, 1), targets.flatten(), reduction="none")
-    return losses.dot(weights.flatten()) / weights.sum()
 
 
 def validation_windows(texts: list[str], tokenizer: Tokenizer, end: int, context: int) -> Tensor:
@@ -73,10 +66,12 @@ def validation_windows(texts: list[str], tokenizer: Tokenizer, end: int, context
 @torch.no_grad()
 def validation_loss(model: LanguageModel, windows: Tensor) -> float:
     """Return the loss on the held-out sample."""
+    inputs, targets = windows[:, :-1], windows[:, 1:]
     losses = [
-        loss_of(model, part[:, :-1], part[:, 1:], torch.ones(part[:, 1:].shape)).item() for part in windows.split(4)
+        summed_loss(model, *part, torch.ones(part[0].shape)).item()
+        for part in zip(inputs.split(4), targets.split(4), strict=True)
     ]
-    return sum(losses) / len(losses)
+    return sum(losses) / targets.numel()
 
 
 def trim_log(file: Path, step: int) -> None:
@@ -89,7 +84,7 @@ def trim_log(file: Path, step: int) -> None:
 def main() -> None:
     """Train, with checkpoints and a log, then export."""
     options = arguments()
-    torch.set_num_threads(options.threads)
+    torch.set_num_threads(1)
     torch.manual_seed(options.seed)
     options.run.mkdir(parents=True, exist_ok=True)
 
@@ -140,6 +135,7 @@ def main() -> None:
             flush=True,
         )
 
+    workers = Workers(model, options.workers)
     started = time.monotonic() - state["seconds"]
     last_save = last_validation = state["seconds"]
     recent: list[float] = []
@@ -149,12 +145,7 @@ def main() -> None:
             break
         model.active_layers = FIRST_LAYERS if progress < GROWTH_SHARE else size.layers
         set_rate_factor(optimizers, rate_factor(progress))
-        # Small parts keep the activations in the processor's cache, which is faster than one large batch.
-        parts = (whole.chunk(MICRO_BATCHES) for whole in (batch.inputs, batch.targets, batch.weights))
-        for inputs, targets, weights in zip(*parts, strict=True):
-            loss = loss_of(model, inputs, targets, weights) / MICRO_BATCHES
-            loss.backward()
-            recent.append(loss.item() * MICRO_BATCHES)
+        recent.append(workers.backward(batch))
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer in optimizers:
             optimizer.step()
