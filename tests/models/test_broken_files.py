@@ -133,18 +133,18 @@ class TestConfig:
         [
             ("n_layer", "absent", "n_layer"),
             ("n_layer", "two", "two"),
-            ("n_layer", None, "NoneType"),
-            ("n_head", 3, "n_head 3 does not divide"),
-            ("n_head", 0, "n_head"),
-            ("n_head", -2, "n_head"),
-            ("n_layer", 3, "h.2.ln_1.weight"),
-            ("n_layer", 1, "n_layer 1 but the weights have more layers"),
-            ("n_layer", -1, "n_layer"),
-            ("n_embd", 16, "n_embd 16"),
-            ("n_positions", 64, "n_positions 64"),
-            ("vocab_size", 7, "vocab_size 7"),
+            ("n_layer", None, "n_layer"),
+            ("n_head", 3, "3 heads do not divide the width 8"),
+            ("n_head", 0, "0 heads"),
+            ("n_head", -2, "-2 heads"),
+            ("n_layer", 3, "h.2."),
+            ("n_layer", 1, "1 layers but the weights have more"),
+            ("n_layer", -1, "-1 layers"),
+            ("n_embd", 16, "asks for (320, 16)"),
+            ("n_positions", 64, "holds 32 positions where config.json says 64"),
+            ("vocab_size", 7, "asks for (7, 8)"),
             ("n_inner", 5, "mlp.c_fc.weight"),
-            ("activation_function", "swish9", "activation_function 'swish9'"),
+            ("activation_function", "swish9", "activation 'swish9'"),
             ("layer_norm_epsilon", "small", "small"),
             ("eos_token_id", "end", "end"),
             ("eos_token_id", ["end"], "end"),
@@ -215,7 +215,7 @@ class TestWeights:
     @pytest.mark.parametrize("name", ["wte.weight", "wpe.weight", "ln_f.bias", "h.1.attn.c_attn.weight", "h.0.mlp.c_proj.bias"])
     def test_tensor_missing(self, folder, name):
         edit_weights(folder, **{f"transformer.{name}": None})
-        refused(folder, str(folder), f"the weights lack {name!r}")
+        refused(folder, str(folder), f"the weights lack 'transformer.{name}'")
 
     @pytest.mark.parametrize(
         ("name", "shape"),
@@ -233,12 +233,13 @@ class TestWeights:
         refused(folder, str(folder), name, "shape")
 
     def test_mismatched_head(self, folder):
+        edit_config(folder, tie_word_embeddings=False)
         edit_weights(folder, **{"lm_head.weight": np.zeros((9, WIDTH), np.float32)})
         refused(folder, str(folder), "lm_head.weight has shape (9, 8)")
 
     def test_untied_head_missing(self, folder):
         edit_config(folder, tie_word_embeddings=False)
-        refused(folder, str(folder), "the weights lack 'lm_head.weight'")
+        refused(folder, str(folder), "the weights lack lm_head.weight")
 
     @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
     @pytest.mark.parametrize("decoder", ["greedy", "beam(3)", "top_p(0.9) | sample(2)", "contrastive_search(3)"])

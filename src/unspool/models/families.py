@@ -40,6 +40,8 @@ class Family:
     query_norm: str | None = None
     key_norm: str | None = None
     head: str = "lm_head"
+    biased: bool = False
+    """Every norm and linear layer has a bias; elsewhere there is one where the weights hold one."""
     centred: bool = False
     """LayerNorm, not a root-mean-square norm."""
     norm_plus_one: bool = False
@@ -101,6 +103,7 @@ FAMILIES: dict[str, Family] = {
         centred=True,
         transposed=True,
         rope=False,
+        biased=True,
         defaults={"activation_function": "gelu_new", "tie_word_embeddings": True, "layer_norm_epsilon": 1e-5},
     ),
     "llama": LLAMA,
@@ -212,6 +215,11 @@ class Reader:
         if self.family.embedding + ".weight" not in self.weights:        # some checkpoints hold the trunk alone
             self.weights |= {self.prefix + name: array for name, array in weights.items()}
         self.heads, self.layers, self.width = (int(self.of(name)) for name in ("heads", "layers", "width"))
+        if min(self.heads, self.layers, self.width) < 1:
+            raise ModelError(f"config.json says {self.layers} layers, {self.heads} heads and width {self.width}; all are at least 1")
+        beyond = self.family.layer.format(self.layers)
+        if any(name.startswith(beyond) for name in self.weights):
+            raise ModelError(f"config.json says {self.layers} layers but the weights have more: {beyond}*")
         self.key_heads = self._key_heads()
         if "head_dim" not in self.config and self.width % self.heads:
             raise ModelError(f"{self.heads} heads do not divide the width {self.width}; config.json is broken")
@@ -240,7 +248,7 @@ class Reader:
         if name is None:
             return None
         weight = self.array(f"{name}.weight", size)
-        bias = self.weights.get(f"{name}.bias")
+        bias = self._bias(name, size)
         if self.family.norm_plus_one:
             weight = weight + 1
         return Norm(weight, bias, float(self.of("epsilon", 1e-5)), self.family.centred)
@@ -251,10 +259,11 @@ class Reader:
             weight = self.array(f"{name}.weight", inputs, outputs).T
         else:
             weight = self.array(f"{name}.weight", outputs, inputs)
-        bias = self.weights.get(f"{name}.bias")
-        if bias is not None:
-            self.array(f"{name}.bias", outputs)
-        return Linear(weight, bias)
+        return Linear(weight, self._bias(name, outputs))
+
+    def _bias(self, name: str, size: int) -> Array | None:
+        known = self.family.biased or f"{name}.bias" in self.weights
+        return self.array(f"{name}.bias", size) if known else None
 
     def transformer(self) -> Transformer:
         """The whole model."""
@@ -349,7 +358,7 @@ class Reader:
         name = self.family.head if f"{self.family.head}.weight" in self.weights else "lm_head"
         tied = bool(self.config.get("tie_word_embeddings", False))
         if tied or f"{name}.weight" not in self.weights:
-            if not tied and self.kind not in ("gpt2", "opt", "bloom", "falcon"):
+            if not tied:
                 raise ModelError(f"the weights lack {self.family.head}.weight, and config.json does not tie it to the embedding")
             return Linear(embedding)
         return self.linear_plain(name, embedding.shape)
@@ -362,8 +371,8 @@ class Reader:
         if self.family.positions is None:
             return None
         table = self.array(f"{self.family.positions}.weight")
-        if table.shape[1] != self.width:
-            raise ModelError(f"{self.family.positions}.weight has width {table.shape[1]} where config.json asks for {self.width}")
+        if tuple(table.shape[1:]) != (self.width,):
+            raise ModelError(f"{self.family.positions}.weight has shape {tuple(table.shape)} where config.json asks for width {self.width}")
         return table[self.family.position_offset :]
 
     def _inner(self) -> int:
