@@ -49,7 +49,7 @@ def test_it_opens_no_prefix_that_cannot_win():
     queries = []
     asked = un.models.toy.TableModel(lambda text: queries.append(text) or model.probabilities(text), 4, ends=(END,))
     best = run(asked, un.Exact(), [(1,)], 5)[0][0]
-    prefixes = {text: mass for text, mass in prefix_masses(model, (1,), 5)}
+    prefixes = dict(prefix_masses(model, (1,), 5))
     assert set(queries) <= {(1, *text) for text, mass in prefixes.items() if np.log(mass) >= best.score - 1e-5}
 
 

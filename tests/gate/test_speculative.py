@@ -26,7 +26,9 @@ def drawn_speculatively(model, decoder, count, batch=10):
     return found
 
 
-@pytest.mark.parametrize(("case", "draft"), [*((case, "of its own") for case in SOME), ("", "perfect"), ("", "terrible"), ("guidance", "terrible")])
+@pytest.mark.parametrize(
+    ("case", "draft"), [*((case, "of its own") for case in SOME), ("", "perfect"), ("", "terrible"), ("guidance", "terrible")]
+)
 def test_speculative_texts_have_the_exact_distribution(case, draft):
     model, other = on("numpy")
     decoder = un.Decoder((*processors(case, other), un.Speculative(DRAFTS[draft](model, other), tokens=2)))

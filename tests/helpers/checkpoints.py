@@ -11,7 +11,8 @@ def tiny_gpt2(seed, layers=2, heads=2, width=16, vocabulary=24, positions=64, sc
         return (scale * rng.standard_normal(shape)).astype(np.float32)
 
     weights = {"wte.weight": normal(vocabulary, width), "wpe.weight": normal(positions, width)}
-    parts = {"attn.c_attn": (width, 3 * width), "attn.c_proj": (width, width), "mlp.c_fc": (width, 4 * width), "mlp.c_proj": (4 * width, width)}
+    parts = {"attn.c_attn": (width, 3 * width), "attn.c_proj": (width, width)}
+    parts |= {"mlp.c_fc": (width, 4 * width), "mlp.c_proj": (4 * width, width)}
     norms = [*(f"h.{layer}.{norm}" for layer in range(layers) for norm in ("ln_1", "ln_2")), "ln_f"]
     for name in norms:
         weights |= {f"{name}.weight": 1 + normal(width), f"{name}.bias": normal(width)}

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 import numpy as np
 
 from unspool.decode import decode
-from unspool.decoder import Decoder, as_decoder
+from unspool.decoder import as_decoder
 from unspool.models.toy import TableModel
 from unspool.search import Search
 from unspool.strategies import Greedy
@@ -105,7 +105,3 @@ def enumerate_texts(model, prompt, limit, rule: Rule = unchanged) -> Iterator[tu
                     yield from walk((*new, token), mass * share)
 
     yield from walk((), 1.0)
-
-
-def decoder_of(*parts) -> Decoder:
-    return Decoder(parts)

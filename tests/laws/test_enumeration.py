@@ -1,5 +1,7 @@
 """Searches against the enumeration of everything that could have been said."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from helpers.tables import BACKENDS, enumerate_texts, run, table, texts
@@ -16,7 +18,7 @@ def small(seed, backend="numpy", ends=(3,)):
 
 def no_bigram_twice(probabilities, prompt, new):
     text = (*prompt, *new)
-    pairs = set(zip(text, text[1:]))
+    pairs = set(pairwise(text))
     return np.asarray([0.0 if (text[-1], t) in pairs else p for t, p in enumerate(probabilities)])
 
 

@@ -28,6 +28,8 @@ LAYERS = [
 """From the bottom up; a layer imports itself and what is below."""
 HEAVY = {"torch": set(), "pandas": set(), "transformers": set(), "typer": {"cli"}, "rich": {"cli", "console"}}
 """Who imports these when imported itself."""
+LAZY = {("views.table", "views.terminal")}
+"""Upward only when called: a table in a terminal is drawn by the view that reads it."""
 FILES = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in ROOT.rglob("*.py")}
 
 
@@ -72,7 +74,7 @@ def test_imports_go_down(module):
 
 
 def test_no_circles():
-    below = {module: set(own(module)) - {module} for module in FILES}
+    below = {module: {other for other in own(module) if (module, other) not in LAZY} - {module} for module in FILES}
     while below:
         free = {module for module, others in below.items() if not others & below.keys()}
         assert free, f"a circle among {sorted(below)}"

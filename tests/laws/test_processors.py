@@ -179,7 +179,7 @@ def test_only_a_prompt_without_hypotheses_is_an_error_and_is_named():
             lm.generate("ab", un.Allowed(2) | un.NoRepeatNgram(1) | un.Sample(2), max_new_tokens=2, level=level)
 
 
-def test_what_was_passed_over_is_remembered(backend="numpy"):
+def test_what_was_passed_over_is_remembered():
     """A processor that reads scores finds them even for rows whose scores nobody asked for."""
     model = table(seed=3)
     decoder = un.Mirostat(0.7, eta=0.9) | un.Speculative(table(seed=4), tokens=3)
@@ -197,8 +197,8 @@ def test_what_was_passed_over_is_remembered(backend="numpy"):
 @backends
 @pytest.mark.parametrize("scale", [-1.0, 0.0, 0.5, 1.0, 3.0])
 def test_guidance_leaves_what_either_side_rules_out(backend, scale):
-    backend = BACKENDS[backend]
-    scores, without = backend(np.asarray([[0.0, -np.inf, 1.0, -np.inf]], np.float32)), backend(np.asarray([[1.0, 2, -np.inf, -np.inf]], np.float32))
-    found = host(un.Guidance(scale, table()).process(Rows.of(backend(np.asarray([[1]]))), scores, without))[0]
+    values = np.asarray([[[0.0, -np.inf, 1.0, -np.inf]], [[1.0, 2, -np.inf, -np.inf]]], np.float32)
+    scores, without = map(BACKENDS[backend], values)
+    found = host(un.Guidance(scale, table()).process(Rows.of(BACKENDS[backend](np.asarray([[1]]))), scores, without))[0]
     p, q = host(log_softmax(scores))[0], host(log_softmax(without))[0]
     np.testing.assert_allclose(found, [q[0] + scale * (p[0] - q[0]), -np.inf, p[2], -np.inf], atol=1e-6)

@@ -79,8 +79,8 @@ def test_only_what_lives_or_was_looked_at_is_held(name):
     assert used(search.lane.session) == 0
     assert not search.live
     lanes = [search.lane, *(twins.lane for twins in search.twins.values())]
-    for lane in [*lanes, *(companion for lane in lanes for companion in lane.companions if companion)]:
-        assert used(lane.session) == 0
+    lanes += [companion for lane in lanes for companion in lane.companions if companion]
+    assert [used(lane.session) for lane in lanes] == [0] * len(lanes)
 
 
 def test_slots_are_used_again():

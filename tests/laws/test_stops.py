@@ -1,6 +1,7 @@
 """Where texts end: strings across tokens, end tokens, lengths, time; and no piece of text is written too early."""
 
 import time
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ class Bytes:
 
 def cut(data, places):
     edges = [0, *sorted(p % (len(data) + 1) for p in places), len(data)]
-    return [data[a:b] for a, b in zip(edges, edges[1:])]
+    return [data[a:b] for a, b in pairwise(edges)]
 
 
 def collected(tokens, stops):
