@@ -166,6 +166,7 @@ def main() -> None:
             save()
     log(sum(recent) / max(1, len(recent)), validation_loss(model, held_out))
     save()
+    torch.set_num_threads(options.workers)
     publish(options.corpus, options.run, options.out)
 
 
