@@ -8,7 +8,7 @@ from helpers.checkpoints import tiny_gpt2
 from helpers.tables import BACKENDS, run
 
 import unspool as un
-from unspool.models.gpt2 import GPT2
+from unspool.models.families import read_transformer
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "data" / "contrastive-4.49.json").read_text())
 
@@ -20,6 +20,6 @@ CASES += [(backend, case) for backend in BACKENDS for case in GOLDEN["cases"][4:
 @pytest.mark.parametrize(("backend", "case"), CASES)
 def test_contrastive_search_is_transformers(backend, case):
     config, weights = tiny_gpt2(**case["checkpoint"])
-    model = GPT2(config, {name: BACKENDS[backend](array) for name, array in weights.items()})
+    model = read_transformer("gpt2", config, {name: BACKENDS[backend](array) for name, array in weights.items()})
     found = run(model, un.ContrastiveSearch(case["k"], case["alpha"]), case["prompts"], GOLDEN["new"])
     assert [hypotheses[0].tokens for hypotheses in found] == case["texts"]

@@ -7,7 +7,7 @@ from helpers.tables import BACKENDS, run
 
 import unspool as un
 from unspool.arrays import host, log_softmax
-from unspool.models.gpt2 import GPT2
+from unspool.models.families import read_transformer
 
 CASES = [(seed, 2 + seed % 3, (0.5, 1.5, 3.0, 7.0)[seed % 4], (None, (3, 4))[seed % 2], "numpy") for seed in range(32)]
 CASES += [(*CASES[1][:-1], backend) for backend in BACKENDS if backend != "numpy"]
@@ -15,7 +15,7 @@ CASES += [(*CASES[1][:-1], backend) for backend in BACKENDS if backend != "numpy
 
 def gpt2(seed, backend="numpy"):
     config, weights = tiny_gpt2(seed)
-    return GPT2(config, {name: BACKENDS[backend](array) for name, array in weights.items()})
+    return read_transformer("gpt2", config, {name: BACKENDS[backend](array) for name, array in weights.items()})
 
 
 def prompts_of(seed):

@@ -12,7 +12,7 @@ import unspool as un
 from unspool.arrays import host
 from unspool.decode import decode
 from unspool.decoder import as_decoder
-from unspool.models.gpt2 import GPT2
+from unspool.models.families import read_transformer
 from unspool.models.toy import TableModel
 
 EVERY = decoders()
@@ -20,7 +20,7 @@ EVERY = decoders()
 
 def tiny(backend="numpy", **options):
     config, weights = tiny_gpt2(3, **options)
-    return GPT2(config, {name: BACKENDS[backend](array) for name, array in weights.items()})
+    return read_transformer("gpt2", config, {name: BACKENDS[backend](array) for name, array in weights.items()})
 
 
 MODELS = {f"gpt2 on {backend}": tiny(backend) for backend in BACKENDS}
@@ -106,7 +106,7 @@ def test_batch_is_alone_on_a_transformer(name, decoder):
 
 
 def test_speculation_on_a_transformer_is_greedy():
-    model, draft = tiny(), GPT2(*tiny_gpt2(4))
+    model, draft = tiny(), read_transformer("gpt2", *tiny_gpt2(4))
     prompts = [[1, 2, 3], [4], [5, 6]]
     plain = run(model, "greedy", prompts, 12)
     for found, expected in zip(run(model, un.Temperature(0) | un.Speculative(draft, 3), prompts, 12), plain, strict=True):

@@ -86,7 +86,7 @@ def to_torch(weights: Mapping[str, Any], device: str, dtype: str) -> dict[str, A
         raise MissingExtra("the torch backend needs torch: pip install 'unspool[torch]'") from None
     try:
         return {k: torch.from_numpy(np.array(v)).to(device, getattr(torch, dtype)) for k, v in weights.items()}
-    except RuntimeError as error:
+    except (RuntimeError, AssertionError) as error:                       # a build without CUDA asserts
         raise ParameterError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from None
 
 
