@@ -10,6 +10,7 @@ import numpy as np
 
 from unspool.arrays import Array, Floats, Ints, host, namespace
 from unspool.decoder import Part
+from unspool.errors import check
 from unspool.model import Model
 
 
@@ -90,6 +91,9 @@ class FromHf(Processor):
 
     name = "from_hf"
     function: Callable[[Array, Array], Array]
+
+    def __post_init__(self) -> None:
+        check(callable(self.function), f"from_hf(function) needs something to call with (input_ids, scores); got {self.function!r}")
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         """Call it."""

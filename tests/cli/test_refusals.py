@@ -21,6 +21,8 @@ PROMPT = "Once upon a time"
         (["-d", "__import__('os').system('touch hacked')"], "no decoder"),
         (["-d", "open('x', 'w')"], "unknown"),
         (["-d", "greedy |"], "cannot read the decoder"),
+        (["-d", "automaton(3)"], "automaton"),
+        (["-d", "from_hf(3)"], "from_hf"),
         (["-d", ""], "cannot read the decoder"),
         (["-d", "greedy | beam(2)"], "one strategy"),
         (["--max-new-tokens", "5", "--max-length", "9"], "not both"),

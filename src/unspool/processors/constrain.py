@@ -174,6 +174,10 @@ class Automaton(Processor):
     stateful = True
     grammar: Grammar
 
+    def __post_init__(self) -> None:
+        whole = all(callable(getattr(self.grammar, name, None)) for name in ("begin", "advance", "allowed"))
+        check(whole, f"automaton(grammar) needs an object with begin, advance and allowed; got {self.grammar!r}")
+
     def begin(self, prompt: Ints) -> Any:
         """The grammar's first state; the prompt is not read."""
         return self.grammar.begin()

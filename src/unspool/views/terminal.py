@@ -51,6 +51,7 @@ def fit_left(text: str, width: int) -> str:
     """The end of a text, if it is wider than this."""
     if display_width(text) <= width:
         return text
+    text = text[-4 * width :]
     while text and display_width(text) > width - 1:
         text = text[1:]
     return "…" + text
@@ -81,7 +82,7 @@ def draw_steps(table: StepTable, width: int, paint: Paint) -> str:
     if not len(table):
         return "no steps\n"
     most = max(len(r.choices) for r in table)
-    forms = [(most, 0, False), (most, 16, True), *((count, 9, True) for count in range(most, 0, -1))]
+    forms = [(most, 0, False), (most, 16, True), *((count, 9, True) for count in range(min(most, width // 8), 1, -1)), (1, 9, True)]
     count, lines = most, []
     for count, widest, below in forms:
         lines = _lines_of(table, count, widest, below)
