@@ -18,11 +18,11 @@ def against(model):
     return un.models.toy.TableModel(lambda text: 1e-3 / np.asarray(model.probabilities(text)) ** 2, model.vocabulary, backend=model.backend)
 
 
-def drawn_speculatively(model, decoder, count, batch=10):
+def drawn_speculatively(model, decoder, count, batch=10, limit=LIMIT):
     found = []
     for first in range(0, count, batch):
         names = [str(i) for i in range(first, min(first + batch, count))]
-        found += [texts(h)[0] for h in run(model, decoder, [PROMPT] * len(names), LIMIT, names=names, seed=5)]
+        found += [texts(h)[0] for h in run(model, decoder, [PROMPT] * len(names), limit, names=names, seed=5)]
     return found
 
 
@@ -33,6 +33,14 @@ def test_speculative_texts_have_the_exact_distribution(case, draft):
     model, other = on("numpy")
     decoder = un.Decoder((*processors(case, other), un.Speculative(DRAFTS[draft](model, other), tokens=2)))
     fits(drawn_speculatively(model, decoder, 400), enumerate_texts(MODEL, PROMPT, LIMIT, CASES[case]))
+
+
+def test_what_a_rejected_draft_leaves_is_drawn_from():
+    """Few texts and a draft that is often wrong: a wrong residual shows."""
+    shares = np.asarray([0.7, 0.2, 0.1])
+    model, draft = (un.models.toy.TableModel(lambda text, p=p: p, 3) for p in (shares, np.ones(3)))
+    found = drawn_speculatively(model, un.decoder.as_decoder(un.Speculative(draft, 2)), 900, limit=2)
+    fits(found, {(a, b): shares[a] * shares[b] for a in range(3) for b in range(3)})
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
