@@ -151,6 +151,7 @@ class LanguageModel:
         limits, reasons = self._limits(tokens, max_new_tokens, max_length)
         ends = self.model.ends if end_tokens is None else tuple(end_tokens)
         recipe = {"decoder": str(chosen if chosen.strategy else chosen | Greedy()), "seed": seed, "model": self.name}
+        recipe |= {"revision": self.info["revision"]} if "revision" in self.info else {}
         recipe |= {"max_length": max_length} if max_length is not None else {"max_new_tokens": max_new_tokens or DEFAULT_NEW_TOKENS}
         resolved = chosen.resolve(self.tokenizer)
         search = Search(
@@ -373,13 +374,16 @@ def _of_prompt(steps: list[Step], prompt: int) -> list[Step]:
 def load(
     name: str | Path | None = None, *, backend: str | None = None, device: str | None = None, dtype: str | None = None
 ) -> LanguageModel:
-    """A LanguageModel: the bundled one if no name is given, or a Hugging Face folder.
+    """A LanguageModel: the bundled one if no name is given, a Hugging Face folder, or a model of the hub.
 
-    It computes in numpy; backend="torch", a device ("cuda") or a dtype ("bfloat16") chooses torch.
+    name: "bundled", a folder, or as on the hub: "gpt2", "org/name", "org/name@revision"; "hf:gpt2" if a folder has the name too.
+    It computes in numpy on the CPU; backend="torch", a device ("cuda", "mps", or "auto" for the best there is) or a dtype
+    ("bfloat16") chooses torch.
     """
-    from unspool.models.loading import BUNDLED, find, fingerprint, read_model, read_tokenizer
+    from unspool.models.loading import find, fingerprint, read_model, read_tokenizer
 
-    folder = find(name)
-    model = read_model(folder, backend, device, dtype)
-    info = {"fingerprint": fingerprint(folder), "architecture": model.architecture, "backend": backend or "numpy"}
-    return LanguageModel(model, read_tokenizer(folder), "bundled" if folder == BUNDLED else str(name), info)
+    found = find(name)
+    model, engine = read_model(found.folder, backend, device, dtype)
+    info = {"fingerprint": fingerprint(found.folder), "architecture": model.architecture, "backend": engine.backend}
+    info |= {"device": engine.device, "dtype": engine.dtype} | ({"revision": found.revision} if found.revision else {})
+    return LanguageModel(model, read_tokenizer(found.folder), found.name, info)

@@ -1,37 +1,76 @@
-"""Models and tokenizers from Hugging Face folders."""
+"""Models and tokenizers from Hugging Face folders, wherever a name finds them."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import SequenceMatcher, get_close_matches
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from unspool.arrays import Array
-from unspool.errors import MissingExtra, ModelError, ParameterError, unknown
-from unspool.models.families import FAMILIES, read_transformer
-from unspool.models.weights import read_weights
+from unspool.errors import ModelError, UnknownName
+from unspool.models import hub
+from unspool.models.architecture import check_architecture
+from unspool.models.engine import Engine, choose, to_torch
+from unspool.models.families import read_transformer
+from unspool.models.hub_errors import Missing, Unreachable
+from unspool.models.sums import check_sums
+from unspool.models.weights import read_weights, stored_dtype
 from unspool.text import TokenizerFile
 
 BUNDLED = Path(__file__).parent / "bundled"
-DTYPES = ("float32", "float16", "bfloat16")
+TYPING_ERROR = 0.8
+"""How much a word is like "bundled" if it is not sought on the hub."""
 
 
-def find(name: str | Path | None) -> Path:
-    """The folder of a model: the bundled one for None or "bundled", otherwise a path."""
-    if name is None or str(name) == "bundled":
-        return BUNDLED
+@dataclass(frozen=True)
+class Found:
+    """What a name finds: a folder, and for a model of the hub the commit that it is at."""
+
+    name: str
+    folder: Path
+    revision: str | None = None
+
+
+def find(name: str | Path | None) -> Found:
+    """The model of a name: the bundled one for None or "bundled", a folder, or a model of the hub, which is fetched."""
+    text = str(name)
+    if name is None or text == "bundled":
+        return Found("bundled", BUNDLED)
+    known = hub.parse_name(text) if isinstance(name, str) else None
+    if known and known.certain:
+        return _fetch(known)
     folder = Path(name).expanduser()
-    if not folder.exists():
-        if "/" not in str(name) and "\\" not in str(name):
-            raise unknown("model", str(name), ["bundled", *(p.parent.name for p in Path().glob("*/config.json"))])
-        raise ModelError(f"there is no model at {str(name)!r}; give a folder with config.json and model.safetensors, or 'bundled'")
-    if not folder.is_dir():
-        raise ModelError(f"{str(name)!r} is a file; a model is a folder with config.json and model.safetensors")
-    return folder
+    if folder.is_dir():
+        return Found(text, folder)
+    if folder.exists():
+        raise ModelError(f"{text!r} is a file; a model is a folder with config.json and model.safetensors")
+    if known is None:
+        raise ModelError(f"there is no model at {text!r}; give a folder with config.json and model.safetensors, or 'bundled'")
+    if known.bare:
+        if SequenceMatcher(None, text.lower(), "bundled").ratio() >= TYPING_ERROR and not hub.is_cached(known):
+            raise UnknownName(f"unknown model {text!r}: did you mean bundled? A model of the hub would be hf:{text}")
+        try:
+            return _fetch(known)
+        except (Missing, Unreachable) as error:
+            raise UnknownName(f"unknown model {text!r}: there is no such folder, and {error}{_nearest(text)}") from None
+    try:
+        return _fetch(known)
+    except (Missing, Unreachable) as error:
+        raise type(error)(f"there is no model folder {text!r}, and {error}") from None
+
+
+def _fetch(name: hub.HubName) -> Found:
+    folder = hub.fetch(name)
+    return Found(str(name), folder, folder.name)
+
+
+def _nearest(text: str) -> str:
+    """The local names that a word may have meant."""
+    local = ["bundled", *(path.parent.name for path in Path().glob("*/config.json"))]
+    near = get_close_matches(text.lower(), local, n=3, cutoff=0.5)
+    return f"; did you mean {' or '.join(near)}?" if near else f"; models here: {', '.join(local)}"
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -40,54 +79,52 @@ def read_json(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ModelError(f"cannot read {path}: {error}") from None
+    except RecursionError:
+        raise ModelError(f"cannot read {path}: it is nested too deeply") from None
     if not isinstance(value, dict):
         raise ModelError(f"{path} holds no JSON object")
     return value
 
 
-def read_model(folder: Path, backend: str | None = None, device: str | None = None, dtype: str | None = None) -> Any:
-    """The model in a folder, as numpy arrays or, with backend "torch", a device or a dtype, as torch tensors."""
+def read_config(folder: Path) -> dict[str, Any]:
+    """A folder's config.json, with the end tokens of its generation_config.json."""
     path = folder / "config.json"
     if not path.is_file():
-        raise ModelError(f"{folder} is no model: it has no config.json")
+        raise ModelError(f"{folder} is no model: it has no config.json{_instead(folder)}")
     config = read_json(path)
-    kind = config.get("model_type")
-    if not isinstance(kind, str) or kind not in FAMILIES:
-        raise ModelError(f"{folder} is a model of type {kind!r}; supported are {', '.join(sorted(FAMILIES))}")
     settings = folder / "generation_config.json"
     if settings.is_file():
         config["eos_token_id"] = read_json(settings).get("eos_token_id", config.get("eos_token_id"))
-    _check_backend(backend, device, dtype)
-    weights: Mapping[str, Array] = read_weights(folder)
-    if backend == "torch" or device is not None or dtype is not None:
-        weights = to_torch(weights, device or "cpu", dtype or "float32")
+    return config
+
+
+def _instead(folder: Path) -> str:
+    """What else lies in a folder that was taken for a model."""
+    if (folder / "adapter_config.json").is_file():
+        return "; it is an adapter (adapter_config.json), which has to be merged into its model first"
+    others = sorted(path.name for path in folder.glob("*.gguf"))
+    return f"; {others[0]} is in the format GGUF, which cannot be read; use the model's safetensors" if others else ""
+
+
+def read_model(folder: Path, backend: str | None = None, device: str | None = None, dtype: str | None = None) -> tuple[Any, Engine]:
+    """The model in a folder, and what computes it; see `unspool.models.engine.choose`."""
+    config = read_config(folder)
+    if folder == BUNDLED:
+        check_sums(folder)
     try:
-        return read_transformer(kind, config, weights)
+        kind = check_architecture(config)
+    except ModelError as error:
+        raise ModelError(f"{folder} {error}") from None
+    engine = choose(backend, device, dtype, lambda: stored_dtype(folder))
+    weights: Any = read_weights(folder, private=engine.backend == "torch")
+    if engine.backend == "torch":
+        weights = to_torch(weights, engine.device, engine.dtype)
+    try:
+        return read_transformer(kind, config, weights), engine
     except ModelError as error:
         raise ModelError(f"{folder}: {error}") from None
-    except (KeyError, TypeError, ValueError) as error:
+    except (ArithmeticError, KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{folder / 'config.json'} is broken: {type(error).__name__}: {error}") from None
-
-
-def _check_backend(backend: str | None, device: str | None, dtype: str | None) -> None:
-    if backend not in (None, "numpy", "torch"):
-        raise unknown("backend", str(backend), ["numpy", "torch"])
-    if dtype is not None and dtype not in DTYPES:
-        raise unknown("dtype", dtype, DTYPES)
-    if backend == "numpy" and (device not in (None, "cpu") or dtype not in (None, "float32")):
-        raise ParameterError("the numpy backend computes in float32 on the CPU; use backend='torch' for another device or dtype")
-
-
-def to_torch(weights: Mapping[str, Any], device: str, dtype: str) -> dict[str, Array]:
-    """Weights as torch tensors on a device."""
-    try:
-        import torch
-    except ImportError:
-        raise MissingExtra("the torch backend needs torch: pip install 'unspool[torch]'") from None
-    try:
-        return {k: torch.from_numpy(np.array(v)).to(device, getattr(torch, dtype)) for k, v in weights.items()}
-    except (RuntimeError, AssertionError) as error:                       # a build without CUDA asserts
-        raise ParameterError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from None
 
 
 def read_tokenizer(folder: Path) -> TokenizerFile:
@@ -105,7 +142,8 @@ def read_tokenizer(folder: Path) -> TokenizerFile:
             return TokenizerFile(inner)
     except Exception as error:                                            # the library raises bare Exceptions
         raise ModelError(f"cannot read the tokenizer of {folder}: {error}") from None
-    raise ModelError(f"{folder} has no tokenizer: neither tokenizer.json nor vocab.json with merges.txt")
+    pieces = "; its tokenizer.model has to be converted to tokenizer.json first" if (folder / "tokenizer.model").is_file() else ""
+    raise ModelError(f"{folder} has no tokenizer: neither tokenizer.json nor vocab.json with merges.txt{pieces}")
 
 
 def fingerprint(folder: Path) -> str:

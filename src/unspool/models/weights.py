@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,15 +15,18 @@ from numpy.typing import NDArray
 from unspool.errors import ModelError
 
 DTYPES = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": np.uint16}
+NAMES = {"F16": "float16", "BF16": "bfloat16"}
+BUFFERS = (".attn.bias", ".attn.masked_bias", ".attention.bias", ".attention.masked_bias", ".rotary_emb.inv_freq")
+"""Ends of names that are masks and tables of older checkpoints, not weights."""
 
 
-def read_weights(folder: Path) -> dict[str, NDArray[np.float32]]:
-    """All tensors of a checkpoint, one file or shards with an index."""
+def read_weights(folder: Path, private: bool = False) -> dict[str, NDArray[np.float32]]:
+    """All tensors of a checkpoint, one file or shards with an index; private: ones that may be written, the file stays."""
     index, single = folder / "model.safetensors.index.json", folder / "model.safetensors"
     if index.is_file():
-        return _read_shards(folder, index)
+        return _read_shards(folder, index, private)
     if single.is_file():
-        return dict(read_safetensors(single))
+        return dict(read_safetensors(single, private))
     pickled = [p.name for p in folder.iterdir() if p.suffix in (".bin", ".pt", ".pth", ".ckpt")]
     if pickled:
         raise ModelError(
@@ -31,12 +35,24 @@ def read_weights(folder: Path) -> dict[str, NDArray[np.float32]]:
     raise ModelError(f"{folder} has no model.safetensors (and no model.safetensors.index.json)")
 
 
-def _read_shards(folder: Path, index: Path) -> dict[str, NDArray[np.float32]]:
+def stored_dtype(folder: Path) -> str:
+    """The number format in which most of a checkpoint is stored, as torch calls it."""
+    counts: dict[str, int] = {}
+    for path in folder.glob("*.safetensors"):
+        for name, entry in read_header(path)[0].items():
+            if name != "__metadata__":
+                counts[entry["dtype"]] = counts.get(entry["dtype"], 0) + math.prod(entry["shape"])
+    return NAMES.get(max(counts, key=lambda kind: counts[kind], default=""), "float32")
+
+
+def _read_shards(folder: Path, index: Path, private: bool) -> dict[str, NDArray[np.float32]]:
     try:
-        place = json.loads(index.read_text())["weight_map"]
+        place = json.loads(index.read_text(), object_pairs_hook=_without_duplicates)["weight_map"]
         shards = sorted(set(place.values()))
         outside = [s for s in shards if Path(s).name != s]
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except _Twice as error:
+        raise ModelError(f"{index} names {error} twice; it is broken") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ModelError(f"{index} is no index of shards: it needs a weight_map from tensor to file") from None
     if outside:
         raise ModelError(f"{index} names {outside[0]!r}, which lies outside the folder")
@@ -45,28 +61,28 @@ def _read_shards(folder: Path, index: Path) -> dict[str, NDArray[np.float32]]:
         raise ModelError(f"{folder} lacks the shard {missing[0]} that {index.name} names")
     weights: dict[str, NDArray[np.float32]] = {}
     for shard in shards:
-        for name, array in read_safetensors(folder / shard):
+        for name, array in read_safetensors(folder / shard, private):
             if name in weights:
                 raise ModelError(f"{name} is in two shards of {folder}")
             weights[name] = array
-    lost = [name for name in place if name not in weights]
+    lost = [name for name in place if name not in weights and not name.endswith(BUFFERS)]
     if lost:
         raise ModelError(f"{index} names {lost[0]}, which is in no shard")
     return weights
 
 
-def read_safetensors(path: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
+def read_safetensors(path: Path, private: bool = False) -> Iterator[tuple[str, NDArray[np.float32]]]:
     """The tensors of one safetensors file in float32."""
     header, start = read_header(path)
-    data = np.memmap(path, np.uint8, "r", offset=start) if path.stat().st_size > start else np.zeros(0, np.uint8)
+    data = np.memmap(path, np.uint8, "c" if private else "r", offset=start) if path.stat().st_size > start else np.zeros(0, np.uint8)
     for name, entry in header.items():
-        if name == "__metadata__":
+        if name == "__metadata__" or name.endswith(BUFFERS):
             continue
         kind, shape, (first, last) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
         if kind not in DTYPES:
-            raise ModelError(f"{path}: {name} is stored as {kind}; supported are {', '.join(DTYPES)}")
+            raise ModelError(f"{path}: {name} is stored as {kind}; supported are {', '.join(DTYPES)}, and no quantised formats")
         dtype = np.dtype(DTYPES[kind])
-        if last > len(data) or last - first != dtype.itemsize * int(np.prod(shape)):
+        if last > len(data) or last - first != dtype.itemsize * math.prod(shape):
             raise ModelError(f"{path} is truncated or broken: {name} needs bytes {first}-{last} of {len(data)}")
         raw = data[first:last]
         array: NDArray[Any] = np.frombuffer(raw if raw.ctypes.data % dtype.itemsize == 0 else raw.copy(), dtype).reshape(shape)
@@ -85,11 +101,13 @@ def read_header(path: Path) -> tuple[dict[str, Any], int]:
             raise ModelError(f"{path} is truncated or is no safetensors file: its header would be longer than the file ({size} bytes)")
         text = file.read(length)
     try:
-        header = json.loads(text)
+        header = json.loads(text, object_pairs_hook=_without_duplicates)
         for name, entry in header.items():
             if name != "__metadata__":
                 _check_entry(**entry)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except _Twice as error:
+        raise ModelError(f"{path} is no safetensors file: its header names {error} twice") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ModelError(f"{path} is no safetensors file: its header cannot be read") from None
     return header, 8 + length
 
@@ -98,3 +116,17 @@ def _check_entry(dtype: str, shape: list[int], data_offsets: list[int]) -> None:
     first, last = data_offsets
     if not isinstance(dtype, str) or not all(isinstance(n, int) and n >= 0 for n in [*shape, first, last]):
         raise ValueError
+
+
+class _Twice(Exception):
+    """A JSON object names something twice."""
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The pairs of a JSON object, each name once."""
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise _Twice(repr(name))
+        found[name] = value
+    return found

@@ -1,0 +1,206 @@
+"""Models of the Hugging Face hub: their names, their download, and what is in the hub's cache.
+
+huggingface_hub is imported only when a name needs it. It respects HF_HOME, HF_HUB_CACHE, HF_TOKEN, HF_ENDPOINT and
+HF_HUB_OFFLINE. Only weights in safetensors, configurations and tokenizers are fetched: nothing that could run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import re
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from unspool.errors import MissingExtra, ModelError, UnspoolError
+from unspool.models.hub_errors import explain
+
+WANTED = [
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "chat_template.*",
+    "model.safetensors.index.json",
+    "*.safetensors",
+]
+UNWANTED = ["*/*", "consolidated*.safetensors"]
+"""Folders of other formats, and the same weights again as some publishers add them."""
+PICKLED = (".bin", ".pt", ".pth", ".ckpt")
+
+_NAME = re.compile(r"(hf:)?(\w[\w.-]*(?:/\w[\w.-]*)?)(?:@([\w][\w./-]*))?", re.ASCII)
+_WARNING = "Not enough free disk space"
+
+
+@dataclass(frozen=True)
+class HubName:
+    """`repository`, as org/name, at a revision: a branch, a tag or a commit; None is the newest."""
+
+    repository: str
+    revision: str | None = None
+    certain: bool = False
+    """Written with hf: in front, so that it means nothing else."""
+
+    @property
+    def bare(self) -> bool:
+        """One word, which may as well be a typing error."""
+        return "/" not in self.repository and not self.certain
+
+    def __str__(self) -> str:
+        return self.repository + (f"@{self.revision}" if self.revision else "")
+
+
+def parse_name(text: str) -> HubName | None:
+    """The hub name that a text is, as gpt2, org/name or hf:org/name@revision; None if it is none."""
+    found = _NAME.fullmatch(text)
+    if not found or len(found[2]) > 96 or any(part in text for part in ("--", "..")) or found[2].endswith((".git", "-", ".")):
+        return None
+    return HubName(found[2], found[3], found[1] is not None)
+
+
+def cache_folder() -> Path:
+    """Where the hub's files are kept."""
+    return Path(_constants().HF_HUB_CACHE)
+
+
+def is_cached(name: HubName) -> bool:
+    """Whether something of a model was fetched before."""
+    return (_repository_folder(name) / "snapshots").is_dir()
+
+
+def fetch(name: HubName) -> Path:
+    """The folder of a model's files at one commit, which is the folder's name; what the cache lacks is downloaded.
+
+    Every file that is new is compared with the hash that the hub gives for it.
+    """
+    constants = _constants()
+    from huggingface_hub import snapshot_download
+
+    before = set(_blobs(name))
+    try:
+        with _quiet():
+            folder = Path(
+                snapshot_download(
+                    name.repository,
+                    revision=name.revision,
+                    allow_patterns=WANTED,
+                    ignore_patterns=UNWANTED,
+                    library_name="unspool",
+                )
+            )
+    except Exception as error:                                            # of the network, the disk and the hub, of many libraries
+        raise explain(error, name.repository, name.revision, constants.ENDPOINT, str(cache_folder())) from None
+    _check_downloads(folder, before)
+    if not any(folder.glob("*.safetensors")):
+        _refuse_without_weights(name)
+    return folder
+
+
+def cached() -> Iterator[tuple[str, Path]]:
+    """Names and folders of the models in the hub's cache; nothing is fetched."""
+    for repository in sorted(cache_folder().glob("models--*")):
+        name = repository.name.removeprefix("models--").replace("--", "/")
+        refs = repository / "refs"
+        references = {_text(path): path.relative_to(refs).as_posix() for path in refs.rglob("*") if path.is_file()}
+        for snapshot in sorted((repository / "snapshots").glob("*")):
+            if not (snapshot / "config.json").is_file() or not any(snapshot.glob("*.safetensors")):
+                continue
+            revision = references.get(snapshot.name, snapshot.name)
+            yield name if revision == "main" else f"{name}@{revision}", snapshot
+
+
+# --- parts ------------------------------------------------------------------------------------------------------------
+
+
+def _constants() -> _Constants:
+    try:
+        from huggingface_hub import constants
+    except ImportError:
+        raise MissingExtra("models of the hub need huggingface_hub: pip install huggingface_hub") from None
+    return constants  # type: ignore[return-value]
+
+
+class _Constants:
+    """What is read of the library's settings."""
+
+    HF_HUB_CACHE: str
+    ENDPOINT: str
+
+
+def _repository_folder(name: HubName) -> Path:
+    return cache_folder() / ("models--" + name.repository.replace("/", "--"))
+
+
+def _blobs(name: HubName) -> Iterator[Path]:
+    return (path.resolve() for path in (_repository_folder(name) / "blobs").glob("*"))
+
+
+def _text(path: Path) -> str:
+    with contextlib.suppress(OSError):
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    return ""
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The library's log says nothing less than errors, and too little space is an error."""
+    log = logging.getLogger("huggingface_hub")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message=_WARNING)
+            yield
+    finally:
+        log.setLevel(level)
+
+
+def _check_downloads(folder: Path, before: set[Path]) -> None:
+    """Compare files that are new with their hashes, which the cache names them by; remove those that are wrong."""
+    for path in sorted(folder.iterdir()):
+        blob = path.resolve()
+        if not path.is_symlink() or blob in before or _has_hash(blob, blob.name):
+            continue
+        path.unlink()
+        blob.unlink()
+        raise ModelError(f"the download of {path.name} is broken: its hash is not {blob.name}; it was removed, run again to fetch it anew")
+
+
+def _has_hash(path: Path, wanted: str) -> bool:
+    """Whether a file has a hash: the sha256 of large files, git's sha1 of others; other names are no hashes."""
+    if not re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", wanted):
+        return True
+    digest = hashlib.sha256() if len(wanted) == 64 else hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest() == wanted
+
+
+def _refuse_without_weights(name: HubName) -> None:
+    """Say which weights the hub has instead of safetensors."""
+    from huggingface_hub import HfApi
+
+    files: list[str] = []
+    with contextlib.suppress(Exception), _quiet():
+        files = HfApi().list_repo_files(name.repository, revision=name.revision)
+    others = [file for file in files if file.endswith((*PICKLED, ".gguf", ".h5", ".msgpack", ".onnx"))]
+    raise _no_weights(name, others)
+
+
+def _no_weights(name: HubName, others: list[str]) -> UnspoolError:
+    pickled = [file for file in others if file.endswith(PICKLED)]
+    if pickled:
+        return ModelError(
+            f"{name} has only pickled weights ({pickled[0]}), which can run code when opened; use a copy with model.safetensors"
+        )
+    instead = f"; it has {others[0]}, which cannot be read" if others else ""
+    return ModelError(f"{name} has no weights in safetensors on the hub{instead}")
