@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unspool.arrays import Array, Floats, Ints, gather, host, like, logsumexp, namespace, topk
+from unspool.arrays import Array, Floats, Ints, host, like, logsumexp, namespace, topk
 from unspool.errors import ModelError
 from unspool.lane import Lane
 from unspool.model import sound
@@ -145,11 +145,11 @@ class Frontier:
     def pick(self, at: Ints, tokens: Ints) -> tuple[Floats, Floats]:
         """For (position, token) pairs: the model's log-probabilities and the processed ones, float64."""
         place = like(at, self.logits)
-        column = like(np.asarray(tokens, np.int64)[:, None], self.logits)
-        raw = host(gather(self.logits[place], column))[:, 0].astype(np.float64) - host(self.raw_total)[at, 0]
+        column = like(np.asarray(tokens, np.int64), self.logits)
+        raw = host(self.logits[place, column]).astype(np.float64) - host(self.raw_total)[at, 0]
         if self.scores is self.logits:
             return raw, raw
-        processed = host(gather(self.scores[place], column))[:, 0].astype(np.float64) - finite(host(self.total))[at, 0]
+        processed = host(self.scores[place, column]).astype(np.float64) - finite(host(self.total))[at, 0]
         return raw, processed
 
     def hidden(self) -> Array:
