@@ -1,0 +1,119 @@
+"""Sessions of transformers models: rows go through the model in batches and take their past from earlier ones.
+
+New tokens of several rows stand side by side, the shorter chains padded on the right, where a causal model cannot see the padding.
+Pasts of different lengths are padded on the left, which a mask hides and positions account for; a model that is not told positions runs
+rows of equal pasts together instead. What is remembered of every living token is its final hidden state, from which the
+model's own head makes the logits, or the logits where the head does more than that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from unspool.arrays import Array, Ints
+from unspool.errors import ModelError, Unsupported
+from unspool.model import SPAN, TokenForest
+from unspool.models.hf_cache import Batch, Past, Store, gather
+
+if TYPE_CHECKING:
+    from unspool.models.hf import TransformersModel
+
+Place = tuple[Any, int, int]
+"""A tensor (R, N, ...) and two indices into it."""
+
+
+class TransformersSession:
+    """Rows of a TransformersModel; see `unspool.model.Session`."""
+
+    def __init__(self, model: TransformersModel) -> None:
+        self.model, self.nodes, self.store = model, TokenForest(), Store()
+        self.can = frozenset({"hidden"}) if model.gives_hidden else frozenset()
+        self.states: dict[int, Place] = {}
+        """Of every living row, its final hidden state."""
+        self.answers: dict[int, Place] = {}
+        """Of every living row, its logits, if they do not follow from its hidden state."""
+        self.forwards = 0
+
+    def extend(self, parents: Sequence[int] | Ints, chains: Sequence[Sequence[int] | Ints]) -> Ints:
+        """Grow rows, all in one forward if the model is told positions."""
+        rows: Ints = np.array(parents, np.int64)
+        grown: list[tuple[Ints, int]] = []
+        for i, chain in enumerate(chains):
+            tokens = np.asarray(chain, np.int64)
+            if not len(tokens):
+                continue
+            if tokens.min() < 0 or tokens.max() >= self.model.vocabulary:
+                bad = next(int(t) for t in tokens if not 0 <= t < self.model.vocabulary)
+                raise ModelError(f"token {bad} is outside the vocabulary of {self.model.vocabulary}")
+            tree, slots = self.nodes.grow(int(rows[i]), tokens)
+            rows[i] = tree * SPAN + int(slots[-1])
+            grown.append((self.nodes.path(int(rows[i])), len(tokens)))
+        groups: dict[int, list[tuple[Ints, int, Past]]] = {}
+        for path, new in grown:
+            past = self.store.past(path, len(path) - new) if self.model.caches else None
+            count = past[2] if past else 0
+            groups.setdefault(0 if self.model.told_positions else count, []).append((path, new, past))
+        for group in groups.values():
+            self._forward(group)
+        return rows
+
+    def keep(self, rows: Iterable[int]) -> None:
+        """Forget rows, and what is known of them."""
+        self.nodes.keep(rows)
+        alive = {tree * SPAN + int(slot) for tree, nodes in self.nodes.trees.items() for slot in np.flatnonzero(nodes.used)}
+        self.states = {row: place for row, place in self.states.items() if row in alive}
+        self.answers = {row: place for row, place in self.answers.items() if row in alive}
+        self.store.keep(alive)
+
+    def logits(self, rows: Sequence[int] | Ints) -> Array:
+        """Logits (R, V) in float32."""
+        if self.model.head is None:
+            return _rows(self.answers, rows).float()
+        with self.model.still():
+            return self.model.head(_rows(self.states, rows)).float()
+
+    def hidden(self, rows: Sequence[int] | Ints) -> Array:
+        """Final hidden states (R, E) in float32."""
+        if not self.can:
+            raise Unsupported(f"{self.model} gives no hidden states")
+        return _rows(self.states, rows).float()
+
+    def _forward(self, work: list[tuple[Ints, int, Past]]) -> None:
+        """Run the tokens of some paths that are in no batch, of which the last `new` are new, and remember what comes out."""
+        import torch
+
+        pasts = [past for *_, past in work]
+        counts = [past[2] if past else 0 for past in pasts]
+        fresh = [len(path) - count for (path, *_), count in zip(work, counts, strict=True)]
+        batch = gather(pasts) if self.model.caches else Batch(None, [0] * len(work))
+        width, longest = max(counts), max(fresh)
+        behind = batch.width if self.model.caches else width
+        tokens, positions = np.zeros((2, len(work), longest), np.int64)
+        mask = np.zeros((len(work), behind + longest), np.int64)
+        for i, ((path, *_), count, more) in enumerate(zip(work, counts, fresh, strict=True)):
+            tree = int(path[-1]) // SPAN
+            tokens[i, :more] = self.nodes.trees[tree].token[path[count:] - tree * SPAN]
+            positions[i] = np.minimum(count + np.arange(longest), len(path) - 1)
+            mask[i, batch.first[i] : behind + more] = 1
+        given = [torch.from_numpy(a) for a in (tokens, mask, positions)]
+        states, answers = self.model.run(given[0], given[1], given[2], batch.cache)
+        if self.model.caches:
+            self.store.add(batch, [path for path, *_ in work])
+        for i, (path, new, _) in enumerate(work):
+            for j, row in enumerate(path[-new:].tolist(), fresh[i] - new):
+                if states is not None:
+                    self.states[row] = states, i, j
+                if answers is not None:
+                    self.answers[row] = answers, i, j
+        self.forwards += 1
+
+
+def _rows(places: dict[int, Place], rows: Sequence[int] | Ints) -> Array:
+    """What is known of rows, side by side."""
+    import torch
+
+    found = [places[int(row)] for row in rows]
+    return torch.stack([tensor[i, j] for tensor, i, j in found])
