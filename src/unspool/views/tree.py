@@ -1,0 +1,254 @@
+"""The tree of a run: every hypothesis that was kept, pruned, finished or left, with its scores."""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from unspool.text import unfinished, visible
+from unspool.trace import Trace
+from unspool.views.table import shown
+from unspool.views.terminal import display_width
+
+KEPT, FINISHED, PRUNED = "kept", "finished", "pruned"
+
+
+@dataclass
+class Node:
+    """A token in the tree, after its parent."""
+
+    text: str
+    token: int
+    logprob: float
+    """The model's own, of this token."""
+    score: float
+    """What the strategy ranked by, of the text up to here."""
+    state: str
+    """kept, finished or pruned."""
+    why: str = ""
+    """Why it finished or was pruned."""
+    best: bool = False
+    """Whether it lies on the best hypothesis."""
+    count: int = 1
+    """How many rows came this way: several where samples agree."""
+    children: list[Node] = field(default_factory=list)
+
+    def label(self) -> str:
+        """Its token as shown in a picture."""
+        return shown(self.text) or "∅"
+
+    def to_dict(self) -> dict[str, Any]:
+        """It and all below as plain values."""
+        values = {k: v for k, v in vars(self).items() if k != "children"}
+        values |= {k: None for k in ("logprob", "score") if not math.isfinite(values[k])}
+        return {**values, "children": [c.to_dict() for c in self.children]}
+
+
+@dataclass
+class Tree:
+    """The tree of one prompt."""
+
+    prompt: str
+    roots: list[Node]
+    decoder: str = ""
+
+    @classmethod
+    def from_trace(cls, trace: Trace, *, pruned: bool = True) -> Tree:
+        """The tree of a trace of level "choices": pruned candidates are among what that level records."""
+        trace.require("choices" if pruned else "tokens", "a tree")
+        best = {n for found in trace.hypotheses for h in found[:1] for n in h.nodes}
+        made: dict[int, Node] = {}
+        bytes_at: dict[int, bytes] = {}
+        start, roots = trace.bytes_of(trace.prompts[0]), list[Node]()
+
+        def add(parent: int, node: Node) -> None:
+            (made[parent].children if parent in made else roots).append(node)
+
+        def text_of(parent: int, token: int) -> str:
+            data = trace.tokens.get(token, b"")
+            return visible(data, unfinished(bytes_at.get(parent, start))) if data else trace.names.get(token, "")
+
+        for step in trace.steps:
+            columns = (step.parents, step.nodes, step.tokens, step.logprob, step.score, step.done)
+            for parent, number, token, logprob, score, done in zip(*columns, strict=True):
+                state = FINISHED if done else KEPT
+                node = Node(text_of(int(parent), int(token)), int(token), float(logprob), float(score), state, str(done))
+                node.best = int(number) in best
+                add(int(parent), node)
+                made[int(number)] = node
+                bytes_at[int(number)] = bytes_at.get(int(parent), start) + trace.tokens.get(int(token), b"")
+            if pruned and step.dropped is not None:
+                d = step.dropped
+                for parent, token, score, why in zip(d["parents"], d["tokens"], d["score"], d["why"], strict=True):
+                    add(int(parent), Node(text_of(int(parent), int(token)), int(token), math.nan, float(score), PRUNED, str(why)))
+        tree = cls(visible(start), roots, str(trace.recipe.get("decoder", "")))
+        tree._overlay()
+        return tree
+
+    def _overlay(self) -> None:
+        """Put nodes of the same token after the same text into one, with their count; best first, pruned ones last."""
+
+        def merged(nodes: list[Node]) -> list[Node]:
+            by_token: dict[tuple[int, bool], Node] = {}
+            for node in nodes:
+                key = node.token, node.state == PRUNED
+                if key in by_token:
+                    first = by_token[key]
+                    first.count += node.count
+                    first.best |= node.best
+                    first.children += node.children
+                else:
+                    by_token[key] = node
+            rows = sorted(by_token.values(), key=lambda n: (not n.best, n.state == PRUNED))
+            for node in rows:
+                node.children = merged(node.children)
+            return rows
+
+        self.roots = merged(self.roots)
+
+    def walk(self) -> Iterator[tuple[Node, int, Node | None]]:
+        """Every node, its depth and its parent, from the top."""
+        stack: list[tuple[Node, int, Node | None]] = [(n, 0, None) for n in reversed(self.roots)]
+        while stack:
+            node, depth, parent = stack.pop()
+            yield node, depth, parent
+            stack += [(c, depth + 1, node) for c in reversed(node.children)]
+
+    def counts(self) -> Counter[str]:
+        """How many nodes are kept, finished and pruned."""
+        return Counter(node.state for node, _, _ in self.walk())
+
+    def to_json(self) -> str:
+        """The whole tree."""
+        children = [n.to_dict() for n in self.roots]
+        return json.dumps({"prompt": self.prompt, "decoder": self.decoder, "children": children}, ensure_ascii=False)
+
+    def to_dot(self) -> str:
+        """A Graphviz graph."""
+        looks = {KEPT: "color=gray40", FINISHED: "color=black penwidth=2", PRUNED: "color=gray80 fontcolor=gray60 style=dashed"}
+
+        def line(name: str, node: Node) -> str:
+            look = "color=blue penwidth=2" if node.best else looks[node.state]
+            return f"  {name} [label={json.dumps(node.label() + chr(10) + number(node.score), ensure_ascii=False)} {look}];"
+
+        start = f"  root [label={json.dumps(shown(self.prompt), ensure_ascii=False)} shape=box];"
+        return "digraph tree {\n  rankdir=LR;\n" + "\n".join([start, *self._graph(line, "  {} -> {};")]) + "\n}\n"
+
+    def to_mermaid(self) -> str:
+        """A Mermaid flow chart."""
+
+        def line(name: str, node: Node) -> str:
+            kind = "best" if node.best else node.state
+            return f'  {name}["{_mermaid(node.label())}<br>{number(node.score)}"]:::{kind}'
+
+        styles = [
+            "classDef best stroke:#0b6bcb,stroke-width:3px",
+            "classDef kept stroke:#555",
+            "classDef finished stroke:#000,stroke-width:2px",
+            "classDef pruned stroke:#bbb,color:#999,stroke-dasharray:4",
+        ]
+        lines = [f'  root["{_mermaid(shown(self.prompt))}"]', *self._graph(line, "  {} --> {}"), *("  " + s for s in styles)]
+        return "flowchart LR\n" + "\n".join(lines) + "\n"
+
+    def _graph(self, draw: Callable[[str, Node], str], edge: str) -> Iterator[str]:
+        names: dict[int, str] = {}
+        for i, (node, _, parent) in enumerate(self.walk()):
+            names[id(node)] = f"n{i}"
+            yield draw(names[id(node)], node)
+            yield edge.format(names[id(parent)] if parent else "root", names[id(node)])
+
+    def to_svg(self) -> str:
+        """A picture: tokens from left to right, the best hypothesis strong, pruned candidates faint."""
+        return _Picture(self).svg()
+
+    _repr_html_ = to_svg
+
+
+def number(value: float) -> str:
+    """A score as shown."""
+    return f"{value:.2f}" if math.isfinite(value) else "−∞"
+
+
+def _mermaid(text: str) -> str:
+    return html.escape(text, quote=True).replace("`", "&#96;")
+
+
+class _Picture:
+    """The layout of a tree: a column for each token, a line for each leaf."""
+
+    COLUMN, LINE, MARGIN = 104, 34, 12
+
+    def __init__(self, tree: Tree) -> None:
+        self.tree, self.place = tree, dict[int, tuple[float, float]]()
+        self.lead = 14 + 7.4 * min(28, len(shown(tree.prompt)))
+        line = 0
+        order = list(tree.walk())
+        for node, depth, _ in order:
+            if not node.children:
+                self.place[id(node)] = (self.x(depth), self.y(line))
+                line += 1
+        for node, depth, _ in reversed(order):
+            if node.children:
+                places = [self.place[id(c)][1] for c in node.children]
+                self.place[id(node)] = (self.x(depth), places[0])        # the first child goes straight on
+        self.width = max((p[0] for p in self.place.values()), default=self.lead) + self.COLUMN
+        self.height = self.y(max(line, 1)) - self.LINE / 2 + self.MARGIN
+
+    def x(self, depth: int) -> float:
+        return self.MARGIN + self.lead + 24 + depth * self.COLUMN
+
+    def y(self, line: int) -> float:
+        return self.MARGIN + self.LINE / 2 + line * self.LINE
+
+    def svg(self) -> str:
+        """The whole picture."""
+        prompt = shown(self.tree.prompt)
+        prompt = prompt if len(prompt) <= 28 else "…" + prompt[-27:]
+        edges, nodes = [], [f'<text class="prompt" x="{self.MARGIN}" y="{self.y(0) + 4:g}">{html.escape(prompt)}</text>']
+        for node, _, parent in self.tree.walk():
+            x, y = self.place[id(node)]
+            start = self.end_of(parent) if parent else (self.MARGIN + self.lead, self.y(0))
+            kind = "best" if node.best else node.state
+            middle = (start[0] + x) / 2
+            line = f"M{start[0]:g} {start[1]:g}C{middle:g} {start[1]:g} {middle:g} {y:g} {x:g} {y:g}"
+            edges.append(f'<path class="{kind}" d="{line}"/>')
+            nodes.append(self._node(node, kind, x, y))
+        title = html.escape(f"{self.tree.decoder} after {prompt!r}")
+        size = f'viewBox="0 0 {self.width:g} {self.height:g}" width="{self.width:g}" height="{self.height:g}"'
+        parts = [f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img">', f"<title>{title}</title>", STYLE, *edges, *nodes, "</svg>"]
+        return "\n".join(parts) + "\n"
+
+    def end_of(self, node: Node) -> tuple[float, float]:
+        """Where the lines to a node's children begin."""
+        x, y = self.place[id(node)]
+        return x + 10 + 7.9 * max(display_width(self.caption(node)), 4), y
+
+    def caption(self, node: Node) -> str:
+        """A node's token, cut to its column, and how many rows came this way."""
+        text = node.label()
+        times = f" ×{node.count}" if node.count > 1 else ""
+        return (text if len(text) <= 9 else text[:8] + "…") + times
+
+    def _node(self, node: Node, kind: str, x: float, y: float) -> str:
+        about = " · ".join(filter(None, [node.label(), f"score {number(node.score)}", node.why]))
+        end = f'<circle class="end" cx="{self.end_of(node)[0]:g}" cy="{y:g}" r="3"/>' if node.state == FINISHED else ""
+        return (
+            f'<g class="{kind}"><title>{html.escape(about)}</title><text x="{x + 4:g}" y="{y:g}">{html.escape(self.caption(node))}</text>'
+            f'<text class="score" x="{x + 4:g}" y="{y + 12:g}">{number(node.score)}</text>{end}</g>'
+        )
+
+
+STYLE = """<style>
+svg { background: #fff; color: #1b1b1f; font: 13px ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; }
+text { fill: currentColor; } .score { font-size: 10px; opacity: .7; } path { fill: none; stroke: #9a9aa6; stroke-width: 1.2; }
+.prompt { font-weight: bold; } .best text { fill: #0b5cad; font-weight: bold; } path.best { stroke: #0b5cad; stroke-width: 2.4; }
+.pruned text { opacity: .45; } path.pruned { stroke-dasharray: 3 4; opacity: .55; } .end { fill: currentColor; }
+@media (prefers-color-scheme: dark) {
+  svg { background: #17171b; color: #e8e8ee; } .best text { fill: #7cc0ff; } path.best { stroke: #7cc0ff; } path { stroke: #6b6b78; }
+}
+</style>"""

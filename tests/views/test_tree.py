@@ -1,0 +1,98 @@
+"""Trees show what the record holds, in every form, whatever the texts and sizes."""
+
+import json
+import xml.etree.ElementTree as xml
+
+import pytest
+from helpers.tables import Letters, table
+
+import unspool as un
+from unspool.views.terminal import Paint, display_width
+from unspool.views.tree import FINISHED, KEPT, PRUNED, Tree
+from unspool.views.tree_text import draw_tree
+
+DECODERS = ["greedy", "beam(2)", "beam(4, n=3)", "sample(5)", "exact(2)", "contrastive_search(3)"]
+
+
+@pytest.fixture(scope="module", params=DECODERS)
+def output(request):
+    lm = un.LanguageModel(table(3), Letters())
+    return lm.generate("abc", request.param, max_new_tokens=5, level="choices")
+
+
+def number_of_nodes(tree):
+    return sum(node.count for node, _, _ in tree.walk())
+
+
+def test_every_node_and_every_pruned_candidate_is_there(output):
+    tree = Tree.from_trace(output.trace)
+    steps = output.trace.steps
+    dropped = sum(len(s.dropped["tokens"]) for s in steps if s.dropped)
+    assert number_of_nodes(tree) == sum(map(len, steps)) + dropped
+    assert sum(n.count for n, _, _ in tree.walk() if n.state == PRUNED) == dropped
+    assert number_of_nodes(Tree.from_trace(output.trace, pruned=False)) == sum(map(len, steps))
+
+
+def test_the_best_path_spells_the_best_text(output):
+    best = [node for node, _, _ in Tree.from_trace(output.trace).walk() if node.best]
+    assert [node.token for node in best] == output.tokens
+    assert sum(node.logprob for node in best) == pytest.approx(output.logprob)
+    assert best[-1].state == FINISHED or any(n.state == KEPT for n in best)
+
+
+def test_a_saved_trace_gives_the_same_tree(output, tmp_path):
+    output.trace.save(tmp_path / "trace.jsonl")
+    again = Tree.from_trace(un.Trace.load(tmp_path / "trace.jsonl"))
+    assert again.to_json() == Tree.from_trace(output.trace).to_json()
+
+
+def test_pictures_are_whole(output):
+    tree = Tree.from_trace(output.trace)
+    root = xml.fromstring(tree.to_svg())
+    paths = [e for e in root.iter() if e.tag.endswith("path")]
+    assert len(paths) == sum(1 for _ in tree.walk())
+    assert tree.to_mermaid().count("-->") == len(paths)
+    assert tree.to_dot().count("->") == len(paths)
+    assert json.loads(tree.to_json())["prompt"] == "abc"
+
+
+@pytest.mark.parametrize("width", [20, 40, 80])
+def test_the_terminals_lines_fit(output, width):
+    text = draw_tree(Tree.from_trace(output.trace), width, Paint(False))
+    assert all(display_width(line) <= width for line in text.splitlines())
+    assert "\x1b" not in text
+    assert "\x1b[" in draw_tree(Tree.from_trace(output.trace), width, Paint(True))
+
+
+class Nasty(Letters):
+    def name_of(self, token):
+        return ["<script>", "a&b", "\x1b[31m", "\u202eevil", '"quote"', "end"][token]
+
+    def encode(self, text):
+        return [1, 2, 3]
+
+
+def test_markup_and_controls_are_data():
+    tree = Tree.from_trace(un.LanguageModel(table(4), Nasty()).generate("x", "beam(3)", max_new_tokens=4, level="choices").trace)
+    svg = tree.to_svg()
+    assert "<script>" not in svg
+    assert "\x1b" not in svg
+    xml.fromstring(svg)
+    assert "\x1b" not in draw_tree(tree, 80, Paint(False))
+    assert "<script>" not in tree.to_mermaid()
+
+
+def test_ten_thousand_nodes_are_drawn_and_counted():
+    lm = un.LanguageModel(table(5, ends=()), Letters(specials=()))
+    tree = Tree.from_trace(lm.generate("abc", "sample(100)", max_new_tokens=120, level="choices").trace)
+    assert number_of_nodes(tree) == 12_000
+    text = draw_tree(tree, 80, Paint(False))
+    assert len(text.splitlines()) < 410
+    assert "more nodes" in text
+    xml.fromstring(tree.to_svg())
+
+
+def test_a_trace_that_holds_too_little_says_how_to_record_more():
+    trace = un.LanguageModel(table(3), Letters()).generate("abc", "beam(2)", max_new_tokens=3).trace
+    with pytest.raises(un.UnspoolError, match="level='choices'"):
+        Tree.from_trace(trace)
