@@ -9,11 +9,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
+import os
 import re
+import shutil
+import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from unspool.errors import MissingExtra, ModelError, UnspoolError
 from unspool.models.hub_errors import explain
@@ -93,7 +97,7 @@ def fetch(name: HubName) -> Path:
                     revision=name.revision,
                     allow_patterns=WANTED,
                     ignore_patterns=UNWANTED,
-                    library_name="unspool",
+                    tqdm_class=_bar(str(name)),
                 )
             )
     except Exception as error:                                            # of the network, the disk and the hub, of many libraries
@@ -161,6 +165,28 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         log.setLevel(level)
+
+
+def _bar(label: str) -> Any:
+    """A progress bar of all bytes on stderr, if that is a terminal; of the library's several bars it is the only one shown."""
+    from huggingface_hub.utils import tqdm
+
+    seen = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+    class Bar(tqdm):  # type: ignore[type-arg,misc,unused-ignore]
+        def __init__(self, *args: Any, **options: Any) -> None:
+            main = options.get("unit") == "B" and "transfer" not in str(options.get("name"))
+            own = {"disable": not (seen and main), "desc": label, "leave": False}
+            size = {"ncols": shutil.get_terminal_size().columns - 1, "nrows": 20}
+            super().__init__(*args, **options | own | size)
+
+        def set_description(self, *_: Any, **__: Any) -> None:
+            """The label stays."""
+
+        def set_description_str(self, *_: Any, **__: Any) -> None:
+            """The label stays."""
+
+    return Bar
 
 
 def _check_downloads(folder: Path, before: set[Path]) -> None:
