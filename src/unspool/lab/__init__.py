@@ -1,0 +1,1 @@
+"""The lab: measuring what strategies and settings do."""

@@ -1,0 +1,88 @@
+"""Measures of generated texts, each with one definition.
+
+A text is a sequence of units: tokens, or words from `words`. Where a measure is taken over several texts it is pooled: the
+counts of all texts are added before they are divided, so long texts weigh more; a mean over texts is a comprehension away.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+
+import numpy as np
+
+from unspool.errors import check
+
+Units = Sequence[Hashable]
+
+
+def words(text: str) -> list[str]:
+    """A text cut at white space."""
+    return text.split()
+
+
+def ngrams(units: Units, n: int) -> Iterator[tuple[Hashable, ...]]:
+    """All n-grams of a text, in order."""
+    check(n >= 1, f"an n-gram has at least one unit; got n = {n}")
+    return zip(*(units[i:] for i in range(n)))
+
+
+def repetition(texts: Iterable[Units], n: int) -> float:
+    """rep-n: the share of n-grams that occurred before in their text, 1 - distinct / all (Su et al. 2022, arXiv 2202.06417).
+
+    Texts shorter than n have no n-grams; without any the value is 0. seq-rep-n (Welleck et al. 2019, arXiv 1908.04319) is
+    the same of one text.
+    """
+    distinct = total = 0
+    for text in texts:
+        grams = list(ngrams(text, n))
+        distinct += len(set(grams))
+        total += len(grams)
+    return 1 - distinct / total if total else 0.0
+
+
+def diversity(texts: Iterable[Units]) -> float:
+    """The product of 1 - rep-n for n = 2, 3, 4 (Su et al. 2022, arXiv 2202.06417)."""
+    kept = list(texts)
+    return math.prod(1 - repetition(kept, n) for n in (2, 3, 4))
+
+
+def distinct(texts: Iterable[Units], n: int) -> float:
+    """distinct-n: different n-grams of all texts together / all their n-grams (Li et al. 2016, arXiv 1510.03055).
+
+    It falls as texts get longer or more; compare equal amounts only.
+    """
+    grams = [gram for text in texts for gram in ngrams(text, n)]
+    return len(set(grams)) / len(grams) if grams else 0.0
+
+
+def loop_period(units: Units, longest: int = 90, repeats: int = 3, least: int = 12) -> int:
+    """The period of the loop that a text ends in, 0 if it ends in none (cf. Holtzman et al. 2020, arXiv 1904.09751).
+
+    A text ends in a loop of period p if its last max(repeats * p, least) units repeat with that period; p is at most
+    `longest`, and the smallest one counts.
+    """
+    for period in range(1, min(longest, len(units) // repeats) + 1):
+        span = max(repeats * period, least)
+        tail = units[-span:]
+        if len(tail) == span and all(tail[i] == tail[i - period] for i in range(period, span)):
+            return period
+    return 0
+
+
+def loops(texts: Iterable[Units]) -> float:
+    """The share of texts that end in a loop."""
+    periods = [loop_period(text) for text in texts]
+    return sum(p > 0 for p in periods) / len(periods) if periods else 0.0
+
+
+def zipf(texts: Iterable[Units]) -> float:
+    """Minus the slope of log frequency on log rank, by least squares over all units; natural text is near 1.
+
+    nan for fewer than two different units.
+    """
+    counts = sorted(Counter(unit for text in texts for unit in text).values(), reverse=True)
+    if len(counts) < 2:
+        return math.nan
+    return -float(np.polyfit(np.log(np.arange(1, len(counts) + 1)), np.log(counts), 1)[0])
