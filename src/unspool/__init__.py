@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         UnspoolError,
         Unsupported,
     )
+    from unspool.facts import Check, verify
     from unspool.language_model import GeneratedText, LanguageModel, Output, Stream, load
     from unspool.processor import Processor, Rows
     from unspool.processors import (
@@ -54,6 +55,7 @@ __all__ = [
     "Banned",
     "Beam",
     "Bias",
+    "Check",
     "Choice",
     "ContrastiveSearch",
     "DeadEnd",
@@ -105,6 +107,7 @@ __all__ = [
     "load",
     "log_probs_from_logits",
     "parse",
+    "verify",
 ]
 
 _HOME = {
@@ -121,6 +124,7 @@ _HOME = {
         "UnspoolError",
         "Unsupported",
     ),
+    "unspool.facts": ("Check", "verify"),
     "unspool.language_model": ("GeneratedText", "LanguageModel", "Output", "Stream", "load"),
     "unspool.processor": ("Processor", "Rows"),
     "unspool.processors": (

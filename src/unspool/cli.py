@@ -140,7 +140,8 @@ FILES: dict[str, Any] = {"metavar": "FILE"}
 Prompt = Annotated[str | None, argument("PROMPT", "The prompt, or - for standard input.")]
 Before = Annotated[str | None, argument("PROMPT", "What stands before the text, or - for standard input.")]
 Continuation = Annotated[str | None, argument("CONTINUATION", "The text to score.")]
-Folder = Annotated[str | None, argument("FOLDER", "A folder of models.")]
+Which = Annotated[str | None, argument("MODEL | FOLDER", "A model to describe, or a folder whose models to list.")]
+Verified = Annotated[str, argument("[MODEL]", "The bundled model, a Hugging Face folder, or a model of the hub.")]
 PromptFiles = Annotated[list[str] | None, option("--file", "-f", hint="A file of prompts, one per line; repeatable.", **FILES)]
 PairFiles = Annotated[
     list[str] | None,
@@ -168,11 +169,11 @@ OutputFile = Annotated[
 ColorWhen = Annotated[Color, option("--color", hint="Colour; auto: on a terminal, unless NO_COLOR is set.", default=True)]
 TraceFile = Annotated[str | None, option("--trace", hint="Save the record of every step, as JSON lines.", metavar="FILE")]
 Model = Annotated[
-    str, option("--model", "-m", hint="The bundled model, or a Hugging Face folder.", default=True, autocompletion=model_names)
+    str, option("--model", "-m", hint="The bundled model, a Hugging Face folder, or a model of the hub, as org/name[@revision].", default=True, autocompletion=model_names)
 ]
 BackendName = Annotated[Backend | None, option("--backend", hint="What computes.", default="numpy")]
-Device = Annotated[str | None, option("--device", hint="A torch device, as cuda.")]
-DtypeName = Annotated[Dtype | None, option("--dtype", hint="Number format of torch.", default="float32")]
+Device = Annotated[str | None, option("--device", hint="cuda, mps or cpu; auto: the first that torch can use.")]
+DtypeName = Annotated[Dtype | None, option("--dtype", hint="Number format of torch.", default="float32; on a GPU the checkpoint's")]
 Version = Annotated[bool, option("--version", hint="Show the version.", callback=show_version, is_eager=True)]
 
 
@@ -297,21 +298,56 @@ def score(
 
 @app.command()
 def models(
-    folder: Folder = None,
+    model: Which = None,
     output: Shape = None,
     output_file: OutputFile = None,
     color: ColorWhen = Color.auto,
+    device: Device = None,
+    dtype: DtypeName = None,
+    backend: BackendName = None,
 ) -> int:
-    """List the bundled model and those in a folder."""
-    from unspool.models.listing import bundled, models_in
-    from unspool.views.report import listed
+    """List the bundled model and those of the hub that are cached, or those in a folder; or describe one model."""
+    from unspool.models.details import details
+    from unspool.models.listing import bundled, is_shelf, models_cached, models_in
+    from unspool.views.models import draw_details
+    from unspool.views.report import detailed, listed
     from unspool.views.terminal import draw_models
 
     sink = open_sink(output, output_file, color)
-    found = [bundled(), *(models_in(Path(folder)) if folder else [])]
-    sink.write(draw_models(found, sink.paint) if sink.form == "text" else listed(found, sink.form))
+    if model is None or is_shelf(model):
+        found = [bundled(), *(models_in(Path(model)) if model else models_cached())]
+        sink.write(draw_models(found, sink.paint) if sink.form == "text" else listed(found, sink.form))
+    else:
+        one = details(load(model, device, dtype, backend))
+        sink.write(draw_details(one, sink.paint) if sink.form == "text" else detailed(one, sink.form))
     sink.close()
     return 0
+
+
+@app.command()
+def verify(
+    model: Verified = "bundled",
+    output: Shape = None,
+    output_file: OutputFile = None,
+    color: ColorWhen = Color.auto,
+    device: Device = None,
+    dtype: DtypeName = None,
+    backend: BackendName = None,
+) -> int:
+    """Check a model against recorded facts; the exit code is 1 if it differs."""
+    from unspool.facts import verify_live
+    from unspool.views.models import draw_check
+    from unspool.views.report import verified
+
+    sink, checks = open_sink(output, output_file, color), []
+    for check in verify_live(load(model, device, dtype, backend)):
+        checks.append(check)
+        if sink.form == "text":
+            sink.write(draw_check(check, sink.width, sink.paint))
+    if sink.form != "text":
+        sink.write(verified(checks, sink.form))
+    sink.close()
+    return 0 if all(check.ok for check in checks) else 1
 
 
 # --- what the commands share ------------------------------------------------------------------------------------------

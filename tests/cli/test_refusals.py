@@ -75,7 +75,7 @@ def test_the_program_itself_says_one_line_and_ends_with_2():
         (["score", "-", "-"], "only one"),
         (["score", PROMPT, " a", "--stride", "0"], "stride"),
         (["score", PROMPT, " a", "-f", "x"], "not both"),
-        (["models", "/no/such"], "no folder"),
+        (["models", "/no/such"], "no model"),
         (["scroe", "a", "b"], "unspool score"),
         (["word " * 600], "context"),
     ],

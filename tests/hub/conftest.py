@@ -44,7 +44,8 @@ class Client:
 
     def load(self, *names, **env):
         """What loading each name gives: what is recorded, or the error."""
-        done = subprocess.run([sys.executable, "-c", TRY, *names], capture_output=True, env=self.environment(**env), timeout=90, check=False)
+        command, own = [sys.executable, "-c", TRY, *names], self.environment(**env)
+        done = subprocess.run(command, capture_output=True, env=own, timeout=90, check=False)
         assert done.returncode == 0, done.stderr.decode()
         assert done.stderr == b"", done.stderr.decode()
         return json.loads(done.stdout)
@@ -67,7 +68,7 @@ def repository(tiny_files):
     """Make a repository of the tiny model, with things that are not to be fetched beside it."""
 
     def make(**more):
-        others = {"README.md": b"# A model", "modeling_tiny.py": b"raise SystemExit", "pytorch_model.bin": b"pickled", "onnx/config.json": b"{}"}
+        others = {"README.md": b"# A model", "modeling.py": b"raise SystemExit", "pytorch_model.bin": b"pickled", "onnx/config.json": b"{}"}
         return server.Repository(tiny_files | others, **more)
 
     return make

@@ -138,7 +138,7 @@ class Answer(BaseHTTPRequestHandler):
         breaks = found.breaks.get(file) if body else None
         if breaks:
             rest = rest[: breaks.pop(0)]
-        self.send(206 if first else 200, rest if body else b"", headers, size - first, broken=breaks is not None and len(rest) < size - first)
+        self.send(206 if first else 200, rest if body else b"", headers, size - first, broken=breaks is not None)
 
     def send(self, status, data, headers, length=None, broken=False):
         self.send_response(status)

@@ -38,7 +38,7 @@ def test_what_the_hub_does_not_have_or_show(hub, found, repository):
 
 def test_files_that_cannot_be_used(hub, found, repository, tiny_files):
     without = {name: data for name, data in tiny_files.items() if name != "model.safetensors"}
-    hub.repositories |= {name: repository() for name in ("org/pickled", "org/gguf", "org/wrong", "org/config", "org/truncated", "org/large")}
+    hub.repositories |= {f"org/{name}": repository() for name in ("pickled", "gguf", "wrong", "config", "truncated", "large")}
     hub.repositories["org/pickled"].files = without | {"pytorch_model.bin": b"x"}
     hub.repositories["org/gguf"].files = without | {"model-q4.gguf": b"x"}
     hub.repositories["org/wrong"].served["model.safetensors"] = tiny_files["model.safetensors"][:-1] + b"!"

@@ -19,6 +19,7 @@ LAYERS = [
     ["decode"],
     ["processors.*", "strategies.*", "models.*", "engines.*", "views.*"],
     ["language_model"],
+    ["facts"],
     ["lab.*"],
     ["__init__"],
     ["console"],
@@ -26,7 +27,7 @@ LAYERS = [
     ["__main__"],
 ]
 """From the bottom up; a layer imports itself and what is below."""
-HEAVY = {"torch": set(), "pandas": set(), "transformers": set(), "typer": {"cli"}, "rich": {"cli", "console"}}
+HEAVY = {"torch": set(), "huggingface_hub": set(), "pandas": set(), "transformers": set(), "typer": {"cli"}, "rich": {"cli", "console"}}
 """Who imports these when imported itself."""
 LAZY = {("views.table", "views.terminal")}
 """Upward only when called: a table in a terminal is drawn by the view that reads it."""

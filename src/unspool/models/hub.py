@@ -28,6 +28,7 @@ WANTED = [
     "tokenizer.json",
     "tokenizer_config.json",
     "tokenizer.model",
+    "spiece.model",
     "special_tokens_map.json",
     "added_tokens.json",
     "vocab.json",
@@ -73,6 +74,11 @@ def parse_name(text: str) -> HubName | None:
 def cache_folder() -> Path:
     """Where the hub's files are kept."""
     return Path(_constants().HF_HUB_CACHE)
+
+
+def snapshot_folder(name: HubName, commit: str) -> Path:
+    """Where the files of a model at a commit are kept."""
+    return _repository_folder(name) / "snapshots" / commit
 
 
 def is_cached(name: HubName) -> bool:
@@ -169,11 +175,12 @@ def _quiet() -> Iterator[None]:
 
 def _bar(label: str) -> Any:
     """A progress bar of all bytes on stderr, if that is a terminal; of the library's several bars it is the only one shown."""
-    from huggingface_hub.utils import tqdm
+    from huggingface_hub.utils.tqdm import tqdm
 
+    base: Any = tqdm
     seen = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
-    class Bar(tqdm):  # type: ignore[type-arg,misc,unused-ignore]
+    class Bar(base):  # type: ignore[misc]
         def __init__(self, *args: Any, **options: Any) -> None:
             main = options.get("unit") == "B" and "transfer" not in str(options.get("name"))
             own = {"disable": not (seen and main), "desc": label, "leave": False}

@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unspool.errors import ModelError
+from unspool.models import hub
+from unspool.models.architecture import check_architecture
+from unspool.models.families import KEYS
 from unspool.models.loading import BUNDLED, read_json
-from unspool.models.weights import read_header
+from unspool.models.weights import BUFFERS, read_header
 
-NO_PARAMETERS = ("__metadata__", ".attn.bias", ".attn.masked_bias", "lm_head.weight")
-"""Entries that are no parameters of their own: masks, and output weights that are the embedding again."""
+NO_PARAMETERS = ("__metadata__", *BUFFERS)
+HEADS = ("lm_head.weight", "embed_out.weight")
+"""Output weights, which are the embedding again if the configuration ties them."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +39,20 @@ def bundled() -> ModelInfo:
     return describe(BUNDLED, "bundled")
 
 
+def models_cached() -> list[ModelInfo]:
+    """The models of the hub that were fetched before."""
+    return [describe(folder, name) for name, folder in hub.cached()]
+
+
+def is_shelf(name: str) -> bool:
+    """Whether a name is a folder that is no model itself, but may hold some."""
+    folder = Path(name).expanduser()
+    return folder.is_dir() and not (folder / "config.json").exists()
+
+
 def models_in(folder: Path) -> list[ModelInfo]:
-    """The model that a folder is, or those that lie in it."""
-    if not folder.is_dir():
-        raise ModelError(f"there is no folder {str(folder)!r}")
-    if (folder / "config.json").exists():
-        return [describe(folder, str(folder))]
-    found = [describe(path.parent, str(path.parent)) for path in sorted(folder.glob("*/config.json"))]
+    """The models that lie in a folder."""
+    found = [describe(path.parent, str(path.parent)) for path in sorted(folder.expanduser().glob("*/config.json"))]
     if not found:
         raise ModelError(f"there is no model in {str(folder)!r}: neither it nor a folder in it has a config.json")
     return found
@@ -54,15 +65,25 @@ def describe(folder: Path, name: str) -> ModelInfo:
         files = sorted(folder.glob("*.safetensors"))
         if not files:
             raise ModelError("no model.safetensors")
-        shapes = [entry["shape"] for path in files for key, entry in read_header(path)[0].items() if not key.endswith(NO_PARAMETERS)]
+        shapes = {key: entry["shape"] for path in files for key, entry in read_header(path)[0].items() if not key.endswith(NO_PARAMETERS)}
+        tied = config.get("tie_word_embeddings", config.get("model_type") in ("gpt2", "opt", "bloom", "falcon", "gemma", "gemma2"))
         return ModelInfo(
             name,
             str(folder),
             str(config.get("model_type", "unknown")),
-            sum(math.prod(shape) for shape in shapes),
-            int(config.get("n_positions") or config.get("max_position_embeddings") or 0),
+            sum(math.prod(shape) for key, shape in shapes.items() if not (tied and key in HEADS)),
+            next((int(config[key]) for key in KEYS["context"] if config.get(key)), 0),
             int(config.get("vocab_size") or 0),
             sum(path.stat().st_size for path in files),
+            _problem(config),
         )
-    except (ModelError, OSError, TypeError, ValueError) as error:
+    except (ModelError, OSError, TypeError, ValueError, ArithmeticError) as error:
         return ModelInfo(name, str(folder), problem=str(error))
+
+
+def _problem(config: dict[str, object]) -> str:
+    try:
+        check_architecture(config)
+    except ModelError as error:
+        return str(error).split(";")[0]
+    return ""

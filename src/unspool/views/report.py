@@ -7,10 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from unspool.views.models import sheet_of_checks, sheet_of_details
 from unspool.views.sheet import Sheet, page, to_json, to_jsonl
 from unspool.views.table import StepTable
 
 if TYPE_CHECKING:
+    from unspool.facts import Check
     from unspool.language_model import Output
     from unspool.models.listing import ModelInfo
     from unspool.score import Score
@@ -43,6 +45,16 @@ def listed(models: Sequence[ModelInfo], form: str) -> str:
     """Models, a line for each."""
     values = [asdict(m) for m in models]
     return _write(form, "Models", values, Sheet(list(values[0]), [[str(v) for v in m.values()] for m in values]))
+
+
+def detailed(details: dict[str, Any], form: str) -> str:
+    """One model, a line for each thing that is known of it."""
+    return _write(form, details["name"], [details], sheet_of_details(details))
+
+
+def verified(checks: Sequence[Check], form: str) -> str:
+    """Checks of a model, a line for each fact."""
+    return _write(form, "Facts", [asdict(check) for check in checks], sheet_of_checks(checks))
 
 
 def _write(form: str, title: str, values: list[dict[str, Any]], sheet: Sheet) -> str:

@@ -1,0 +1,119 @@
+"""Check a loaded model against recorded facts: step tables, texts, and the hashes and samples beside its files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unspool.errors import UnknownName
+from unspool.models.details import folder_of
+from unspool.models.loading import read_json
+from unspool.models.sums import read_sums
+from unspool.views.table import shown
+
+if TYPE_CHECKING:
+    from unspool.language_model import LanguageModel
+
+SHAPE = ("architecture", "parameters", "vocabulary")
+"""What tells which model is meant."""
+TOLERANCE = 0.006
+"""By how much percentages that are recorded with two decimals may differ."""
+SAMPLE_PROMPT = "Once upon a time"
+SAMPLE_TOKENS = 90
+
+
+@dataclass(frozen=True)
+class Check:
+    """One fact: what is recorded, what was found, and whether they agree."""
+
+    fact: str
+    recorded: str
+    found: str
+    ok: bool
+
+
+def verify(lm: LanguageModel) -> list[Check]:
+    """What is recorded of a model and what it does now, fact by fact.
+
+    Which model it is, is recognised by its architecture, number of parameters and vocabulary. Beside them the files of a model are
+    checked that has their hashes (a file sha256) or measured samples (evaluation.json) in its folder. A model of which nothing is
+    recorded is an error.
+    """
+    return list(verify_live(lm))
+
+
+def verify_live(lm: LanguageModel) -> Iterator[Check]:
+    """The same, each Check when it is known."""
+    shape = {name: getattr(lm.model, name, None) for name in SHAPE}
+    facts = next((f for f in recorded() if all(f[name] == shape[name] for name in SHAPE)), None)
+    folder = folder_of(lm)
+    beside = [name for name in ("sha256", "evaluation.json") if folder and (folder / name).is_file()]
+    if facts is None and not beside:
+        known = ", ".join(f["model"] for f in recorded())
+        raise UnknownName(
+            f"nothing is recorded of {lm.name} ({shape['architecture']}, {shape['parameters']} parameters, {shape['vocabulary']} tokens); "
+            f"recorded are {known} and the bundled model"
+        )
+    if folder and beside:
+        yield from _files(lm, folder)
+    for table in facts["tables"] if facts else []:
+        yield from _table(lm, table)
+    for text in facts["texts"] if facts else []:
+        yield _text(lm, text)
+
+
+def recorded() -> list[dict[str, Any]]:
+    """The facts that come with the package, a model each."""
+    found: list[dict[str, Any]] = json.loads(files("unspool").joinpath("data/facts.json").read_text(encoding="utf-8"))
+    return found
+
+
+def _files(lm: LanguageModel, folder: Path) -> Iterator[Check]:
+    """The hashes beside a model, and what its evaluation says that can be computed again."""
+    for one in read_sums(folder):
+        yield Check(f"sha256 of {one.name}", one.recorded, one.found or "no such file", one.ok)
+    path = folder / "evaluation.json"
+    card = read_json(path) if path.is_file() else {}
+    if "parameters" in card:
+        found = getattr(lm.model, "parameters", None)
+        yield Check("parameters", str(card["parameters"]), str(found), found == card["parameters"])
+    samples = card.get("samples")
+    sample = samples.get("greedy") if isinstance(samples, dict) else None
+    if isinstance(sample, str) and sample.startswith(SAMPLE_PROMPT):
+        text = sample.removeprefix(SAMPLE_PROMPT)
+        yield _text(lm, {"prompt": SAMPLE_PROMPT, "max_new_tokens": SAMPLE_TOKENS, "text": text})
+
+
+def _table(lm: LanguageModel, table: dict[str, Any]) -> Iterator[Check]:
+    """A Check for each step of a table: the likeliest tokens, in order, with their percentages."""
+    steps = table["steps"]
+    rows = list(lm.steps(table["prompt"], n=len(steps), choices=max(map(len, steps)), end_tokens=()))
+    for i, wanted in enumerate(steps):
+        found = [(c.text, 100 * c.probability) for c in rows[i].choices[: len(wanted)]]
+        ok = [text for text, _ in found] == [text for text, _ in wanted] and all(
+            abs(value - float(number)) <= TOLERANCE for (_, value), (_, number) in zip(found, wanted, strict=True)
+        )
+        known = ", ".join(f"{shown(text)} {float(number):.2f}" for text, number in wanted)
+        yield Check(
+            f"step {i + 1} after {_short(table['prompt'])}", known, ", ".join(f"{shown(text)} {value:.2f}" for text, value in found), ok
+        )
+
+
+def _text(lm: LanguageModel, fact: dict[str, Any]) -> Check:
+    """A Check of a text that a decoder writes after a prompt; a recorded beginning is compared as far as it goes."""
+    options = {name: fact[name] for name in ("max_new_tokens", "max_length", "end_tokens") if name in fact}
+    decoder = fact.get("decoder", "greedy")
+    found = lm.generate(fact["prompt"], decoder, level="off", **options).text
+    name = f"{decoder} text after {_short(fact['prompt'])}"
+    if "begins" in fact:
+        return Check(name, fact["begins"], found[: len(fact["begins"])], found.startswith(fact["begins"]))
+    return Check(name, fact["text"], found, found == fact["text"])
+
+
+def _short(prompt: str, width: int = 40) -> str:
+    """A prompt in quotes, its end left out if it is long."""
+    return repr(prompt if len(prompt) <= width else prompt[: width - 1] + "…") if prompt else "nothing"

@@ -1,0 +1,81 @@
+"""What a loaded model is and what it takes: shape, tokenizer, engine, files and memory."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unspool.model import ROOT
+from unspool.models.hub import parse_name, snapshot_folder
+from unspool.models.loading import BUNDLED
+
+if TYPE_CHECKING:
+    from unspool.language_model import LanguageModel
+
+
+def folder_of(lm: LanguageModel) -> Path | None:
+    """The folder that a model was loaded from; None if it is from none."""
+    name = parse_name(lm.name)
+    if lm.name == "bundled":
+        return BUNDLED
+    if name and "revision" in lm.info:
+        return snapshot_folder(name, str(lm.info["revision"]))
+    folder = Path(lm.name).expanduser()
+    return folder if (folder / "config.json").is_file() else None
+
+
+def details(lm: LanguageModel) -> dict[str, Any]:
+    """Names and values; memory is measured after one token went through the model, so that its weights were read."""
+    folder = folder_of(lm)
+    model, info = lm.model, lm.info
+    session = model.session()
+    session.logits(session.extend([ROOT], [[0]]))
+    device = str(info.get("device", "cpu"))
+    found: dict[str, Any] = {"name": lm.name, "folder": str(folder or "")}
+    found |= {"revision": info["revision"]} if "revision" in info else {}
+    return found | {
+        "architecture": info.get("architecture", ""),
+        "parameters": getattr(model, "parameters", 0),
+        "layers": getattr(model, "layers", 0),
+        "context": model.context,
+        "vocabulary": model.vocabulary,
+        "end_tokens": list(model.ends),
+        "tokenizer": f"{type(lm.tokenizer).__name__}, {lm.tokenizer.size} tokens",
+        "tokenizer_sha256": lm.tokenizer.hash,
+        "backend": info.get("backend", ""),
+        "device": device,
+        "dtype": info.get("dtype", ""),
+        "file_bytes": sum(path.stat().st_size for path in folder.glob("*.safetensors")) if folder else 0,
+        **memory(device),
+    }
+
+
+def memory(device: str) -> dict[str, int]:
+    """Bytes that this process holds: on a GPU allocated and reserved, elsewhere resident."""
+    if device.startswith("cuda"):
+        import torch
+
+        return {"allocated_bytes": torch.cuda.memory_allocated(device), "reserved_bytes": torch.cuda.memory_reserved(device)}
+    if device.startswith("mps"):
+        import torch
+
+        return {"allocated_bytes": torch.mps.current_allocated_memory(), "reserved_bytes": torch.mps.driver_allocated_memory()}
+    return {"resident_bytes": resident()}
+
+
+def resident() -> int:
+    """Bytes of memory that this process has in use; the most it had where only that is known; 0 where nothing is."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        pass
+    try:
+        import resource
+    except ImportError:
+        return 0
+    usage: Callable[..., Any] = resource.getrusage
+    return int(usage(resource.RUSAGE_SELF).ru_maxrss) * (1 if sys.platform == "darwin" else 1024)

@@ -1,0 +1,50 @@
+"""Models as a person reads of them in a terminal: one in detail, and how it compares with recorded facts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from unspool.views.sheet import Sheet
+from unspool.views.table import shown
+from unspool.views.terminal import Paint, draw_columns, fit_right
+
+if TYPE_CHECKING:
+    from unspool.facts import Check
+
+LABELS = {"end_tokens": "end tokens", "tokenizer_sha256": "tokenizer's sha256", "file_bytes": "files"}
+LABELS |= {"resident_bytes": "resident memory", "allocated_bytes": "allocated memory", "reserved_bytes": "reserved memory"}
+
+
+def draw_details(details: Mapping[str, Any], paint: Paint) -> str:
+    """A line for each thing that is known of a model."""
+    lines = [[LABELS.get(name, name), _value(name, value)] for name, value in details.items() if value not in ("", 0, [])]
+    return draw_columns(lines, paint, style={0: "dim"}, header=False)
+
+
+def _value(name: str, value: Any) -> str:
+    if name.endswith("_bytes"):
+        return f"{value / 1e6:,.1f} MB"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return f"{value:,}" if isinstance(value, int) and name == "parameters" else str(value)
+
+
+def sheet_of_details(details: Mapping[str, Any]) -> Sheet:
+    """A line for each thing that is known of a model, numbers in full."""
+    return Sheet(["name", "value"], [[name, " ".join(map(str, v)) if isinstance(v, list) else str(v)] for name, v in details.items()])
+
+
+def draw_check(check: Check, width: int, paint: Paint) -> str:
+    """ok with what is recorded, or differs with both below it."""
+    mark = paint("ok     ", "new") if check.ok else paint("differs", "bad")
+    room = (lambda text, used: fit_right(text, max(16, width - used))) if width else (lambda text, used: text)
+    if check.ok:
+        return f"{mark}  {check.fact}: {paint(room(shown(check.found), len(check.fact) + 11), 'dim')}\n"
+    both = (("recorded", check.recorded), ("found", check.found))
+    return f"{mark}  {check.fact}\n" + "".join(f"           {name:8}  {room(shown(text), 21)}\n" for name, text in both)
+
+
+def sheet_of_checks(checks: Sequence[Check]) -> Sheet:
+    """A line for each fact."""
+    return Sheet(["fact", "ok", "recorded", "found"], [[c.fact, "ok" if c.ok else "differs", c.recorded, c.found] for c in checks])
