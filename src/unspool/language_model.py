@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, overload
@@ -11,7 +11,7 @@ import numpy as np
 
 from unspool.decode import decode
 from unspool.decoder import Decoder, Part, as_decoder
-from unspool.errors import DeadEnd, ParameterError, PromptError, check
+from unspool.errors import DeadEnd, ParameterError, PromptError, Unsupported, check
 from unspool.model import Model
 from unspool.score import Score, score_tokens
 from unspool.search import Search
@@ -24,6 +24,8 @@ from unspool.views.table import StepTable
 
 Prompt = str | Sequence[int]
 DecoderLike = Decoder | Part | str | None
+Messages = Sequence[Mapping[str, Any]]
+Chat = Callable[[Messages], str]
 
 
 @dataclass(frozen=True)
@@ -96,21 +98,24 @@ class LanguageModel:
     """A causal language model that reads and writes text.
 
     model: anything with sessions (`unspool.model.Model`). tokenizer: its `unspool.text.Tokenizer`. name: what it is called
-    in records; info: what else is recorded of it.
+    in records; info: what else is recorded of it. chat: what makes a prompt of messages, if it was trained on such.
     """
 
-    def __init__(self, model: Model, tokenizer: Tokenizer, name: str = "model", info: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, model: Model, tokenizer: Tokenizer, name: str = "model", info: dict[str, Any] | None = None, chat: Chat | None = None
+    ) -> None:
         check_fit(tokenizer, model.vocabulary)
+        self.chat = chat
         self.model, self.tokenizer, self.name, self.info = model, tokenizer, name, dict(info or {})
 
     def __repr__(self) -> str:
         return f"LanguageModel({self.name!r}, {self.model.vocabulary} tokens, context {self.model.context})"
 
     @overload
-    def generate(self, prompt: str, decoder: DecoderLike = None, **options: Any) -> Output: ...
+    def generate(self, prompt: str | None = None, decoder: DecoderLike = None, **options: Any) -> Output: ...
     @overload
     def generate(self, prompt: list[str], decoder: DecoderLike = None, **options: Any) -> list[Output]: ...
-    def generate(self, prompt: str | list[str], decoder: DecoderLike = None, **options: Any) -> Output | list[Output]:
+    def generate(self, prompt: str | list[str] | None = None, decoder: DecoderLike = None, **options: Any) -> Output | list[Output]:
         """Decode a prompt, or several together.
 
         decoder: processors, strategy and stops, greedy search if not given. Options are those of `stream`.
@@ -122,9 +127,11 @@ class LanguageModel:
 
     def stream(
         self,
-        prompt: str | list[str],
+        prompt: str | list[str] | None = None,
         decoder: DecoderLike = None,
         *,
+        messages: Messages | None = None,
+        chat: bool = False,
         max_new_tokens: int | None = None,
         max_length: int | None = None,
         seed: int = 0,
@@ -135,19 +142,25 @@ class LanguageModel:
     ) -> Stream:
         """The same, live: iterate over its Steps, or over its `text()`.
 
-        max_new_tokens: 100 if neither it nor max_length is given. max_length: prompt and new tokens together. seed: of all
-        draws. end_tokens: the model's own if not given; () to go on regardless. level: how much is recorded
-        ("off", "tokens", "choices", "stages"); choices: how many alternatives. ids: names of the prompts for randomness, so
-        that equal prompts can have different draws.
+        messages: a conversation, `[{"role": "user", "content": "Hello"}]`, in place of a prompt, for models with a chat template;
+        chat: every prompt is what a user says. max_new_tokens: 100 if neither it nor max_length is given. max_length: prompt and
+        new tokens together. seed: of all draws. end_tokens: the model's own if not given; () to go on regardless. level: how much
+        is recorded ("off", "tokens", "choices", "stages"); choices: how many alternatives. ids: names of the prompts for
+        randomness, so that equal prompts can have different draws.
         """
-        prompts = prompt if isinstance(prompt, list) else [prompt]
+        check(prompt is None or messages is None, "give a prompt or messages, not both")
+        check(prompt is not None or messages is not None, "give a prompt, or messages for a model with a chat template")
+        prompts = prompt if isinstance(prompt, list) else [] if prompt is None else [prompt]
+        talks = [messages] if messages is not None else [[{"role": "user", "content": p}] for p in prompts] if chat else None
+        if talks is not None:
+            prompts = [self.render(talk) for talk in talks]
         check(len(prompts) > 0, "give at least one prompt; the list is empty")
         check(level in LEVELS, f"level is one of {', '.join(LEVELS)}; got {level!r}")
         check(isinstance(choices, int) and choices >= 1, f"choices must be a whole number >= 1; got {choices!r}")
         check(isinstance(seed, int), f"seed must be a whole number; got {seed!r}")
         check(ids is None or len(ids) == len(prompts), "ids needs one name for each prompt")
         chosen = as_decoder(Decoder() if decoder is None else decoder)
-        tokens = [self.tokens_of(p) for p in prompts]
+        tokens = [self.tokens_of(p if talks is None else self._rendered(p)) for p in prompts]
         limits, reasons = self._limits(tokens, max_new_tokens, max_length)
         ends = self.model.ends if end_tokens is None else tuple(end_tokens)
         recipe = {"decoder": str(chosen if chosen.strategy else chosen | Greedy()), "seed": seed, "model": self.name}
@@ -210,6 +223,16 @@ class LanguageModel:
             for (p, t), (_, tokens), logprobs in zip(pairs, work, found, strict=True)
         ]
         return scores[0] if isinstance(prompt, str) else scores
+
+    def render(self, messages: Messages) -> str:
+        """The prompt that the model's chat template makes of messages; special tokens are written out in it."""
+        if self.chat is None:
+            raise Unsupported(f"the model {self.name!r} has no chat template; give a prompt instead of messages")
+        return self.chat(messages)
+
+    def _rendered(self, prompt: str) -> list[int]:
+        """The tokens of a rendered prompt: it spells its special tokens, the start token among them."""
+        return self.tokenizer.encode_prompt(prompt)[len(getattr(self.tokenizer, "begins", ())) :]
 
     def tokens_of(self, prompt: Prompt) -> list[int]:
         """The tokens of a prompt: a text, or tokens already; the start token for an empty one."""
@@ -372,18 +395,57 @@ def _of_prompt(steps: list[Step], prompt: int) -> list[Step]:
 
 
 def load(
-    name: str | Path | None = None, *, backend: str | None = None, device: str | None = None, dtype: str | None = None
+    name: Any = None,
+    *,
+    tokenizer: Any = None,
+    backend: str | None = None,
+    device: str | None = None,
+    dtype: str | None = None,
 ) -> LanguageModel:
     """A LanguageModel: the bundled one if no name is given, a Hugging Face folder, or a model of the hub.
 
     name: "bundled", a folder, or as on the hub: "gpt2", "org/name", "org/name@revision"; "hf:gpt2" if a folder has the name too.
     It computes in numpy on the CPU; backend="torch", a device ("cuda", "mps", or "auto" for the best there is) or a dtype
-    ("bfloat16") chooses torch.
+    ("bfloat16") chooses torch; backend="transformers" runs any causal model through that library. name may also be a model object
+    of transformers, which is used where it is and left as it is. tokenizer: in place of the model's own, one of transformers or of
+    the tokenizers library, or a folder; a model object needs it.
     """
+    if name is not None and not isinstance(name, str | Path):
+        return _hold(name, tokenizer, backend, device, dtype)
+    from unspool.models.chat import FolderChat, template_of
     from unspool.models.loading import find, fingerprint, read_model, read_tokenizer
 
     found = find(name)
     model, engine = read_model(found.folder, backend, device, dtype)
     info = {"fingerprint": fingerprint(found.folder), "architecture": model.architecture, "backend": engine.backend}
     info |= {"device": engine.device, "dtype": engine.dtype} | ({"revision": found.revision} if found.revision else {})
-    return LanguageModel(model, read_tokenizer(found.folder), found.name, info)
+    reads = read_tokenizer(found.folder) if tokenizer is None else _reader(tokenizer)
+    return LanguageModel(model, reads, found.name, info, template_of(tokenizer) or FolderChat(found.folder))
+
+
+def _hold(held: Any, tokenizer: Any, backend: str | None, device: str | None, dtype: str | None) -> LanguageModel:
+    """A LanguageModel of a model object that the caller holds."""
+    from unspool.models.chat import template_of
+    from unspool.models.hf import TransformersModel
+
+    ready, kind = hasattr(held, "session"), type(held).__name__
+    check(ready or hasattr(held, "get_input_embeddings"), f"load takes a name, a folder or a model object of transformers; got {kind}")
+    check(tokenizer is not None, f"a model object needs its tokenizer: load(model, tokenizer=...), here a {kind}")
+    check(
+        backend in (None, "transformers") and device is None and dtype is None,
+        "a model object is used where it is and as it is: leave out backend, device and dtype",
+    )
+    model = held if ready else TransformersModel(held)
+    name = str(getattr(getattr(held, "config", None), "name_or_path", "") or kind)
+    info = {"architecture": getattr(model, "architecture", kind)}
+    if isinstance(model, TransformersModel):
+        info |= {"backend": "transformers", "device": str(model.device), "dtype": str(model.dtype).removeprefix("torch.")}
+    return LanguageModel(model, _reader(tokenizer), name, info, template_of(tokenizer))
+
+
+def _reader(tokenizer: Any) -> Tokenizer:
+    """A tokenizer that the caller gives, as an object or a folder."""
+    from unspool.models.hf_tokenizer import as_tokenizer
+    from unspool.models.loading import read_tokenizer
+
+    return read_tokenizer(Path(tokenizer)) if isinstance(tokenizer, str | Path) else as_tokenizer(tokenizer)

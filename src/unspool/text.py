@@ -103,7 +103,51 @@ def cut_at(text: str, stops: Sequence[str]) -> str:
     return text[: min(places)] if places else text
 
 
-class TokenizerFile:
+class TokenizerBase:
+    """What tokenizers have in common, given `ids`, `begins`, `specials` and `spell`."""
+
+    specials: frozenset[int]
+    begins: tuple[int, ...]
+    """The tokens it puts before every text."""
+
+    def ids(self, text: str) -> list[int]:
+        """The tokens of a text as the library makes them, nothing added; special tokens that it spells out are found in it."""
+        raise NotImplementedError
+
+    def spell(self, token: int) -> bytes:
+        """The bytes of a token that is not special."""
+        raise NotImplementedError
+
+    def encode(self, text: str) -> list[int]:
+        """The tokens of a text as it goes on after another, nothing added."""
+        if not self.prefixes_space:
+            return self.ids(text)
+        break_, both = self.ids("\n"), self.ids("\n" + text)               # so that no space is put before the text
+        return both[len(break_) :] if both[: len(break_)] == break_ else self.ids(text)
+
+    def encode_prompt(self, text: str) -> list[int]:
+        """The tokens of a text that stands at the beginning, with a start token if the tokenizer adds one."""
+        return [*self.begins, *self.ids(text)]
+
+    @cached_property
+    def prefixes_space(self) -> bool:
+        """Whether a space is put before every text, as SentencePiece does, and taken off where text begins."""
+        first = self.ids("a")
+        return bool(first) and self.bytes_of(first[0]).startswith(b" ")
+
+    @cached_property
+    def _spelled(self) -> dict[int, bytes]:
+        return {}
+
+    def bytes_of(self, token: int) -> bytes:
+        """The bytes a token stands for; none for a special token."""
+        token = int(token)
+        if token not in self._spelled:
+            self._spelled[token] = b"" if token in self.specials else self.spell(token)
+        return self._spelled[token]
+
+
+class TokenizerFile(TokenizerBase):
     """A `tokenizers` tokenizer whose tokens' bytes are known: byte-level BPE, or SentencePiece's pieces."""
 
     def __init__(self, inner: tokenizers.Tokenizer) -> None:
@@ -112,7 +156,6 @@ class TokenizerFile:
         added = inner.get_added_tokens_decoder()
         self.specials = frozenset(i for i, token in added.items() if token.special)
         self._added = {i: token.content for i, token in added.items()}
-        self._known: dict[int, bytes] = {}
 
     @cached_property
     def hash(self) -> str:
@@ -123,57 +166,41 @@ class TokenizerFile:
     def _byte_level(self) -> bool:
         return "ByteLevel" in str(self.inner.decoder)
 
-    def encode(self, text: str) -> list[int]:
-        """The tokens of a text as it goes on after another, nothing added."""
-        if not self.prefixes_space:
-            return self._ids(text)
-        break_, both = self._ids("\n"), self._ids("\n" + text)             # so that no space is put before the text
-        return both[len(break_) :] if both[: len(break_)] == break_ else self._ids(text)
-
-    def encode_prompt(self, text: str) -> list[int]:
-        """The tokens of a text that stands at the beginning, with a start token if the tokenizer adds one."""
-        return [*self.begins, *self._ids(text)]
-
     @cached_property
-    def begins(self) -> tuple[int, ...]:
+    def begins(self) -> tuple[int, ...]:  # type: ignore[override]
         """The tokens it puts before every text."""
         example = self.inner.encode("a", add_special_tokens=True)
         return tuple(example.ids[: example.special_tokens_mask.index(0)])
 
-    def _ids(self, text: str) -> list[int]:
+    def ids(self, text: str) -> list[int]:
+        """The tokens of a text, nothing added."""
         ids: list[int] = self.inner.encode(text, add_special_tokens=False).ids
         return ids
-
-    @cached_property
-    def prefixes_space(self) -> bool:
-        """Whether a space is put before every text, as SentencePiece does, and taken off where text begins."""
-        first = self._ids("a")
-        return bool(first) and self.bytes_of(first[0]).startswith(b" ")
 
     def name_of(self, token: int) -> str:
         """A token's own name in the vocabulary."""
         return self.inner.id_to_token(int(token)) or f"<{int(token)}>"
 
-    def bytes_of(self, token: int) -> bytes:
-        """The bytes a token stands for; none for a special token."""
-        token = int(token)
-        if token not in self._known:
-            self._known[token] = self._bytes_of(token)
-        return self._known[token]
-
-    def _bytes_of(self, token: int) -> bytes:
-        if token in self.specials:
-            return b""
+    def spell(self, token: int) -> bytes:
+        """The bytes of a token that is not special."""
         name = self.inner.id_to_token(token)
         if name is None:
             return b""
         if token in self._added:
             return self._added[token].encode()
-        if self._byte_level:
-            return bytes(BYTE_OF[c] for c in name)
-        if re.fullmatch("<0x[0-9A-Fa-f]{2}>", name):
-            return bytes([int(name[3:5], 16)])
-        return name.replace("\u2581", " ").encode()
+        return (of_byte_level if self._byte_level else of_piece)(name)
+
+
+def of_byte_level(name: str) -> bytes:
+    """The bytes of a byte-level BPE token."""
+    return bytes(BYTE_OF[c] for c in name)
+
+
+def of_piece(name: str) -> bytes:
+    """The bytes of a SentencePiece token."""
+    if re.fullmatch("<0x[0-9A-Fa-f]{2}>", name):
+        return bytes([int(name[3:5], 16)])
+    return name.replace("\u2581", " ").encode()
 
 
 def byte_alphabet() -> dict[str, int]:

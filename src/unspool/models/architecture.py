@@ -27,8 +27,8 @@ OTHER_HEADS = {
 }
 
 
-def check_architecture(config: Mapping[str, Any]) -> str:
-    """The family that a config.json names; a ModelError says why a model of another kind cannot be read."""
+def check_kind(config: Mapping[str, Any]) -> str:
+    """The kind of model that a config.json names, refused if it is no decoder that writes text."""
     kind = config.get("model_type")
     made = [name for name in config.get("architectures") or () if isinstance(name, str)]
     shown = made[0] if made else kind
@@ -39,7 +39,13 @@ def check_architecture(config: Mapping[str, Any]) -> str:
     for ending, what in OTHER_HEADS.items():
         if made and all(name.endswith(ending) for name in made):
             raise ModelError(f"is a {shown}, which {what} and does not write text; give the language model that it was made from")
-    if not isinstance(kind, str) or kind not in FAMILIES:
+    return str(kind)
+
+
+def check_architecture(config: Mapping[str, Any]) -> str:
+    """The family that a config.json names; a ModelError says why a model of another kind cannot be read."""
+    kind = check_kind(config)
+    if kind not in FAMILIES:
         raise ModelError(
             f"is a model of type {kind!r}; supported are {', '.join(sorted(FAMILIES))}; others may run with backend='transformers', "
             "which is the extra unspool[transformers]"

@@ -30,7 +30,7 @@ def choose(backend: str | None, device: str | None, dtype: str | None, stored: C
     cpu that is there. dtype: float32 on a CPU, and on other devices `stored`, that of the checkpoint.
     """
     if backend not in (None, "numpy", "torch"):
-        raise unknown("backend", str(backend), ["numpy", "torch"])
+        raise unknown("backend", str(backend), ["numpy", "torch", "transformers"])
     if dtype is not None and dtype not in DTYPES:
         raise unknown("dtype", dtype, DTYPES)
     if backend == "numpy" and (device not in (None, "auto", "cpu") or dtype not in (None, "float32")):

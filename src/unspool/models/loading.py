@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher, get_close_matches
 from pathlib import Path
 from typing import Any
 
 from unspool.errors import ModelError, UnknownName
 from unspool.models import hub
-from unspool.models.architecture import check_architecture
+from unspool.models.architecture import check_architecture, check_kind
 from unspool.models.engine import Engine, choose, to_torch
 from unspool.models.families import read_transformer
 from unspool.models.hub_errors import Missing, Unreachable
 from unspool.models.sums import check_sums
 from unspool.models.weights import read_weights, stored_dtype
-from unspool.text import TokenizerFile
+from unspool.text import Tokenizer, TokenizerFile
 
 BUNDLED = Path(__file__).parent / "bundled"
+OTHER_TOKENIZERS = ("tokenizer_config.json", "tokenizer.model", "spiece.model")
+"""Files of which transformers can make a tokenizer where there is no tokenizer.json."""
 TYPING_ERROR = 0.8
 """How much a word is like "bundled" if it is not sought on the hub."""
 
@@ -112,9 +114,11 @@ def read_model(folder: Path, backend: str | None = None, device: str | None = No
     if folder == BUNDLED:
         check_sums(folder)
     try:
-        kind = check_architecture(config)
+        kind = check_kind(config) if backend == "transformers" else check_architecture(config)
     except ModelError as error:
         raise ModelError(f"{folder} {error}") from None
+    if backend == "transformers":
+        return _through_transformers(folder, device, dtype)
     engine = choose(backend, device, dtype, lambda: stored_dtype(folder))
     weights: Any = read_weights(folder, private=engine.backend == "torch")
     if engine.backend == "torch":
@@ -127,8 +131,16 @@ def read_model(folder: Path, backend: str | None = None, device: str | None = No
         raise ModelError(f"{folder / 'config.json'} is broken: {type(error).__name__}: {error}") from None
 
 
-def read_tokenizer(folder: Path) -> TokenizerFile:
-    """The tokenizer in a folder: tokenizer.json, or vocab.json with merges.txt."""
+def _through_transformers(folder: Path, device: str | None, dtype: str | None) -> tuple[Any, Engine]:
+    from unspool.models import hf
+
+    hf.library()
+    engine = replace(choose("torch", device, dtype, lambda: stored_dtype(folder)), backend="transformers")
+    return hf.open_folder(folder, engine.device, engine.dtype), engine
+
+
+def read_tokenizer(folder: Path) -> Tokenizer:
+    """The tokenizer in a folder: tokenizer.json, vocab.json with merges.txt, or what transformers makes of other files."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
     single, vocab, merges = (folder / n for n in ("tokenizer.json", "vocab.json", "merges.txt"))
@@ -142,8 +154,11 @@ def read_tokenizer(folder: Path) -> TokenizerFile:
             return TokenizerFile(inner)
     except Exception as error:                                            # the library raises bare Exceptions
         raise ModelError(f"cannot read the tokenizer of {folder}: {error}") from None
-    pieces = "; its tokenizer.model has to be converted to tokenizer.json first" if (folder / "tokenizer.model").is_file() else ""
-    raise ModelError(f"{folder} has no tokenizer: neither tokenizer.json nor vocab.json with merges.txt{pieces}")
+    if any((folder / name).is_file() for name in OTHER_TOKENIZERS):
+        from unspool.models.hf_tokenizer import read_by_transformers
+
+        return read_by_transformers(folder)
+    raise ModelError(f"{folder} has no tokenizer: neither tokenizer.json nor vocab.json with merges.txt")
 
 
 def fingerprint(folder: Path) -> str:
