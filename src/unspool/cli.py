@@ -51,6 +51,7 @@ class Backend(str, Enum):
 
     numpy = "numpy"
     torch = "torch"
+    transformers = "transformers"
 
 
 class Dtype(str, Enum):
@@ -174,6 +175,7 @@ Model = Annotated[
 BackendName = Annotated[Backend | None, option("--backend", hint="What computes.", default="numpy")]
 Device = Annotated[str | None, option("--device", hint="cuda, mps or cpu; auto: the first that torch can use.")]
 DtypeName = Annotated[Dtype | None, option("--dtype", hint="Number format of torch.", default="float32; on a GPU the checkpoint's")]
+Chat = Annotated[bool, option("--chat", hint="The prompt is what a user says to a model with a chat template.")]
 Version = Annotated[bool, option("--version", hint="Show the version.", callback=show_version, is_eager=True)]
 
 
@@ -203,6 +205,7 @@ def generate(
     device: Device = None,
     dtype: DtypeName = None,
     backend: BackendName = None,
+    chat: Chat = False,
 ) -> int:
     """Generate text after a prompt, or after every prompt of a file."""
     from unspool.views.report import generated
@@ -214,7 +217,7 @@ def generate(
     check_trace(trace, prompts, decoders)
     lm = load(model, device, dtype, backend)
     limits: dict[str, Any] = {"max_new_tokens": max_new_tokens, "max_length": max_length}
-    runs = [lm.stream(prompts, d, **limits, seed=seed, level="choices" if trace else "off") for d in decoders]
+    runs = [lm.stream(prompts, d, **limits, chat=chat, seed=seed, level="choices" if trace else "off") for d in decoders]
     if stream and not all(run.single for run in runs):
         raise ParameterError("there is nothing to stream: beams compare several texts and know the best only at the end")
     outputs: list[Output] = []
@@ -246,6 +249,7 @@ def steps(
     device: Device = None,
     dtype: DtypeName = None,
     backend: BackendName = None,
+    chat: Chat = False,
 ) -> int:
     """Show the likeliest next tokens at every step."""
     from unspool.views.report import stepped
@@ -259,7 +263,7 @@ def steps(
     check(len(decoders) == 1, f"steps shows one decoder; got {len(decoders)}")
     check_trace(trace, prompts, decoders)
     lm = load(model, device, dtype, backend)
-    run = lm.stream(prompts, decoders[0], max_new_tokens=n, seed=seed, choices=choices, level="choices")
+    run = lm.stream(prompts, decoders[0], chat=chat, max_new_tokens=n, seed=seed, choices=choices, level="choices")
     outputs = follow(run, sink)
     if outputs:
         table = StepTable.from_trace(outputs[0].trace, all=all, processed=processed)
