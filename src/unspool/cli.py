@@ -170,7 +170,7 @@ OutputFile = Annotated[
 ColorWhen = Annotated[Color, option("--color", hint="Colour; auto: on a terminal, unless NO_COLOR is set.", default=True)]
 TraceFile = Annotated[str | None, option("--trace", hint="Save the record of every step, as JSON lines.", metavar="FILE")]
 Model = Annotated[
-    str, option("--model", "-m", hint="The bundled model, a Hugging Face folder, or a model of the hub, as org/name[@revision].", default=True, autocompletion=model_names)
+    str, option("--model", "-m", hint="The bundled model, a folder, or org/name[@revision] on the hub.", default=True, autocompletion=model_names)
 ]
 BackendName = Annotated[Backend | None, option("--backend", hint="What computes.", default="numpy")]
 Device = Annotated[str | None, option("--device", hint="cuda, mps or cpu; auto: the first that torch can use.")]
@@ -344,14 +344,14 @@ def verify(
     from unspool.views.report import verified
 
     sink, checks = open_sink(output, output_file, color), []
-    for check in verify_live(load(model, device, dtype, backend)):
-        checks.append(check)
+    for one in verify_live(load(model, device, dtype, backend)):
+        checks.append(one)
         if sink.form == "text":
-            sink.write(draw_check(check, sink.width, sink.paint))
+            sink.write(draw_check(one, sink.width, sink.paint))
     if sink.form != "text":
         sink.write(verified(checks, sink.form))
     sink.close()
-    return 0 if all(check.ok for check in checks) else 1
+    return 0 if all(one.ok for one in checks) else 1
 
 
 # --- what the commands share ------------------------------------------------------------------------------------------
