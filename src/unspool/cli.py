@@ -170,7 +170,8 @@ OutputFile = Annotated[
 ColorWhen = Annotated[Color, option("--color", hint="Colour; auto: on a terminal, unless NO_COLOR is set.", default=True)]
 TraceFile = Annotated[str | None, option("--trace", hint="Save the record of every step, as JSON lines.", metavar="FILE")]
 Model = Annotated[
-    str, option("--model", "-m", hint="The bundled model, a folder, or org/name[@revision] on the hub.", default=True, autocompletion=model_names)
+    str,
+    option("--model", "-m", hint="bundled, a folder, or a hub's org/name[@revision].", default=True, autocompletion=model_names),
 ]
 BackendName = Annotated[Backend | None, option("--backend", hint="What computes.", default="numpy")]
 Device = Annotated[str | None, option("--device", hint="cuda, mps or cpu; auto: the first that torch can use.")]
