@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from enum import Enum
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-from typer.core import TyperGroup
+import click
 
-import unspool
+from unspool import options
 from unspool.errors import DeadEnd, ParameterError, PromptError, UnspoolError, check
 
 if TYPE_CHECKING:
@@ -20,193 +18,45 @@ if TYPE_CHECKING:
     from unspool.language_model import LanguageModel, Output, Stream
     from unspool.score import Score
 
-ClickException: Any = typer.BadParameter.__mro__[2]
-"""The base of all errors in arguments; typer does not name it."""
 INTERRUPTED = 130
 TOGETHER = 16
 """Texts scored in one call."""
 
 
-class Form(str, Enum):
-    """Forms of results."""
-
-    text = "text"
-    json = "json"
-    jsonl = "jsonl"
-    csv = "csv"
-    md = "md"
-    html = "html"
-
-
-class Color(str, Enum):
-    """When there is colour."""
-
-    auto = "auto"
-    always = "always"
-    never = "never"
-
-
-class Backend(str, Enum):
-    """What computes."""
-
-    numpy = "numpy"
-    torch = "torch"
-    transformers = "transformers"
-
-
-class Dtype(str, Enum):
-    """Number formats."""
-
-    float32 = "float32"
-    float16 = "float16"
-    bfloat16 = "bfloat16"
-
-
-class PromptFirst(TyperGroup):
-    """Commands, of which `generate` is the one meant when the first argument is no command."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put `generate` in front of a bare prompt or of options that are generate's."""
-        own = {name for parameter in self.get_params(ctx) for name in (*parameter.opts, *parameter.secondary_opts)}
-        if args and args[0] not in self.commands and args[0] not in own:
-            ctx.meta["unspool.hint"] = near_command(args[0], list(self.commands))
-            args = ["generate", *args]
-        return super().parse_args(ctx, args or ["--help"])
-
-
-def near_command(word: str, commands: list[str]) -> str:
-    """A hint if a prompt is one word that looks like a command mistyped."""
-    from difflib import get_close_matches
-
-    near = get_close_matches(word, commands, n=1, cutoff=0.7) if word.isalpha() and word.islower() else []
-    return f"{word!r} is no command, so it is taken as a prompt; did you mean: unspool {near[0]}?" if near else ""
-
-
-EXAMPLES = """\b
-Examples:
-  unspool "Once upon a time"
-  unspool "Once upon a time" -d "temperature(0.8) | top_p(0.95) | sample(3)" --seed 7
-  unspool steps "Once upon a time" -n 8
-  unspool score "Once upon a time" " there was a king"
-"""
-
-app = typer.Typer(
-    cls=PromptFirst,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
+@click.group(
+    cls=options.PromptFirst,
+    params=options.PROGRAM,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     subcommand_metavar="PROMPT | COMMAND [ARGS]...",
-    epilog=EXAMPLES,
+    epilog=options.EXAMPLES,
 )
-
-
-def show_version(wanted: bool) -> None:
-    """Print the version and end."""
-    if wanted:
-        print(f"unspool {unspool.__version__}")
-        raise typer.Exit
-
-
-def decoder_names(incomplete: str) -> Iterator[str]:
-    """Completions of a decoder's text form: the last name of it."""
-    import unspool.processors
-    import unspool.stop
-    import unspool.strategies  # noqa: F401
-    from unspool.decoder import REGISTRY
-
-    begun, bar, last = incomplete.rpartition("|")
-    lead = begun + bar + last[: len(last) - len(last.lstrip())]
-    return (lead + name for name in sorted(REGISTRY) if name.startswith(last.strip()))
-
-
-def model_names(incomplete: str) -> Iterator[str]:
-    """Completions of a model: the bundled one, and folders that hold one."""
-    folders = (str(path.parent) for path in Path().glob("*/config.json"))
-    return (name for name in ("bundled", *folders) if name.startswith(incomplete))
-
-
-def option(*names: str, hint: str, default: bool | str = False, **more: Any) -> Any:
-    """An option; `default` is what the help says of it, True for the value itself."""
-    return typer.Option(*names, help=hint, show_default=default, **more)
-
-
-def argument(name: str, hint: str) -> Any:
-    """An argument that may be left out."""
-    return typer.Argument(metavar=name, help=hint, show_default=False)
-
-
-DECODER: dict[str, Any] = {"default": "greedy", "metavar": "TEXT", "autocompletion": decoder_names}
-FILES: dict[str, Any] = {"metavar": "FILE"}
-
-Prompt = Annotated[str | None, argument("PROMPT", "The prompt, or - for standard input.")]
-Before = Annotated[str | None, argument("PROMPT", "What stands before the text, or - for standard input.")]
-Continuation = Annotated[str | None, argument("CONTINUATION", "The text to score.")]
-Which = Annotated[str | None, argument("MODEL | FOLDER", "A model to describe, or a folder whose models to list.")]
-Verified = Annotated[str, argument("[MODEL]", "The bundled model, a Hugging Face folder, or a model of the hub.")]
-PromptFiles = Annotated[list[str] | None, option("--file", "-f", hint="A file of prompts, one per line; repeatable.", **FILES)]
-PairFiles = Annotated[
-    list[str] | None,
-    option("--file", "-f", hint="A file of pairs, one per line, a tab between prompt and continuation; repeatable.", **FILES),
-]
-Decoders = Annotated[
-    list[str] | None,
-    option("--decoder", "-d", hint='How to decode, as "top_p(0.9) | sample(3)"; give several to see each.', **DECODER),
-]
-OneDecoder = Annotated[list[str] | None, option("--decoder", "-d", hint='How to decode, as "top_p(0.9) | sample(3)".', **DECODER)]
-NewTokens = Annotated[int | None, option("--max-new-tokens", hint="The most new tokens.", default="100")]
-Length = Annotated[int | None, option("--max-length", hint="The most tokens, counting the prompt's.")]
-Seed = Annotated[int, option("--seed", hint="Of all draws.", default=True)]
-Live = Annotated[bool | None, option("--stream/--no-stream", hint="Show text as it grows, or at the end.", default="stream")]
-Steps = Annotated[int, option("-n", hint="How many steps.", default=True)]
-Choices = Annotated[int, option("--choices", hint="How many of the likeliest tokens.", default=True)]
-All = Annotated[bool, option("--all", hint="Every row that was considered, not only the best text's.")]
-Processed = Annotated[bool, option("--processed", hint="The probabilities after the processors too.")]
-Stride = Annotated[int | None, option("--stride", hint="Step between the windows of a text longer than the context.", default="half of it")]
-Shape = Annotated[Form | None, option("--output", "-o", hint="Form of the result.", default="text")]
-OutputFile = Annotated[
-    str | None,
-    option("--output-file", hint="Write to a file, whole or not at all; without -o its ending, as .csv, chooses the form.", metavar="FILE"),
-]
-ColorWhen = Annotated[Color, option("--color", hint="Colour; auto: on a terminal, unless NO_COLOR is set.", default=True)]
-TraceFile = Annotated[str | None, option("--trace", hint="Save the record of every step, as JSON lines.", metavar="FILE")]
-Model = Annotated[
-    str,
-    option("--model", "-m", hint="bundled, a folder, or a hub's org/name[@revision].", default=True, autocompletion=model_names),
-]
-BackendName = Annotated[Backend | None, option("--backend", hint="What computes.", default="numpy")]
-Device = Annotated[str | None, option("--device", hint="cuda, mps or cpu; auto: the first that torch can use.")]
-DtypeName = Annotated[Dtype | None, option("--dtype", hint="Number format of torch.", default="float32; on a GPU the checkpoint's")]
-Chat = Annotated[bool, option("--chat", hint="The prompt is what a user says to a model with a chat template.")]
-Version = Annotated[bool, option("--version", hint="Show the version.", callback=show_version, is_eager=True)]
-
-
-@app.callback()
-def unspool_command(version: Version = False) -> None:
+def app() -> None:
     """Decode text from a language model, by every strategy, in full view.
 
     A PROMPT alone is generated from (say `unspool generate steps` for a prompt that is a command's name).
     """
 
 
-@app.command()
+@app.command(params=options.GENERATE)
+@click.pass_context
 def generate(
-    ctx: typer.Context,
-    prompt: Prompt = None,
-    file: PromptFiles = None,
-    decoder: Decoders = None,
-    max_new_tokens: NewTokens = None,
-    max_length: Length = None,
-    seed: Seed = 0,
-    stream: Live = None,
-    output: Shape = None,
-    output_file: OutputFile = None,
-    color: ColorWhen = Color.auto,
-    trace: TraceFile = None,
-    model: Model = "bundled",
-    device: Device = None,
-    dtype: DtypeName = None,
-    backend: BackendName = None,
-    chat: Chat = False,
+    ctx: click.Context,
+    prompt: str | None,
+    file: tuple[str, ...],
+    decoder: tuple[str, ...],
+    max_new_tokens: int | None,
+    max_length: int | None,
+    seed: int,
+    stream: bool | None,
+    output: str | None,
+    output_file: str | None,
+    color: str,
+    trace: str | None,
+    model: str,
+    device: str | None,
+    dtype: str | None,
+    backend: str | None,
+    chat: bool,
 ) -> int:
     """Generate text after a prompt, or after every prompt of a file."""
     from unspool.views.report import generated
@@ -233,24 +83,24 @@ def generate(
     return finish(runs, outputs, sink, trace)
 
 
-@app.command()
+@app.command(params=options.STEPS)
 def steps(
-    prompt: Prompt = None,
-    n: Steps = 8,
-    choices: Choices = 5,
-    all: All = False,
-    processed: Processed = False,
-    decoder: OneDecoder = None,
-    seed: Seed = 0,
-    output: Shape = None,
-    output_file: OutputFile = None,
-    color: ColorWhen = Color.auto,
-    trace: TraceFile = None,
-    model: Model = "bundled",
-    device: Device = None,
-    dtype: DtypeName = None,
-    backend: BackendName = None,
-    chat: Chat = False,
+    prompt: str | None,
+    n: int,
+    choices: int,
+    all: bool,
+    processed: bool,
+    decoder: tuple[str, ...],
+    seed: int,
+    output: str | None,
+    output_file: str | None,
+    color: str,
+    trace: str | None,
+    model: str,
+    device: str | None,
+    dtype: str | None,
+    backend: str | None,
+    chat: bool,
 ) -> int:
     """Show the likeliest next tokens at every step."""
     from unspool.views.report import stepped
@@ -260,7 +110,7 @@ def steps(
     check(n >= 1, f"steps needs -n of at least 1; got {n}")
     check(choices >= 1, f"--choices must be at least 1; got {choices}")
     sink = open_sink(output, output_file, color)
-    prompts, decoders = read_decoding(prompt, None, decoder)
+    prompts, decoders = read_decoding(prompt, [], decoder)
     check(len(decoders) == 1, f"steps shows one decoder; got {len(decoders)}")
     check_trace(trace, prompts, decoders)
     lm = load(model, device, dtype, backend)
@@ -272,19 +122,19 @@ def steps(
     return finish([run], outputs, sink, trace)
 
 
-@app.command()
+@app.command(params=options.SCORE)
 def score(
-    prompt: Before = None,
-    continuation: Continuation = None,
-    file: PairFiles = None,
-    stride: Stride = None,
-    output: Shape = None,
-    output_file: OutputFile = None,
-    color: ColorWhen = Color.auto,
-    model: Model = "bundled",
-    device: Device = None,
-    dtype: DtypeName = None,
-    backend: BackendName = None,
+    prompt: str | None,
+    continuation: str | None,
+    file: tuple[str, ...],
+    stride: int | None,
+    output: str | None,
+    output_file: str | None,
+    color: str,
+    model: str,
+    device: str | None,
+    dtype: str | None,
+    backend: str | None,
 ) -> int:
     """Show the log-probability of a text after a prompt, token by token."""
     from unspool.console import read_pairs
@@ -292,7 +142,7 @@ def score(
     from unspool.views.terminal import draw_score
 
     sink = open_sink(output, output_file, color)
-    pairs = read_pairs(prompt, continuation, file or [])
+    pairs = read_pairs(prompt, continuation, list(file))
     lm = load(model, device, dtype, backend)
     scores = score_pairs(lm, pairs, stride)
     texts = (draw_score(s, sink.width, sink.paint, title=len(pairs) > 1) for s in scores)
@@ -301,15 +151,15 @@ def score(
     return 0 if len(scores) == len(pairs) else INTERRUPTED
 
 
-@app.command()
+@app.command(params=options.MODELS)
 def models(
-    model: Which = None,
-    output: Shape = None,
-    output_file: OutputFile = None,
-    color: ColorWhen = Color.auto,
-    device: Device = None,
-    dtype: DtypeName = None,
-    backend: BackendName = None,
+    model: str | None,
+    output: str | None,
+    output_file: str | None,
+    color: str,
+    device: str | None,
+    dtype: str | None,
+    backend: str | None,
 ) -> int:
     """List the bundled model and those of the hub that are cached, or those in a folder; or describe one model."""
     from unspool.models.details import details
@@ -329,15 +179,15 @@ def models(
     return 0
 
 
-@app.command()
+@app.command(params=options.VERIFY)
 def verify(
-    model: Verified = "bundled",
-    output: Shape = None,
-    output_file: OutputFile = None,
-    color: ColorWhen = Color.auto,
-    device: Device = None,
-    dtype: DtypeName = None,
-    backend: BackendName = None,
+    model: str,
+    output: str | None,
+    output_file: str | None,
+    color: str,
+    device: str | None,
+    dtype: str | None,
+    backend: str | None,
 ) -> int:
     """Check a model against recorded facts; the exit code is 1 if it differs."""
     from unspool.facts import verify_live
@@ -358,7 +208,7 @@ def verify(
 # --- what the commands share ------------------------------------------------------------------------------------------
 
 
-def say_hint(ctx: typer.Context) -> None:
+def say_hint(ctx: click.Context) -> None:
     """Say once that the prompt looks like a command."""
     from unspool.console import note
 
@@ -366,19 +216,19 @@ def say_hint(ctx: typer.Context) -> None:
         note(hint)
 
 
-def open_sink(output: Form | None, output_file: str | None, color: Color) -> Sink:
+def open_sink(output: str | None, output_file: str | None, color: str) -> Sink:
     """Where the result goes."""
     from unspool.console import Sink
 
-    return Sink(output.value if output else None, output_file, color.value)
+    return Sink(output, output_file, color)
 
 
-def read_decoding(prompt: str | None, files: list[str] | None, decoders: list[str] | None) -> tuple[list[str], list[Decoder]]:
+def read_decoding(prompt: str | None, files: Sequence[str], decoders: Sequence[str]) -> tuple[list[str], list[Decoder]]:
     """The prompts and decoders of a command."""
     from unspool.console import read_prompts
     from unspool.decoder import parse
 
-    return read_prompts(prompt, files or []), [parse(text) for text in decoders or ["greedy"]]
+    return read_prompts(prompt, list(files)), [parse(text) for text in decoders or ["greedy"]]
 
 
 def can_stream(sink: Sink, prompts: list[str]) -> bool:
@@ -402,11 +252,11 @@ def check_trace(trace: str | None, prompts: list[str], decoders: list[Decoder]) 
         check_writable(Path(trace))
 
 
-def load(model: str, device: str | None, dtype: Dtype | None, backend: Backend | None) -> LanguageModel:
+def load(model: str, device: str | None, dtype: str | None, backend: str | None) -> LanguageModel:
     """The model that the options name."""
     from unspool.language_model import load
 
-    return load(model, device=device, dtype=dtype.value if dtype else None, backend=backend.value if backend else None)
+    return load(model, device=device, dtype=dtype, backend=backend)
 
 
 def follow(run: Stream, sink: Sink, live: bool | None = None) -> list[Output]:
@@ -480,7 +330,7 @@ def run(arguments: list[str] | None = None) -> int:
 
     try:
         return int(app(args=arguments, prog_name="unspool", standalone_mode=False) or 0)
-    except ClickException as error:
+    except click.ClickException as error:
         note(usage_message(error))
     except UnspoolError as error:
         note(str(error))
@@ -488,13 +338,13 @@ def run(arguments: list[str] | None = None) -> int:
         note(f"{error.filename or 'the operating system says'}: {error.strerror}")
     except MemoryError:
         note("out of memory")
-    except (KeyboardInterrupt, typer.Abort):
+    except (KeyboardInterrupt, click.Abort):
         note("interrupted")
         return INTERRUPTED
     return 2
 
 
-def usage_message(error: Any) -> str:
+def usage_message(error: click.ClickException) -> str:
     """What is wrong with the arguments, and what may have been meant."""
     message = str(error.format_message()).rstrip(".")
     ctx = getattr(error, "ctx", None)

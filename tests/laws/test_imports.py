@@ -23,11 +23,12 @@ LAYERS = [
     ["lab.*"],
     ["__init__"],
     ["console"],
+    ["options"],
     ["cli"],
     ["__main__"],
 ]
 """From the bottom up; a layer imports itself and what is below."""
-HEAVY = {"torch": set(), "huggingface_hub": set(), "pandas": set(), "transformers": set(), "typer": {"cli"}, "rich": {"cli", "console"}}
+HEAVY = {"torch": set(), "huggingface_hub": set(), "pandas": set(), "transformers": set(), "click": {"cli", "options"}, "rich": set()}
 """Who imports these when imported itself."""
 LAZY = {("views.table", "views.terminal")}
 """Upward only when called: a table in a terminal is drawn by the view that reads it."""
