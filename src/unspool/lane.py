@@ -79,8 +79,8 @@ class Lane:
                 twins.begin(rows, chains)
         return rows
 
-    def process(self, rows: Rows, handles: Ints, logits: Array) -> Array:
-        """The scores of rows after every processor."""
+    def process(self, rows: Rows, handles: Ints, logits: Array, watch: Callable[[Array], None] | None = None) -> Array:
+        """The scores of rows after every processor; `watch` sees those after each."""
         scores = logits
         for i, processor in enumerate(self.processors):
             memory, twins = self.memories[i], self.twins[i]
@@ -88,6 +88,8 @@ class Lane:
                 self.entered[i].update((int(row), scores[j]) for j, row in enumerate(handles))
             known: Any = memory(handles) if memory else twins.logits(handles) if twins else None
             scores = processor.process(rows, scores, known)
+            if watch is not None:
+                watch(scores)
         return scores
 
     def describe(self, rows: Sequence[int] | Ints, beside: Array, uniforms: Callable[[str], Any]) -> Rows:

@@ -14,6 +14,7 @@ from unspool.lane import Lane, Twins
 from unspool.model import Model
 from unspool.processor import Processor
 from unspool.randomness import child, word
+from unspool.stages import stages_of
 from unspool.step import Considered, Hypothesis, Step
 from unspool.stop import Stop
 from unspool.strategy import Choice, Dropped, Look, Twin
@@ -220,7 +221,7 @@ class Search:
         if choice.uniform is not None:
             step.uniform = np.asarray(choice.uniform)[ok]
         if self.level in ("choices", "stages"):
-            step.considered = _considered(frontiers, self.choices)
+            step.considered = _considered(frontiers, self.choices, self.level == "stages")
             if choice.dropped is not None:
                 d, live = choice.dropped, self.live
                 at = [(f["prompt"][i], f["node"][i]) for f, i in (live[int(p)] for p in d.parents)]
@@ -277,13 +278,13 @@ def _join(choices: list[Choice]) -> Choice:
     )
 
 
-def _considered(frontiers: Sequence[Frontier], choices: int) -> Considered | None:
+def _considered(frontiers: Sequence[Frontier], choices: int, staged: bool) -> Considered | None:
     parts = []
     for f in frontiers:
         if len(f):
             values, tokens = topk(f.logits, choices)
             raw = host(values).astype(np.float64) - host(f.raw_total)
             scores = host(gather(f.scores, tokens)).astype(np.float64) - finite(host(f.total))
-            parts.append((f["prompt"], f["node"], host(tokens), raw, scores))
-    return Considered(*(np.concatenate(column) for column in zip(*parts, strict=True))) if parts else None
-
+            stages = stages_of(f, host(tokens)) if staged else None
+            parts.append(Considered(f["prompt"], f["node"], host(tokens), raw, scores, stages))
+    return Considered.join(parts) if parts else None

@@ -6,6 +6,7 @@ processors, and `score` what the strategy ranks by.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -19,6 +20,40 @@ what every processor did."""
 
 
 @dataclass
+class Stages:
+    """What each stage made of the distributions at R nodes: the model first, then S - 1 processors in order.
+
+    Arrays are (R, S), or (R, S, m) for the m considered tokens.
+    """
+
+    names: list[str]
+    kept: Ints
+    """How many tokens are possible after the stage."""
+    mass: Floats
+    """The probability, before the stage, of those."""
+    entropy: Floats
+    """Of the distribution after the stage, in nats."""
+    covering: Ints
+    """The least number of tokens that hold 95 % after the stage."""
+    logprobs: Floats
+    """(R, S, m), of the considered tokens after the stage; -inf for what is cut."""
+    ranks: Ints
+    """(R, S, m), how many tokens were likelier before the stage."""
+    above: Floats
+    """(R, S, m), the probability, before the stage, of those."""
+
+    @classmethod
+    def join(cls, parts: Sequence[Stages]) -> Stages:
+        """The nodes of several."""
+        names = [f.name for f in fields(cls) if f.name != "names"]
+        return cls(parts[0].names, *(np.concatenate([getattr(p, n) for p in parts]) for n in names))
+
+    def take(self, index: Any) -> Stages:
+        """Some of the nodes."""
+        return Stages(self.names, *(getattr(self, f.name)[index] for f in fields(self) if f.name != "names"))
+
+
+@dataclass
 class Considered:
     """The distribution at R nodes: their m likeliest tokens under the model, best first, each array (R, m)."""
 
@@ -27,6 +62,23 @@ class Considered:
     tokens: Ints
     logprobs: Floats
     processed: Floats
+    stages: Stages | None = None
+    """What every processor did, at that level."""
+
+    @classmethod
+    def join(cls, parts: Sequence[Considered]) -> Considered:
+        """The nodes of several."""
+        names = [f.name for f in fields(cls) if f.name != "stages"]
+        stages = [p.stages for p in parts if p.stages is not None]
+        joined = cls(*[np.concatenate([getattr(p, n) for p in parts]) for n in names])  # type: ignore[arg-type]
+        joined.stages = Stages.join(stages) if stages else None
+        return joined
+
+    def take(self, index: Any) -> Considered:
+        """Some of the nodes."""
+        part = Considered(*[getattr(self, f.name)[index] for f in fields(self) if f.name != "stages"])
+        part.stages = self.stages.take(index) if self.stages else None
+        return part
 
 
 @dataclass
@@ -56,8 +108,7 @@ class Step:
         part = Step(*(getattr(self, f.name)[mine] for f in fields(self)[:8]))
         part.uniform = None if self.uniform is None else self.uniform[mine]
         if self.considered is not None:
-            at = self.considered.prompt == prompt
-            part.considered = Considered(*(getattr(self.considered, f.name)[at] for f in fields(self.considered)))
+            part.considered = self.considered.take(self.considered.prompt == prompt)
         if self.dropped is not None:
             at = self.dropped["prompt"] == prompt
             part.dropped = {k: np.asarray(v)[at] for k, v in self.dropped.items()}

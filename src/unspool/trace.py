@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from unspool.errors import UnspoolError
-from unspool.step import Considered, Hypothesis, Step
+from unspool.step import Considered, Hypothesis, Stages, Step
 
 FORMAT = 1
 
@@ -116,7 +116,11 @@ def _step(values: dict[str, Any]) -> Step:
     considered, dropped = values.pop("considered", None), values.pop("dropped", None)
     fields: dict[str, Any] = {k: np.asarray(v) for k, v in values.items()}
     if considered:
-        fields["considered"] = Considered(**{k: np.asarray(v) for k, v in considered.items()})
+        stages = considered.pop("stages", None)
+        if stages:
+            names = stages.pop("names")
+            stages = Stages(names, **{k: np.asarray(v) for k, v in stages.items()})
+        fields["considered"] = Considered(**{k: np.asarray(v) for k, v in considered.items()}, stages=stages or None)
     if dropped:
         fields["dropped"] = {k: np.asarray(v) for k, v in dropped.items()}
     return Step(**fields)

@@ -14,7 +14,7 @@ LAYERS = [
     ["processor", "step"],
     ["stop", "strategy", "trace", "text", "score"],
     ["lane"],
-    ["frontier"],
+    ["frontier", "stages"],
     ["search"],
     ["decode"],
     ["processors.*", "strategies.*", "models.*", "engines.*", "views.*"],

@@ -1,0 +1,75 @@
+"""The record's stages say what every processor did; the view says what it would have taken to survive."""
+
+import re
+
+import numpy as np
+import pytest
+from helpers.tables import Letters, table
+
+import unspool as un
+from unspool.views.why import Why
+
+CHAIN = "temperature(0.7) | top_k(5) | top_p(0.8) | min_p(0.2)"
+STRATEGIES = ["greedy", "sample(3)", "beam(2)", "contrastive_search(2)", "exact(1)"]
+
+
+@pytest.fixture(scope="module")
+def lm():
+    return un.LanguageModel(table(3, 6), Letters())
+
+
+def explain(lm, decoder, step=1, **options):
+    output = lm.generate("abc", decoder, max_new_tokens=4, level="stages", choices=6, **options)
+    return Why.from_trace(output.trace, step), output
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_stages_follow_the_definitions(lm, strategy):
+    why, output = explain(lm, f"{CHAIN} | {strategy}")
+    p = np.asarray(lm.model.probabilities((0, 1, 2)))
+    p = p / p.sum()
+    order = np.argsort(-p)
+    warm = p ** (1 / 0.7) / (p ** (1 / 0.7)).sum()
+    assert [f.token for f in why.fates] == order.tolist()
+    assert why.names == ["model", "temperature(0.7)", "top_k(5)", "top_p(0.8)", "min_p(0.2)"]
+    np.testing.assert_allclose([f.probabilities[0] for f in why.fates], p[order], atol=1e-6)
+    np.testing.assert_allclose([f.probabilities[1] for f in why.fates], warm[order], atol=1e-6)
+    assert why.kept[:3] == [6, 6, 5]
+    assert why.mass[2] == pytest.approx(np.sort(warm)[1:].sum(), abs=1e-6)
+    assert why.entropy[0] == pytest.approx(-(p * np.log2(p)).sum(), abs=1e-5)
+    assert [f.token for f in why.fates if f.chosen] == output.tokens[:1]
+
+
+def test_a_cut_token_survives_the_setting_that_is_named(lm):
+    for seed in range(8):
+        lm = un.LanguageModel(table(seed, 6), Letters())
+        why, _ = explain(lm, f"{CHAIN} | greedy")
+        for fate in why.fates:
+            if not fate.margin:
+                assert fate.probabilities[-1] > 0
+                continue
+            name, value = re.search(r"survive (\w+)\(([\d.]+)\)", fate.margin).groups()
+            chain = [part if not part.startswith(name) else f"{name}({value})" for part in CHAIN.split(" | ")]
+            again, _ = explain(lm, " | ".join([*chain[: chain.index(f"{name}({value})") + 1], "greedy"]))
+            assert next(f for f in again.fates if f.token == fate.token).probabilities[-1] > 0
+
+
+def test_it_is_the_same_from_a_file(lm, tmp_path):
+    why, output = explain(lm, f"{CHAIN} | mirostat(1.0) | min_new_tokens(3) | sample(2)", step=2, seed=5)
+    output.trace.save(tmp_path / "trace.jsonl")
+    assert Why.from_trace(un.Trace.load(tmp_path / "trace.jsonl"), 2) == why
+
+
+def test_a_batch_explains_each_prompt(lm):
+    outputs = lm.generate(["abc", "ba"], f"{CHAIN} | beam(2)", max_new_tokens=3, level="stages", choices=6)
+    alone = lm.generate("ba", f"{CHAIN} | beam(2)", max_new_tokens=3, level="stages", choices=6)
+    assert Why.from_trace(outputs[1].trace, 2) == Why.from_trace(alone.trace, 2)
+
+
+def test_what_was_not_recorded_is_refused(lm):
+    trace = lm.generate("abc", "greedy", max_new_tokens=3, level="choices").trace
+    with pytest.raises(un.UnspoolError, match="level='stages'"):
+        Why.from_trace(trace)
+    trace = lm.generate("abc", "greedy", max_new_tokens=3, level="stages").trace
+    with pytest.raises(un.ParameterError, match="1 to"):
+        Why.from_trace(trace, 9)
