@@ -430,6 +430,8 @@ class Reader:
                 settings["rope_theta"] = self.config["rotary_emb_base"]
             part = settings.get("partial_rotary_factor", self.config.get("rotary_pct", self.config.get("partial_rotary_factor", 1.0)))
             size = int(self.config.get("rotary_dim") or self.head_size * float(part))
+            if not 2 <= size <= self.head_size:
+                raise ModelError(f"config.json turns {size} of the {self.head_size} numbers of a head; it can turn 2 to {self.head_size}")
             self._ropes[kind] = make_rope(self.config, settings, size, self.family.interleaved)
         return self._ropes[kind]
 

@@ -62,6 +62,9 @@ def rope_settings(config: Mapping[str, Any], kind: str = "full_attention") -> di
 
 def make_rope(config: Mapping[str, Any], settings: Mapping[str, Any], size: int, interleaved: bool = False) -> Rope:
     """The rope of a head's first `size` numbers."""
+    for name in ("rope_theta", "factor"):
+        if settings.get(name) is not None and not 0 < float(settings[name]) < math.inf:
+            raise ModelError(f"config.json has {name} {settings[name]!r} for its rotary positions; it is a number above 0")
     plain = 1.0 / float(settings["rope_theta"]) ** (np.arange(0, size, 2, dtype=np.float64) / size)
     kind = settings["rope_type"]
     if kind == "default":
