@@ -31,14 +31,14 @@ def check_kind(config: Mapping[str, Any]) -> str:
     """The kind of model that a config.json names, refused if it is no decoder that writes text."""
     kind = config.get("model_type")
     made = [name for name in config.get("architectures") or () if isinstance(name, str)]
-    shown = made[0] if made else kind
+    shown = f"{kind!r}" + (f" ({made[0]})" if made else "")
     if config.get("is_encoder_decoder") is True or kind in _strings(ENCODER_DECODER):
-        raise ModelError(f"is an encoder-decoder ({shown}); unspool reads decoder-only models, as {_examples()}")
+        raise ModelError(f"is an encoder-decoder of type {shown}; unspool reads decoder-only models, as gpt2 and llama")
     if kind in _strings(ENCODER_ONLY) and not config.get("is_decoder"):
-        raise ModelError(f"is an encoder ({shown}), which does not write text; unspool reads decoder-only models, as {_examples()}")
+        raise ModelError(f"is an encoder of type {shown}, which does not write text; unspool reads decoder-only models, as gpt2 and llama")
     for ending, what in OTHER_HEADS.items():
         if made and all(name.endswith(ending) for name in made):
-            raise ModelError(f"is a {shown}, which {what} and does not write text; give the language model that it was made from")
+            raise ModelError(f"is a {made[0]}, which {what} and does not write text; give the language model that it was made from")
     return str(kind)
 
 
@@ -63,7 +63,3 @@ def check_architecture(config: Mapping[str, Any]) -> str:
 def _strings(kinds: set[str]) -> list[str]:
     """A list, which any value of a JSON file may be sought in."""
     return list(kinds)
-
-
-def _examples() -> str:
-    return ", ".join([*sorted(FAMILIES)[:4], "..."])
