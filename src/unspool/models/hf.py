@@ -54,7 +54,7 @@ class TransformersModel:
         if self.device.type == "meta":
             raise ModelError(f"{type(inner).__name__} lies on the device 'meta', which holds no numbers; load its weights first")
         self.context = min((n for name in CONTEXTS if isinstance(n := getattr(self.config, name, None), int) and n > 0), default=UNLIMITED)
-        self._accepts = set(inspect.signature(inner.forward).parameters)
+        self._accepts = accepted(inner)
         self.told_positions = "position_ids" in self._accepts
         self.gives_hidden, self.caches = False, False
         self.head: Head | None = None
@@ -205,6 +205,16 @@ class TransformersModel:
         """Token ids of a configuration: one, several or none."""
         values = value if isinstance(value, list | tuple) else [value]
         return tuple(int(v) for v in values if isinstance(v, int) and 0 <= v < self.vocabulary)
+
+
+def accepted(inner: Any) -> set[str]:
+    """What a model may be given; of a forward that passes on whatever it gets, what the class below it names."""
+    names: set[str] = set()
+    for forward in [inner.forward, *(vars(cls)["forward"] for cls in type(inner).__mro__ if "forward" in vars(cls))]:
+        names = set(inspect.signature(forward).parameters)
+        if "input_ids" in names:
+            break
+    return names | {"input_ids"}
 
 
 def refuse(config: Any, name: str) -> None:
