@@ -54,8 +54,8 @@ class TestKinds:
     @pytest.mark.parametrize(
         ("config", "words"),
         [
-            ({"model_type": "bert", "architectures": ["BertModel"]}, ("is an encoder of type 'bert' (BertModel)", "does not write text", "decoder-only")),
-            ({"model_type": "bert", "architectures": ["BertForMaskedLM"]}, ("is an encoder", "BertForMaskedLM",)),
+            ({"model_type": "bert", "architectures": ["BertModel"]}, ("is an encoder of type 'bert' (BertModel)", "decoder-only")),
+            ({"model_type": "bert", "architectures": ["BertForMaskedLM"]}, ("is an encoder", "BertForMaskedLM")),
             ({"model_type": "modernbert"}, ("is an encoder of type 'modernbert',",)),
             ({"model_type": "bert", "is_decoder": True}, ("type 'bert'", "transformers")),
             ({"model_type": "t5", "architectures": ["T5ForConditionalGeneration"]}, ("encoder-decoder of type 't5' (T5",)),

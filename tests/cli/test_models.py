@@ -1,0 +1,48 @@
+"""One model in detail, in every form."""
+
+import csv
+import io
+import json
+import re
+
+import pytest
+from helpers.program import out, refusal, tiny_folder
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    return str(tiny_folder(tmp_path_factory.mktemp("tiny") / "model"))
+
+
+def test_one_model_in_words(tiny):
+    text = out("models", tiny)
+    for line in (r"architecture +gpt2", r"context +16", r"vocabulary +4096", r"backend +numpy", r"device +cpu", r"dtype +float32"):
+        assert re.search(rf"^{line}$", text, re.M), text
+    assert re.search(r"^resident memory +[\d,]+\.\d MB$", text, re.M)
+
+
+def test_one_model_in_numbers(tiny):
+    (value,) = json.loads(out("models", tiny, "-o", "json"))
+    assert value["parameters"] == 8 * 4096 + 8 * 16 + 16 + 32 + 8 * 24 + 24 + 64 + 8 + 8 * 32 + 32 + 8 * 32 + 8
+    assert value["file_bytes"] > 4 * value["parameters"]
+    assert value["resident_bytes"] > 1e7
+    assert (value["layers"], value["end_tokens"]) == (1, [])
+    lines = list(csv.DictReader(io.StringIO(out("models", tiny, "-o", "csv"))))
+    assert {line["name"]: line["value"] for line in lines}["tokenizer_sha256"] == value["tokenizer_sha256"]
+
+
+def test_one_model_in_torch(tiny):
+    pytest.importorskip("torch")
+    (value,) = json.loads(out("models", tiny, "--device", "cpu", "--backend", "torch", "--dtype", "bfloat16", "-o", "json"))
+    assert (value["backend"], value["device"], value["dtype"]) == ("torch", "cpu", "bfloat16")
+
+
+def test_the_bundled_model_and_what_is_none(tmp_path):
+    assert re.search(r"^architecture +gpt2$", out("models", "bundled"), re.M)
+    assert "neither it nor a folder in it has a config.json" in refusal("models", str(tmp_path))
+    assert "there is no model at" in refusal("models", str(tmp_path / "no/such/folder"))
+    assert "did you mean bundled" in refusal("models", "bundeld")
+
+
+def test_help_of_verify():
+    assert "recorded facts" in out("verify", "--help")
