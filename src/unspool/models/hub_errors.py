@@ -8,6 +8,10 @@ from collections.abc import Iterator
 from unspool.errors import ModelError, UnknownName, UnspoolError
 
 
+BROKEN_OFF = {"RemoteProtocolError", "ReadError", "ReadTimeout", "ChunkedEncodingError", "IncompleteRead"}
+"""Errors of connections that ended before their answer did."""
+
+
 class Unreachable(ModelError):
     """A model is not in the cache, and the hub cannot be asked."""
 
@@ -43,7 +47,7 @@ def explain(error: BaseException, repository: str, revision: str | None, endpoin
         return problem
     if kinds & {"LocalEntryNotFoundError", "OfflineModeIsEnabled"}:
         return Unreachable(f"{name} is not in the cache {cache}, and {_why(error, endpoint, kinds)}")
-    if "Consistency check failed" in str(error) or "RemoteProtocolError" in kinds:
+    if "Consistency check failed" in str(error) or kinds & BROKEN_OFF:
         return ModelError(f"the download of {name} broke off ({_first_line(error)}); run again, files that are whole are kept")
     return ModelError(f"cannot fetch {name} from {endpoint}: {_first_line(error)}; run again, files that are whole are kept")
 
