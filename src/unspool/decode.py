@@ -34,13 +34,19 @@ def decode(search: Search, strategy: Strategy) -> Iterator[Step]:
             _resume(search, runs, asks, i, answer)
         if answers:
             continue
-        turn = dict([next(iter(seen.items()))]) if seen else asks
-        choices = {i: ask for i, ask in turn.items() if isinstance(ask, Choice)}
+        choices = _sharing(seen) if seen else {i: ask for i, ask in asks.items() if isinstance(ask, Choice)}
         new, step = search.grow(choices, {i: at[i] for i in choices})
         yield step
         for i in choices:
             at[i] = new if len(choices) == 1 else new.take(np.flatnonzero(new["prompt"] == i))
             _resume(search, runs, asks, i, at[i])
+
+
+def _sharing(seen: dict[int, Choice]) -> dict[int, Choice]:
+    """Those choices whose rows were looked at in the same forward as the first's."""
+    frontiers = {i: choice.seen for i, choice in seen.items() if choice.seen is not None}
+    source = next(iter(frontiers.values())).source
+    return {i: seen[i] for i, frontier in frontiers.items() if frontier.source is source}
 
 
 def _peek(search: Search, asks: dict[int, Ask]) -> dict[int, Frontier]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable
-from dataclasses import MISSING, Field, dataclass, fields
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from importlib import import_module
 from typing import Any, ClassVar, Literal
 
@@ -176,7 +176,10 @@ def _unknown_parameter(name: str, keyword: str, known: list[str]) -> UnknownName
 
 
 def _written(part: Part | type[Part]) -> list[Field[Any]]:
-    return [f for f in fields(part) if f.init]  # type: ignore[arg-type]
+    if not is_dataclass(part):
+        cls = part if isinstance(part, type) else type(part)
+        raise DecoderError(f"{cls.__name__} must be a frozen dataclass: put @dataclass(frozen=True) above its class")
+    return [f for f in fields(part) if f.init]
 
 
 def _required(field: Field[Any]) -> bool:

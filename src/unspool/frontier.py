@@ -5,6 +5,7 @@ Large arrays stay where the model computed them and are made when first read; wh
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,16 @@ class Frontier:
             whole, chains = self.chains
             part.chains = whole, [chains[i] for i in np.arange(len(self))[index]]
         return part
+
+    @property
+    def source(self) -> Frontier:
+        """What it was taken from: distributions are known there."""
+        return self if self._whole is None else self._whole
+
+    @classmethod
+    def together(cls, parts: Sequence[Frontier]) -> Frontier:
+        """The rows of several frontiers that were taken from one."""
+        return parts[0] if len(parts) == 1 else parts[0].source.take(np.concatenate([p._index for p in parts]))
 
     @property
     def fresh(self) -> bool:

@@ -16,7 +16,7 @@ from unspool.model import Model
 from unspool.score import Score, score_tokens
 from unspool.search import Search
 from unspool.step import LEVELS, Hypothesis, Step
-from unspool.stop import StopStrings
+from unspool.stop import End, StopStrings
 from unspool.strategies import Greedy
 from unspool.text import Detokenizer, Tokenizer, check_fit, unfinished, visible
 from unspool.trace import Trace
@@ -167,6 +167,7 @@ class LanguageModel:
         recipe |= {"revision": self.info["revision"]} if "revision" in self.info else {}
         recipe |= {"max_length": max_length} if max_length is not None else {"max_new_tokens": max_new_tokens or DEFAULT_NEW_TOKENS}
         resolved = chosen.resolve(self.tokenizer)
+        ends = (*ends, *(t for stop in resolved.stops if isinstance(stop, End) for t in stop.tokens if t not in ends))
         search = Search(
             self.model,
             tokens,

@@ -132,7 +132,8 @@ class Search:
         """Commit the choices of some runs, which had these frontiers: the next frontier, and the record of the step."""
         choice, before = _join(list(choices.values())), list(frontiers.values())
         tokens, parents = np.asarray(host(choice.tokens), np.int64), np.asarray(choice.parents, np.int64)
-        sources = _by_frontier([self.live[int(p)] for p in parents])
+        live_rows = self.live
+        sources = _by_frontier([live_rows[int(p)] for p in parents])
         logprob, processed, done = np.zeros(len(tokens)), np.zeros(len(tokens)), np.full(len(tokens), "", dtype="U11")
         generated = np.zeros(len(tokens), np.int64)
         columns = {k: np.zeros((len(tokens), *v.shape[1:]), v.dtype) for k, v in before[0].columns.items()}
@@ -261,7 +262,7 @@ def _by_frontier(sources: list[tuple[Frontier, int]]) -> dict[Frontier, tuple[In
 
 
 def _join(choices: list[Choice]) -> Choice:
-    """One choice of several runs; those that were looked at come alone."""
+    """One choice of several runs."""
     if len(choices) == 1:
         return choices[0]
 
@@ -273,9 +274,9 @@ def _join(choices: list[Choice]) -> Choice:
     memory = {k: np.concatenate([np.asarray(c.memory[k]) for c in choices]) for k in names}
     drops = [c.dropped for c in choices if c.dropped is not None]
     dropped = Dropped(*(np.concatenate([getattr(d, n) for d in drops]) for n in ("tokens", "parents", "scores", "why"))) if drops else None
-    return Choice(
-        together("tokens"), together("parents"), together("scores"), together("done"), memory, dropped=dropped, uniform=together("uniform")
-    )
+    columns = {name: together(name) for name in ("tokens", "parents", "scores", "done", "uniform")}
+    seen = [c.seen for c in choices if c.seen is not None]
+    return Choice(**columns, memory=memory, dropped=dropped, seen=Frontier.together(seen) if seen else None)
 
 
 def _considered(frontiers: Sequence[Frontier], choices: int, staged: bool) -> Considered | None:
