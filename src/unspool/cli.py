@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from unspool.decoder import Decoder
     from unspool.language_model import LanguageModel, Output, Stream
     from unspool.score import Score
+    from unspool.trace import Trace
 
 INTERRUPTED = 130
 TOGETHER = 16
@@ -120,6 +121,63 @@ def steps(
         table = StepTable.from_trace(outputs[0].trace, all=all, processed=processed)
         sink.write(draw_steps(table, sink.width, sink.paint) if sink.form == "text" else stepped(table, prompts[0], sink.form))
     return finish([run], outputs, sink, trace)
+
+
+@app.command(params=options.TREE)
+def tree(
+    prompt: str | None,
+    saved: str | None,
+    decoder: tuple[str, ...],
+    max_new_tokens: int | None,
+    seed: int,
+    pruned: bool,
+    lines: int,
+    output: str | None,
+    output_file: str | None,
+    color: str,
+    **how: Any,
+) -> int:
+    """Show the tree of a search: what was kept, finished and pruned, with scores; of samples, where they agree."""
+    from unspool.views.tree import Tree
+    from unspool.views.tree_text import draw_tree
+
+    check(lines >= 0, f"--lines must be at least 0; got {lines}")
+    sink = open_sink(output, output_file, color)
+    check(sink.form in options.TREE_FORMS, f"a tree has no form {sink.form}; it has {', '.join(options.TREE_FORMS)}")
+    settings = {"max_new_tokens": 8 if max_new_tokens is None else max_new_tokens, "seed": seed}
+    record, end = record_of(sink, prompt, saved, decoder or ("beam(3)",), "choices", settings, how)
+    if record is not None:
+        shown = Tree.from_trace(record, pruned=pruned)
+        sink.write(draw_tree(shown, sink.width, sink.paint, lines) if sink.form == "text" else shown.to_form(sink.form))
+    return end()
+
+
+@app.command(params=options.WHY)
+def why(
+    prompt: str | None,
+    saved: str | None,
+    n: int,
+    choices: int,
+    decoder: tuple[str, ...],
+    seed: int,
+    output: str | None,
+    output_file: str | None,
+    color: str,
+    **how: Any,
+) -> int:
+    """Show what every processor did to the likeliest tokens at one step, and by how much a token missed."""
+    from unspool.views.report import explained
+    from unspool.views.why import Why
+
+    check(n >= 1, f"why needs -n of at least 1; got {n}")
+    check(choices >= 1, f"--choices must be at least 1; got {choices}")
+    sink = open_sink(output, output_file, color)
+    settings = {"max_new_tokens": n, "seed": seed, "choices": choices}
+    record, end = record_of(sink, prompt, saved, decoder, "stages", settings, how)
+    if record is not None:
+        shown = Why.from_trace(record, n)
+        sink.write(shown.draw(sink.width, sink.paint) if sink.form == "text" else explained(shown, sink.form))
+    return end()
 
 
 @app.command(params=options.SCORE)
@@ -250,6 +308,24 @@ def check_trace(trace: str | None, prompts: list[str], decoders: list[Decoder]) 
     if trace:
         check(len(prompts) == 1 and len(decoders) == 1, "--trace saves one prompt and one decoder")
         check_writable(Path(trace))
+
+
+def record_of(
+    sink: Sink, prompt: str | None, file: str | None, decoder: Sequence[str], level: str, settings: dict[str, Any], how: dict[str, Any]
+) -> tuple[Trace | None, Callable[[], int]]:
+    """A record to show, from a saved trace or of a new run, and what ends the command."""
+    from unspool.trace import Trace
+
+    if file is not None:
+        check(prompt is None, "give a prompt or a saved trace (--from), not both")
+        return Trace.load(file), lambda: finish([], [], sink, None)
+    prompts, decoders = read_decoding(prompt, [], decoder)
+    check(len(decoders) == 1, f"this shows one decoder; got {len(decoders)}")
+    check_trace(how["trace"], prompts, decoders)
+    lm = load(how["model"], how["device"], how["dtype"], how["backend"])
+    run = lm.stream(prompts, decoders[0], chat=how["chat"], level=level, **settings)
+    outputs = follow(run, sink)
+    return outputs[0].trace if outputs else None, lambda: finish([run], outputs, sink, how["trace"])
 
 
 def load(model: str, device: str | None, dtype: str | None, backend: str | None) -> LanguageModel:

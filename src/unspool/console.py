@@ -19,6 +19,7 @@ FORMATS = ("text", "json", "jsonl", "csv", "md", "html")
 PIPE_CLOSED = 141
 """The exit code of a program that SIGPIPE ends."""
 EXTENSIONS = {".txt": "text", ".json": "json", ".jsonl": "jsonl", ".csv": "csv", ".md": "md", ".html": "html", ".htm": "html"}
+EXTENSIONS |= {".svg": "svg", ".dot": "dot", ".gv": "dot", ".mmd": "mermaid"}
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------

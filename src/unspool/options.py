@@ -10,6 +10,7 @@ import click
 import unspool
 
 FORMS = ["text", "json", "jsonl", "csv", "md", "html"]
+TREE_FORMS = ["text", "svg", "html", "json", "dot", "mermaid"]
 BACKENDS = ["numpy", "torch", "transformers"]
 DTYPES = ["float32", "float16", "bfloat16"]
 SHELLS = ["bash", "zsh", "fish"]
@@ -162,8 +163,14 @@ PROCESSED = flag("--processed", "The probabilities after the processors too.")
 STRIDE = option("--stride", hint="Step between the windows of a text longer than the context.", default="half of it", type=int)
 TRACE = option("--trace", hint="Save the record of every step, as JSON lines.", metavar="FILE")
 
-RESULT = [
-    option("--output", "-o", hint="Form of the result.", default="text", type=click.Choice(FORMS)),
+STEP = option("-n", hint="Which step, from 1.", default=True, value=1, type=int)
+FROM = option("saved", "--from", hint="A saved trace, in place of a prompt.", metavar="FILE")
+PRUNED = option("--pruned/--no-pruned", hint="Candidates that were not taken too.", default="pruned", value=True)
+LINES = option("--lines", hint="The most lines on the screen; 0: all.", default=True, value=400, type=int)
+TREE_FORM = option("--output", "-o", hint="Form of the tree.", default="text", type=click.Choice(TREE_FORMS))
+
+FORM = option("--output", "-o", hint="Form of the result.", default="text", type=click.Choice(FORMS))
+PLACE = [
     option("--output-file", hint="Write to a file, whole or not at all; without -o its ending, as .csv, chooses the form.", metavar="FILE"),
     option(
         "--color",
@@ -174,6 +181,7 @@ RESULT = [
     ),
 ]
 """Where the result goes, and how it looks."""
+RESULT = [FORM, *PLACE]
 ENGINE = [
     option("--device", hint="cuda, mps or cpu; auto: the first that torch can use."),
     option("--dtype", hint="Number format of torch.", default="float32; on a GPU the checkpoint's", type=click.Choice(DTYPES)),
@@ -208,4 +216,6 @@ GENERATE = [PROMPT, PROMPT_FILES, DECODERS, NEW_TOKENS, LENGTH, SEED, STREAM, *R
 STEPS = [PROMPT, COUNT, CHOICES, ALL, PROCESSED, ONE_DECODER, SEED, *RESULT, TRACE, MODEL, *ENGINE, CHAT]
 SCORE = [BEFORE, CONTINUATION, PAIR_FILES, STRIDE, *RESULT, MODEL, *ENGINE]
 MODELS = [SHOWN, *RESULT, *ENGINE]
+TREE = [PROMPT, FROM, ONE_DECODER, NEW_TOKENS, SEED, PRUNED, LINES, TREE_FORM, *PLACE, TRACE, MODEL, *ENGINE, CHAT]
+WHY = [PROMPT, FROM, STEP, CHOICES, ONE_DECODER, SEED, *RESULT, TRACE, MODEL, *ENGINE, CHAT]
 VERIFY = [VERIFIED, *RESULT, *ENGINE]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from unspool.language_model import Output
     from unspool.models.listing import ModelInfo
     from unspool.score import Score
+    from unspool.views.why import Why
 
 
 def generated(outputs: Sequence[Output], form: str) -> str:
@@ -30,6 +31,13 @@ def stepped(table: StepTable, prompt: str, form: str) -> str:
     if form == "md":
         return table.to_markdown()
     return _write(form, prompt, table.to_dicts(), table.sheet())
+
+
+def explained(why: Why, form: str) -> str:
+    """The stages of one step."""
+    if form == "html":
+        return page(f"Why, after {why.input[-40:]!r}", why.sheet().to_html())
+    return _write(form, "", [why.to_dict()], why.sheet())
 
 
 def scored(scores: Sequence[Score], form: str) -> str:

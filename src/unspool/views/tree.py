@@ -12,6 +12,7 @@ from typing import Any
 
 from unspool.text import unfinished, visible
 from unspool.trace import Trace
+from unspool.views.sheet import page
 from unspool.views.table import shown
 from unspool.views.terminal import display_width
 
@@ -154,6 +155,13 @@ class Tree:
         ]
         lines = [f'  root["{_mermaid(shown(self.prompt))}"]', *self._graph(line, "  {} --> {}"), *("  " + s for s in styles)]
         return "flowchart LR\n" + "\n".join(lines) + "\n"
+
+    def to_form(self, form: str) -> str:
+        """One of svg, html, json, dot and mermaid."""
+        if form == "html":
+            return page(f"{self.decoder} after {shown(self.prompt)[-60:]!r}", self.to_svg())
+        forms = {"svg": self.to_svg, "json": self.to_json, "dot": self.to_dot, "mermaid": self.to_mermaid}
+        return forms[form]()
 
     def _graph(self, draw: Callable[[str, Node], str], edge: str) -> Iterator[str]:
         names: dict[int, str] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from unspool.text import unfinished, visible
 from unspool.trace import Trace
 from unspool.views.sheet import Sheet
 from unspool.views.table import shown
+from unspool.views.terminal import Paint, display_width, fit_left, fit_right, pad
 
 
 @dataclass(frozen=True)
@@ -77,12 +79,34 @@ class Why:
         lines += [["entropy in bits", *(f"{h:.2f}" for h in self.entropy), ""], ["tokens for 95 %", *map(str, self.covering), ""]]
         return Sheet(["Token", *self.names, "Cut"], lines)
 
+    def draw(self, width: int, paint: Paint) -> str:
+        """For a terminal: the stages with what each let through, then the likeliest tokens through all stages."""
+        lead = [["", "stage", "possible", "let through", "entropy", "95 % in"]]
+        for i, name in enumerate(self.names):
+            numbers = [str(self.kept[i]), _percent(self.mass[i]) if i else "", f"{self.entropy[i]:.2f} bits", str(self.covering[i])]
+            lead.append([str(i), "the model" if i == 0 else name, *numbers])
+        lines = [["Token", *map(str, range(len(self.names))), ""]]
+        lines += [[fit_right(shown(f.text), 16), *map(_percent, f.probabilities), f.margin.partition(": ")[2]] for f in self.fates]
+        chosen = {i + 1 for i, f in enumerate(self.fates) if f.chosen}
+        parts = [paint(fit_left(shown(self.input), width) if width else shown(self.input), "prompt")]
+        parts += [*_aligned(lead, width, paint, set(), right={2, 3, 4, 5}), "", *_aligned(lines, width, paint, chosen, right=set())]
+        return "\n".join(parts) + "\n"
+
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain values."""
         return {**vars(self), "fates": [vars(f) for f in self.fates]}
 
     def _repr_html_(self) -> str:
         return self.sheet().to_html()
+
+
+def _aligned(lines: list[list[str]], width: int, paint: Paint, strong: set[int], right: set[int]) -> Iterator[str]:
+    """Lines with aligned columns, the first a head, no wider than the screen."""
+    sizes = [max(map(display_width, column)) for column in zip(*lines, strict=True)]
+    for i, line in enumerate(lines):
+        cells = [" " * (n - display_width(c)) + c if j in right else pad(c, n) for j, (c, n) in enumerate(zip(line, sizes, strict=True))]
+        text = "  ".join(cells).rstrip()
+        yield paint(fit_right(text, width) if width else text, "head" if i == 0 else "chosen" if i in strong else "")
 
 
 def _percent(p: float) -> str:
