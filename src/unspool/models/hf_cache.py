@@ -48,12 +48,12 @@ class Store:
                 return *found, count
         return None
 
-    def add(self, batch: Batch, paths: Sequence[Ints]) -> None:
-        """A batch now holds these rows."""
+    def add(self, batch: Batch, paths: Sequence[Ints], pasts: Sequence[Past]) -> None:
+        """A batch now holds these paths, which had these pasts."""
         self.batches = [b for b in self.batches if b is not batch] + [batch]
-        for place, path in enumerate(paths):
-            entry = (batch, place)
-            self.where.update(dict.fromkeys(path.tolist(), entry))
+        for place, (path, past) in enumerate(zip(paths, pasts, strict=True)):
+            noted = past[2] if past and past[0] is batch else 0
+            self.where.update(dict.fromkeys(path[noted:].tolist(), (batch, place)))
         used = {id(b) for b, _ in self.where.values()} if len(self.batches) > 1 else {id(batch)}
         self.batches = [b for b in self.batches if id(b) in used][-BATCHES:]
         if len(used) > BATCHES:
@@ -83,27 +83,30 @@ def gather(pasts: Sequence[Past]) -> Batch:
         source, end = next(iter(sources.values())), ends.pop()
         if end == source.width and places == list(range(len(source.first))) and all(counts):
             return source
-        _fill(batch.cache, source.cache, lambda tensor: _select(tensor, places, end - width, end))
+        for layer in source.cache.layers:
+            _append(batch.cache, *(_select(tensor, places, end - width, end) for tensor in (layer.keys, layer.values)))
     else:
-        for layer in range(len(next(iter(sources.values())).cache.layers)):
-            keys, values = (_assemble(pasts, layer, name, width) for name in ("keys", "values"))
-            batch.cache.update(keys, values, layer)
+        for i in range(len(next(iter(sources.values())).cache.layers)):
+            _append(batch.cache, *(_assemble(pasts, i, name, width) for name in ("keys", "values")))
     return batch
 
 
-def _fill(cache: Any, source: Any, choose: Any) -> None:
-    for i, layer in enumerate(source.layers):
-        cache.update(choose(layer.keys), choose(layer.values), i)
+def _append(cache: Any, keys: Any, values: Any) -> None:
+    """One more layer of a cache, which takes these as they are: its own way would copy them."""
+    from transformers.cache_utils import DynamicLayer
+
+    make: Any = DynamicLayer                                             # which has no types
+    layer = make()
+    layer.lazy_initialization(keys, values)
+    layer.keys, layer.values = keys, values
+    cache.layers.append(layer)
 
 
 def _select(tensor: Any, places: list[int], first: int, end: int) -> Any:
     """The columns from first to end of some rows of a tensor (B, H, T, D)."""
     import torch
 
-    at = torch.tensor(places, device=tensor.device)
-    if first < 0:                                                        # a row without past is longer to the left than any
-        raise IndexError(f"no column {first}")
-    return tensor[:, :, first:end].index_select(0, at)
+    return tensor[:, :, first:end].index_select(0, torch.tensor(places, device=tensor.device))
 
 
 def _assemble(pasts: Sequence[Past], layer: int, name: str, width: int) -> Any:

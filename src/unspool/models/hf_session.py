@@ -63,6 +63,8 @@ class TransformersSession:
     def keep(self, rows: Iterable[int]) -> None:
         """Forget rows, and what is known of them."""
         self.nodes.keep(rows)
+        if sum(int(nodes.used.sum()) for nodes in self.nodes.trees.values()) == max(len(self.states), len(self.answers)):
+            return                                                        # as at most steps of greedy search
         alive = {tree * SPAN + int(slot) for tree, nodes in self.nodes.trees.items() for slot in np.flatnonzero(nodes.used)}
         self.states = {row: place for row, place in self.states.items() if row in alive}
         self.answers = {row: place for row, place in self.answers.items() if row in alive}
@@ -101,7 +103,7 @@ class TransformersSession:
         given = [torch.from_numpy(a) for a in (tokens, mask, positions)]
         states, answers = self.model.run(given[0], given[1], given[2], batch.cache)
         if self.model.caches:
-            self.store.add(batch, [path for path, *_ in work])
+            self.store.add(batch, [path for path, *_ in work], pasts)
         for i, (path, new, _) in enumerate(work):
             for j, row in enumerate(path[-new:].tolist(), fresh[i] - new):
                 if states is not None:
