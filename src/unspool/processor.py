@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,6 +13,7 @@ from unspool.arrays import Array, Floats, Ints, host, namespace
 from unspool.decoder import Part
 from unspool.errors import check
 from unspool.model import Model
+from unspool.randomness import uniform, word
 
 
 @dataclass
@@ -35,9 +37,11 @@ class Rows:
 
     @classmethod
     def of(cls, tokens: Array, prompt_length: int = 0) -> Rows:
-        """Rows without padding, as Hugging Face's `input_ids`."""
-        lengths = (host(tokens) >= 0).sum(-1)
-        return cls(tokens, lengths, np.full(len(lengths), prompt_length))
+        """Rows without padding, as Hugging Face's `input_ids`; what they draw depends on their tokens alone."""
+        texts = host(tokens)
+        lengths = (texts >= 0).sum(-1)
+        lineage = np.asarray([word(text[text >= 0].astype(np.int64).tobytes()) for text in texts], np.uint64)
+        return cls(tokens, lengths, np.full(len(lengths), prompt_length), uniforms=partial(uniform, 0, lineage, lengths))
 
 
 class Processor(Part):

@@ -68,6 +68,14 @@ def processors(backend=np.asarray):
         un.TopK: [un.TopK(3)],
         un.TopP: [un.TopP(0.7)],
         un.Typical: [un.Typical(0.6)],
+        un.Epsilon: [un.Epsilon(0.15)],
+        un.Eta: [un.Eta(0.3)],
+        un.TopNSigma: [un.TopNSigma(0.8)],
+        un.TopA: [un.TopA(0.6)],
+        un.PLess: [un.PLess(), un.PLess(True)],
+        un.TopH: [un.TopH(0.6), un.TopH(0.8, variant="transformers")],
+        un.TailFree: [un.TailFree(0.8), un.TailFree(0.5, variant="llama.cpp")],
+        un.Xtc: [un.Xtc(0.1, 0.5), un.Xtc(0.05, 1.0, (1,), protect_ends=True), un.Xtc(0.05, 1.0, (1,), variant="text-generation-webui")],
     }
 
 
@@ -76,7 +84,7 @@ def stops():
 
 
 def neutral(backend=np.asarray):
-    """Each processor at the value that changes no distribution."""
+    """Each processor at the value that changes no distribution, None where it has none."""
     other = table(seed=78, backend=backend)
     return {
         un.Allowed: un.Allowed(*range(VOCABULARY)),
@@ -97,6 +105,14 @@ def neutral(backend=np.asarray):
         un.TopK: un.TopK(VOCABULARY),
         un.TopP: un.TopP(1.0),
         un.Typical: un.Typical(1.0),
+        un.Epsilon: un.Epsilon(0.0),
+        un.Eta: un.Eta(0.0),
+        un.TopNSigma: un.TopNSigma(1e9),
+        un.TopA: un.TopA(0.0),
+        un.PLess: None,
+        un.TopH: un.TopH(1.0),
+        un.TailFree: un.TailFree(1.0),
+        un.Xtc: un.Xtc(probability=0.0),
     }
 
 
@@ -137,3 +153,5 @@ def decoders(backend=np.asarray):
 
 
 DECODERS = tuple(decoders())
+DRAWING = tuple(name for name in DECODERS if name.startswith("xtc |"))
+"""Decoders whose processors draw: their distributions cannot be recomputed from the text alone."""

@@ -46,6 +46,53 @@ def typical(p, least):
     return keep(p, kept)
 
 
+def entropy(p):
+    return -sum(x * np.log(x) for x in p if x > 0)
+
+
+def above(p, least):
+    return keep(p, [t for t in range(len(p)) if p[t] >= least] or by_rank(p)[:1])
+
+
+def eta(p, epsilon):
+    return above(p, min(epsilon, np.sqrt(epsilon) * np.exp(-entropy(p))))
+
+
+def top_n_sigma(p, n):
+    scores = np.log(p)
+    return keep(p, [t for t in range(len(p)) if scores[t] >= max(scores) - n * np.std(scores)])
+
+
+def p_less(p, normalised):
+    repeat = sum(p**2)
+    return above(p, (len(p) * repeat - 1) / (len(p) - 1) if normalised else repeat)
+
+
+def top_h(p, alpha):
+    ranks = by_rank(p)
+    fitting = [k for k in range(1, len(p) + 1) if entropy(normalised(p[ranks[:k]])) <= alpha * entropy(p)]
+    return keep(p, ranks[: max(fitting, default=1)])
+
+
+def partial_top_h(p, alpha):
+    ranks = by_rank(p)
+    fitting = [k for k in range(1, len(p) + 1) if entropy(p[ranks[:k]]) <= alpha * entropy(p)]
+    return keep(p, ranks[: max(fitting, default=1)])
+
+
+def tail_free(p, z, early):
+    ranks = by_rank(p)
+    f = [*p[ranks], 0, 0]
+    bends = [abs(f[i] - 2 * f[i + 1] + f[i + 2]) for i in range(len(p))]
+    kept = [i for i in range(len(p)) if sum(bends[: i + early]) <= z * sum(bends)]
+    return keep(p, [ranks[i] for i in kept or [0]])
+
+
+def xtc(p, threshold, spared=()):
+    likely = [t for t in by_rank(p) if p[t] >= threshold]
+    return keep(p, [t for t in range(len(p)) if t not in likely[:-1] or t in spared])
+
+
 def mirostat(tau, eta, truncated):
     def rule(p, prompt, new, model):
         mu, text = 2 * tau, list(prompt)
@@ -105,6 +152,18 @@ CASES = {
     "top_p(0.7) | ": lambda p, prompt, new: top_p(p, 0.7),
     "min_p(0.3) | ": lambda p, prompt, new: min_p(p, 0.3),
     "typical(0.5) | ": lambda p, prompt, new: typical(p, 0.5),
+    "epsilon(0.2) | ": lambda p, prompt, new: above(p, 0.2),
+    "eta(0.6) | ": lambda p, prompt, new: eta(p, 0.6),
+    "top_n_sigma(1.2) | ": lambda p, prompt, new: top_n_sigma(p, 1.2),
+    "top_a(0.5) | ": lambda p, prompt, new: above(p, 0.5 * max(p) ** 2),
+    "p_less | ": lambda p, prompt, new: p_less(p, False),
+    "p_less(True) | ": lambda p, prompt, new: p_less(p, True),
+    "top_h(0.7) | ": lambda p, prompt, new: top_h(p, 0.7),
+    "top_h(0.7, variant='transformers') | ": lambda p, prompt, new: partial_top_h(p, 0.7),
+    "tail_free(0.6) | ": lambda p, prompt, new: tail_free(p, 0.6, 0),
+    "tail_free(0.6, variant='llama.cpp') | ": lambda p, prompt, new: tail_free(p, 0.6, 1),
+    "xtc(0.1, probability=1.0) | ": lambda p, prompt, new: xtc(p, 0.1),
+    "xtc(0.1, probability=1.0, protect=(1,), protect_ends=True) | ": lambda p, prompt, new: xtc(p, 0.1, (1, END)),
     "top_k(3) | typical(0.9) | ": lambda p, prompt, new: typical_of_some(top_k(p, 3)),
     "top_p(0.8) | temperature(1.5) | ": lambda p, prompt, new: top_p(p, 0.8) ** (1 / 1.5),
     "temperature(1.5) | top_p(0.8) | ": lambda p, prompt, new: top_p(normalised(p ** (1 / 1.5)), 0.8),
@@ -155,3 +214,14 @@ def test_every_step_is_its_definition(case):
     exact = dict(enumerate_texts(MODEL, PROMPT, LIMIT, CASES[case]))
     for h in run(model, decoder, [PROMPT], LIMIT)[0]:
         assert sum(h.processed) == pytest.approx(np.log(exact[tuple(h.tokens)]), abs=1e-5)
+
+
+def test_xtc_draws_at_every_step_of_every_text():
+    """One text a seed: of a prompt's samples the first tokens share a draw."""
+
+    def rule(p, prompt, new):
+        return 0.7 * p + 0.3 * normalised(xtc(p, 0.1))
+
+    decoder = un.Xtc(0.1, 0.3) | un.Sample()
+    drawn = [texts(run(MODEL, decoder, [PROMPT], LIMIT, seed=seed)[0])[0] for seed in range(1500)]
+    fits(drawn, enumerate_texts(MODEL, PROMPT, LIMIT, rule))

@@ -27,6 +27,9 @@ PAIRS = [
     *((un.TopP(p), lambda p=p: transformers.TopPLogitsWarper(p)) for p in (0.0, 0.1, 0.5, 0.9, 0.99, 1.0)),
     *((un.MinP(p), lambda p=p: transformers.MinPLogitsWarper(p)) for p in (0.0, 0.01, 0.3, 0.9, 1.0)),
     *((un.Typical(p), lambda p=p: transformers.TypicalLogitsWarper(p)) for p in (0.1, 0.5, 0.9, 0.99)),
+    *((un.Epsilon(e), lambda e=e: transformers.EpsilonLogitsWarper(e)) for e in (3e-4, 0.01, 0.2, 0.9)),
+    *((un.Eta(e), lambda e=e: transformers.EtaLogitsWarper(e)) for e in (3e-4, 0.01, 0.2, 0.9)),
+    *((un.TopH(a, variant="transformers"), lambda a=a: transformers.TopHLogitsWarper(a)) for a in (0.01, 0.4, 0.8, 1.0)),
     *((un.RepetitionPenalty(p), lambda p=p: transformers.RepetitionPenaltyLogitsProcessor(p)) for p in (0.5, 1.0, 1.2, 3.0)),
     (un.RepetitionPenalty(1.2, "generated"), lambda: transformers.RepetitionPenaltyLogitsProcessor(1.2, prompt_ignore_length=PROMPT)),
     *((un.NoRepeatNgram(n), lambda n=n: transformers.NoRepeatNGramLogitsProcessor(n)) for n in (1, 2, 3, 5)),
@@ -71,9 +74,16 @@ def near_the_line(processor, scores, row, token):
         return False                                                      # the likeliest is never cut
     if isinstance(processor, un.MinP):
         return abs(logprobs[token] - logprobs.max() - np.log(processor.p)) < NEAR
+    probs = np.exp(logprobs)
+    entropy = -(probs[probs > 0] * logprobs[probs > 0]).sum()
+    if isinstance(processor, un.Epsilon | un.Eta):
+        least = np.log(processor.epsilon)
+        return abs(logprobs[token] - (least if isinstance(processor, un.Epsilon) else min(least, least / 2 - entropy))) < NEAR
+    if isinstance(processor, un.TopH):
+        best = np.sort(probs)[::-1][:100] / np.sort(probs)[::-1][:100].sum()
+        terms = -best[best > 0] * np.log(best[best > 0])
+        return abs(terms[: int((probs >= probs[token]).sum())].sum() - processor.alpha * terms.sum()) < NEAR * 10
     if isinstance(processor, un.TopP | un.Typical):
-        probs = np.exp(logprobs)
-        entropy = -(probs[probs > 0] * logprobs[probs > 0]).sum()
         key = -logprobs if isinstance(processor, un.TopP) else abs(-logprobs - entropy)
         before = probs[key < key[token]].sum()
         return abs(before - processor.p) < NEAR
@@ -110,12 +120,15 @@ def compare(processor, theirs, texts, scores, library, tally):
 
 
 @pytest.mark.parametrize("library", ["numpy", "torch"])
-@pytest.mark.parametrize("processor", [un.MinP(0.3), un.Temperature(0.5), un.RepetitionPenalty(1.3), un.TopK(10_000)], ids=str)
+@pytest.mark.parametrize(
+    "processor", [un.Epsilon(0.01), un.Eta(0.2), un.MinP(0.3), un.Temperature(0.5), un.RepetitionPenalty(1.3), un.TopK(10_000)], ids=str
+)
 def test_equal_with_ties(processor, library, tally):
     """Where ties change nothing about a definition, they change nothing."""
     make = next(make for known, make in PAIRS if type(known) is type(processor))
     theirs = {un.MinP: lambda: transformers.MinPLogitsWarper(0.3), un.Temperature: lambda: transformers.TemperatureLogitsWarper(0.5)}
     theirs |= {un.RepetitionPenalty: lambda: transformers.RepetitionPenaltyLogitsProcessor(1.3), un.TopK: make}
+    theirs |= {un.Epsilon: lambda: transformers.EpsilonLogitsWarper(0.01), un.Eta: lambda: transformers.EtaLogitsWarper(0.2)}
     theirs[un.TopK] = lambda: transformers.TopKLogitsWarper(10_000)
     chance = np.random.default_rng(8)
     for shape in SHAPES:
@@ -148,6 +161,10 @@ DIFFERENCES = {
     "typical at a tie": Difference(
         un.Typical(0.4), transformers.TypicalLogitsWarper(0.4), LOG, [0, 1], [0, 1, 2, 3],
         "theirs keeps every token as typical as the last one needed; ours stops once the mass is there",
+    ),
+    "top_h as the paper has it": Difference(
+        un.TopH(0.4), transformers.TopHLogitsWarper(0.4), [2e-6 * -t for t in range(99)], list(range(6)), list(range(39)),
+        "theirs adds -p log p of the kept tokens without renormalising them; the variant of their name does so too",
     ),
     "top_p of 1 and a mass of 0": Difference(
         un.TopP(1.0), transformers.TopPLogitsWarper(1.0), [0.0, -1.0, -200.0], [0, 1, 2], [0, 1],

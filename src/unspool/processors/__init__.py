@@ -6,13 +6,17 @@ from unspool.processors.constrain import Allowed, Automaton, Banned, Bias, MinNe
 from unspool.processors.contrast import Guidance
 from unspool.processors.penalize import FrequencyPenalty, NoRepeatNgram, PresencePenalty, RepetitionPenalty
 from unspool.processors.shape import LogSoftmax, Temperature
-from unspool.processors.truncate import MinP, TopK, TopP, Typical
+from unspool.processors.threshold import Epsilon, Eta, MinP, PLess, TopA, TopNSigma
+from unspool.processors.truncate import TailFree, TopH, TopK, TopP, Typical
+from unspool.processors.xtc import Xtc
 
 __all__ = [
     "Allowed",
     "Automaton",
     "Banned",
     "Bias",
+    "Epsilon",
+    "Eta",
     "FrequencyPenalty",
     "FromHf",
     "Guidance",
@@ -21,10 +25,16 @@ __all__ = [
     "MinP",
     "Mirostat",
     "NoRepeatNgram",
+    "PLess",
     "PresencePenalty",
     "RepetitionPenalty",
+    "TailFree",
     "Temperature",
+    "TopA",
+    "TopH",
     "TopK",
+    "TopNSigma",
     "TopP",
     "Typical",
+    "Xtc",
 ]

@@ -13,44 +13,7 @@ from unspool.decoder import Part
 from unspool.errors import ParameterError, check
 from unspool.processor import Processor, Rows
 from unspool.processors.penalize import edit
-
-Phrase = str | int | tuple[int, ...]
-
-
-def phrases_of(given: Sequence[Phrase], tokenizer: Any, name: str) -> tuple[tuple[int, ...], ...]:
-    """Token sequences of phrases; a text stands for itself at the start and, after a space, inside a text."""
-    found: list[tuple[int, ...]] = []
-    for phrase in given:
-        if isinstance(phrase, str):
-            variants = [phrase] if phrase[:1].isspace() else [phrase, " " + phrase]
-            found += [tuple(tokenizer.encode(v)) for v in variants]
-        else:
-            found.append((phrase,) if isinstance(phrase, int) else tuple(phrase))
-    if any(not p for p in found):
-        raise ParameterError(f"{name}: a phrase has no tokens in this tokenizer: {given!r}")
-    return tuple(dict.fromkeys(found))
-
-
-def _check_phrases(name: str, phrases: Sequence[Any]) -> None:
-    check(len(phrases) > 0, f'{name}() needs at least one phrase or token, as in {name}("very", 13)')
-    for p in phrases:
-        ok = (isinstance(p, str) and p != "") or (isinstance(p, int) and not isinstance(p, bool) and p >= 0)
-        ok = ok or (isinstance(p, tuple) and len(p) > 0 and all(isinstance(t, int) and t >= 0 for t in p))
-        check(ok, f"{name}() takes texts, token ids or tuples of token ids, none empty; got {p!r}")
-
-
-def _tokens_of(phrases: Sequence[Any], name: str) -> list[tuple[int, ...]]:
-    if any(isinstance(p, str) for p in phrases):
-        raise ParameterError(f"{name}: texts need a tokenizer; decode with a LanguageModel, or give token ids")
-    return [(p,) if isinstance(p, int) else tuple(p) for p in phrases]
-
-
-def _completing(rows: Rows, phrase: tuple[int, ...]) -> list[int]:
-    """The rows whose text ends in all but the last token of a phrase."""
-    tokens, head = host(rows.tokens), np.asarray(phrase[:-1], np.int64)
-    if len(head) > tokens.shape[1]:
-        return []
-    return list(map(int, np.flatnonzero((tokens[:, tokens.shape[1] - len(head) :] == head).all(-1))))
+from unspool.processors.phrases import Phrase, check_phrases, completing, ids_of, phrases_of, tokens_of
 
 
 @dataclass(frozen=True, init=False)
@@ -65,7 +28,7 @@ class Banned(Processor):
     phrases: tuple[Phrase, ...]
 
     def __init__(self, *phrases: Phrase) -> None:
-        _check_phrases("banned", phrases)
+        check_phrases("banned", phrases)
         object.__setattr__(self, "phrases", phrases)
 
     def resolve(self, tokenizer: Any) -> Part:
@@ -74,8 +37,8 @@ class Banned(Processor):
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         """Block the last token of a phrase whose others stand at the end."""
-        sequences = _tokens_of(self.phrases, "banned")
-        cells = [(r, p[-1]) for p in sequences if p[-1] < scores.shape[-1] for r in _completing(rows, p)]
+        sequences = tokens_of(self.phrases, "banned")
+        cells = [(r, p[-1]) for p in sequences if p[-1] < scores.shape[-1] for r in completing(rows, p)]
         return edit(scores, cells, -INF)
 
 
@@ -93,7 +56,7 @@ class Bias(Processor):
             object.__setattr__(self, "pairs", tuple((tuple(p) if isinstance(p, list) else p, float(a)) for p, a in pairs))
         except (TypeError, ValueError):
             raise ParameterError(f'bias(pairs) takes a dict or pairs such as {{"cat": 2.0, 13: -1.5}}; got {given!r}') from None
-        _check_phrases("bias", [p for p, _ in self.pairs])
+        check_phrases("bias", [p for p, _ in self.pairs])
         check(all(a < INF for _, a in self.pairs), "bias() amounts must be below infinity")
 
     def resolve(self, tokenizer: Any) -> Part:
@@ -103,9 +66,9 @@ class Bias(Processor):
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         """Add the amounts."""
         amounts = np.zeros(tuple(scores.shape), np.float32)
-        for phrase, amount in zip(_tokens_of([p for p, _ in self.pairs], "bias"), (a for _, a in self.pairs), strict=True):
+        for phrase, amount in zip(tokens_of([p for p, _ in self.pairs], "bias"), (a for _, a in self.pairs), strict=True):
             if phrase[-1] < scores.shape[-1]:
-                amounts[_completing(rows, phrase), phrase[-1]] += amount
+                amounts[completing(rows, phrase), phrase[-1]] += amount
         return scores + like(amounts.astype(host(scores[:1, :1]).dtype), scores)
 
 
@@ -118,22 +81,17 @@ class Allowed(Processor):
     tokens: tuple[str | int, ...]
 
     def __init__(self, *tokens: str | int) -> None:
-        _check_phrases("allowed", tokens)
+        check_phrases("allowed", tokens)
         check(all(isinstance(t, str | int) for t in tokens), f"allowed() takes token ids or texts of one token; got {tokens!r}")
         object.__setattr__(self, "tokens", tokens)
 
     def resolve(self, tokenizer: Any) -> Part:
         """With tokens in place of texts."""
-        ids: list[int] = []
-        for t in self.tokens:
-            found = [t] if isinstance(t, int) else tokenizer.encode(t)
-            check(len(found) == 1, f"allowed() takes texts of one token; {t!r} has {len(found)} in this tokenizer")
-            ids += found
-        return Allowed(*ids)
+        return Allowed(*ids_of(self.tokens, tokenizer, "allowed"))
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         """Block all others."""
-        ids = [p[0] for p in _tokens_of(self.tokens, "allowed")]
+        ids = [p[0] for p in tokens_of(self.tokens, "allowed")]
         keep = np.zeros(scores.shape[-1], bool)
         keep[[t for t in ids if t < len(keep)]] = True
         return block(scores, like(keep, scores))

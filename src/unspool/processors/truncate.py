@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from unspool.arrays import Array, block, log_softmax, logsumexp, namespace, topk
+from unspool.arrays import Array, log_softmax, namespace, topk
 from unspool.errors import check
 from unspool.processor import Processor, Rows
+from unspool.processors.measures import entropy, finite, total_of
 
 CANDIDATES = 256
 
@@ -19,20 +20,23 @@ CANDIDATES = 256
 class _Truncator(Processor):
     """A rule on log-probabilities sorted best first."""
 
-    def keeps(self, sorted_logprobs: Array) -> Array:
+    def keeps(self, sorted_logprobs: Array, about: Any = None) -> Array:
         """(R, K) log-probabilities, best first, exact though the tail may be missing -> (R, K), whether to keep each.
 
         What is kept is a beginning of the row.
         """
         raise NotImplementedError
 
+    def about(self, scores: Array) -> Any:
+        """What the rule needs to know of the whole row, tail included."""
+
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         """Block what the rule cuts."""
         xp, k = namespace(scores), CANDIDATES
-        total = logsumexp(scores)
+        total, about = total_of(scores), self.about(scores)
         while True:
             values, columns = topk(scores, k)
-            keep = self.keeps(values - xp.where(total == -xp.inf, xp.zeros_like(total), total)) & (values > -xp.inf)
+            keep = self.keeps(values - total, about) & (values > -xp.inf)
             if k >= scores.shape[-1] or not bool(xp.any(keep[:, -1])):
                 return scatter_kept(scores, columns, keep)
             k *= 16
@@ -80,7 +84,7 @@ class TopP(_Truncator):
     def __post_init__(self) -> None:
         check(0 <= self.p <= 1, f"top_p(p) needs p in [0, 1]; got {self.p!r}")
 
-    def keeps(self, sorted_logprobs: Array) -> Array:
+    def keeps(self, sorted_logprobs: Array, about: Any = None) -> Array:
         """Those before which the mass is below p; always the first."""
         xp = namespace(sorted_logprobs)
         mass = xp.cumulative_sum(xp.exp(sorted_logprobs), axis=-1, dtype=xp.float64)
@@ -91,24 +95,6 @@ class TopP(_Truncator):
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         """Block the rest."""
         return scores if self.p == 1 else super().process(rows, scores, memory)
-
-
-@dataclass(frozen=True)
-class MinP(_Truncator):
-    """Keep tokens at least p times as likely as the likeliest. Nguyen et al. 2024, arXiv 2407.01082."""
-
-    p: float
-
-    def __post_init__(self) -> None:
-        check(0 <= self.p <= 1, f"min_p(p) needs p in [0, 1]; got {self.p!r}")
-
-    def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        """Block tokens below the line."""
-        xp = namespace(scores)
-        if self.p == 0:
-            return scores
-        line = xp.max(scores, axis=-1, keepdims=True) + float(xp.log(xp.asarray(self.p, dtype=xp.float64)))
-        return block(scores, scores >= line)
 
 
 @dataclass(frozen=True)
@@ -132,8 +118,7 @@ class Typical(Processor):
             return scores
         logprobs = log_softmax(scores)
         probs = xp.exp(logprobs)
-        entropy = -xp.sum(probs * xp.where(probs > 0, logprobs, xp.zeros_like(probs)), axis=-1, keepdims=True)
-        distance = xp.where(probs > 0, xp.abs(-logprobs - entropy), xp.inf)
+        distance = xp.where(probs > 0, xp.abs(-logprobs - entropy(scores)), xp.inf)
         _, columns = topk(-distance, scores.shape[-1])
         mass = xp.cumulative_sum(xp.take_along_axis(probs, columns, axis=-1), axis=-1, dtype=xp.float64)
         keep = xp.concat([xp.zeros_like(mass[:, :1]), mass[:, :-1]], axis=-1) < self.p
@@ -141,3 +126,82 @@ class Typical(Processor):
         return scatter_kept(scores, columns, keep)
 
 
+
+
+@dataclass(frozen=True)
+class TopH(_Truncator):
+    """Keep the likeliest tokens as long as their entropy among themselves is at most alpha times the whole: H(q) <= alpha * H(p).
+
+    q are the kept tokens, renormalised. alpha = 1 keeps all, 0 one. Potraghloo et al. 2025, arXiv 2509.02510.
+    variant: "paper", or "transformers", which sums the terms -p log p of the kept tokens without renormalising them, and looks
+    at the 100 likeliest alone.
+    """
+
+    alpha: float = 0.4
+    variant: str = "paper"
+
+    def __post_init__(self) -> None:
+        check(0 <= self.alpha <= 1, f"top_h(alpha) needs alpha in [0, 1]; got {self.alpha!r}")
+        check(self.variant in ("paper", "transformers"), f'top_h(variant=...) is "paper" or "transformers"; got {self.variant!r}')
+
+    def about(self, scores: Array) -> Any:
+        """The entropy; theirs, with the mass, of 100 tokens."""
+        if self.variant == "paper":
+            return entropy(scores), None
+        best = topk(scores, 100)[0]
+        return entropy(best), total_of(best) - total_of(scores)
+
+    def keeps(self, sorted_logprobs: Array, about: Any = None) -> Array:
+        """Those up to which the entropy is below the line; always the first."""
+        xp, (whole, mass) = namespace(sorted_logprobs), about
+        logprobs = sorted_logprobs if mass is None else sorted_logprobs - mass
+        p = xp.astype(xp.exp(logprobs), xp.float64)
+        spent = xp.cumulative_sum(-p * finite(logprobs), axis=-1)
+        if mass is None:
+            kept = xp.cumulative_sum(p, axis=-1)
+            kept = xp.where(kept > 0, kept, xp.ones_like(kept))
+            spent = spent / kept + xp.log(kept)                          # the entropy of a part from its terms and its mass
+        keep = spent <= self.alpha * whole
+        keep[:, :1] = True
+        if mass is not None:
+            keep[:, 100:] = False
+        return keep
+
+    def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
+        """Block the rest."""
+        return scores if self.alpha == 1 and self.variant == "paper" else super().process(rows, scores, memory)
+
+
+@dataclass(frozen=True)
+class TailFree(Processor):
+    """Cut the tail where the sorted probabilities have become flat: keep the share z of their curvature.
+
+    The curvature at a token is |p(i-1) - 2 p(i) + p(i+1)| over the probabilities sorted best first, with 0 after the last; a
+    token stays while the curvatures before and at it sum to at most z of them all, the likeliest always. z = 1 keeps all.
+    Phenix and Egan 2019, trentbrick.github.io. variant: "centred", or "llama.cpp", which counts each curvature one token
+    earlier and so keeps one token less.
+    """
+
+    aliases = ("tfs",)
+    z: float
+    variant: str = "centred"
+
+    def __post_init__(self) -> None:
+        check(0 <= self.z <= 1, f"tail_free(z) needs z in [0, 1]; got {self.z!r}")
+        check(self.variant in ("centred", "llama.cpp"), f'tail_free(variant=...) is "centred" or "llama.cpp"; got {self.variant!r}')
+
+    def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
+        """Block the tail."""
+        if self.z == 1:
+            return scores
+        xp = namespace(scores)
+        values, columns = topk(scores, scores.shape[-1])
+        p = xp.astype(xp.exp(values - total_of(scores)), xp.float64)
+        p = xp.concat([p, xp.zeros_like(p[:, :1]), xp.zeros_like(p[:, :1])], axis=-1)
+        slopes = p[:, 1:] - p[:, :-1]
+        bends = xp.cumulative_sum(xp.abs(slopes[:, 1:] - slopes[:, :-1]), axis=-1)
+        keep = bends <= self.z * bends[:, -1:]
+        if self.variant == "centred":
+            keep = xp.concat([keep[:, :1], keep[:, :-1]], axis=-1)
+        keep[:, :1] = True
+        return scatter_kept(scores, columns, keep)

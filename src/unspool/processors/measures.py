@@ -1,0 +1,27 @@
+"""Numbers of a whole distribution that rules ask for."""
+
+from __future__ import annotations
+
+from unspool.arrays import INF, Array, log_softmax, logsumexp, namespace
+
+
+def finite(x: Array) -> Array:
+    """x with 0 in place of -inf, for subtracting."""
+    return namespace(x).where(x == -INF, namespace(x).zeros_like(x), x)
+
+
+def total_of(scores: Array) -> Array:
+    """(R, 1), log of the sum of exp(scores); 0 for a row that nothing may follow."""
+    return finite(logsumexp(scores))
+
+
+def entropy(scores: Array) -> Array:
+    """(R, 1), the entropy of softmax(scores) in nats."""
+    xp, logprobs = namespace(scores), log_softmax(scores)
+    return -xp.sum(xp.exp(logprobs) * finite(logprobs), axis=-1, keepdims=True)
+
+
+def possible(scores: Array) -> Array:
+    """(R, 1), how many tokens of each row can come."""
+    xp = namespace(scores)
+    return xp.sum(xp.astype(scores > -INF, scores.dtype), axis=-1, keepdims=True)

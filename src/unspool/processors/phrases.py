@@ -1,0 +1,70 @@
+"""Tokens and phrases as users name them: texts, token ids, tuples of token ids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from unspool.arrays import host
+from unspool.errors import ParameterError, check
+from unspool.processor import Rows
+
+Phrase = str | int | tuple[int, ...]
+
+
+def check_phrases(name: str, phrases: Sequence[Any]) -> None:
+    """Refuse what no phrase can be."""
+    check(len(phrases) > 0, f'{name}() needs at least one phrase or token, as in {name}("very", 13)')
+    for p in phrases:
+        ok = (isinstance(p, str) and p != "") or (isinstance(p, int) and not isinstance(p, bool) and p >= 0)
+        ok = ok or (isinstance(p, tuple) and len(p) > 0 and all(isinstance(t, int) and t >= 0 for t in p))
+        check(ok, f"{name}() takes texts, token ids or tuples of token ids, none empty; got {p!r}")
+
+
+def check_ids(name: str, ids: Iterable[int], tokenizer: Any) -> None:
+    """Refuse token ids that the tokenizer does not know."""
+    for t in ids:
+        check(t < tokenizer.size, f"{name}: there is no token {t}; this tokenizer's ids are 0 to {tokenizer.size - 1}")
+
+
+def phrases_of(given: Sequence[Phrase], tokenizer: Any, name: str) -> tuple[tuple[int, ...], ...]:
+    """Token sequences of phrases; a text stands for itself at the start and, after a space, inside a text."""
+    found: list[tuple[int, ...]] = []
+    for phrase in given:
+        if isinstance(phrase, str):
+            variants = [phrase] if phrase[:1].isspace() else [phrase, " " + phrase]
+            found += [tuple(tokenizer.encode(v)) for v in variants]
+        else:
+            found.append((phrase,) if isinstance(phrase, int) else tuple(phrase))
+            check_ids(name, found[-1], tokenizer)
+    if any(not p for p in found):
+        raise ParameterError(f"{name}: a phrase has no tokens in this tokenizer: {given!r}")
+    return tuple(dict.fromkeys(found))
+
+
+def ids_of(given: Iterable[str | int], tokenizer: Any, name: str) -> tuple[int, ...]:
+    """Tokens given by id or as texts that are one token each."""
+    ids: list[int] = []
+    for t in given:
+        found = [t] if isinstance(t, int) else tokenizer.encode(t)
+        check(len(found) == 1, f"{name}() takes texts of one token; {t!r} has {len(found)} in this tokenizer")
+        ids += found
+    check_ids(name, ids, tokenizer)
+    return tuple(ids)
+
+
+def tokens_of(phrases: Sequence[Any], name: str) -> list[tuple[int, ...]]:
+    """Phrases without texts as token sequences."""
+    if any(isinstance(p, str) for p in phrases):
+        raise ParameterError(f"{name}: texts need a tokenizer; decode with a LanguageModel, or give token ids")
+    return [(p,) if isinstance(p, int) else tuple(p) for p in phrases]
+
+
+def completing(rows: Rows, phrase: tuple[int, ...]) -> list[int]:
+    """The rows whose text ends in all but the last token of a phrase."""
+    tokens, head = host(rows.tokens), np.asarray(phrase[:-1], np.int64)
+    if len(head) > tokens.shape[1]:
+        return []
+    return list(map(int, np.flatnonzero((tokens[:, tokens.shape[1] - len(head) :] == head).all(-1))))

@@ -1,0 +1,166 @@
+"""Processors that cut every token below a line, which each distribution draws for itself.
+
+Tokens of equal probability stay or go together, and the likeliest always stay.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from unspool.arrays import INF, Array, block, log_softmax, logsumexp, namespace
+from unspool.errors import check
+from unspool.processor import Processor, Rows
+from unspool.processors.measures import entropy, finite, possible, total_of
+
+
+class _Threshold(Processor):
+    """A score below which tokens go."""
+
+    off = False
+
+    def line(self, scores: Array) -> Array:
+        """(R, V) -> (R, 1), the least score that stays."""
+        raise NotImplementedError
+
+    def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
+        """Block tokens below the line."""
+        if self.off:
+            return scores
+        best = namespace(scores).max(scores, axis=-1, keepdims=True)
+        return block(scores, (scores >= self.line(scores)) | (scores == best))
+
+
+@dataclass(frozen=True)
+class MinP(_Threshold):
+    """Keep tokens at least p times as likely as the likeliest. Nguyen et al. 2024, arXiv 2407.01082."""
+
+    p: float
+
+    def __post_init__(self) -> None:
+        check(0 <= self.p <= 1, f"min_p(p) needs p in [0, 1]; got {self.p!r}")
+
+    @property
+    def off(self) -> bool:  # type: ignore[override]
+        """p = 0 keeps all."""
+        return self.p == 0
+
+    def line(self, scores: Array) -> Array:
+        """log p below the best score."""
+        return namespace(scores).max(scores, axis=-1, keepdims=True) + math.log(self.p)
+
+
+@dataclass(frozen=True)
+class Epsilon(_Threshold):
+    """Keep tokens whose probability is at least epsilon: p(v) >= epsilon. Hewitt, Manning and Liang 2022, arXiv 2210.15191."""
+
+    aliases = ("epsilon_cutoff",)
+    epsilon: float
+
+    def __post_init__(self) -> None:
+        check(0 <= self.epsilon <= 1, f"epsilon(epsilon) needs epsilon in [0, 1]; got {self.epsilon!r}")
+
+    @property
+    def off(self) -> bool:  # type: ignore[override]
+        """epsilon = 0 keeps all."""
+        return self.epsilon == 0
+
+    def line(self, scores: Array) -> Array:
+        """The score of a token of probability epsilon."""
+        return total_of(scores) + math.log(self.epsilon)
+
+
+@dataclass(frozen=True)
+class Eta(_Threshold):
+    """Keep tokens of probability at least epsilon, or less where the distribution is flat.
+
+    p(v) >= min(epsilon, sqrt(epsilon) * exp(-H)), with the entropy H in nats. Hewitt, Manning and Liang 2022, arXiv 2210.15191.
+    """
+
+    aliases = ("eta_cutoff",)
+    epsilon: float
+
+    def __post_init__(self) -> None:
+        check(0 <= self.epsilon <= 1, f"eta(epsilon) needs epsilon in [0, 1]; got {self.epsilon!r}")
+
+    @property
+    def off(self) -> bool:  # type: ignore[override]
+        """epsilon = 0 keeps all."""
+        return self.epsilon == 0
+
+    def line(self, scores: Array) -> Array:
+        """The score of a token of that probability."""
+        least = math.log(self.epsilon)
+        return total_of(scores) + namespace(scores).clip(least / 2 - entropy(scores), None, least)
+
+
+@dataclass(frozen=True)
+class TopNSigma(_Threshold):
+    """Keep tokens whose score is within n standard deviations of the best: s(v) >= max(s) - n * sigma.
+
+    sigma is the standard deviation (of the population) of the scores of all tokens that can come, so the place among other
+    processors matters, but a temperature before it does not. n = 0 keeps the best. Tang et al. 2024, arXiv 2411.07641.
+    """
+
+    name = "top_n_sigma"
+    aliases = ("top_nsigma",)
+    n: float = 1.0
+
+    def __post_init__(self) -> None:
+        check(0 <= self.n < INF, f"top_n_sigma(n) needs a finite n >= 0; got {self.n!r}")
+
+    def line(self, scores: Array) -> Array:
+        """n standard deviations below the best score."""
+        xp, count = namespace(scores), possible(scores)
+        count = xp.where(count == 0, xp.ones_like(count), count)
+        centre = xp.sum(finite(scores), axis=-1, keepdims=True) / count
+        apart = xp.where(scores > -INF, scores - centre, xp.zeros_like(scores))
+        return xp.max(scores, axis=-1, keepdims=True) - self.n * xp.sqrt(xp.sum(apart * apart, axis=-1, keepdims=True) / count)
+
+
+@dataclass(frozen=True)
+class TopA(_Threshold):
+    """Keep tokens of probability at least a times the square of the best: p(v) >= a * max(p)^2.
+
+    The surer the model, the more is cut. BlinkDL 2022, in RWKV-LM.
+    """
+
+    a: float
+
+    def __post_init__(self) -> None:
+        check(0 <= self.a <= 1, f"top_a(a) needs a in [0, 1]; got {self.a!r}")
+
+    @property
+    def off(self) -> bool:  # type: ignore[override]
+        """a = 0 keeps all."""
+        return self.a == 0
+
+    def line(self, scores: Array) -> Array:
+        """The score of a token of that probability."""
+        return 2 * namespace(scores).max(scores, axis=-1, keepdims=True) - total_of(scores) + math.log(self.a)
+
+
+@dataclass(frozen=True)
+class PLess(_Threshold):
+    """Keep tokens at least as likely as a second draw is to repeat the first: p(v) >= sum of p^2. It has no setting to tune.
+
+    normalised: p(v) >= (n * sum of p^2 - 1) / (n - 1) for n tokens that can come, which keeps more; the paper's p-less-norm.
+    Tan et al. 2025, arXiv 2509.23234.
+    """
+
+    name = "p_less"
+    normalised: bool = False
+
+    def __post_init__(self) -> None:
+        check(isinstance(self.normalised, bool), f"p_less(normalised) is True or False; got {self.normalised!r}")
+
+    def line(self, scores: Array) -> Array:
+        """The score of a token of that probability."""
+        xp, logprobs = namespace(scores), log_softmax(scores)
+        repeat = logsumexp(2 * logprobs)
+        if self.normalised:
+            count = xp.clip(possible(scores), 2, None)
+            share = xp.clip((count * xp.exp(repeat) - 1) / (count - 1), 1e-30, None)
+            repeat = xp.log(share)
+        return total_of(scores) + repeat

@@ -1,0 +1,65 @@
+"""A processor that now and then cuts the likeliest tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from unspool.arrays import INF, Array, like, log_softmax, namespace
+from unspool.decoder import Part
+from unspool.errors import check
+from unspool.processor import Processor, Rows
+from unspool.processors.phrases import check_phrases, ids_of, tokens_of
+
+
+@dataclass(frozen=True)
+class Xtc(Processor):
+    """With a chance of `probability`, cut of all tokens of probability >= threshold every one but the least likely (XTC).
+
+    p-e-w 2024, text-generation-webui pull request 6335. Of equals the one with the highest id stays. protect: tokens, by id or
+    as texts of one token, that are never cut, such as a newline; protect_ends: nor the end tokens. variant: "tokens", or
+    "text-generation-webui", which cuts nothing where a protected token would go. A row draws once a step, so several samples
+    of one prompt share the draw of their first token.
+    """
+
+    threshold: float = 0.1
+    probability: float = 0.5
+    protect: tuple[str | int, ...] = ()
+    protect_ends: bool = False
+    variant: str = "tokens"
+
+    def __post_init__(self) -> None:
+        check(0 <= self.threshold <= 1, f"xtc(threshold) needs a threshold in [0, 1]; got {self.threshold!r}")
+        check(0 <= self.probability <= 1, f"xtc(probability=...) needs a probability in [0, 1]; got {self.probability!r}")
+        one = isinstance(self.protect, str | int)
+        object.__setattr__(self, "protect", (self.protect,) if one else tuple(self.protect))
+        if self.protect:
+            check_phrases("xtc", self.protect)
+        known = ("tokens", "text-generation-webui")
+        check(self.variant in known, f'xtc(variant=...) is "tokens" or "text-generation-webui"; got {self.variant!r}')
+
+    def resolve(self, tokenizer: Any) -> Part:
+        """With tokens in place of texts."""
+        return Xtc(self.threshold, self.probability, ids_of(self.protect, tokenizer, "xtc"), self.protect_ends, self.variant)
+
+    def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
+        """Draw, and cut."""
+        if self.probability == 0:
+            return scores
+        xp, vocabulary = namespace(scores), scores.shape[-1]
+        logprobs = log_softmax(scores)
+        likely = (xp.exp(logprobs) >= self.threshold) & (scores > -INF)
+        least = xp.min(xp.where(likely, logprobs, INF), axis=-1, keepdims=True)
+        places = like(np.arange(vocabulary), scores)
+        stays = xp.max(xp.where(likely & (logprobs == least), places, -1), axis=-1, keepdims=True)
+        cut = likely & (places != stays)
+        safe = np.zeros(vocabulary, bool)
+        ids = [p[0] for p in tokens_of(self.protect, "xtc")] + list(rows.ends if self.protect_ends else ())
+        safe[[t for t in ids if t < vocabulary]] = True
+        safe = like(safe, scores)
+        chosen = like(rows.uniforms("xtc") < self.probability, scores)[:, None]
+        if self.variant == "text-generation-webui":
+            chosen = chosen & ~xp.any(cut & safe, axis=-1, keepdims=True)
+        return xp.where(cut & ~safe & chosen, -INF, scores)
