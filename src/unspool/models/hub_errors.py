@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 from unspool.errors import ModelError, UnknownName, UnspoolError
 
-
 BROKEN_OFF = {"RemoteProtocolError", "ReadError", "ReadTimeout", "ChunkedEncodingError", "IncompleteRead"}
 """Errors of connections that ended before their answer did."""
 
