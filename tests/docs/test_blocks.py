@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+import unspool.processors
+import unspool.stop
+import unspool.strategies  # noqa: F401  (so that the registry is full before it is copied)
 from unspool.decoder import REGISTRY
 
 ROOT = Path(__file__).parents[2]
