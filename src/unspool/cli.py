@@ -60,8 +60,6 @@ def generate(
     chat: bool,
 ) -> int:
     """Generate text after a prompt, or after every prompt of a file."""
-    from unspool.views.report import generated
-
     say_hint(ctx)
     sink = open_sink(output, output_file, color)
     prompts, decoders = read_decoding(prompt, file, decoder)
@@ -80,6 +78,8 @@ def generate(
         if run.interrupted:
             break
     if sink.form != "text":
+        from unspool.views.report import generated
+
         sink.write(generated(outputs, sink.form))
     return finish(runs, outputs, sink, trace)
 
@@ -284,9 +284,9 @@ def open_sink(output: str | None, output_file: str | None, color: str) -> Sink:
 def read_decoding(prompt: str | None, files: Sequence[str], decoders: Sequence[str]) -> tuple[list[str], list[Decoder]]:
     """The prompts and decoders of a command."""
     from unspool.console import read_prompts
-    from unspool.decoder import parse
+    from unspool.decoder import Decoder, parse
 
-    return read_prompts(prompt, list(files)), [parse(text) for text in decoders or ["greedy"]]
+    return read_prompts(prompt, list(files)), [parse(text) for text in decoders] or [Decoder()]
 
 
 def can_stream(sink: Sink, prompts: list[str]) -> bool:

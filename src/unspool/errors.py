@@ -14,7 +14,6 @@ UnspoolError (a ValueError)
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 
 class UnspoolError(ValueError):
@@ -55,6 +54,8 @@ class MissingExtra(UnspoolError):
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownName:
     """An UnknownName that suggests the nearest known names."""
+    from difflib import get_close_matches
+
     names = sorted(known)
     near = get_close_matches(name.lower(), names, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}"

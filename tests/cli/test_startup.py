@@ -5,7 +5,7 @@ import subprocess
 import pytest
 from helpers.program import PROGRAM, environment
 
-ALWAYS = {"torch", "transformers", "pandas", "huggingface_hub", "pydantic", "rich", "array_api_compat"}
+ALWAYS = {"torch", "transformers", "pandas", "huggingface_hub", "pydantic", "rich", "array_api_compat", "logging"}
 """What no run in numpy needs whose output is no terminal."""
 
 

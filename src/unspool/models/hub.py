@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import logging
 import os
 import re
 import shutil
@@ -162,6 +161,8 @@ def _text(path: Path) -> str:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """The library's log says nothing less than errors, and too little space is an error."""
+    import logging
+
     log = logging.getLogger("huggingface_hub")
     level = log.level
     log.setLevel(logging.ERROR)

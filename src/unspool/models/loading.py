@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, replace
-from difflib import SequenceMatcher, get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +50,8 @@ def find(name: str | Path | None) -> Found:
     if known is None:
         raise ModelError(f"there is no model at {text!r}; give a folder with config.json and model.safetensors, or 'bundled'")
     if known.bare:
+        from difflib import SequenceMatcher
+
         if SequenceMatcher(None, text.lower(), "bundled").ratio() >= TYPING_ERROR and not hub.is_cached(known):
             raise UnknownName(f"unknown model {text!r}: did you mean bundled? A model of the hub would be hf:{text}")
         try:
@@ -70,6 +71,8 @@ def _fetch(name: hub.HubName) -> Found:
 
 def _nearest(text: str) -> str:
     """The local names that a word may have meant."""
+    from difflib import get_close_matches
+
     local = ["bundled", *(path.parent.name for path in Path().glob("*/config.json"))]
     near = get_close_matches(text.lower(), local, n=3, cutoff=0.5)
     return f"; did you mean {' or '.join(near)}?" if near else f"; models here: {', '.join(local)}"
