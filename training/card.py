@@ -51,7 +51,8 @@ story is predicted alone, in half-overlapping windows, every token once.
 
 That is {nats:.3f} nats per token. The model and its tokenizer saw the training stories; xz saw nothing.
 
-Sums of two digits as in `5 + 8 => 13 \\n 7 + 2 => 9 \\n 1 + 0 =>` (with real newlines), greedy, share of right answers:
+Sums of two single digits as in `5 + 8 => 13 \\n 7 + 2 => 9 \\n 1 + 0 =>` (with real newlines), share of right greedy
+answers:
 
 | examples before the question | 1 | 2 | 3 | 4 |
 | --- | --- | --- | --- | --- |
@@ -87,9 +88,10 @@ languages are spelled in bytes.
 The works of tiers A and B are in the public domain in the USA (published before 1929); nearly all are also where
 copyright lasts for life and 70 years, exceptions and doubts are noted. The texts came from Project Gutenberg, Standard
 Ebooks (CC0), the CLiC corpora of the University of Birmingham, FairytaleQA (Apache-2.0) and GITenberg, as listed. The
-stories of tier S are by the authors and translators in `credits_cc_by.csv`, licensed CC BY (3.0 or 4.0), from African
-Storybook (www.africanstorybook.org) and Pratham Books StoryWeaver (storyweaver.org.in), collected by the Global African
-Storybook Project; they were changed only in typography. Thank you.
+stories of tier S are by the authors and translators in `credits_cc_by.csv`, licensed CC BY (3.0 or 4.0,
+https://creativecommons.org/licenses/by/4.0/), from African Storybook (www.africanstorybook.org) and Pratham Books
+StoryWeaver (storyweaver.org.in), by way of the Global African Storybook Project; quotes, dashes, accents and layout
+were unified, repeated paragraphs dropped. Thank you.
 
 {works}
 """
