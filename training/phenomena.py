@@ -80,15 +80,16 @@ def markdown(rows: dict[str, dict[str, float]], count: int) -> str:
     lines = [
         "# What decoding does with this model",
         "",
-        f"{count} openings of held-out stories, {OPENING} tokens each, continued by {NEW} tokens (no end token). Mean log-probability per token",
-        "under the model, share of texts that end in a loop, repeated 4-grams, diversity (product of 1 - rep-n, n = 2 to 4) and distinct-2,",
-        "pooled; definitions in `unspool.lab.metrics`.",
+        f"{count} openings of held-out stories, {OPENING} tokens each, continued by {NEW} tokens (no end token). Mean log-probability",
+        "per token under the model, share of texts that end in a loop, repeated 4-grams, diversity (product of 1 - rep-n, n = 2 to 4)",
+        "and distinct-2, pooled; definitions in `unspool.lab.metrics`.",
         "",
         "| | log p / token | loops | rep-4 | diversity | distinct-2 |",
         "|---|---|---|---|---|---|",
     ]
     for name, row in rows.items():
-        cells = [f"{row['logprob_per_token']:.2f}", f"{row['loops']:.0%}", *(f"{row[k]:.2f}" for k in ("rep_4", "diversity", "distinct_2"))]
+        shares = (f"{row[k]:.2f}" for k in ("rep_4", "diversity", "distinct_2"))
+        cells = [f"{row['logprob_per_token']:.2f}", f"{row['loops']:.0%}", *shares]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
