@@ -11,7 +11,8 @@ from unspool.models.weights import read_weights
 @pytest.mark.parametrize("private", [False, True])
 def test_every_16_bit_number_is_widened_exactly(tmp_path, private):
     patterns = torch.from_numpy(np.arange(1 << 16, dtype=np.uint16).view(np.int16)).reshape(256, 256)
-    stored = {"half": patterns.view(torch.float16), "brain": patterns.clone().view(torch.bfloat16), "odd": torch.ones(3, dtype=torch.float16)}
+    stored = {"half": patterns.view(torch.float16), "brain": patterns.clone().view(torch.bfloat16)}
+    stored |= {"odd": torch.ones(3, dtype=torch.float16)}
     stored |= {"single": torch.linspace(-1, 1, 7), "double": torch.tensor([0.1, -1e-40], dtype=torch.float64), "none": torch.zeros(0, 2)}
     save_file(stored, tmp_path / "model.safetensors")
     found = read_weights(tmp_path, private)
