@@ -29,6 +29,11 @@ def less_of_what_stands_last(input_ids, scores):
     return scores
 
 
+def anything_but_the_last(tokens):
+    """What may come next, as a function of the text."""
+    return [t for t in range(VOCABULARY) if t != tokens[-1]]
+
+
 def strategies(backend=np.asarray):
     draft = table(seed=77, backend=backend)
     return {
@@ -54,16 +59,16 @@ def processors(backend=np.asarray):
         un.Automaton: [un.Automaton(Alternating())],
         un.Banned: [un.Banned(1, (2, 3))],
         un.Bias: [un.Bias({1: 1.5, (2, 3): -2.0})],
-        un.FrequencyPenalty: [un.FrequencyPenalty(0.7)],
+        un.FrequencyPenalty: [un.FrequencyPenalty(0.7), un.FrequencyPenalty(0.4, "all", window=3)],
         un.FromHf: [un.FromHf(less_of_what_stands_last)],
         un.Guidance: [un.Guidance(1.7, other), un.Guidance(0.4, other, (3, 1))],
         un.LogSoftmax: [un.LogSoftmax()],
         un.MinNewTokens: [un.MinNewTokens(3)],
         un.MinP: [un.MinP(0.2)],
-        un.Mirostat: [un.Mirostat(1.2, eta=0.5), un.Mirostat(0.8, eta=0.9, surprise="truncated")],
+        un.Mirostat: [un.Mirostat(1.2, eta=0.5), un.Mirostat(0.8, eta=0.9, surprise="truncated"), un.Mirostat(0.8, version=1)],
         un.NoRepeatNgram: [un.NoRepeatNgram(2)],
         un.PresencePenalty: [un.PresencePenalty(0.9, scope="all")],
-        un.RepetitionPenalty: [un.RepetitionPenalty(1.4)],
+        un.RepetitionPenalty: [un.RepetitionPenalty(1.4), un.RepetitionPenalty(1.7, window=1, decay=2)],
         un.Temperature: [un.Temperature(0.6), un.Temperature(0)],
         un.TopK: [un.TopK(3)],
         un.TopP: [un.TopP(0.7)],
@@ -76,6 +81,22 @@ def processors(backend=np.asarray):
         un.TopH: [un.TopH(0.6), un.TopH(0.8, variant="transformers")],
         un.TailFree: [un.TailFree(0.8), un.TailFree(0.5, variant="llama.cpp")],
         un.Xtc: [un.Xtc(0.1, 0.5), un.Xtc(0.05, 1.0, (1,), protect_ends=True), un.Xtc(0.05, 1.0, (1,), variant="text-generation-webui")],
+        un.DynamicTemperature: [un.DynamicTemperature(0.5, 1.8)],
+        un.Smoothing: [un.Smoothing(0.3), un.Smoothing(0.2, curve=2.5)],
+        un.Skew: [un.Skew(0.7), un.Skew(-0.5)],
+        un.AdaptiveP: [un.AdaptiveP(0.4, decay=0.6)],
+        un.Dry: [un.Dry(0.9, allowed_length=1, breakers=(4,)), un.Dry(2.0, 3.0, 2, (), window=4)],
+        un.EncoderRepetitionPenalty: [un.EncoderRepetitionPenalty(1.6)],
+        un.EncoderNoRepeatNgram: [un.EncoderNoRepeatNgram(2)],
+        un.ExponentialDecayLength: [un.ExponentialDecayLength(1, 1.8)],
+        un.MinLength: [un.MinLength(5)],
+        un.ForcedEnd: [un.ForcedEnd(2, END), un.ForcedEnd(3, 1)],
+        un.Suppress: [un.Suppress(1, 4)],
+        un.SuppressAtBegin: [un.SuppressAtBegin(0, 2, END)],
+        un.RemoveInvalid: [un.RemoveInvalid()],
+        un.Forced: [un.Forced({1: 3, 2: 0})],
+        un.ForcedBegin: [un.ForcedBegin(4)],
+        un.PrefixConstrained: [un.PrefixConstrained(((0, 1) * 5, (1, 4) * 5, (1,) * 9)), un.PrefixConstrained(anything_but_the_last)],
     }
 
 
@@ -113,6 +134,22 @@ def neutral(backend=np.asarray):
         un.TopH: un.TopH(1.0),
         un.TailFree: un.TailFree(1.0),
         un.Xtc: un.Xtc(probability=0.0),
+        un.DynamicTemperature: un.DynamicTemperature(1.0, 1.0),
+        un.Smoothing: un.Smoothing(0.0),
+        un.Skew: un.Skew(0.0),
+        un.AdaptiveP: un.AdaptiveP(-1.0),
+        un.Dry: un.Dry(0.0),
+        un.EncoderRepetitionPenalty: un.EncoderRepetitionPenalty(1.0),
+        un.EncoderNoRepeatNgram: un.EncoderNoRepeatNgram(50),
+        un.ExponentialDecayLength: un.ExponentialDecayLength(0, 1.0),
+        un.MinLength: un.MinLength(0),
+        un.ForcedEnd: un.ForcedEnd(10**6),
+        un.Suppress: un.Suppress(10**6),
+        un.SuppressAtBegin: un.SuppressAtBegin(10**6),
+        un.RemoveInvalid: un.RemoveInvalid(),
+        un.Forced: un.Forced({10**6: 1}),
+        un.ForcedBegin: None,
+        un.PrefixConstrained: un.PrefixConstrained(lambda tokens: range(VOCABULARY)),
     }
 
 

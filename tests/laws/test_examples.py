@@ -9,7 +9,7 @@ import unspool as un
 from unspool.decoder import REGISTRY
 
 PARTS = strategies() | processors() | stops()
-PLAIN = [p for some in PARTS.values() for p in some if type(p) not in (un.Automaton, un.FromHf, un.Guidance, un.Speculative)]
+PLAIN = [p for some in PARTS.values() for p in some if "<" not in str(p)]
 LIVE = [p for some in PARTS.values() for p in some if p not in PLAIN]
 
 
@@ -52,8 +52,10 @@ def reads_back(decoder):
 
 share, whole = st.floats(0, 1), st.integers(1, 10**6)
 number = st.floats(-100, 100)
+window = st.one_of(st.none(), st.integers(1, 99))
 scope = st.sampled_from(["all", "prompt", "generated"])
 phrase = st.one_of(st.integers(0, 99), st.text(min_size=1, max_size=4), st.lists(st.integers(0, 99), min_size=1, max_size=3).map(tuple))
+token = phrase.filter(lambda p: not isinstance(p, tuple))
 PROCESSOR = st.one_of(
     st.builds(un.Temperature, st.floats(0, 10)),
     st.builds(un.TopK, whole),
@@ -67,10 +69,23 @@ PROCESSOR = st.one_of(
     st.builds(un.TailFree, share, st.sampled_from(["centred", "llama.cpp"])),
     st.builds(un.Xtc, share, share, st.lists(st.one_of(st.integers(0, 9), st.just("\n")), max_size=2).map(tuple), st.booleans()),
     st.builds(un.LogSoftmax),
-    st.builds(un.Mirostat, st.floats(0.1, 9), st.floats(0, 2), st.sampled_from(["original", "truncated"])),
-    st.builds(un.RepetitionPenalty, st.floats(0.01, 9), scope),
-    st.builds(un.PresencePenalty, number, scope),
-    st.builds(un.FrequencyPenalty, number, scope),
+    st.builds(un.RemoveInvalid),
+    *(st.lists(token, min_size=1, max_size=3).map(lambda some, cls=cls: cls(*some)) for cls in (un.Suppress, un.SuppressAtBegin)),
+    st.dictionaries(st.integers(0, 9), token, min_size=1).map(un.Forced),
+    st.builds(un.ForcedBegin, token),
+    st.lists(phrase.filter(lambda p: not isinstance(p, int)), min_size=1, max_size=3).map(un.PrefixConstrained),
+    st.builds(un.Dry, st.floats(0, 9), st.floats(1, 9), whole, st.lists(st.one_of(st.integers(0, 9), st.just("\n"))).map(tuple), window),
+    st.builds(un.EncoderRepetitionPenalty, st.floats(0.01, 9)),
+    st.builds(un.ExponentialDecayLength, st.integers(0, 99), st.floats(0.1, 9)),
+    st.builds(un.ForcedEnd, whole, st.one_of(st.none(), st.integers(0, 9), st.just("."))),
+    st.builds(un.Mirostat, st.floats(0.1, 9), st.floats(0, 2), st.sampled_from(["original", "truncated"]), st.sampled_from([1, 2])),
+    st.builds(un.AdaptiveP, share, st.floats(0, 0.99)),
+    st.builds(un.DynamicTemperature, st.floats(0.1, 1), st.floats(1, 3)),
+    st.builds(un.Smoothing, st.floats(0, 9), st.floats(1, 3)),
+    st.builds(un.Skew, st.floats(-9, 9)),
+    st.builds(un.RepetitionPenalty, st.floats(0.01, 9), scope, st.integers(1, 99), st.integers(0, 99)),
+    st.builds(un.PresencePenalty, number, scope, window),
+    st.builds(un.FrequencyPenalty, number, scope, window),
     st.builds(un.NoRepeatNgram, whole),
     st.builds(un.MinNewTokens, st.integers(0, 99)),
     st.lists(phrase, min_size=1, max_size=3).map(lambda some: un.Banned(*some)),

@@ -1,5 +1,7 @@
 """Whole sampled texts against their exact distribution; every cut again by a definition of a few lines."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from helpers.checks import fits
@@ -110,6 +112,57 @@ def mirostat(tau, eta, truncated):
     return rule
 
 
+def zipf(p, mu, n, rounded):
+    """The tokens that version 1 of mirostat keeps."""
+    q = p[by_rank(p)]
+    t = [np.log((i + 2) / (i + 1)) for i in range(len(q) - 1)]
+    b = [np.log(q[i] / q[i + 1]) for i in range(len(q) - 1)]
+    z = sum(x * y for x, y in zip(t, b, strict=True)) / sum(x * x for x in t)
+    k = ((z - 1) * 2**mu / (1 - n ** (1 - z))) ** (1 / z)
+    return top_k(p, round(k) + 1 if rounded else max(int(k), 1))
+
+
+def mirostat_1(tau, eta, n, truncated):
+    def rule(p, prompt, new):
+        mu, text = 2 * tau, list(prompt)
+        for token in new:
+            before = normalised(np.asarray(MODEL.probabilities(tuple(text))))
+            seen = normalised(zipf(before, mu, n, not truncated)) if truncated else before
+            mu -= eta * (-np.log2(seen[token]) - tau)
+            text.append(token)
+        return zipf(p, mu, n, not truncated)
+
+    return rule
+
+
+def adaptive(target, decay):
+    def rule(p, prompt, new):
+        seen = [normalised(np.asarray(MODEL.probabilities((*prompt, *new[:i]))))[t] for i, t in enumerate(new)]
+        weights = [decay ** (len(new) - 1 - i) for i in range(len(new))]
+        before = decay ** len(new) / (1 - decay)                              # the mean begins as if the target had always come
+        mean = (before * target + sum(w * x for w, x in zip(weights, seen, strict=True))) / (before + sum(weights))
+        d = abs(p - min(max(2 * target - mean, 0), 1)) / 0.3
+        return np.exp(5 - 10 * d**2 / (1 + d))
+
+    return rule
+
+
+def dynamic_temperature(p, low, high, exponent):
+    return p ** (1 / (low + (high - low) * (entropy(p) / np.log(len(p))) ** exponent))
+
+
+def smoothing(p, factor, curve):
+    d = np.log(p / max(p))
+    return np.exp(-(3 - curve) / 2 * factor * d**2 + (curve - 1) / 2 * factor * d**3)
+
+
+def skew(p, amount):
+    ranks, moved = by_rank(p), np.zeros(len(p))
+    edges = np.asarray([0, *np.cumsum(p[ranks])]) ** np.exp(amount)
+    moved[ranks] = edges[1:] - edges[:-1]
+    return moved
+
+
 def guided(scale, other, negative):
     def rule(p, prompt, new):
         q = normalised(np.asarray(other.probabilities((*negative, *new))))
@@ -129,6 +182,48 @@ def frequency(p, prompt, new):
 
 def presence(p, prompt, new):
     return np.exp([np.log(x) - 0.8 * (t in new) for t, x in enumerate(p)])
+
+
+def fading_repetition(p, prompt, new):
+    """1.5 for the last token, 1.25 for the one before, 1 for those before it."""
+    text, logits = (*prompt, *new), np.log(p)
+    last = {t: max(i for i, other in enumerate(text) if other == t) for t in text}
+    ago = {t: len(text) - i for t, i in last.items()}
+    return np.exp([x * {1: 1.5, 2: 1.25}.get(ago.get(t), 1) for t, x in enumerate(logits)])
+
+
+def dry(p, prompt, new):
+    text, out = (*prompt, *new), np.log(p)
+    for v in range(len(p)):
+        longest = max((matched(text, i) for i, t in enumerate(text) if t == v), default=0)
+        if longest >= 1 and v != 0:
+            out[v] -= 0.7 * 1.5 ** (longest - 1)
+    return np.exp(out)
+
+
+def matched(text, i):
+    """How many tokens before place i are also the last ones of a text, without 0 among them."""
+    return max(n for n in range(i + 1) if text[i - n : i] == text[len(text) - n :] and 0 not in text[i - n : i])
+
+
+def no_ngram_of_the_prompt(p, prompt, new):
+    last = (*prompt, *new)[-1]
+    return np.asarray([0.0 if (last, t) in pairwise(prompt) else x for t, x in enumerate(p)])
+
+
+def ending_sooner(p, prompt, new):
+    logits = np.log(p)
+    if len(new) > 1:
+        logits[END] += abs(logits[END]) * (1.5 ** (len(new) - 1) - 1)
+    return np.exp(logits)
+
+
+TREE = ((0, 1), (2,), (2, 1, 0), (1, 1, 1))
+
+
+def one_of_these(p, prompt, new):
+    going_on = [s[len(new)] for s in TREE if len(s) > len(new) and s[: len(new)] == new]
+    return keep(p, [*going_on, END] if new in TREE else going_on)
 
 
 def alternating(p, prompt, new):
@@ -170,10 +265,36 @@ CASES = {
     "repetition_penalty(1.5) | ": repetition,
     "frequency_penalty(0.8) | ": frequency,
     "presence_penalty(0.8) | ": presence,
+    "repetition_penalty(1.5, window=1, decay=2) | ": fading_repetition,
+    "frequency_penalty(0.8, scope='all', window=2) | ": lambda p, prompt, new: p * np.exp(
+        [-0.8 * (*prompt, *new)[-2:].count(t) for t in range(4)]
+    ),
+    "dry(0.7, base=1.5, allowed_length=1, breakers=(0,)) | ": dry,
+    "encoder_repetition_penalty(1.5) | ": lambda p, prompt, new: np.exp([x / 1.5 if t in prompt else x for t, x in enumerate(np.log(p))]),
+    "encoder_no_repeat_ngram(2) | ": no_ngram_of_the_prompt,
+    "exponential_decay_length(1, factor=1.5) | ": ending_sooner,
+    "min_length(4) | ": lambda p, prompt, new: keep(p, [0, 1, 2] if len(new) < 2 else range(4)),
+    "forced_end(2) | ": lambda p, prompt, new: keep(p, [END] if len(new) == 1 else range(4)),
+    "suppress(1, 2) | ": lambda p, prompt, new: keep(p, [0, 3]),
+    "suppress_at_begin(3, 0) | ": lambda p, prompt, new: keep(p, range(4) if new else [1, 2]),
+    "forced({1: 2, 2: 0}) | ": lambda p, prompt, new: keep(p, {1: [2], 2: [0]}.get(len(new), range(4))),
+    "forced_begin(2) | ": lambda p, prompt, new: keep(p, range(4) if new else [2]),
+    f"prefix_constrained({TREE}) | ": one_of_these,
+    "banned(1, (2, 0)) | ": lambda p, prompt, new: keep(p, [t for t in (0, 2, 3) if ((*prompt, *new)[-1], t) != (2, 0)]),
+    "allowed(0, 3) | ": lambda p, prompt, new: keep(p, [0, 3]),
+    "no_repeat_ngram(2) | ": lambda p, prompt, new: no_ngram_of_the_prompt(p, (*prompt, *new), new),
     "min_new_tokens(2) | ": lambda p, prompt, new: keep(p, [0, 1, 2] if len(new) < 2 else range(4)),
     "bias({0: 1.0, (2, 1): -3.0}) | ": lambda p, prompt, new: p * np.exp([1, -3.0 * ((*prompt, *new)[-1] == 2), 0, 0]),
     "mirostat(0.9, eta=0.6) | ": lambda p, prompt, new: mirostat(0.9, 0.6, False)(p, prompt, new, MODEL),
     "mirostat(0.5, eta=0.8, surprise='truncated') | ": lambda p, prompt, new: mirostat(0.5, 0.8, True)(p, prompt, new, MODEL),
+    "mirostat(1.1, eta=0.6, version=1) | ": lambda p, prompt, new: mirostat_1(1.1, 0.6, 50000, False)(p, prompt, new),
+    "mirostat(0.9, eta=0.6, surprise='truncated', version=1) | ": lambda p, prompt, new: mirostat_1(0.9, 0.6, 4, True)(p, prompt, new),
+    "adaptive_p(0.4, decay=0.6) | ": adaptive(0.4, 0.6),
+    "dynamic_temperature(0.5, high=1.8, exponent=0.7) | ": lambda p, prompt, new: dynamic_temperature(p, 0.5, 1.8, 0.7),
+    "smoothing(0.4) | ": lambda p, prompt, new: smoothing(p, 0.4, 1),
+    "smoothing(0.2, curve=2.5) | ": lambda p, prompt, new: smoothing(p, 0.2, 2.5),
+    "skew(0.8) | ": lambda p, prompt, new: skew(p, 0.8),
+    "skew(-0.6) | ": lambda p, prompt, new: skew(p, -0.6),
     "guidance": guided(2.0, OTHER, PROMPT[-1:]),
     "guidance from another prompt": guided(0.5, OTHER, (0, 2)),
     "grammar": alternating,
@@ -214,6 +335,21 @@ def test_every_step_is_its_definition(case):
     exact = dict(enumerate_texts(MODEL, PROMPT, LIMIT, CASES[case]))
     for h in run(model, decoder, [PROMPT], LIMIT)[0]:
         assert sum(h.processed) == pytest.approx(np.log(exact[tuple(h.tokens)]), abs=1e-5)
+
+
+MEMORIES = [case for case in CASES if case.startswith(("mirostat", "adaptive"))]
+BATCH = [PROMPT, (0,), (2, 2, 1, 0)]
+
+
+@pytest.mark.parametrize("strategy", ["beam(3, n=3)", "sample(5)", "exact(3)", "contrastive_search(3)"])
+@pytest.mark.parametrize("case", MEMORIES)
+def test_memories_follow_every_hypothesis_of_a_batch(case, strategy):
+    for prompt, found in zip(BATCH, run(MODEL, un.parse(case + strategy), BATCH, 4), strict=True):
+        assert found
+        for h in found:
+            steps = [normalised(np.asarray(MODEL.probabilities((*prompt, *h.tokens[:i])))) for i in range(len(h.tokens))]
+            after = [normalised(CASES[case](p, prompt, tuple(h.tokens[:i]))) for i, p in enumerate(steps)]
+            np.testing.assert_allclose(h.processed, [np.log(p[t]) for p, t in zip(after, h.tokens, strict=True)], atol=1e-5)
 
 
 def test_xtc_draws_at_every_step_of_every_text():

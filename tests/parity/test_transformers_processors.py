@@ -1,6 +1,7 @@
 """Every processor gives the scores of its LogitsProcessor in transformers, on numpy arrays and torch tensors."""
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import pytest
@@ -46,6 +47,19 @@ PAIRS = [
         lambda: transformers.SequenceBiasLogitsProcessor({(1, 2): 4.0, (0, 2): 3.0, (2,): 0.25, (3, 0, 5): -2.0}),
     ),
     (un.LogSoftmax(), lambda: transformers.LogitNormalization()),
+    (un.Suppress(1, 4, 5), lambda: transformers.SuppressTokensLogitsProcessor([1, 4, 5], "cpu")),
+    (un.SuppressAtBegin(1, 4), lambda: transformers.SuppressTokensAtBeginLogitsProcessor([1, 4], PROMPT, "cpu")),
+    *((un.MinLength(n), lambda n=n: transformers.MinLengthLogitsProcessor(n, list(ENDS), "cpu")) for n in (0, 1, 3, 5, 50)),
+    *(
+        (un.ExponentialDecayLength(n, f), lambda n=n, f=f: transformers.ExponentialDecayLengthPenalty((n, f), list(ENDS), PROMPT))
+        for n, f in ((0, 1.1), (1, 1.6), (3, 0.7), (50, 2.0))
+    ),
+    (un.ForcedBegin(3), lambda: transformers.ForcedBOSTokenLogitsProcessor(3)),
+    *((un.ForcedEnd(n - PROMPT), lambda n=n: transformers.ForcedEOSTokenLogitsProcessor(n, list(ENDS))) for n in (2, 5, 13)),
+    (
+        un.PrefixConstrained(lambda tokens: {tokens[-1], min(tokens[0] + 1, 5), 0}),
+        lambda: transformers.PrefixConstrainedLogitsProcessor(lambda row, text: [int(text[-1]), min(int(text[0]) + 1, 5), 0], 1),
+    ),
 ]
 
 
@@ -113,10 +127,34 @@ def compare(processor, theirs, texts, scores, library, tally):
     assert mine.dtype == scores.dtype
     differ = np.argwhere(np.isneginf(mine) != np.isneginf(their))
     for row, token in differ:
+        if isinstance(processor, un.ForcedBegin | un.ForcedEnd | un.PrefixConstrained) and np.isneginf(scores[row, token]):
+            continue                                                      # ruled out before: a difference on purpose, below
         assert near_the_line(processor, scores, row, token), (row, token)
     both = ~(np.isneginf(mine) | np.isneginf(their))
+    if isinstance(processor, un.ForcedBegin | un.ForcedEnd):                # theirs gives the forced the score 0, ours keeps its own
+        return tally("processors")
     np.testing.assert_allclose(mine[both], their[both], rtol=2e-5, atol=2e-6)
     tally("processors", "near tie" if len(differ) else "equal")
+
+
+def test_equal_about_the_prompt(tally):
+    """Processors that read the prompt in the encoder's place, for prompts of several tokens."""
+    chance = np.random.default_rng(9)
+    for library in (np.asarray, torch.from_numpy):
+        for shape, length, prompt in product(SHAPES, (4, 9, 20), (1, 3, 4)):
+            texts, scores = random_texts(chance, shape[0], length), random_scores(chance, shape, 0.2, 2.0, np.float32)
+            theirs = torch.from_numpy(texts), torch.from_numpy(scores.copy())
+            rows = un.Rows(library(texts), np.full(len(texts), length), np.full(len(texts), prompt), ENDS)
+            encoder = theirs[0][:, :prompt]
+            for value in (0.7, 1.0, 1.5):
+                mine = host(un.EncoderRepetitionPenalty(value).process(rows, library(scores)))
+                their = transformers.EncoderRepetitionPenaltyLogitsProcessor(value, encoder)(*theirs).numpy()
+                np.testing.assert_allclose(mine, their, rtol=1e-5)
+                tally("processors")
+            for n in (1, 2, 3):
+                mine = host(un.EncoderNoRepeatNgram(n).process(rows, library(scores)))
+                np.testing.assert_array_equal(mine, transformers.EncoderNoRepeatNGramLogitsProcessor(n, encoder)(*theirs).numpy())
+                tally("processors")
 
 
 @pytest.mark.parametrize("library", ["numpy", "torch"])
@@ -165,6 +203,22 @@ DIFFERENCES = {
     "top_h as the paper has it": Difference(
         un.TopH(0.4), transformers.TopHLogitsWarper(0.4), [2e-6 * -t for t in range(99)], list(range(6)), list(range(39)),
         "theirs adds -p log p of the kept tokens without renormalising them; the variant of their name does so too",
+    ),
+    "remove_invalid of no number": Difference(
+        un.RemoveInvalid(), transformers.InfNanRemoveLogitsProcessor(), [np.nan, -5.0, -7.0, -np.inf], [1, 2], [0, 1, 2, 3],
+        "theirs makes NaN a 0, which may be the best score there is, and -inf the least number; ours makes both impossible",
+    ),
+    "forced_begin of what was ruled out": Difference(
+        un.ForcedBegin(1), transformers.ForcedBOSTokenLogitsProcessor(1), [0.0, -np.inf, 1.0], [], [1],
+        "theirs makes a forced token possible again and gives it the score 0; ours leaves what earlier processors ruled out",
+    ),
+    "forced_end of what was ruled out": Difference(
+        un.ForcedEnd(1), transformers.ForcedEOSTokenLogitsProcessor(2, list(ENDS)), [0.0, 1.0, -np.inf, 0.0, -np.inf], [], [2, 4],
+        "as for forced_begin",
+    ),
+    "prefix_constrained where all allowed are ruled out": Difference(
+        un.PrefixConstrained(lambda tokens: [1]), transformers.PrefixConstrainedLogitsProcessor(lambda row, text: [1], 1),
+        [0.0, -np.inf, 1.0], [], [1], "theirs makes them possible again; ours lets the hypothesis die",
     ),
     "top_p of 1 and a mass of 0": Difference(
         un.TopP(1.0), transformers.TopPLogitsWarper(1.0), [0.0, -1.0, -200.0], [0, 1, 2], [0, 1],

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from unspool.arrays import INF, Array, Ints, block, host, like
+from unspool.arrays import INF, Array, Ints, block, host, like, namespace
 from unspool.decoder import Part
 from unspool.errors import ParameterError, check
 from unspool.processor import Processor, Rows
@@ -72,44 +72,73 @@ class Bias(Processor):
         return scores + like(amounts.astype(host(scores[:1, :1]).dtype), scores)
 
 
-@dataclass(frozen=True, init=False)
-class Allowed(Processor):
-    """Only these tokens, given by id or as texts that are one token; end tokens must be listed to be possible."""
+class _TokenSet(Processor):
+    """Tokens given by id or as texts that are one token each."""
 
-    aliases = ("allowed_tokens",)
     variadic = True
     tokens: tuple[str | int, ...]
 
     def __init__(self, *tokens: str | int) -> None:
-        check_phrases("allowed", tokens)
-        check(all(isinstance(t, str | int) for t in tokens), f"allowed() takes token ids or texts of one token; got {tokens!r}")
+        check_phrases(self.name, tokens)
+        check(all(isinstance(t, str | int) for t in tokens), f"{self.name}() takes token ids or texts of one token; got {tokens!r}")
         object.__setattr__(self, "tokens", tokens)
 
     def resolve(self, tokenizer: Any) -> Part:
         """With tokens in place of texts."""
-        return Allowed(*ids_of(self.tokens, tokenizer, "allowed"))
+        return type(self)(*ids_of(self.tokens, tokenizer, self.name))
+
+    def among(self, scores: Array) -> Array:
+        """(V,), whether each token is one of them."""
+        return like(np.isin(np.arange(scores.shape[-1]), tokens_of(self.tokens, self.name)), scores)
+
+
+@dataclass(frozen=True, init=False)
+class Allowed(_TokenSet):
+    """Only these tokens, given by id or as texts that are one token; end tokens must be listed to be possible."""
+
+    aliases = ("allowed_tokens",)
+    tokens: tuple[str | int, ...]
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         """Block all others."""
-        ids = [p[0] for p in tokens_of(self.tokens, "allowed")]
-        keep = np.zeros(scores.shape[-1], bool)
-        keep[[t for t in ids if t < len(keep)]] = True
-        return block(scores, like(keep, scores))
+        return block(scores, self.among(scores))
+
+
+@dataclass(frozen=True, init=False)
+class Suppress(_TokenSet):
+    """None of these tokens, given by id or as texts that are one token."""
+
+    aliases = ("suppress_tokens",)
+    tokens: tuple[str | int, ...]
+
+    def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
+        """Block them."""
+        return block(scores, ~self.among(scores))
+
+
+@dataclass(frozen=True, init=False)
+class SuppressAtBegin(_TokenSet):
+    """None of these tokens as the first new one."""
+
+    aliases = ("begin_suppress_tokens",)
+    tokens: tuple[str | int, ...]
+
+    def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
+        """Block them in rows without new tokens."""
+        return block(scores, ~self.among(scores) | like(rows.generated > 0, scores)[:, None])
 
 
 @dataclass(frozen=True)
-class MinNewTokens(Processor):
-    """No end token before n new tokens."""
+class RemoveInvalid(Processor):
+    """Scores that are no numbers become impossible, and an infinite one the largest number there is.
 
-    n: int
-
-    def __post_init__(self) -> None:
-        check(isinstance(self.n, int) and self.n >= 0, f"min_new_tokens(n) needs a whole number n >= 0; got {self.n!r}")
+    For what broken processors before it may give; a model whose own logits are not numbers is refused before any processor.
+    """
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        """Block the ends of rows that are too short."""
-        cells = [(int(r), t) for r in np.flatnonzero(rows.generated < self.n) for t in rows.ends if t < scores.shape[-1]]
-        return edit(scores, cells, -INF)
+        """Replace them."""
+        xp = namespace(scores)
+        return xp.where(xp.isnan(scores), -INF, xp.where(scores == INF, float(xp.finfo(scores.dtype).max), scores))
 
 
 class Grammar(Protocol):

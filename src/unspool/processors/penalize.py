@@ -14,13 +14,13 @@ from unspool.processor import Processor, Rows
 SCOPES = ("all", "prompt", "generated")
 
 
-def counts(rows: Rows, scope: str) -> list[tuple[Ints, Ints]]:
-    """For each row its distinct tokens and how often each occurs in the whole text, the prompt or the new tokens."""
-    tokens, found = host(rows.tokens), []
-    for text, length, prompt in zip(tokens, rows.lengths, rows.prompt_lengths, strict=True):
+def parts(rows: Rows, scope: str, window: int | None = None) -> list[Ints]:
+    """Of each row the whole text, the prompt or the new tokens; of these the last `window`."""
+    found = []
+    for text, length, prompt in zip(host(rows.tokens), rows.lengths, rows.prompt_lengths, strict=True):
         text = text[len(text) - int(length) :]
         text = text[: int(prompt)] if scope == "prompt" else text[int(prompt) :] if scope == "generated" else text
-        found.append(np.unique(text, return_counts=True))
+        found.append(text if window is None else text[max(len(text) - window, 0) :])
     return found
 
 
@@ -33,8 +33,15 @@ def edit(scores: Array, cells: list[tuple[int, int]], values: Any) -> Array:
     return out
 
 
-def _check_scope(name: str, scope: str) -> None:
+def _check_scope(name: str, scope: str, window: int | None) -> None:
     check(scope in SCOPES, f"{name}(scope=...) is one of {', '.join(SCOPES)}; got {scope!r}")
+    check_window(name, window)
+
+
+def check_window(name: str, window: int | None) -> None:
+    """Refuse a window that is no number of tokens."""
+    ok = window is None or (isinstance(window, int) and not isinstance(window, bool) and window >= 1)
+    check(ok, f"{name}(window=...) needs a whole number of tokens >= 1, or None for all; got {window!r}")
 
 
 @dataclass(frozen=True)
@@ -43,26 +50,59 @@ class RepetitionPenalty(Processor):
 
     A penalty above 1 discourages, 1 changes nothing. The result depends on where the scores' zero lies: logits and
     log-probabilities give different distributions. Keskar et al. 2019, arXiv 1909.05858; the rule by sign is transformers'.
-    scope: "all", "prompt" or "generated".
+    scope: "all", "prompt" or "generated"; window: of these the last so many tokens. decay: over so many tokens before the window
+    the penalty falls in a line to 1, by where a token occurred last (exllamav2).
     """
 
     penalty: float
     scope: str = "all"
+    window: int | None = None
+    decay: int = 0
 
     def __post_init__(self) -> None:
         check(0 < self.penalty < INF, f"repetition_penalty(penalty) needs a penalty > 0; got {self.penalty!r}")
-        _check_scope("repetition_penalty", self.scope)
+        _check_scope("repetition_penalty", self.scope, self.window)
+        whole = isinstance(self.decay, int) and self.decay >= 0
+        check(whole, f"repetition_penalty(decay=...) needs a whole number >= 0; got {self.decay!r}")
+        check(self.decay == 0 or self.window is not None, "repetition_penalty(decay=...) begins where a window ends; give window=... too")
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         """Once for each distinct token."""
         if self.penalty == 1:
             return scores
-        cells = [(r, int(t)) for r, (tokens, _) in enumerate(counts(rows, self.scope)) for t in tokens]
+        cells: list[tuple[int, int]] = []
+        penalties: list[Any] = []
+        reach = None if self.window is None else self.window + self.decay
+        for r, text in enumerate(parts(rows, self.scope, reach)):
+            tokens, ago = np.unique(text[::-1], return_index=True)
+            beyond = np.clip(ago + 1 - (self.window or len(text)), 0, None)
+            cells += [(r, int(t)) for t in tokens]
+            penalties.append(self.penalty + (1 - self.penalty) * beyond / max(self.decay, 1))
         if not cells:
             return scores
         where = np.asarray(cells, np.int64)
         old = scores[like(where[:, 0], scores), like(where[:, 1], scores)]
-        return edit(scores, cells, namespace(scores).where(old < 0, old * self.penalty, old / self.penalty))
+        by = like(np.concatenate(penalties).astype(host(scores[:1, :1]).dtype), scores)
+        return edit(scores, cells, namespace(scores).where(old < 0, old * by, old / by))
+
+
+@dataclass(frozen=True)
+class EncoderRepetitionPenalty(Processor):
+    """Scores of the prompt's tokens: multiplied by the penalty if positive, divided by it if negative.
+
+    A penalty above 1 keeps the text near its prompt, 1 changes nothing; transformers' "hallucination penalty", where for a model
+    without encoder the prompt takes the encoder's place.
+    """
+
+    aliases = ("hallucination_penalty",)
+    penalty: float
+
+    def __post_init__(self) -> None:
+        check(0 < self.penalty < INF, f"encoder_repetition_penalty(penalty) needs a penalty > 0; got {self.penalty!r}")
+
+    def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
+        """The repetition penalty of the prompt, the other way round."""
+        return RepetitionPenalty(1 / self.penalty, "prompt").process(rows, scores)
 
 
 class _CountPenalty(Processor):
@@ -70,10 +110,11 @@ class _CountPenalty(Processor):
 
     penalty: float
     scope: str
+    window: int | None
 
     def __post_init__(self) -> None:
         check(-INF < self.penalty < INF, f"{self.name}(penalty) needs a finite number; got {self.penalty!r}")
-        _check_scope(self.name, self.scope)
+        _check_scope(self.name, self.scope, self.window)
 
     def amount(self, occurrences: Ints) -> Any:
         """What is subtracted."""
@@ -84,17 +125,22 @@ class _CountPenalty(Processor):
         if self.penalty == 0:
             return scores
         amounts = np.zeros(tuple(scores.shape), np.float32)
-        for r, (tokens, occurrences) in enumerate(counts(rows, self.scope)):
+        for r, text in enumerate(parts(rows, self.scope, self.window)):
+            tokens, occurrences = np.unique(text, return_counts=True)
             amounts[r, tokens] = self.amount(occurrences)
         return scores - namespace(scores).astype(like(amounts, scores), scores.dtype)
 
 
 @dataclass(frozen=True)
 class PresencePenalty(_CountPenalty):
-    """scores - penalty for tokens that occurred at all; OpenAI's definition, which counts new tokens only."""
+    """scores - penalty for tokens that occurred at all; OpenAI's definition, which counts new tokens only.
+
+    scope: "all", "prompt" or "generated"; window: of these the last so many tokens.
+    """
 
     penalty: float
     scope: str = "generated"
+    window: int | None = None
 
     def amount(self, occurrences: Ints) -> Any:
         """The penalty, once."""
@@ -103,10 +149,14 @@ class PresencePenalty(_CountPenalty):
 
 @dataclass(frozen=True)
 class FrequencyPenalty(_CountPenalty):
-    """scores - penalty * occurrences; OpenAI's definition, which counts new tokens only."""
+    """scores - penalty * occurrences; OpenAI's definition, which counts new tokens only.
+
+    scope: "all", "prompt" or "generated"; window: of these the last so many tokens.
+    """
 
     penalty: float
     scope: str = "generated"
+    window: int | None = None
 
     def amount(self, occurrences: Ints) -> Any:
         """The penalty, as often as the token occurred."""
@@ -127,16 +177,33 @@ class NoRepeatNgram(Processor):
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         """Block what followed the last n - 1 tokens before."""
-        cells = []
-        for r, (text, length) in enumerate(zip(host(rows.tokens), rows.lengths, strict=True)):
-            text = text[len(text) - int(length) :]
-            starts = len(text) - self.n + 1
-            if starts < 1:
-                continue
-            same = np.ones(starts, bool)
-            for j in range(self.n - 1):
-                same &= text[j : j + starts] == text[starts + j]
-            cells += [(r, int(t)) for t in np.unique(text[np.flatnonzero(same) + self.n - 1])]
-        return edit(scores, cells, -INF)
+        return edit(scores, [(r, t) for r, text in enumerate(parts(rows, "all")) for t in following(text, len(text), self.n)], -INF)
 
 
+@dataclass(frozen=True)
+class EncoderNoRepeatNgram(Processor):
+    """Never complete an n-gram of the prompt; the text may repeat its own.
+
+    transformers' processor, where for a model without encoder the prompt takes the encoder's place.
+    """
+
+    n: int
+
+    def __post_init__(self) -> None:
+        check(isinstance(self.n, int) and self.n >= 1, f"encoder_no_repeat_ngram(n) needs a whole number n >= 1; got {self.n!r}")
+
+    def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
+        """Block what followed the last n - 1 tokens in the prompt."""
+        texts = zip(parts(rows, "all"), rows.prompt_lengths, strict=True)
+        return edit(scores, [(r, t) for r, (text, p) in enumerate(texts) for t in following(text, int(p), self.n)], -INF)
+
+
+def following(text: Ints, within: int, n: int) -> list[int]:
+    """The tokens that follow the last n - 1 tokens of a text where these occur among its first `within`."""
+    starts = within - n + 1
+    if starts < 1:
+        return []
+    same = np.ones(starts, bool)
+    for j in range(n - 1):
+        same &= text[j : j + starts] == text[len(text) - n + 1 + j]
+    return list(map(int, np.unique(text[np.flatnonzero(same) + n - 1])))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 from unspool.arrays import INF, Array, log_softmax, namespace, topk
 from unspool.errors import check
 from unspool.processor import Processor, Rows
+from unspool.processors.measures import entropy, finite, possible, total_of
+from unspool.processors.truncate import put
 
 
 @dataclass(frozen=True)
@@ -41,3 +44,83 @@ class LogSoftmax(Processor):
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         """Normalise."""
         return log_softmax(scores)
+
+
+@dataclass(frozen=True)
+class DynamicTemperature(Processor):
+    """A temperature between low, where the model is sure, and high, where it is not.
+
+    scores / T with T = low + (high - low) * (H / log n)^exponent, where H is the entropy in nats and n the number of tokens that
+    can come; so a truncation before it changes it. kalomaze 2023, in koboldcpp and llama.cpp, which write a middle and a range.
+    """
+
+    aliases = ("dynatemp",)
+    low: float = 0.5
+    high: float = 1.5
+    exponent: float = 1.0
+
+    def __post_init__(self) -> None:
+        check(0 < self.low <= self.high < INF, f"dynamic_temperature(low, high=...) needs 0 < low <= high; got {self.low!r}, {self.high!r}")
+        check(0 < self.exponent < INF, f"dynamic_temperature(exponent=...) needs a finite exponent > 0; got {self.exponent!r}")
+
+    def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
+        """Divide by each row's temperature."""
+        xp = namespace(scores)
+        unsure = xp.clip(entropy(scores) / xp.log(xp.clip(possible(scores), 2, None)), 0, 1)
+        return scores / (self.low + (self.high - self.low) * unsure**self.exponent)
+
+
+@dataclass(frozen=True)
+class Smoothing(Processor):
+    """Bend the scores below the best one: a little for its rivals, the more the further down.
+
+    With d = s(v) - max(s): s'(v) = max(s) - factor * (3 - curve) / 2 * d^2 + factor * (curve - 1) / 2 * d^3. factor = 0 changes
+    nothing; curve = 1 is a parabola, and the order of tokens is kept up to curve = 3. Small factors flatten, large ones sharpen.
+    kalomaze 2024, in text-generation-webui.
+    """
+
+    aliases = ("quadratic",)
+    factor: float
+    curve: float = 1.0
+
+    def __post_init__(self) -> None:
+        check(0 <= self.factor < INF, f"smoothing(factor) needs a finite factor >= 0; got {self.factor!r}")
+        check(1 <= self.curve <= 3, f"smoothing(curve=...) needs a curve in [1, 3], beyond which tokens change places; got {self.curve!r}")
+
+    def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
+        """Bend."""
+        if self.factor == 0:
+            return scores
+        xp = namespace(scores)
+        best = finite(xp.max(scores, axis=-1, keepdims=True))
+        below = xp.where(scores > -INF, scores - best, xp.zeros_like(scores))
+        bent = best + self.factor * below**2 * ((self.curve - 1) / 2 * below - (3 - self.curve) / 2)
+        return xp.where(scores > -INF, bent, -INF)
+
+
+@dataclass(frozen=True)
+class Skew(Processor):
+    """Move mass down the ranks (skew > 0) or up (skew < 0), as if the uniform number u that is drawn were u^exp(-skew).
+
+    With C(i) the mass of the i likeliest tokens, p'(i) = C(i)^b - C(i-1)^b, where b = exp(skew). turboderp 2024, in exllamav2.
+    """
+
+    skew: float
+
+    def __post_init__(self) -> None:
+        check(-20 <= self.skew <= 20, f"skew(skew) needs a number in [-20, 20]; got {self.skew!r}")
+
+    def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
+        """The logarithms of the moved mass."""
+        if self.skew == 0:
+            return scores
+        xp = namespace(scores)
+        values, columns = topk(scores, scores.shape[-1])
+        p = xp.exp(xp.astype(values, xp.float64) - total_of(xp.astype(values, xp.float64)))
+        below = xp.flip(xp.cumulative_sum(xp.flip(p, axis=-1), axis=-1), axis=-1)
+        left = xp.log1p(-xp.clip(below, None, 1 - 2.0**-53)) * math.exp(self.skew)
+        left[:, :1] = -INF                                               # above the first there is no mass
+        spent = -xp.expm1(left)                                          # what lies at or below each rank, small numbers exact
+        moved = spent - xp.concat([spent[:, 1:], xp.zeros_like(spent[:, :1])], axis=-1)
+        logs = xp.where(p > 0, xp.log(xp.clip(moved, 1e-300, None)), -INF)
+        return put(scores, columns, xp.astype(logs, scores.dtype))

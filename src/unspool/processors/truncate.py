@@ -45,12 +45,16 @@ class _Truncator(Processor):
 def scatter_kept(scores: Array, columns: Array, keep: Array) -> Array:
     """Scores with -inf everywhere but at the columns (R, K) with keep (R, K)."""
     xp = namespace(scores)
+    return put(scores, columns, xp.where(keep, xp.take_along_axis(scores, columns, axis=-1), -xp.inf))
+
+
+def put(scores: Array, columns: Array, values: Array) -> Array:
+    """An array like scores with values (R, K) at columns (R, K) and -inf elsewhere."""
+    xp = namespace(scores)
     out = xp.full_like(scores, -xp.inf)
-    found = xp.take_along_axis(scores, columns, axis=-1)
-    kept = xp.where(keep, found, -xp.inf)
     if hasattr(out, "scatter_"):
-        return out.scatter_(-1, columns, kept)
-    xp.put_along_axis(out, columns, kept, axis=-1)
+        return out.scatter_(-1, columns, values)
+    xp.put_along_axis(out, columns, values, axis=-1)
     return out
 
 

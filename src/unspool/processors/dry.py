@@ -1,0 +1,91 @@
+"""A penalty on going on with a repetition, the longer the harder."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from unspool.arrays import INF, Array, Ints, host, like
+from unspool.decoder import Part
+from unspool.errors import check
+from unspool.processor import Processor, Rows
+from unspool.processors.penalize import check_window, parts
+from unspool.processors.phrases import check_ids, check_phrases, tokens_of
+
+
+@dataclass(frozen=True)
+class Dry(Processor):
+    """Do not repeat yourself: s(v) - multiplier * base^(n - allowed_length), where n tokens before v already stand before an earlier v.
+
+    n is the longest such match, prompt included, of at least allowed_length tokens; it does not reach over a breaker, and a breaker
+    is not pushed down. breakers: token ids, or texts, which stand for every token that contains them. window: only the last so
+    many tokens are read. p-e-w 2024, text-generation-webui pull request 5677.
+    """
+
+    multiplier: float = 0.8
+    base: float = 1.75
+    allowed_length: int = 2
+    breakers: tuple[str | int, ...] = ("\n", ":", '"', "*")
+    window: int | None = None
+
+    def __post_init__(self) -> None:
+        check(0 <= self.multiplier < INF, f"dry(multiplier) needs a finite multiplier >= 0; got {self.multiplier!r}")
+        check(1 <= self.base < INF, f"dry(base=...) needs a finite base >= 1; got {self.base!r}")
+        whole = isinstance(self.allowed_length, int) and self.allowed_length >= 1
+        check(whole, f"dry(allowed_length=...) needs a whole number >= 1; got {self.allowed_length!r}")
+        one = isinstance(self.breakers, str | int)
+        object.__setattr__(self, "breakers", (self.breakers,) if one else tuple(self.breakers))
+        if self.breakers:
+            check_phrases("dry", self.breakers)
+        check_window("dry", self.window)
+
+    def resolve(self, tokenizer: Any) -> Part:
+        """With the tokens that contain the breakers."""
+        ids = {t for t in self.breakers if isinstance(t, int)}
+        check_ids("dry", ids, tokenizer)
+        texts = [t.encode() for t in self.breakers if isinstance(t, str)]
+        if texts:
+            ids |= {t for t in range(tokenizer.size) if any(text in tokenizer.bytes_of(t) for text in texts)}
+        return Dry(self.multiplier, self.base, self.allowed_length, tuple(sorted(ids)), self.window)
+
+    def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
+        """Subtract."""
+        if self.multiplier == 0:
+            return scores
+        breakers = np.asarray([p[0] for p in tokens_of(self.breakers, "dry")], np.int64)
+        amounts = np.zeros(tuple(scores.shape), np.float64)
+        for r, text in enumerate(parts(rows, "all", self.window)):
+            for token, n in repetitions(text, breakers).items():
+                if n >= self.allowed_length and token < amounts.shape[1]:
+                    amounts[r, token] = self.multiplier * math.exp(min((n - self.allowed_length) * math.log(self.base), 60.0))
+        return scores - like(amounts.astype(host(scores[:1, :1]).dtype), scores)
+
+
+def repetitions(text: Ints, breakers: Ints) -> dict[int, int]:
+    """For each token that would go on with a repetition: how many tokens before it would be repeated, at most."""
+    breaks = np.isin(text, breakers)
+    free = int(np.argmax(breaks[::-1])) if breaks.any() else len(text)   # tokens since the last breaker
+    found: dict[int, int] = {}
+    if free:
+        backwards = text[::-1].tolist()
+        for ago, length in enumerate(prefix_matches(backwards)):
+            if ago and length and not breaks[len(text) - ago]:
+                token = backwards[ago - 1]
+                found[token] = max(found.get(token, 0), min(length, free))
+    return found
+
+
+def prefix_matches(text: list[int]) -> list[int]:
+    """For each place, how many tokens from there on equal the text's beginning (Gusfield's Z algorithm)."""
+    matches, left, right = [len(text)] + [0] * (len(text) - 1), 0, 0
+    for i in range(1, len(text)):
+        n = min(right - i, matches[i - left]) if i < right else 0
+        while i + n < len(text) and text[n] == text[i + n]:
+            n += 1
+        matches[i] = n
+        if i + n > right:
+            left, right = i, i + n
+    return matches

@@ -1,0 +1,110 @@
+"""Processors that decide when a text may end, and when it must."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from unspool.arrays import INF, Array, host, like, namespace
+from unspool.decoder import Part
+from unspool.errors import ParameterError, check
+from unspool.processor import Processor, Rows
+from unspool.processors.penalize import edit
+from unspool.processors.phrases import ids_of
+
+
+@dataclass(frozen=True)
+class MinNewTokens(Processor):
+    """No end token before n new tokens."""
+
+    n: int
+
+    def __post_init__(self) -> None:
+        check(isinstance(self.n, int) and self.n >= 0, f"min_new_tokens(n) needs a whole number n >= 0; got {self.n!r}")
+
+    def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
+        """Block the ends of rows that are too short."""
+        return edit(scores, _ends(rows, rows.generated < self.n, scores), -INF)
+
+
+@dataclass(frozen=True)
+class MinLength(Processor):
+    """No end token before the text has n tokens, the prompt's included, as transformers counts them."""
+
+    n: int
+
+    def __post_init__(self) -> None:
+        check(isinstance(self.n, int) and self.n >= 0, f"min_length(n) needs a whole number n >= 0; got {self.n!r}")
+
+    def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
+        """Block the ends of rows that are too short."""
+        return edit(scores, _ends(rows, rows.lengths < self.n, scores), -INF)
+
+
+@dataclass(frozen=True)
+class ExponentialDecayLength(Processor):
+    """After `start` new tokens, make the end likelier with every token.
+
+    An end's score s becomes s + |s| * (factor^(n - start) - 1) after n > start new tokens. It depends on where the scores' zero
+    lies. transformers' processor.
+    """
+
+    start: int
+    factor: float
+
+    def __post_init__(self) -> None:
+        whole = isinstance(self.start, int) and self.start >= 0
+        check(whole, f"exponential_decay_length(start) needs a whole number start >= 0; got {self.start!r}")
+        check(0 < self.factor < INF, f"exponential_decay_length(factor=...) needs a finite factor > 0; got {self.factor!r}")
+
+    def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
+        """Raise the ends of rows that are long enough."""
+        cells = _ends(rows, rows.generated > self.start, scores)
+        if not cells:
+            return scores
+        where = np.asarray(cells, np.int64)
+        old = scores[like(where[:, 0], scores), like(where[:, 1], scores)]
+        with np.errstate(over="ignore"):
+            growth = np.float64(self.factor) ** (rows.generated[where[:, 0]] - self.start) - 1
+        kind = host(scores[:1, :1]).dtype
+        growth = like(np.clip(growth, None, np.finfo(np.float32).max ** 0.5).astype(kind), scores)
+        xp = namespace(scores)
+        return edit(scores, cells, xp.where(old > -INF, old + xp.abs(xp.where(old > -INF, old, xp.zeros_like(old))) * growth, old))
+
+
+@dataclass(frozen=True)
+class ForcedEnd(Processor):
+    """The n-th new token, if the text gets that far, is an end token: the model's, or the one given by id or as a text."""
+
+    n: int
+    token: str | int | None = None
+
+    def __post_init__(self) -> None:
+        check(isinstance(self.n, int) and self.n >= 1, f"forced_end(n) needs a whole number n >= 1; got {self.n!r}")
+        ok = self.token is None or isinstance(self.token, str) or (isinstance(self.token, int) and self.token >= 0)
+        check(ok, f"forced_end(token=...) needs a token id >= 0 or a text; got {self.token!r}")
+
+    def resolve(self, tokenizer: Any) -> Part:
+        """With a token in place of a text."""
+        return self if self.token is None else ForcedEnd(self.n, ids_of([self.token], tokenizer, "forced_end")[0])
+
+    def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
+        """Block all but the ends in rows that have n - 1 new tokens."""
+        due = rows.generated == self.n - 1
+        if not due.any():
+            return scores
+        if isinstance(self.token, str):
+            raise ParameterError("forced_end: a text needs a tokenizer; decode with a LanguageModel, or give a token id")
+        ends = rows.ends if self.token is None else (self.token,)
+        if not ends:
+            raise ParameterError("forced_end: the model has no end token; name one, as in forced_end(20, token=2)")
+        keep = np.ones(tuple(scores.shape), bool)
+        keep[np.flatnonzero(due)] = np.isin(np.arange(scores.shape[-1]), ends)
+        return namespace(scores).where(like(keep, scores), scores, -INF)
+
+
+def _ends(rows: Rows, which: Any, scores: Array) -> list[tuple[int, int]]:
+    """The cells of end tokens in the rows that are marked."""
+    return [(int(r), t) for r in np.flatnonzero(which) for t in rows.ends if t < scores.shape[-1]]

@@ -1,0 +1,141 @@
+"""Processors that say which token comes at which place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from unspool.arrays import Array, block, like
+from unspool.decoder import Part
+from unspool.errors import ParameterError, check
+from unspool.processor import Processor, Rows
+from unspool.processors.penalize import parts
+from unspool.processors.phrases import check_ids, check_phrases, ids_of, tokens_of
+
+
+@dataclass(frozen=True)
+class Forced(Processor):
+    """At these places come these tokens: pairs (place, token), a place counted in new tokens from 0.
+
+    A token is an id or a text of one token. What earlier processors ruled out stays ruled out.
+    """
+
+    aliases = ("force_tokens",)
+    pairs: tuple[tuple[int, str | int], ...]
+
+    def __post_init__(self) -> None:
+        given: Any = self.pairs
+        try:
+            pairs = tuple((place, token) for place, token in (given.items() if isinstance(given, Mapping) else given))
+        except (TypeError, ValueError):
+            raise ParameterError(f'forced(pairs) takes a dict or pairs such as {{0: "The", 1: 13}}; got {given!r}') from None
+        object.__setattr__(self, "pairs", pairs)
+        check_phrases("forced", [token for _, token in pairs])
+        for place, token in pairs:
+            check(isinstance(place, int) and place >= 0, f"forced(pairs) has places >= 0, counted in new tokens; got {place!r}")
+            check(isinstance(token, str | int), f"forced(pairs) has one token at each place; got {token!r}")
+        twice = len({place for place, _ in pairs}) < len(pairs)
+        check(not twice, f"forced(pairs) has one token at each place; got {pairs!r}")
+
+    def resolve(self, tokenizer: Any) -> Part:
+        """With tokens in place of texts."""
+        return Forced(tuple((place, ids_of([token], tokenizer, "forced")[0]) for place, token in self.pairs))
+
+    def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
+        """Block the others in rows that are at one of the places."""
+        wanted = dict(zip((place for place, _ in self.pairs), tokens_of([t for _, t in self.pairs], "forced"), strict=True))
+        return only(scores, [wanted.get(int(n)) for n in rows.generated])
+
+
+@dataclass(frozen=True)
+class ForcedBegin(Processor):
+    """The first new token is this one, given by id or as a text of one token."""
+
+    aliases = ("forced_bos",)
+    token: str | int
+
+    def __post_init__(self) -> None:
+        check_phrases("forced_begin", [self.token])
+        check(isinstance(self.token, str | int), f"forced_begin(token) takes one token; got {self.token!r}")
+
+    def resolve(self, tokenizer: Any) -> Part:
+        """With a token in place of a text."""
+        return ForcedBegin(ids_of([self.token], tokenizer, "forced_begin")[0])
+
+    def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
+        """Block the others in rows without new tokens."""
+        (wanted,) = tokens_of([self.token], "forced_begin")
+        return only(scores, [wanted if n == 0 else None for n in rows.generated])
+
+
+@dataclass(frozen=True)
+class PrefixConstrained(Processor):
+    """Only tokens that a function of the text allows, or only these continuations.
+
+    allowed: a function from the text's tokens, prompt included, to the token ids that may come next; or the texts or tuples of
+    token ids of which one, token for token, is what comes after the prompt. After a whole one only an end token may come, or what
+    makes it another. De Cao et al. 2021, arXiv 2010.00904.
+    """
+
+    aliases = ("prefix_allowed_tokens",)
+    allowed: Callable[[list[int]], Iterable[int]] | tuple[str | tuple[int, ...], ...]
+    _tree: Any = field(default=None, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if callable(self.allowed):
+            return
+        what = "prefix_constrained(allowed) takes a function of the tokens so far, or texts or tuples of token ids"
+        given: Any = self.allowed
+        check(isinstance(given, Sequence) and not isinstance(given, str), f"{what}; got {given!r}")
+        object.__setattr__(self, "allowed", tuple(s if isinstance(s, str) else tuple(s) for s in given))
+        check_phrases("prefix_constrained", self.allowed)
+        if not any(isinstance(s, str) for s in self.allowed):
+            object.__setattr__(self, "_tree", tree_of(self.allowed))
+
+    def resolve(self, tokenizer: Any) -> Part:
+        """With tokens in place of texts."""
+        if callable(self.allowed):
+            return self
+        sequences = [tuple(tokenizer.encode(s)) if isinstance(s, str) else s for s in self.allowed]
+        for given, sequence in zip(self.allowed, sequences, strict=True):
+            check(len(sequence) > 0, f"prefix_constrained: {given!r} has no tokens in this tokenizer")
+            check_ids("prefix_constrained", sequence, tokenizer)
+        return PrefixConstrained(tuple(sequences))
+
+    def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
+        """Block what is not allowed."""
+        if callable(self.allowed):
+            return only(scores, [list(self.allowed(text.tolist())) for text in parts(rows, "all")])
+        if self._tree is None:
+            raise ParameterError("prefix_constrained: texts need a tokenizer; decode with a LanguageModel, or give token ids")
+        return only(scores, [self._next(text.tolist(), rows.ends) for text in parts(rows, "generated")])
+
+    def _next(self, new: list[int], ends: tuple[int, ...]) -> list[int]:
+        at = self._tree
+        for token in new:
+            at = at.get(token, {})
+        return [t for t in at if t is not None] + (list(ends) if None in at else [])
+
+
+def tree_of(sequences: Iterable[Any]) -> dict[Any, Any]:
+    """Nested dicts from token to what may follow it; None marks the end of a sequence."""
+    root: dict[Any, Any] = {}
+    for sequence in sequences:
+        at = root
+        for token in sequence:
+            at = at.setdefault(token, {})
+        at[None] = {}
+    return root
+
+
+def only(scores: Array, wanted: Sequence[Sequence[int] | None]) -> Array:
+    """Scores with everything blocked but each row's tokens; None leaves a row alone."""
+    if all(tokens is None for tokens in wanted):
+        return scores
+    keep = np.zeros(tuple(scores.shape), bool)
+    for r, tokens in enumerate(wanted):
+        keep[r, slice(None) if tokens is None else [t for t in tokens if 0 <= t < keep.shape[1]]] = True
+    return block(scores, like(keep, scores))
