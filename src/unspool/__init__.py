@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     )
     from unspool.score import Score
     from unspool.step import Hypothesis, Step
-    from unspool.stop import End, MaxTime, Stop, StopStrings
+    from unspool.stop import End, Loop, MaxTime, Stop, StopFunction, StopRegex, StopStrings, TokenBudget
     from unspool.strategies import Beam, ContrastiveSearch, Exact, Greedy, Sample, Speculative
     from unspool.strategy import Choice, Look, Strategy, Twin
     from unspool.trace import Trace
@@ -107,6 +107,7 @@ __all__ = [
     "LanguageModel",
     "LogSoftmax",
     "Look",
+    "Loop",
     "MaxTime",
     "MinLength",
     "MinNewTokens",
@@ -133,6 +134,8 @@ __all__ = [
     "Step",
     "StepTable",
     "Stop",
+    "StopFunction",
+    "StopRegex",
     "StopStrings",
     "Strategy",
     "Stream",
@@ -140,6 +143,7 @@ __all__ = [
     "SuppressAtBegin",
     "TailFree",
     "Temperature",
+    "TokenBudget",
     "TopA",
     "TopH",
     "TopK",
@@ -221,7 +225,7 @@ _HOME = {
     ),
     "unspool.score": ("Score",),
     "unspool.step": ("Hypothesis", "Step"),
-    "unspool.stop": ("End", "MaxTime", "Stop", "StopStrings"),
+    "unspool.stop": ("End", "Loop", "MaxTime", "Stop", "StopFunction", "StopRegex", "StopStrings", "TokenBudget"),
     "unspool.strategies": ("Beam", "ContrastiveSearch", "Exact", "Greedy", "Sample", "Speculative"),
     "unspool.strategy": ("Choice", "Look", "Strategy", "Twin"),
     "unspool.trace": ("Trace",),

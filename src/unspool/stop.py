@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -72,9 +73,90 @@ class StopStrings(Stop):
         return np.asarray([any(s in text for s in wanted) for text in texts], bool)
 
     def _token(self, token: int) -> bytes:
-        if self._bytes_of is None:
-            raise ParameterError(f"{self} needs a tokenizer; decode with a LanguageModel")
-        return self._bytes_of(token)
+        return _bytes(self, token)
+
+
+def _bytes(stop: Any, token: int) -> bytes:
+    if stop._bytes_of is None:
+        raise ParameterError(f"{stop} needs a tokenizer; decode with a LanguageModel")
+    return bytes(stop._bytes_of(token))
+
+
+@dataclass(frozen=True)
+class StopRegex(Stop):
+    """End once this regular expression matches somewhere in the new text; what matched stays in the text.
+
+    It is Python's `re.search` over all new text after every token, so a pattern that may match nothing ends at the first token.
+    """
+
+    stateful = True
+    pattern: str
+    _bytes_of: Callable[[int], bytes] | None = field(default=None, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        check(isinstance(self.pattern, str) and self.pattern != "", f"stop_regex(pattern) needs a pattern; got {self.pattern!r}")
+        try:
+            re.compile(self.pattern)
+        except re.error as error:
+            raise ParameterError(f"stop_regex(pattern): {self.pattern!r} is no regular expression: {error}") from None
+
+    def resolve(self, tokenizer: Any) -> Part:
+        """With the bytes of every token."""
+        part = StopRegex(self.pattern)
+        object.__setattr__(part, "_bytes_of", tokenizer.bytes_of)
+        return part
+
+    def begin(self, prompt: Ints) -> bytes:
+        """The new text: nothing yet."""
+        return b""
+
+    def advance(self, memories: Sequence[bytes], tokens: Sequence[int]) -> list[bytes]:
+        """The new text."""
+        return [m + _bytes(self, t) for m, t in zip(memories, tokens, strict=True)]
+
+    def ends(self, rows: Rows, tokens: Ints, memory: Sequence[bytes]) -> Flags:
+        """Whether the pattern matches with the token."""
+        found, texts = re.compile(self.pattern), (m + _bytes(self, int(t)) for m, t in zip(memory, tokens, strict=True))
+        return np.asarray([bool(found.search(text.decode("utf-8", "replace"))) for text in texts], bool)
+
+
+@dataclass(frozen=True)
+class Loop(Stop):
+    """End once the new text ends in a phrase that stands there `count` times in a row.
+
+    The phrase has at least `shortest` and at most `period` tokens.
+    """
+
+    reason = "loop"
+    stateful = True
+    count: int = 4
+    period: int = 32
+    shortest: int = 1
+
+    def __post_init__(self) -> None:
+        for name, least in (("count", 2), ("period", 1), ("shortest", 1)):
+            value = getattr(self, name)
+            whole = isinstance(value, int) and not isinstance(value, bool) and value >= least
+            check(whole, f"loop({name}=...) needs a whole number >= {least}; got {value!r}")
+        check(self.shortest <= self.period, f"loop(shortest={self.shortest}) is above the longest phrase, period={self.period}")
+
+    def begin(self, prompt: Ints) -> tuple[Ints, Ints]:
+        """The last tokens, newest first, and for each distance how many tokens in a row equal the one so far before."""
+        return np.full(self.period, -1, np.int64), np.zeros(self.period, np.int64)
+
+    def advance(self, memories: Sequence[tuple[Ints, Ints]], tokens: Sequence[int]) -> list[tuple[Ints, Ints]]:
+        """Both after one more token."""
+        after = []
+        for (last, equal), token in zip(memories, tokens, strict=True):
+            after.append((np.concatenate([[token], last[:-1]]), np.where(last == token, equal + 1, 0)))
+        return after
+
+    def ends(self, rows: Rows, tokens: Ints, memory: Sequence[tuple[Ints, Ints]]) -> Flags:
+        """Whether some phrase is there for the count-th time."""
+        periods = np.arange(1, self.period + 1)
+        enough = np.where(periods >= self.shortest, periods * (self.count - 1), np.iinfo(np.int64).max)
+        runs = [np.where(last == token, equal + 1, 0) for (last, equal), token in zip(memory, tokens, strict=True)]
+        return np.asarray([bool((run >= enough).any()) for run in runs], bool)
 
 
 @dataclass(frozen=True, init=False)
@@ -115,3 +197,43 @@ class MaxTime(Stop):
         """Whether the deadline has passed."""
         now = time.monotonic()
         return np.asarray([now >= deadline for deadline in memory], bool)
+
+
+@dataclass(frozen=True)
+class TokenBudget(Stop):
+    """End once prompt and new tokens together are this many, at the first new token at the earliest."""
+
+    aliases = ("max_length",)
+    reason = "length"
+    tokens: int
+
+    def __post_init__(self) -> None:
+        whole = isinstance(self.tokens, int) and not isinstance(self.tokens, bool) and self.tokens >= 1
+        check(whole, f"token_budget(tokens) needs a whole number of tokens >= 1; got {self.tokens!r}")
+
+    def ends(self, rows: Rows, tokens: Ints, memory: Sequence[Any]) -> Flags:
+        """Whether the token fills the budget."""
+        return np.asarray(rows.lengths + 1 >= self.tokens, bool)
+
+
+@dataclass(frozen=True)
+class StopFunction(Stop):
+    """End where a function says so: it is called with the new tokens of a hypothesis, the newest last."""
+
+    stateful = True
+    function: Callable[[tuple[int, ...]], bool]
+
+    def __post_init__(self) -> None:
+        check(callable(self.function), f"stop_function(function) needs something to call with the new tokens; got {self.function!r}")
+
+    def begin(self, prompt: Ints) -> tuple[int, ...]:
+        """No new tokens yet."""
+        return ()
+
+    def advance(self, memories: Sequence[tuple[int, ...]], tokens: Sequence[int]) -> list[tuple[int, ...]]:
+        """The new tokens."""
+        return [(*m, int(t)) for m, t in zip(memories, tokens, strict=True)]
+
+    def ends(self, rows: Rows, tokens: Ints, memory: Sequence[tuple[int, ...]]) -> Flags:
+        """What the function says."""
+        return np.asarray([bool(self.function((*m, int(t)))) for m, t in zip(memory, tokens, strict=True)], bool)

@@ -100,8 +100,21 @@ def processors(backend=np.asarray):
     }
 
 
+def an_even_number_of_ones(tokens):
+    """When to stop, as a function of the new tokens."""
+    return tokens.count(1) > 0 and tokens.count(1) % 2 == 0
+
+
 def stops():
-    return {un.StopStrings: [un.StopStrings("ab", "cde")], un.End: [un.End(1, 4)], un.MaxTime: [un.MaxTime(3600.0)]}
+    return {
+        un.StopStrings: [un.StopStrings("ab", "cde")],
+        un.End: [un.End(1, 4)],
+        un.MaxTime: [un.MaxTime(3600.0)],
+        un.StopRegex: [un.StopRegex("[ab]c|dd")],
+        un.Loop: [un.Loop(2), un.Loop(2, 3, 2)],
+        un.TokenBudget: [un.TokenBudget(5)],
+        un.StopFunction: [un.StopFunction(an_even_number_of_ones)],
+    }
 
 
 def neutral(backend=np.asarray):

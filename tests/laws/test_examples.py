@@ -103,6 +103,9 @@ STOP = st.one_of(
     st.lists(st.text(min_size=1), min_size=1, max_size=3).map(lambda some: un.StopStrings(*some)),
     st.lists(st.integers(0, 99), min_size=1, max_size=3).map(lambda some: un.End(*some)),
     st.builds(un.MaxTime, st.floats(0.01, 1e6)),
+    st.sampled_from(["a+", "\\n{2}", "[.]$"]).map(un.StopRegex),
+    st.builds(un.Loop, st.integers(2, 9), st.integers(5, 99), st.integers(1, 5)),
+    st.builds(un.TokenBudget, whole),
 )
 
 

@@ -1,11 +1,12 @@
 """Where texts end: strings across tokens, end tokens, lengths, time; and no piece of text is written too early."""
 
+import re
 import time
 from itertools import pairwise
 
 import numpy as np
 import pytest
-from helpers.tables import BACKENDS, Letters, run, table
+from helpers.tables import BACKENDS, PROMPTS, Letters, run, table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -142,3 +143,56 @@ def test_a_context_that_is_full_ends_the_text():
     output = lm.generate("abc", "beam(2)", max_new_tokens=50)
     assert (len(output.tokens), output.best.reason) == (3, "context")
     assert np.isfinite(output.logprob)
+
+
+def loops(tokens, count, period, shortest):
+    """Whether tokens end in a phrase repeated so often."""
+    phrases = [tokens[-n:] for n in range(shortest, period + 1) if n <= len(tokens)]
+    return any(tokens[-len(phrase) * count :] == phrase * count for phrase in phrases)
+
+
+@pytest.mark.parametrize("strategy", ["sample(60)", "beam(5, n=5, early_stopping=True)"])
+@pytest.mark.parametrize("loop", [un.Loop(2), un.Loop(3, 1), un.Loop(2, 3, 2), un.Loop(2, 2, 2)], ids=str)
+def test_a_loop_ends_where_it_closes(loop, strategy):
+    found = run(table(seed=5, ends=(), vocabulary=3), loop | un.parse(strategy), [[1], [2, 2, 2]], 9)
+    reasons = set()
+    for h in (h for some in found for h in some):
+        closed = [i for i in range(len(h.tokens) + 1) if loops(h.tokens[:i], loop.count, loop.period, loop.shortest)]
+        assert closed == ([len(h.tokens)] if h.reason == "loop" else [])
+        reasons.add(h.reason)
+    assert "loop" in reasons
+
+
+@pytest.mark.parametrize("pattern", ["각", "(ab)+b", "^b", "a.?a", "b각|각b"])
+def test_a_pattern_across_tokens_ends_the_text_with_the_token_by_which_it_matches(pattern):
+    lm = un.LanguageModel(table(seed=4, sharpness=0.5), Syllables())
+    plain = lm.generate("a", un.Sample(60), max_new_tokens=8)
+    stopped = lm.generate("a", un.Sample(60) | un.StopRegex(pattern), max_new_tokens=8)
+    for whole, found in zip(plain.sequences, stopped.sequences, strict=True):
+        prefixes = [decode_bytes(whole.tokens[:i]).decode("utf-8", "replace") for i in range(len(whole.tokens) + 1)]
+        hits = [i for i, text in enumerate(prefixes) if re.search(pattern, text)]
+        assert found.tokens == (whole.tokens[: hits[0]] if hits else whole.tokens)
+        assert (found.reason == "stop") == bool(hits and found.tokens[-1] != 5)
+
+
+@pytest.mark.parametrize("strategy", ["greedy", "sample(4)", "beam(3, n=3)"])
+def test_a_budget_counts_the_prompt(strategy):
+    for prompt, found in zip(PROMPTS, run(table(seed=5, ends=()), un.parse(f"{strategy} | token_budget(4)"), PROMPTS, 9), strict=True):
+        assert {(len(h.tokens), h.reason) for h in found} == {(max(4 - len(prompt), 1), "length")}
+
+
+@pytest.mark.parametrize("strategy", ["sample(20)", "beam(3, n=3, early_stopping=True)"])
+def test_a_function_of_the_new_tokens_ends_the_text(strategy):
+    decoder = un.StopFunction(lambda tokens: sum(tokens) > 7) | un.parse(strategy)
+    for h in (h for found in run(table(seed=5, ends=()), decoder, PROMPTS, 9) for h in found):
+        assert [sum(h.tokens[: i + 1]) > 7 for i in range(len(h.tokens))] == [False] * (len(h.tokens) - 1) + [h.reason == "stop"]
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [("loop(1)", "count"), ("loop(2, 0)", "period"), ("loop(2, 3, 4)", "shortest"), ("stop_regex('(')", "no regular expression"),
+     ("stop_regex('')", "pattern"), ("token_budget(0)", "token_budget"), ("stop_function(3)", "call")],
+)  # fmt: skip
+def test_refused_when_built(text, match):
+    with pytest.raises(un.ParameterError, match=match):
+        un.parse(text)
