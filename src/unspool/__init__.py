@@ -61,6 +61,7 @@ if TYPE_CHECKING:
         TopNSigma,
         TopP,
         Typical,
+        WatermarkKgw,
         Xtc,
     )
     from unspool.score import Score
@@ -155,6 +156,7 @@ __all__ = [
     "UnknownName",
     "UnspoolError",
     "Unsupported",
+    "WatermarkKgw",
     "Xtc",
     "load",
     "log_probs_from_logits",
@@ -221,6 +223,7 @@ _HOME = {
         "TopNSigma",
         "TopP",
         "Typical",
+        "WatermarkKgw",
         "Xtc",
     ),
     "unspool.score": ("Score",),

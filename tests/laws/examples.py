@@ -97,6 +97,7 @@ def processors(backend=np.asarray):
         un.Forced: [un.Forced({1: 3, 2: 0})],
         un.ForcedBegin: [un.ForcedBegin(4)],
         un.PrefixConstrained: [un.PrefixConstrained(((0, 1) * 5, (1, 4) * 5, (1,) * 9)), un.PrefixConstrained(anything_but_the_last)],
+        un.WatermarkKgw: [un.WatermarkKgw(0.4, 1.5), un.WatermarkKgw(0.5, context_width=2)],
     }
 
 
@@ -163,6 +164,7 @@ def neutral(backend=np.asarray):
         un.Forced: un.Forced({10**6: 1}),
         un.ForcedBegin: None,
         un.PrefixConstrained: un.PrefixConstrained(lambda tokens: range(VOCABULARY)),
+        un.WatermarkKgw: un.WatermarkKgw(bias=0.0),
     }
 
 

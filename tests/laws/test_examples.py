@@ -70,6 +70,7 @@ PROCESSOR = st.one_of(
     st.builds(un.Xtc, share, share, st.lists(st.one_of(st.integers(0, 9), st.just("\n")), max_size=2).map(tuple), st.booleans()),
     st.builds(un.LogSoftmax),
     st.builds(un.RemoveInvalid),
+    st.builds(un.WatermarkKgw, st.floats(0.01, 0.99), number, whole, st.integers(1, 4)),
     *(st.lists(token, min_size=1, max_size=3).map(lambda some, cls=cls: cls(*some)) for cls in (un.Suppress, un.SuppressAtBegin)),
     st.dictionaries(st.integers(0, 9), token, min_size=1).map(un.Forced),
     st.builds(un.ForcedBegin, token),

@@ -9,6 +9,7 @@ from helpers.tables import BACKENDS, enumerate_texts, normalised, run, table, te
 from laws.examples import Alternating
 
 import unspool as un
+from unspool.randomness import combine, uniform
 
 PROMPT, LIMIT, END = (1, 2), 3, 3
 
@@ -218,6 +219,12 @@ def ending_sooner(p, prompt, new):
     return np.exp(logits)
 
 
+def watermarked(p, prompt, new):
+    """Of four tokens the two with the lowest hashes of key, last token and themselves."""
+    hashes = uniform(7, combine((*prompt, *new)[-1]), 0, "watermark_kgw", np.arange(4))
+    return p * np.exp(1.2 * (hashes <= np.sort(hashes)[1]))
+
+
 TREE = ((0, 1), (2,), (2, 1, 0), (1, 1, 1))
 
 
@@ -283,6 +290,7 @@ CASES = {
     "banned(1, (2, 0)) | ": lambda p, prompt, new: keep(p, [t for t in (0, 2, 3) if ((*prompt, *new)[-1], t) != (2, 0)]),
     "allowed(0, 3) | ": lambda p, prompt, new: keep(p, [0, 3]),
     "no_repeat_ngram(2) | ": lambda p, prompt, new: no_ngram_of_the_prompt(p, (*prompt, *new), new),
+    "watermark_kgw(0.5, bias=1.2, hashing_key=7) | ": watermarked,
     "min_new_tokens(2) | ": lambda p, prompt, new: keep(p, [0, 1, 2] if len(new) < 2 else range(4)),
     "bias({0: 1.0, (2, 1): -3.0}) | ": lambda p, prompt, new: p * np.exp([1, -3.0 * ((*prompt, *new)[-1] == 2), 0, 0]),
     "mirostat(0.9, eta=0.6) | ": lambda p, prompt, new: mirostat(0.9, 0.6, False)(p, prompt, new, MODEL),

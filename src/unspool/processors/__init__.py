@@ -18,6 +18,7 @@ from unspool.processors.penalize import (
 from unspool.processors.shape import DynamicTemperature, LogSoftmax, Skew, Smoothing, Temperature
 from unspool.processors.threshold import Epsilon, Eta, MinP, PLess, TopA, TopNSigma
 from unspool.processors.truncate import TailFree, TopH, TopK, TopP, Typical
+from unspool.processors.watermark import WatermarkKgw
 from unspool.processors.xtc import Xtc
 
 __all__ = [
@@ -62,5 +63,6 @@ __all__ = [
     "TopNSigma",
     "TopP",
     "Typical",
+    "WatermarkKgw",
     "Xtc",
 ]
