@@ -173,6 +173,12 @@ class End(Stop):
             check(isinstance(t, int) and t >= 0, f"end() takes token ids >= 0; got {t!r}")
         object.__setattr__(self, "tokens", tokens)
 
+    def resolve(self, tokenizer: Any) -> Part:
+        """The same, if the tokenizer knows the tokens."""
+        for t in self.tokens:
+            check(t < tokenizer.size, f"end: there is no token {t}; this tokenizer's ids are 0 to {tokenizer.size - 1}")
+        return self
+
     def ends(self, rows: Rows, tokens: Ints, memory: Sequence[Any]) -> Flags:
         """Whether the token is one of them."""
         return np.isin(tokens, self.tokens)

@@ -90,8 +90,9 @@ class PrefixConstrained(Processor):
         what = "prefix_constrained(allowed) takes a function of the tokens so far, or texts or tuples of token ids"
         given: Any = self.allowed
         check(isinstance(given, Sequence) and not isinstance(given, str), f"{what}; got {given!r}")
-        object.__setattr__(self, "allowed", tuple(s if isinstance(s, str) else tuple(s) for s in given))
+        object.__setattr__(self, "allowed", tuple(tuple(s) if isinstance(s, list) else s for s in given))
         check_phrases("prefix_constrained", self.allowed)
+        check(not any(isinstance(s, int) for s in given), f"{what}; got {given!r}")
         if not any(isinstance(s, str) for s in self.allowed):
             object.__setattr__(self, "_tree", tree_of(self.allowed))
 
