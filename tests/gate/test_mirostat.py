@@ -53,3 +53,34 @@ def test_the_mus_of_live_beams_are_their_own(surprise):
 
 def test_running_count():
     assert running_count(np.asarray([0, 0, 1, 3, 3, 3])).tolist() == [0, 1, 0, 0, 1, 2]
+
+
+@pytest.mark.parametrize("surprise", ["original", "truncated"])
+@pytest.mark.parametrize("vocabulary", [90, 5000])
+@pytest.mark.parametrize("spread", [0.5, 2.0, 6.0])
+def test_version_1_keeps_as_many_as_its_definition(surprise, vocabulary, spread):
+    chance = np.random.default_rng(5)
+    part = un.Mirostat(3.0, surprise=surprise, version=1)
+    for mu in (0.5, 3.0, 6.0, 11.0):
+        scores = chance.normal(size=(1, vocabulary)) * spread
+        p = np.sort(np.exp(scores[0]) / np.exp(scores[0]).sum())[::-1]
+        steps = range(min(3000 if surprise == "original" else 99, vocabulary - 1))
+        up = sum(np.log((i + 2) / (i + 1)) * np.log(p[i] / p[i + 1]) for i in steps)
+        z = up / sum(np.log((i + 2) / (i + 1)) ** 2 for i in steps)
+        k = ((z - 1) * 2**mu / (1 - (50000.0 if surprise == "original" else vocabulary) ** (1 - z))) ** (1 / z)
+        kept = np.flatnonzero(part.process(un.Rows.of(np.zeros((1, 1), np.int64)), scores, [mu])[0] > -np.inf)
+        assert len(kept) == min(round(k) + 1 if surprise == "original" else max(int(k), 1), vocabulary)
+        assert set(kept) == set(np.argsort(-scores[0])[: len(kept)])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("surprise", ["original", "truncated"])
+def test_version_1_of_distributions_without_a_slope(backend, surprise):
+    """All equal, one token left, two far apart: some token stays, and none that could not come."""
+    scores = np.full((3, 300), -np.inf, np.float32)
+    scores[0], scores[1, 7], scores[2, 3:5] = 1.0, 2.0, (0.0, -80.0)
+    for mu in (-50.0, 0.0, 5.0, 2000.0):
+        rows = un.Rows.of(BACKENDS[backend](np.zeros((3, 1), np.int64)))
+        after = np.asarray(un.Mirostat(3.0, surprise=surprise, version=1).process(rows, BACKENDS[backend](scores), [mu] * 3))
+        assert ((after > -np.inf).sum(-1) >= 1).all()
+        assert (after[scores == -np.inf] == -np.inf).all()

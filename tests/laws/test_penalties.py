@@ -49,7 +49,7 @@ def test_windows_of_penalties(texts, window, decay, scope):
     for r, text in enumerate(seen):
         for v in range(4):
             ago = min((len(text) - i for i, t in enumerate(text) if t == v), default=10**6)
-            penalty = 2.0 if ago <= window else max(1.0, 2.0 - (ago - window) / decay) if decay else 1.0
+            penalty = 2.0 if ago <= window else 2.0 - (ago - window - 1) / decay if ago <= window + decay else 1.0
             s = scores[r, v]
             assert found[r, v] == pytest.approx(s * penalty if s < 0 else s / penalty)
             assert presence[r, v] == pytest.approx(s - 0.5 * (v in text[-window:]), abs=1e-6)

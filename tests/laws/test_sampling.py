@@ -186,11 +186,11 @@ def presence(p, prompt, new):
 
 
 def fading_repetition(p, prompt, new):
-    """1.5 for the last token, 1.25 for the one before, 1 for those before it."""
+    """1.5 for the last two tokens, 1.25 for the one before, 1 for those before it."""
     text, logits = (*prompt, *new), np.log(p)
     last = {t: max(i for i, other in enumerate(text) if other == t) for t in text}
     ago = {t: len(text) - i for t, i in last.items()}
-    return np.exp([x * {1: 1.5, 2: 1.25}.get(ago.get(t), 1) for t, x in enumerate(logits)])
+    return np.exp([x * {1: 1.5, 2: 1.5, 3: 1.25}.get(ago.get(t), 1) for t, x in enumerate(logits)])
 
 
 def dry(p, prompt, new):

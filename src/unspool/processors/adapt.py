@@ -23,8 +23,8 @@ class Mirostat(Processor):
     Version 2 cuts the tokens more surprising than mu. Version 1, the paper's algorithm, estimates the exponent z of Zipf's law
     from the sorted probabilities and keeps the k likeliest, k = ((z - 1) * 2^mu / (1 - n^(1 - z)))^(1 / z).
     surprise: "original", -log2 of the probability before the cut, as in the paper, or "truncated", after it, as in llama.cpp.
-    In version 1 the constants follow: the authors' program takes n = 50000, 3000 ranks and one token more than k, rounded;
-    llama.cpp takes the vocabulary, 100 ranks and k without its fraction.
+    In version 1 the constants follow: the authors' program takes n = 50000, the 3001 likeliest tokens and one more than k, rounded;
+    llama.cpp takes the vocabulary, the 100 likeliest and k without its fraction.
     """
 
     stateful = True
@@ -68,7 +68,7 @@ class Mirostat(Processor):
 
     def _keep_best(self, logprobs: Array, mus: Sequence[float]) -> Array:
         ours, vocabulary = self.surprise == "original", logprobs.shape[-1]
-        best = host(topk(logprobs, 3000 if ours else 100)[0]).astype(np.float64)
+        best = host(topk(logprobs, 3001 if ours else 100)[0]).astype(np.float64)
         counts = [zipf_count(row, mu, 50000 if ours else vocabulary, ours) for row, mu in zip(best, mus, strict=True)]
         columns = topk(logprobs, int(min(max(counts), vocabulary)))[1]
         keep = np.arange(columns.shape[-1]) < np.asarray(counts)[:, None]

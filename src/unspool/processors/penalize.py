@@ -50,8 +50,8 @@ class RepetitionPenalty(Processor):
 
     A penalty above 1 discourages, 1 changes nothing. The result depends on where the scores' zero lies: logits and
     log-probabilities give different distributions. Keskar et al. 2019, arXiv 1909.05858; the rule by sign is transformers'.
-    scope: "all", "prompt" or "generated"; window: of these the last so many tokens. decay: over so many tokens before the window
-    the penalty falls in a line to 1, by where a token occurred last (exllamav2).
+    scope: "all", "prompt" or "generated"; window: of these the last so many tokens. decay: before the window, so many tokens
+    more, over which the penalty falls in a line from its whole towards 1, by where a token occurred last, as in exllamav2.
     """
 
     penalty: float
@@ -75,7 +75,7 @@ class RepetitionPenalty(Processor):
         reach = None if self.window is None else self.window + self.decay
         for r, text in enumerate(parts(rows, self.scope, reach)):
             tokens, ago = np.unique(text[::-1], return_index=True)
-            beyond = np.clip(ago + 1 - (self.window or len(text)), 0, None)
+            beyond = np.clip(ago - (self.window or len(text)), 0, None)
             cells += [(r, int(t)) for t in tokens]
             penalties.append(self.penalty + (1 - self.penalty) * beyond / max(self.decay, 1))
         if not cells:
