@@ -37,6 +37,8 @@ assistant: it is here to watch decoding at work.
 `transformers.GPT2LMHeadModel.from_pretrained` loads this folder, too. `sha256` holds the hashes of its main files,
 `evaluation.json` the measurements below.
 
+What greedy search, beam search and sampling do with it, over 200 held-out openings: [PHENOMENA.md](PHENOMENA.md).
+
 ## Measurements
 
 All of the weights as shipped (rounded to float16), computed in float32, on every {hold_out}th story
