@@ -63,7 +63,7 @@ class WatermarkKgw(Processor):
             marked[_permutation(self.hashing_key * int(context[-1]), vocabulary)[:size]] = True
         else:
             hashes = uniform(self.hashing_key, combine(*context), 0, "watermark_kgw", np.arange(vocabulary))
-            marked[np.argsort(hashes, kind="stable")[:size]] = True
+            marked[np.argpartition(hashes, size)[:size]] = True
         return marked
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
