@@ -280,7 +280,7 @@ CASES = {
     "encoder_repetition_penalty(1.5) | ": lambda p, prompt, new: np.exp([x / 1.5 if t in prompt else x for t, x in enumerate(np.log(p))]),
     "encoder_no_repeat_ngram(2) | ": no_ngram_of_the_prompt,
     "exponential_decay_length(1, factor=1.5) | ": ending_sooner,
-    "min_length(4) | ": lambda p, prompt, new: keep(p, [0, 1, 2] if len(new) < 2 else range(4)),
+    "min_length(4) | ": lambda p, prompt, new: keep(p, [0, 1, 2] if len(prompt) + len(new) < 4 else range(4)),
     "forced_end(2) | ": lambda p, prompt, new: keep(p, [END] if len(new) == 1 else range(4)),
     "suppress(1, 2) | ": lambda p, prompt, new: keep(p, [0, 3]),
     "suppress_at_begin(3, 0) | ": lambda p, prompt, new: keep(p, range(4) if new else [1, 2]),
