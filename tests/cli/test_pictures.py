@@ -8,7 +8,7 @@ from helpers.program import out, refusal
 
 PROMPT = "Once upon a time"
 TREE = ("tree", PROMPT, "--max-new-tokens", "3", "-d", "beam(2)")
-WHY = ("why", PROMPT, "-n", "2", "-d", "temperature(0.8) | top_p(0.7) | greedy")
+WHY = ("why", PROMPT, "-n", "2", "-d", "temperature(0.8) | top_p(0.05) | greedy")
 
 
 def test_a_tree_is_the_same_live_and_from_its_trace(tmp_path):
@@ -39,7 +39,7 @@ def test_why_names_stages_and_margins(tmp_path):
     assert "would survive top_p" in text
     assert out("why", "--from", saved, "-n", "2") == text
     values = json.loads(out("why", "--from", saved, "-n", "2", "-o", "json"))
-    assert values[0]["names"] == ["model", "temperature(0.8)", "top_p(0.7)"]
+    assert values[0]["names"] == ["model", "temperature(0.8)", "top_p(0.05)"]
     assert "<table" in out(*WHY, "-o", "html")
 
 
