@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,11 +62,11 @@ class Beam(Strategy):
 
     def run(self, frontier: Frontier) -> Run:
         """Grow all beams of all prompts together."""
-        best = np.full((len(frontier.search.prompts), self.wanted), -np.inf)    # scores of what has finished, best first
+        best: list[list[float]] = [[] for _ in frontier.search.prompts]   # of each prompt the best scores that finished, worst first
         while len(frontier):
             frontier = yield self.choose_among(frontier, best)
 
-    def choose_among(self, frontier: Frontier, best: Floats) -> Choice:
+    def choose_among(self, frontier: Frontier, best: list[list[float]]) -> Choice:
         """The children of one round; `best` is updated."""
         many = max(2, 1 + len(frontier.search.ends)) * self.width
         values, tokens = frontier.top(many, self.renormalise)
@@ -84,7 +85,8 @@ class Beam(Strategy):
         goes_on = done == ""
         goes_on[goes_on] = running_count(group[goes_on]) < self.width
         for prompt, score in zip(group[finished], ranked[finished], strict=True):
-            best[prompt] = np.sort(np.append(best[prompt], score))[::-1][: self.wanted]
+            insort(best[prompt], score)
+            del best[prompt][: -self.wanted]
         over = self.over(frontier, best, group, at, total, goes_on)
         grows = goes_on & ~over[group]
         take = np.flatnonzero(finished | grows)
@@ -105,9 +107,9 @@ class Beam(Strategy):
         length = np.asarray(length, np.float64)
         return np.asarray(((5 + length) / 6 if self.length == "gnmt" else length) ** self.length_penalty)
 
-    def over(self, frontier: Frontier, best: Floats, group: Ints, at: Ints, total: Floats, goes_on: Any) -> Any:
+    def over(self, frontier: Frontier, best: list[list[float]], group: Ints, at: Ints, total: Floats, goes_on: Any) -> Any:
         """For each prompt, whether no unfinished text can enter the finished ones any more."""
-        full = best[:, -1] > -np.inf
+        full = np.asarray([len(scores) == self.wanted for scores in best])
         if self.early_stopping is True:
             return full
         reach = frontier.generated + 1
@@ -116,7 +118,7 @@ class Beam(Strategy):
         reach = reach + (frontier.prompt_lengths if self.length == "with_prompt" else 0)
         hope = np.full(len(best), -np.inf)
         np.maximum.at(hope, group[goes_on], (total / self._weight(reach[at]))[goes_on])
-        return full & ~(hope > best[:, -1])
+        return full & ~(hope > np.asarray([scores[0] if scores else -np.inf for scores in best]))
 
     def rank(self, finished: list[Hypothesis]) -> list[Hypothesis]:
         """The n best by score."""
