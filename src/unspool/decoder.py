@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from importlib import import_module
+from inspect import signature
 from typing import Any, ClassVar, Literal
 
 from unspool.errors import DecoderError, ParameterError, UnknownName, unknown
@@ -41,6 +42,9 @@ class Part:
         if not cls.__name__.startswith("_") and hasattr(cls, "role") and "role" not in cls.__dict__:
             cls.name = cls.__dict__.get("name") or snake(cls.__name__)
             for name in (cls.name, *cls.__dict__.get("aliases", ())):
+                taken = REGISTRY.get(name)
+                if taken is not None and taken.__module__ != cls.__module__:
+                    raise DecoderError(f"{cls.__qualname__}: the name {name!r} is {taken.__module__}.{taken.__qualname__}'s; rename it")
                 REGISTRY[name] = cls
 
     def __or__(self, other: Part | Decoder) -> Decoder:
@@ -122,7 +126,8 @@ def parse(text: str) -> Decoder:
         tree = ast.parse(text.strip(), mode="eval")
     except (SyntaxError, ValueError) as error:
         detail = error.msg if isinstance(error, SyntaxError) else str(error)
-        raise DecoderError(f"cannot read the decoder {text!r}: {detail}; an example: temperature(0.8) | top_p(0.95) | sample(1)") from None
+        example = "temperature(0.8) | top_p(0.95) | sample(1)"
+        raise DecoderError(f"cannot read the decoder {text[:80]!r}: {detail}; an example: {example}") from None
     except (RecursionError, MemoryError):
         raise DecoderError(f"the decoder is nested too deeply: {text[:40]!r}...") from None
     return as_decoder(_build(tree.body, text))
@@ -163,12 +168,16 @@ def _make(name: str, values: list[Any], keywords: dict[str, Any]) -> Part:
     for keyword in keywords:
         if keyword not in known:
             raise _unknown_parameter(name, keyword, known)
+    given = ", ".join([*map(repr, values), *(f"{k}={v!r}" for k, v in keywords.items())])
     try:
-        return cls(*values, **keywords)
+        signature(cls).bind(*values, **keywords)
     except TypeError:
         wanted = ", ".join(f.name if _required(f) else f"{f.name}={f.default!r}" for f in _written(cls))
-        given = ", ".join([*map(repr, values), *(f"{k}={v!r}" for k, v in keywords.items())])
         raise ParameterError(f"{name}({given}) does not fit {name}({wanted})") from None
+    try:
+        return cls(*values, **keywords)
+    except TypeError as error:
+        raise ParameterError(f"{name}({given}) was given a value of the wrong kind: {error}") from None
 
 
 def _unknown_parameter(name: str, keyword: str, known: list[str]) -> UnknownName:

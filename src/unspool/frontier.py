@@ -172,7 +172,7 @@ class Frontier:
     def ends(self, at: Ints, tokens: Ints) -> Any:
         """Why each candidate (position, token) would be finished, "" if it would go on."""
         at, tokens = np.asarray(at, np.int64), np.asarray(tokens, np.int64)
-        why = np.full(len(tokens), "", dtype="U11")
+        why = np.full(len(tokens), "", dtype=object)
         if not len(tokens):
             return why
         rows = Rows(None, self.lengths[at], self.prompt_lengths[at], self.search.ends)

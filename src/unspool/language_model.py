@@ -155,6 +155,9 @@ class LanguageModel:
         if talks is not None:
             prompts = [self.render(talk) for talk in talks]
         check(len(prompts) > 0, "give at least one prompt; the list is empty")
+        for p in prompts:
+            if not isinstance(p, str | list | tuple) or not all(isinstance(t, str | int) for t in p):
+                raise PromptError(f"a prompt is a text, and a list holds several prompts, each a text or its token ids; got {p!r}")
         check(level in LEVELS, f"level is one of {', '.join(LEVELS)}; got {level!r}")
         check(isinstance(choices, int) and choices >= 1, f"choices must be a whole number >= 1; got {choices!r}")
         check(isinstance(seed, int), f"seed must be a whole number; got {seed!r}")
@@ -162,6 +165,7 @@ class LanguageModel:
         chosen = as_decoder(Decoder() if decoder is None else decoder)
         tokens = [self.tokens_of(p if talks is None else self._rendered(p)) for p in prompts]
         limits, reasons = self._limits(tokens, max_new_tokens, max_length)
+        check(end_tokens is None or isinstance(end_tokens, Sequence), f"end_tokens is a sequence of token ids; got {end_tokens!r}")
         ends = self.model.ends if end_tokens is None else tuple(end_tokens)
         recipe = {"decoder": str(chosen if chosen.strategy else chosen | Greedy()), "seed": seed, "model": self.name}
         recipe |= {"revision": self.info["revision"]} if "revision" in self.info else {}
@@ -200,6 +204,7 @@ class LanguageModel:
         probabilities; processed=True adds those after the processors.
         """
         check(isinstance(n, int) and n >= 1, f"steps needs n >= 1; got {n!r}")
+        check(not isinstance(prompt, list), "steps shows one prompt; give a text")
         output = self.generate(prompt, decoder, max_new_tokens=n, choices=choices, level="choices", **options)
         return StepTable.from_trace(output.trace, all=all, processed=processed)
 
@@ -208,22 +213,29 @@ class LanguageModel:
 
         The prompt may be empty if the model has a start token. stride: see `unspool.score.score_tokens`.
         """
-        pairs = list(zip([prompt], [text], strict=True)) if isinstance(prompt, str) else list(zip(prompt, text, strict=True))
+        one = isinstance(prompt, str) and isinstance(text, str)
+        prompts: Any = [prompt] if one else prompt
+        texts: Any = [text] if one else text
+        if not isinstance(prompts, list) or not isinstance(texts, list) or not all(isinstance(t, str) for t in [*prompts, *texts]):
+            raise PromptError(f"score takes two texts, or two lists of texts; got {prompt!r} and {text!r}")
+        if len(prompts) != len(texts):
+            raise PromptError(f"score takes a text for each prompt; got {len(prompts)} prompts and {len(texts)} texts")
+        pairs = list(zip(prompts, texts, strict=True))
         work = []
         for _, t in pairs:
             if not t:
                 raise PromptError("there is nothing to score: the continuation is empty")
         for p, t in pairs:
             start = self._start(p)
-            whole = self.tokenizer.encode_prompt(str(t)) if self.begins(start) else []
+            whole = self.tokenizer.encode_prompt(t) if self.begins(start) else []
             joined = whole[: len(start)] == start
-            work.append((start, whole[len(start) :] if joined else self.tokenizer.encode(str(t))))
+            work.append((start, whole[len(start) :] if joined else self.tokenizer.encode(t)))
         found = score_tokens(self.model, work, stride)
         scores = [
-            Score(str(p), str(t), tokens, logprobs.tolist(), self.pieces(tokens))
+            Score(p, t, tokens, logprobs.tolist(), self.pieces(tokens))
             for (p, t), (_, tokens), logprobs in zip(pairs, work, found, strict=True)
         ]
-        return scores[0] if isinstance(prompt, str) else scores
+        return scores[0] if one else scores
 
     def render(self, messages: Messages) -> str:
         """The prompt that the model's chat template makes of messages; special tokens are written out in it."""
@@ -276,6 +288,7 @@ class LanguageModel:
         """How many new tokens each prompt may get, and what it is called when they are there."""
         if new is not None and total is not None:
             raise ParameterError(f"give max_new_tokens ({new}) or max_length ({total}), not both")
+        check(total is None or isinstance(total, int), f"max_length must be a whole number; got {total!r}")
         check(new is None or (isinstance(new, int) and new >= 1), f"max_new_tokens must be a whole number >= 1; got {new!r}")
         limits, reasons = [], []
         for tokens in prompts:
@@ -301,7 +314,7 @@ class Stream:
         self.lm, self.search, self.prompts, self.recipe = lm, search, prompts, recipe
         self.strategy = decoder.strategy or Greedy()
         self.stop_strings = tuple(s for stop in decoder.stops if isinstance(stop, StopStrings) for s in stop.strings)
-        self.single = not hasattr(self.strategy, "width")
+        self.single = self.strategy.streams
         """Whether the first prompt has had one row throughout, so that its text can be shown as it grows."""
         self.interrupted = False
         self._writer, self._written = self._new_writer(0), ""

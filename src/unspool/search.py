@@ -134,7 +134,7 @@ class Search:
         tokens, parents = np.asarray(host(choice.tokens), np.int64), np.asarray(choice.parents, np.int64)
         live_rows = self.live
         sources = _by_frontier([live_rows[int(p)] for p in parents])
-        logprob, processed, done = np.zeros(len(tokens)), np.zeros(len(tokens)), np.full(len(tokens), "", dtype="U11")
+        logprob, processed, done = np.zeros(len(tokens)), np.zeros(len(tokens)), np.full(len(tokens), "", dtype=object)
         generated = np.zeros(len(tokens), np.int64)
         columns = {k: np.zeros((len(tokens), *v.shape[1:]), v.dtype) for k, v in before[0].columns.items()}
         for frontier, (members, at) in sources.items():

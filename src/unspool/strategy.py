@@ -86,6 +86,8 @@ class Strategy(Part):
     role = "strategy"
     many: ClassVar[bool] = True
     """Whether one run serves the rows of all prompts; otherwise every prompt has a run of its own."""
+    streams: ClassVar[bool] = True
+    """Whether a prompt's only row is its text so far; not where rows compete and the best is known at the end."""
     needs: ClassVar[frozenset[str]] = frozenset()
     """What it asks of a session: "hidden"."""
 

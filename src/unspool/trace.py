@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -63,9 +64,9 @@ class Trace:
         part = target.with_name(target.name + ".part")
         with part.open("w", encoding="utf-8") as file:
             head = {"unspool_trace": FORMAT, "level": self.level, "recipe": self.recipe, "model": self.model, "prompts": self.prompts}
-            print(json.dumps(head, ensure_ascii=False), file=file)
+            print(json.dumps(head, ensure_ascii=False, allow_nan=False), file=file)
             for step in self.steps:
-                print(json.dumps({"step": plain(step)}), file=file)
+                print(json.dumps({"step": plain(step)}, allow_nan=False), file=file)
             results = [[plain(h) for h in found] for found in self.hypotheses]
             tokens = {t: data.hex() for t, data in self.tokens.items()}
             print(json.dumps({"hypotheses": results, "tokens": tokens, "names": self.names}, ensure_ascii=False), file=file)
@@ -87,10 +88,13 @@ class Trace:
             raise UnspoolError(f"{path} has trace format {head['unspool_trace']}; this version reads format {FORMAT}")
         if "hypotheses" not in last:
             raise UnspoolError(f"{path} is torn: its last line, with the results, is missing")
+        lacking = [k for k in ("prompts", "level", "recipe", "model") if k not in head]
+        if lacking:
+            raise UnspoolError(f"{path} is no whole trace: its first line lacks {', '.join(lacking)}")
         return cls(
             prompts=head["prompts"],
             steps=[_step(line["step"]) for line in lines[1:-1]],
-            hypotheses=[[Hypothesis(**h) for h in found] for found in last["hypotheses"]],
+            hypotheses=[[Hypothesis(**_lists(h)) for h in found] for found in last["hypotheses"]],
             level=head["level"],
             recipe=head["recipe"],
             model=head["model"],
@@ -108,19 +112,33 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: _plain(v) for k, v in value.items()}
     if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
-    return value
+        return _plain(value.tolist())
+    if isinstance(value, list):
+        return [_plain(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value      # JSON has no -inf, the one such number here
+
+
+def _lists(hypothesis: dict[str, Any]) -> dict[str, Any]:
+    names = ("logprobs", "processed")
+    score = -math.inf if hypothesis["score"] is None else hypothesis["score"]
+    return {**hypothesis, "score": score, **{n: [-math.inf if v is None else v for v in hypothesis[n]] for n in names}}
+
+
+def _array(value: Any) -> Any:
+    """An array from a list in which null stands for -inf."""
+    found = np.asarray(value)
+    return np.asarray([-np.inf if v is None else v for v in found.flat]).reshape(found.shape) if found.dtype == object else found
 
 
 def _step(values: dict[str, Any]) -> Step:
     considered, dropped = values.pop("considered", None), values.pop("dropped", None)
-    fields: dict[str, Any] = {k: np.asarray(v) for k, v in values.items()}
+    fields: dict[str, Any] = {k: _array(v) for k, v in values.items()}
     if considered:
         stages = considered.pop("stages", None)
         if stages:
             names = stages.pop("names")
-            stages = Stages(names, **{k: np.asarray(v) for k, v in stages.items()})
-        fields["considered"] = Considered(**{k: np.asarray(v) for k, v in considered.items()}, stages=stages or None)
+            stages = Stages(names, **{k: _array(v) for k, v in stages.items()})
+        fields["considered"] = Considered(**{k: _array(v) for k, v in considered.items()}, stages=stages or None)
     if dropped:
-        fields["dropped"] = {k: np.asarray(v) for k, v in dropped.items()}
+        fields["dropped"] = {k: _array(v) for k, v in dropped.items()}
     return Step(**fields)

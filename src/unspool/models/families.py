@@ -221,6 +221,7 @@ class Reader:
         if any(name.startswith(beyond) for name in self.weights):
             raise ModelError(f"config.json says {self.layers} layers but the weights have more: {beyond}*")
         self.key_heads = self._key_heads()
+        self._ropes: dict[str, Rope] = {}
         if "head_dim" not in self.config and self.width % self.heads:
             raise ModelError(f"{self.heads} heads do not divide the width {self.width}; config.json is broken")
         self.head_size = int(self.config.get("head_dim") or self.width // self.heads)
@@ -434,10 +435,6 @@ class Reader:
                 raise ModelError(f"config.json turns {size} of the {self.head_size} numbers of a head; it can turn 2 to {self.head_size}")
             self._ropes[kind] = make_rope(self.config, settings, size, self.family.interleaved)
         return self._ropes[kind]
-
-    @property
-    def _ropes(self) -> dict[str, Rope]:
-        return self.__dict__.setdefault("ropes", {})  # type: ignore[no-any-return]
 
     def _query_scale(self, layer: int) -> float:
         scale = 1.0

@@ -1,8 +1,9 @@
 """Sessions of transformer models over slots of keys and values.
 
 Every token of the tree has one slot in the pool of its tree. A new token looks at the slots on its path: the keys of the
-whole pool are read as one view and a mask says which are on the path. So forking, reordering, waiting, rewinding and
-sharing a prompt copy no keys or values; a prompt, a step of one row and a step of many beams are the same few lines.
+whole pool are read as one view and a mask says which are on the path (or the path's own are gathered, where they are few of
+the pool's). So forking, reordering, waiting, rewinding and sharing a prompt copy no keys or values; a prompt, a step of one row
+and a step of many beams are the same few lines.
 """
 
 from __future__ import annotations

@@ -37,6 +37,7 @@ class Beam(Strategy):
     """
 
     aliases = ("beam_search",)
+    streams = False
     width: int
     length_penalty: float = 1.0
     early_stopping: bool | str = False

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from unspool.views.terminal import Paint, display_width, fit_left, fit_right, safe, wrap
 from unspool.views.tree import FINISHED, PRUNED, Node, Tree, number
 
+LEGEND = "numbers: the score so far; of finished texts (■) the one they are ranked by; ✗: not taken"
 LEAST = 24
 """Columns that a token and its numbers have at least; a deeper tree is shown from the right."""
 
@@ -22,8 +23,8 @@ def draw_tree(tree: Tree, width: int, paint: Paint, most: int = 400, plain: bool
         lines.append(_line(lead, node, width, paint))
     counts = tree.counts()
     words = [f"{counts[state]} {state}" for state in ("kept", FINISHED, PRUNED) if counts[state]]
-    summary = "  ".join(words)
-    return "\n".join([*lines, *(paint(summary[i:j], "dim") for i, j in wrap(summary, width))]) + "\n"
+    notes = ["  ".join(words), LEGEND]
+    return "\n".join([*lines, *(paint(note[i:j], "dim") for note in notes for i, j in wrap(note, width))]) + "\n"
 
 
 def _branches(nodes: list[Node], lead: str, plain: bool) -> Iterator[tuple[str, Node]]:

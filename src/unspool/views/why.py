@@ -85,8 +85,10 @@ class Why:
         for i, name in enumerate(self.names):
             numbers = [str(self.kept[i]), _percent(self.mass[i]) if i else "", f"{self.entropy[i]:.2f} bits", str(self.covering[i])]
             lead.append([str(i), "the model" if i == 0 else name, *numbers])
-        lines = [["Token", *map(str, range(len(self.names))), ""]]
-        lines += [[fit_right(shown(f.text), 16), *map(_percent, f.probabilities), f.margin.partition(": ")[2]] for f in self.fates]
+        lines = [["  Token", *map(str, range(len(self.names))), ""]]
+        for f in self.fates:
+            token = ("› " if f.chosen else "  ") + fit_right(shown(f.text), 16)
+            lines.append([token, *map(_percent, f.probabilities), f.margin.partition(": ")[2]])
         chosen = {i + 1 for i, f in enumerate(self.fates) if f.chosen}
         parts = [paint(fit_left(shown(self.input), width) if width else shown(self.input), "prompt")]
         parts += [*_aligned(lead, width, paint, set(), right={2, 3, 4, 5}), "", *_aligned(lines, width, paint, chosen, right=set())]

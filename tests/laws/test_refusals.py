@@ -1,0 +1,83 @@
+"""Wrong kinds of values and names are refused with a message that says what to do."""
+
+from dataclasses import dataclass
+
+import pytest
+from helpers.tables import Letters, table
+
+import unspool as un
+
+
+@pytest.fixture
+def lm():
+    return un.LanguageModel(table(3), Letters())
+
+
+@pytest.mark.parametrize(
+    ("prompt", "text", "words"),
+    [("a", ["b"], "two lists"), (["a", "b"], "bc", "two lists"), (["a"], ["b", "c"], "1 prompts and 2"), ("a", "", "nothing to score")],
+)
+def test_scores_of_mismatched_texts(lm, prompt, text, words):
+    with pytest.raises(un.PromptError, match=words):
+        lm.score(prompt, text)
+
+
+@pytest.mark.parametrize("prompt", [5, ["a", 3], [1, 2, 3], [None]])
+def test_prompts_of_the_wrong_kind(lm, prompt):
+    with pytest.raises(un.PromptError, match="a prompt is a text"):
+        lm.generate(prompt)
+
+
+def test_options_of_the_wrong_kind(lm):
+    for options in ({"end_tokens": 5}, {"max_length": "5"}, {"max_new_tokens": 1.5}, {"seed": None}):
+        with pytest.raises(un.ParameterError):
+            lm.generate("abc", **options)
+    with pytest.raises(un.ParameterError, match="one prompt"):
+        lm.steps(["a", "b"])
+
+
+def test_values_of_the_wrong_kind_in_the_text_form():
+    with pytest.raises(un.ParameterError, match="wrong kind"):
+        un.parse("top_p('x')")
+    with pytest.raises(un.ParameterError, match="does not fit"):
+        un.parse("top_p(0.1, 0.2)")
+
+
+def test_a_name_that_is_taken_is_refused():
+    with pytest.raises(un.DecoderError, match="'greedy' is unspool"):
+
+        @dataclass(frozen=True)
+        class Greedy(un.Strategy):
+            pass
+
+    assert isinstance(un.parse("greedy").strategy, un.Greedy)
+
+
+def test_a_stop_s_reason_is_kept_whole(lm):
+    @dataclass(frozen=True)
+    class AtOnce(un.Stop):
+        name = "at_once_in_this_test"
+        reason = "after the very first token"
+
+        def ends(self, rows, tokens, memory):
+            return tokens >= 0
+
+    try:
+        assert lm.generate("abc", un.Greedy() | AtOnce(), end_tokens=()).best.reason == AtOnce.reason
+    finally:
+        from unspool.decoder import REGISTRY
+
+        del REGISTRY["at_once_in_this_test"]
+
+
+def test_impossible_numbers_are_null_in_a_saved_trace(lm, tmp_path):
+    import json
+
+    out = lm.generate("abc", "top_k(2) | beam(2)", max_new_tokens=3, level="stages")
+    out.trace.save(tmp_path / "trace.jsonl")
+    for line in (tmp_path / "trace.jsonl").read_text(encoding="utf-8").splitlines():
+        json.loads(line, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    again = un.Trace.load(tmp_path / "trace.jsonl")
+    for one, other in zip(out.trace.steps, again.steps, strict=True):
+        assert one.considered.processed.tolist() == other.considered.processed.tolist()
+        assert one.considered.stages.logprobs.tolist() == other.considered.stages.logprobs.tolist()
