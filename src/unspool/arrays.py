@@ -94,8 +94,12 @@ def logsumexp(x: Array) -> Array:
 
 def log_softmax(x: Array) -> Array:
     """Log-probabilities of scores along the last axis; a row of -inf stays -inf."""
-    total = logsumexp(x)
-    return x - namespace(x).where(total == -INF, namespace(x).zeros_like(total), total)
+    return x - finite(logsumexp(x))
+
+
+def finite(x: Array) -> Array:
+    """x with 0 in place of -inf, for subtracting."""
+    return namespace(x).where(x == -INF, namespace(x).zeros_like(x), x)
 
 
 def softmax(x: Array) -> Array:

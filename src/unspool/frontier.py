@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unspool.arrays import Array, Floats, Ints, host, like, logsumexp, namespace, topk
+from unspool.arrays import Array, Floats, Ints, finite, host, like, logsumexp, topk
 from unspool.errors import ModelError
 from unspool.lane import Lane
 from unspool.model import sound
@@ -143,7 +143,7 @@ class Frontier:
     @property
     def logprobs(self) -> Array:
         """(R, V), processed log-probabilities."""
-        return self.scores - namespace(self.total).where(self.total == -np.inf, 0 * self.raw_total, self.total)
+        return self.scores - finite(self.total)
 
     def top(self, k: int, renormalise: bool = True) -> tuple[Floats, Ints]:
         """The k best tokens of every row, best first, on the host: processed log-probabilities and tokens, (R, k)."""
@@ -193,8 +193,3 @@ def order_among_siblings(parents: Ints) -> Ints:
         order.append(seen.get(p, 0))
         seen[p] = order[-1] + 1
     return np.asarray(order, np.int64)
-
-
-def finite(total: Floats) -> Floats:
-    """Totals to subtract; 0 for a row that nothing may follow."""
-    return np.where(np.isneginf(total), 0.0, total)

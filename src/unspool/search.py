@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from unspool.arrays import Flags, Ints, gather, host, topk
+from unspool.arrays import Flags, Ints, finite, gather, host, topk
 from unspool.errors import ParameterError, Unsupported
-from unspool.frontier import Frontier, finite, order_among_siblings
+from unspool.frontier import Frontier, order_among_siblings
 from unspool.lane import Lane, Twins
 from unspool.model import Model
 from unspool.processor import Processor

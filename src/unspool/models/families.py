@@ -362,11 +362,8 @@ class Reader:
             if not tied:
                 raise ModelError(f"the weights lack {self.family.head}.weight, and config.json does not tie it to the embedding")
             return Linear(embedding)
-        return self.linear_plain(name, embedding.shape)
-
-    def linear_plain(self, name: str, shape: tuple[int, ...]) -> Linear:
-        """A head, which no family stores transposed."""
-        return Linear(self.array(f"{name}.weight", *shape), self.weights.get(f"{name}.bias"))
+        # a head is stored (outputs, inputs) by every family
+        return Linear(self.array(f"{name}.weight", *embedding.shape), self.weights.get(f"{name}.bias"))
 
     def _positions(self) -> Array | None:
         if self.family.positions is None:

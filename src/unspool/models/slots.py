@@ -22,7 +22,6 @@ Attend: TypeAlias = Callable[[int, Array, Array, Array], Array]
 """attend(layer, queries (N, H, D), keys (N, K, D), values (N, K, D)) -> (N, H * D); K divides H."""
 
 
-
 @dataclass(frozen=True)
 class Rule:
     """What the attention of a layer does beyond softmax(q k / sqrt(D)) v."""

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from unspool.arrays import INF, Array, log_softmax, logsumexp, namespace
-
-
-def finite(x: Array) -> Array:
-    """x with 0 in place of -inf, for subtracting."""
-    return namespace(x).where(x == -INF, namespace(x).zeros_like(x), x)
+from unspool.arrays import INF, Array, finite, log_softmax, logsumexp, namespace
 
 
 def total_of(scores: Array) -> Array:

@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from unspool.arrays import INF, Array, log_softmax, namespace, topk
+from unspool.arrays import INF, Array, finite, log_softmax, namespace, topk
 from unspool.errors import check
 from unspool.processor import Processor, Rows
-from unspool.processors.measures import entropy, finite, possible, total_of
+from unspool.processors.measures import entropy, possible, total_of
 from unspool.processors.truncate import put
 
 

@@ -9,10 +9,10 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from unspool.arrays import INF, Array, block, log_softmax, logsumexp, namespace
+from unspool.arrays import INF, Array, block, finite, log_softmax, logsumexp, namespace
 from unspool.errors import check
 from unspool.processor import Processor, Rows
-from unspool.processors.measures import entropy, finite, possible, total_of
+from unspool.processors.measures import entropy, possible, total_of
 
 
 class _Threshold(Processor):

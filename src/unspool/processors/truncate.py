@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from unspool.arrays import Array, log_softmax, namespace, topk
+from unspool.arrays import Array, finite, log_softmax, namespace, topk
 from unspool.errors import check
 from unspool.processor import Processor, Rows
-from unspool.processors.measures import entropy, finite, total_of
+from unspool.processors.measures import entropy, total_of
 
 CANDIDATES = 256
 
@@ -46,6 +46,15 @@ def scatter_kept(scores: Array, columns: Array, keep: Array) -> Array:
     """Scores with -inf everywhere but at the columns (R, K) with keep (R, K)."""
     xp = namespace(scores)
     return put(scores, columns, xp.where(keep, xp.take_along_axis(scores, columns, axis=-1), -xp.inf))
+
+
+def nucleus(probs: Array, p: float) -> Array:
+    """Of probabilities in an order, those before which the mass is below p; always the first."""
+    xp = namespace(probs)
+    mass = xp.cumulative_sum(probs, axis=-1, dtype=xp.float64)
+    keep = xp.concat([xp.zeros_like(mass[:, :1]), mass[:, :-1]], axis=-1) < p
+    keep[:, :1] = True
+    return keep
 
 
 def put(scores: Array, columns: Array, values: Array) -> Array:
@@ -90,11 +99,7 @@ class TopP(_Truncator):
 
     def keeps(self, sorted_logprobs: Array, about: Any = None) -> Array:
         """Those before which the mass is below p; always the first."""
-        xp = namespace(sorted_logprobs)
-        mass = xp.cumulative_sum(xp.exp(sorted_logprobs), axis=-1, dtype=xp.float64)
-        keep = xp.concat([xp.zeros_like(mass[:, :1]), mass[:, :-1]], axis=-1) < self.p
-        keep[:, :1] = True
-        return keep
+        return nucleus(namespace(sorted_logprobs).exp(sorted_logprobs), self.p)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         """Block the rest."""
@@ -124,12 +129,7 @@ class Typical(Processor):
         probs = xp.exp(logprobs)
         distance = xp.where(probs > 0, xp.abs(-logprobs - entropy(scores)), xp.inf)
         _, columns = topk(-distance, scores.shape[-1])
-        mass = xp.cumulative_sum(xp.take_along_axis(probs, columns, axis=-1), axis=-1, dtype=xp.float64)
-        keep = xp.concat([xp.zeros_like(mass[:, :1]), mass[:, :-1]], axis=-1) < self.p
-        keep[:, :1] = True
-        return scatter_kept(scores, columns, keep)
-
-
+        return scatter_kept(scores, columns, nucleus(xp.take_along_axis(probs, columns, axis=-1), self.p))
 
 
 @dataclass(frozen=True)
