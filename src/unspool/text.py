@@ -97,12 +97,6 @@ class Detokenizer:
         return out
 
 
-def cut_at(text: str, stops: Sequence[str]) -> str:
-    """A text up to the first of the stop strings in it."""
-    places = [at for at in (text.find(s) for s in stops) if at >= 0]
-    return text[: min(places)] if places else text
-
-
 class TokenizerBase:
     """What tokenizers have in common, given `ids`, `begins`, `specials` and `spell`."""
 

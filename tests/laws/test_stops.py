@@ -11,9 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import unspool as un
-from unspool.text import Detokenizer, cut_at, decode
+from unspool.text import Detokenizer, decode
 
 TEXT = st.text(alphabet=st.sampled_from("ab \n가각힣韓é🙂🏽👩‍🚀\u200d"), max_size=12)
+
+
+def cut_at(text, stops):
+    """A text up to the first of the stop strings in it."""
+    places = [at for at in (text.find(s) for s in stops) if at >= 0]
+    return text[: min(places)] if places else text
 
 
 class Bytes:
