@@ -1,7 +1,8 @@
-"""The command line's arguments and options, and the group that takes a bare prompt for `generate`."""
+"""The arguments and options that commands share, and how they are made."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,6 @@ import click
 import unspool
 
 FORMS = ["text", "json", "jsonl", "csv", "md", "html"]
-TREE_FORMS = ["text", "svg", "html", "json", "dot", "mermaid"]
 BACKENDS = ["numpy", "torch", "transformers"]
 DTYPES = ["float32", "float16", "bfloat16"]
 SHELLS = ["bash", "zsh", "fish"]
@@ -51,32 +51,13 @@ class Command(click.Command):
                     formatter.write_dl(lines)
 
 
-class PromptFirst(click.Group):
-    """Commands, of which `generate` is the one meant when the first argument is no command."""
+def command(*parameters: click.Parameter) -> Callable[[Callable[..., int]], Command]:
+    """Make a function a command that takes these."""
 
-    command_class = Command
+    def make(function: Callable[..., int]) -> Command:
+        return click.command(cls=Command, params=list(parameters))(function)
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """The commands in the order in which they are defined."""
-        return list(self.commands)
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put `generate` in front of a bare prompt or of options that are generate's."""
-        own = {name for parameter in self.get_params(ctx) for name in parameter.opts}
-        if args and args[0] not in self.commands and args[0].partition("=")[0] not in own:
-            ctx.meta["unspool.hint"] = near_command(args[0], list(self.commands))
-            args = ["generate", *args]
-        return super().parse_args(ctx, args or ["--help"])
-
-
-def near_command(word: str, commands: list[str]) -> str:
-    """A hint if a prompt is one word that looks like a command mistyped."""
-    if not (word.isalpha() and word.islower()):
-        return ""
-    from difflib import get_close_matches
-
-    near = get_close_matches(word, commands, n=1, cutoff=0.7)
-    return f"{word!r} is no command, so it is taken as a prompt; did you mean: unspool {near[0]}?" if near else ""
+    return make
 
 
 def option(*names: str, hint: str, default: bool | str = False, value: Any = None, **more: Any) -> click.Option:
@@ -92,6 +73,11 @@ def repeated(*names: str, hint: str, **more: Any) -> click.Option:
 def flag(name: str, hint: str, **more: Any) -> click.Option:
     """An option without a value."""
     return option(name, hint=hint, is_flag=True, value=False, **more)
+
+
+def form(hint: str, forms: Sequence[str]) -> click.Option:
+    """The option that chooses the form of a result."""
+    return option("--output", "-o", hint=hint, default="text", type=click.Choice(forms))
 
 
 # --- completion -------------------------------------------------------------------------------------------------------
@@ -138,38 +124,19 @@ def show_version(ctx: click.Context, parameter: click.Parameter, wanted: bool) -
 # --- arguments and options --------------------------------------------------------------------------------------------
 
 PROMPT = Argument("prompt", "The prompt, or - for standard input.")
-BEFORE = Argument("prompt", "What stands before the text, or - for standard input.")
-CONTINUATION = Argument("continuation", "The text to score.")
-SHOWN = Argument("model", "A model to describe, or a folder whose models to list.", metavar="MODEL | FOLDER")
-VERIFIED = Argument("model", "The bundled model, a Hugging Face folder, or a model of the hub.", value="bundled")
+FROM = option("saved", "--from", hint="A saved trace, in place of a prompt.", metavar="FILE")
+PROMPT_FILES = repeated("--file", "-f", hint="A file of prompts, one per line; repeatable.", metavar="FILE")
 
 _HOW = 'How to decode, as "top_p(0.9) | sample(3)"'
 _DECODER: dict[str, Any] = {"default": "greedy", "metavar": "TEXT", "shell_complete": decoder_names}
-
-PROMPT_FILES = repeated("--file", "-f", hint="A file of prompts, one per line; repeatable.", metavar="FILE")
-PAIR_FILES = repeated(
-    "--file", "-f", hint="A file of pairs, one per line, a tab between prompt and continuation; repeatable.", metavar="FILE"
-)
 DECODERS = repeated("--decoder", "-d", hint=f"{_HOW}; give several to see each.", **_DECODER)
 ONE_DECODER = repeated("--decoder", "-d", hint=f"{_HOW}.", **_DECODER)
 NEW_TOKENS = option("--max-new-tokens", hint="The most new tokens.", default="100", type=int)
-LENGTH = option("--max-length", hint="The most tokens, counting the prompt's.", type=int)
 SEED = option("--seed", hint="Of all draws.", default=True, value=0, type=int)
-STREAM = option("--stream/--no-stream", hint="Show text as it grows, or at the end.", default="stream")
-COUNT = option("-n", hint="How many steps.", default=True, value=8, type=int)
 CHOICES = option("--choices", hint="How many of the likeliest tokens.", default=True, value=5, type=int)
-ALL = flag("--all", "Every row that was considered, not only the best text's.")
-PROCESSED = flag("--processed", "The probabilities after the processors too.")
-STRIDE = option("--stride", hint="Step between the windows of a text longer than the context.", default="half of it", type=int)
 TRACE = option("--trace", hint="Save the record of every step, as JSON lines.", metavar="FILE")
+CHAT = flag("--chat", "The prompt is what a user says to a model with a chat template.")
 
-STEP = option("-n", hint="Which step, from 1.", default=True, value=1, type=int)
-FROM = option("saved", "--from", hint="A saved trace, in place of a prompt.", metavar="FILE")
-PRUNED = option("--pruned/--no-pruned", hint="Candidates that were not taken too.", default="pruned", value=True)
-LINES = option("--lines", hint="The most lines on the screen; 0: all.", default=True, value=400, type=int)
-TREE_FORM = option("--output", "-o", hint="Form of the tree.", default="text", type=click.Choice(TREE_FORMS))
-
-FORM = option("--output", "-o", hint="Form of the result.", default="text", type=click.Choice(FORMS))
 PLACE = [
     option("--output-file", hint="Write to a file, whole or not at all; without -o its ending, as .csv, chooses the form.", metavar="FILE"),
     option(
@@ -181,7 +148,7 @@ PLACE = [
     ),
 ]
 """Where the result goes, and how it looks."""
-RESULT = [FORM, *PLACE]
+RESULT = [form("Form of the result.", FORMS), *PLACE]
 ENGINE = [
     option("--device", hint="cuda, mps or cpu; auto: the first that torch can use."),
     option("--dtype", hint="Number format of torch.", default="float32; on a GPU the checkpoint's", type=click.Choice(DTYPES)),
@@ -196,7 +163,8 @@ MODEL = option(
     value="bundled",
     shell_complete=model_names,
 )
-CHAT = flag("--chat", "The prompt is what a user says to a model with a chat template.")
+LOADED = [MODEL, *ENGINE]
+"""Which model, and what computes."""
 PROGRAM = [
     flag("--version", "Show the version.", callback=show_version, is_eager=True, expose_value=False),
     option(
@@ -209,13 +177,3 @@ PROGRAM = [
     ),
 ]
 """What the program takes without a command."""
-
-# --- what each command takes ------------------------------------------------------------------------------------------
-
-GENERATE = [PROMPT, PROMPT_FILES, DECODERS, NEW_TOKENS, LENGTH, SEED, STREAM, *RESULT, TRACE, MODEL, *ENGINE, CHAT]
-STEPS = [PROMPT, COUNT, CHOICES, ALL, PROCESSED, ONE_DECODER, SEED, *RESULT, TRACE, MODEL, *ENGINE, CHAT]
-SCORE = [BEFORE, CONTINUATION, PAIR_FILES, STRIDE, *RESULT, MODEL, *ENGINE]
-MODELS = [SHOWN, *RESULT, *ENGINE]
-TREE = [PROMPT, FROM, ONE_DECODER, NEW_TOKENS, SEED, PRUNED, LINES, TREE_FORM, *PLACE, TRACE, MODEL, *ENGINE, CHAT]
-WHY = [PROMPT, FROM, STEP, CHOICES, ONE_DECODER, SEED, *RESULT, TRACE, MODEL, *ENGINE, CHAT]
-VERIFY = [VERIFIED, *RESULT, *ENGINE]
