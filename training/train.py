@@ -100,7 +100,7 @@ def main() -> None:
 
     model = LanguageModel(size)
     optimizers = make_optimizers(model, size.width, MATRIX_RATE, OTHER_RATE)
-    state = {"step": 0, "tokens": 0, "seconds": 0.0, "epoch": 0, "position": 0}
+    state = {"step": 0, "tokens": 0, "seconds": 0.0, "epoch": 0, "position": 0, "layers": FIRST_LAYERS}
     checkpoint_file = options.run / "checkpoint.pt"
     if checkpoint_file.exists():
         checkpoint = torch.load(checkpoint_file, weights_only=True)
@@ -143,7 +143,9 @@ def main() -> None:
         progress = state["seconds"] / (60 * options.minutes)
         if progress >= 1:
             break
-        model.active_layers = FIRST_LAYERS if progress < GROWTH_SHARE else size.layers
+        if progress >= GROWTH_SHARE:
+            state["layers"] = size.layers
+        model.active_layers = state["layers"]
         set_rate_factor(optimizers, rate_factor(progress))
         recent.append(workers.backward(batch))
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
