@@ -67,7 +67,8 @@ if TYPE_CHECKING:
     from unspool.score import Score
     from unspool.step import Hypothesis, Step
     from unspool.stop import End, Loop, MaxTime, Stop, StopFunction, StopRegex, StopStrings, TokenBudget
-    from unspool.strategies import Beam, ContrastiveSearch, Exact, Greedy, Sample, Speculative
+    from unspool.strategies import Beam, ContrastiveSearch, Exact, Greedy, Sample, Speculative, StochasticBeam
+    from unspool.strategies.stochastic_beam import importance_weights
     from unspool.strategy import Choice, Look, Strategy, Twin
     from unspool.trace import Trace
     from unspool.views.table import StepTable
@@ -134,6 +135,7 @@ __all__ = [
     "Speculative",
     "Step",
     "StepTable",
+    "StochasticBeam",
     "Stop",
     "StopFunction",
     "StopRegex",
@@ -158,6 +160,7 @@ __all__ = [
     "Unsupported",
     "WatermarkKgw",
     "Xtc",
+    "importance_weights",
     "load",
     "log_probs_from_logits",
     "parse",
@@ -229,7 +232,8 @@ _HOME = {
     "unspool.score": ("Score",),
     "unspool.step": ("Hypothesis", "Step"),
     "unspool.stop": ("End", "Loop", "MaxTime", "Stop", "StopFunction", "StopRegex", "StopStrings", "TokenBudget"),
-    "unspool.strategies": ("Beam", "ContrastiveSearch", "Exact", "Greedy", "Sample", "Speculative"),
+    "unspool.strategies": ("Beam", "ContrastiveSearch", "Exact", "Greedy", "Sample", "Speculative", "StochasticBeam"),
+    "unspool.strategies.stochastic_beam": ("importance_weights",),
     "unspool.strategy": ("Choice", "Look", "Strategy", "Twin"),
     "unspool.trace": ("Trace",),
     "unspool.views.table": ("StepTable",),

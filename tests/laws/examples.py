@@ -49,6 +49,7 @@ def strategies(backend=np.asarray):
         un.ContrastiveSearch: [un.ContrastiveSearch(), un.ContrastiveSearch(3, alpha=0.2)],
         un.Exact: [un.Exact(), un.Exact(4, expand=3)],
         un.Speculative: [un.Speculative(draft), un.Speculative(draft, tokens=2)],
+        un.StochasticBeam: [un.StochasticBeam(1), un.StochasticBeam(3)],
     }
 
 

@@ -6,5 +6,6 @@ from unspool.strategies.exact import Exact
 from unspool.strategies.greedy import Greedy
 from unspool.strategies.sample import Sample
 from unspool.strategies.speculative import Speculative
+from unspool.strategies.stochastic_beam import StochasticBeam
 
-__all__ = ["Beam", "ContrastiveSearch", "Exact", "Greedy", "Sample", "Speculative"]
+__all__ = ["Beam", "ContrastiveSearch", "Exact", "Greedy", "Sample", "Speculative", "StochasticBeam"]

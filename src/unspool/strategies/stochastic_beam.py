@@ -1,0 +1,103 @@
+"""Stochastic beam search: n different texts, drawn without replacement."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from unspool.arrays import Floats, host, topk
+from unspool.errors import UnspoolError, check
+from unspool.frontier import Frontier
+from unspool.randomness import uniform
+from unspool.step import Hypothesis
+from unspool.strategy import Choice, Dropped, Run, Strategy, running_count
+from unspool.trace import Trace
+
+LEAST = 2.0**-54
+
+
+@dataclass(frozen=True)
+class StochasticBeam(Strategy):
+    """Draw n different texts without replacement: as if texts were sampled one by one and each were ruled out once drawn.
+
+    Every text's log-probability is perturbed by a Gumbel number of its own, and the n largest sums are the sample, in the
+    order of drawing. The sums are drawn from the top of the tree down: those of a row's children have the row's own as their
+    maximum, so a beam search that ranks by them finds the largest (Kool, van Hoof and Welling 2019, arXiv 1903.06059). One
+    text more than n is searched: its sum is the threshold of `importance_weights`.
+
+    The texts are drawn from the distribution that the processors leave. The sample for a smaller n is the beginning of it.
+    """
+
+    streams = False
+    n: int
+
+    def __post_init__(self) -> None:
+        check(isinstance(self.n, int) and self.n >= 1, f"stochastic_beam(n) needs a whole number n >= 1; got {self.n!r}")
+
+    def run(self, frontier: Frontier) -> Run:
+        """Grow the rows of all prompts together, each prompt's largest sums at a time."""
+        top = gumbel(frontier.uniform("stochastic_beam root"))
+        best: list[list[float]] = [[] for _ in frontier.search.prompts]   # of each prompt the largest sums that finished
+        while len(frontier):
+            frontier = yield self.choose_among(frontier, top, best)
+            top = frontier["score"]
+
+    def choose_among(self, frontier: Frontier, top: Floats, best: list[list[float]]) -> Choice:
+        """The children of one round, given the sum of each row (R,); `best` is updated."""
+        many = self.n + 1
+        values, tokens = topk(perturbed(frontier, top), many)
+        at, values, tokens = np.repeat(np.arange(len(frontier)), values.shape[1]), values.ravel(), tokens.ravel()
+        order = np.lexsort((-values, frontier["prompt"][at]))             # each prompt's candidates together, largest first
+        order = order[values[order] > -np.inf]
+        at, values, tokens = at[order], values[order], tokens[order]
+        group = frontier["prompt"][at]
+        larger = np.asarray([sum(score > value for score in best[g]) for g, value in zip(group, values, strict=True)])
+        taken = running_count(group) + larger < many
+        dropped = Dropped(tokens[~taken], frontier.rows[at[~taken]], values[~taken], np.full((~taken).sum(), "pruned"))
+        at, values, tokens, group = at[taken], values[taken], tokens[taken], group[taken]
+        done = frontier.ends(at, tokens)
+        for g, value in zip(group[done != ""], values[done != ""], strict=True):
+            best[g] = sorted([*best[g], value], reverse=True)[:many]
+        return Choice(tokens, frontier.rows[at], values, done, dropped=dropped)
+
+    def rank(self, finished: list[Hypothesis]) -> list[Hypothesis]:
+        """The n of the largest sums, each with the log-probability that its own exceeds the threshold."""
+        found = sorted(finished, key=lambda h: -h.score)
+        threshold = found[self.n].score if len(found) > self.n else -np.inf
+        return [replace(h, columns=h.columns | {"log_inclusion": log_inclusion(sum(h.processed) - threshold)}) for h in found[: self.n]]
+
+
+def perturbed(frontier: Frontier, top: Floats) -> Floats:
+    """(R, V), for every child its log-probability plus Gumbel noise, given that the largest of a row's is `top` (R,)."""
+    index = np.arange(frontier.lane.model.vocabulary)
+    u = uniform(frontier.search.seed, frontier["lineage"][:, None], frontier.generated[:, None], "stochastic_beam", index)
+    noisy = frontier["processed"][:, None] + host(frontier.logprobs).astype(np.float64) + gumbel(u)
+    possible = noisy > -np.inf
+    gap = np.where(possible, noisy.max(-1, keepdims=True, initial=-np.inf), 0.0) - np.where(possible, noisy, 0.0)
+    with np.errstate(divide="ignore"):
+        below = top[:, None] - np.where(possible, noisy, 0.0) + np.log(-np.expm1(-gap))
+    return np.where(possible, top[:, None] - np.logaddexp(0.0, below), -np.inf)
+
+
+def gumbel(u: Floats) -> Floats:
+    """Gumbel numbers of uniforms, -log(-log u)."""
+    return np.asarray(-np.log(-np.log(np.maximum(u, LEAST))))
+
+
+def log_inclusion(excess: float) -> float:
+    """log(1 - exp(-exp(excess))): of the event that a text's sum exceeds the threshold, its log-probability less the threshold."""
+    return excess if excess < -40 else float(np.log(-np.expm1(-np.exp(min(excess, 40.0)))))
+
+
+def importance_weights(trace: Trace) -> Floats:
+    """The weights under which a sample without replacement estimates a mean: p(text) / P(its sum exceeds the threshold), (n,).
+
+    sum(weights * f) estimates the expectation of f over all texts without bias; sum(weights * f) / sum(weights) is biased a
+    little and varies less (Kool et al. 2019, arXiv 1903.06059). The trace is one of `stochastic_beam`.
+    """
+    found = trace.hypotheses[0]
+    if not all("log_inclusion" in h.columns for h in found):
+        decoder = trace.recipe.get("decoder", "another decoder")
+        raise UnspoolError(f"importance weights need a trace of stochastic_beam; this one is of {decoder}")
+    return np.exp([sum(h.processed) - h.columns["log_inclusion"] for h in found])
