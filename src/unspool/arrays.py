@@ -39,6 +39,11 @@ def like(host_array: Array, x: Array) -> Array:
     return host_array if isinstance(x, np.ndarray) else namespace(x).asarray(host_array, device=x.device)
 
 
+def widened(x: Array) -> Array:
+    """A tensor's numbers of 16 bits in float32; numpy arrays here have no such."""
+    return x if isinstance(x, np.ndarray) else x.float()
+
+
 def copy(x: Array) -> Array:
     """A copy that can be written to."""
     return x.copy() if isinstance(x, np.ndarray) else x.clone()
@@ -47,6 +52,15 @@ def copy(x: Array) -> Array:
 def gather(x: Array, index: Array) -> Array:
     """The chosen columns of every row: x (R, V), index (R, K) -> (R, K)."""
     return np.take_along_axis(x, index, -1) if isinstance(x, np.ndarray) else x.gather(-1, index)
+
+
+def put(x: Array, columns: Array, values: Array) -> Array:
+    """An array like x with values (R, K) at columns (R, K) and -inf elsewhere."""
+    out = namespace(x).full_like(x, -INF)
+    if not isinstance(out, np.ndarray):
+        return out.scatter_(-1, columns, values)
+    np.put_along_axis(out, columns, values, axis=-1)
+    return out
 
 
 def block(scores: Array, keep: Array) -> Array:

@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from unspool.arrays import Array, Floats, Ints, like, namespace, softmax
+from unspool.arrays import Array, Floats, Ints, like, namespace, softmax, widened
 from unspool.model import ROOT, SPAN, TokenForest
 from unspool.models.threads import threads
 
@@ -144,8 +144,7 @@ class SlotSession:
     def logits(self, rows: Sequence[int] | Ints) -> Array:
         """Logits (R, V); those of 16-bit weights in float32."""
         with threads(self.model.small):
-            logits = self.model.head(self.hidden(rows))
-        return logits.float() if hasattr(logits, "float") else logits
+            return widened(self.model.head(self.hidden(rows)))
 
     def _forward(self, parents: Ints, chains: list[Ints]) -> Ints:
         """One forward of all chains, flat: a linear layer never sees padding."""

@@ -6,11 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from unspool.arrays import INF, Array, finite, log_softmax, namespace, topk
+from unspool.arrays import INF, Array, finite, log_softmax, namespace, put, topk
 from unspool.errors import check
 from unspool.processor import Processor, Rows
 from unspool.processors.measures import entropy, possible, total_of
-from unspool.processors.truncate import put
 
 
 @dataclass(frozen=True)
@@ -31,10 +30,8 @@ class Temperature(Processor):
             return scores
         if self.t > 0:
             return scores / self.t
-        xp = namespace(scores)
-        best = topk(scores, 1)[1]
-        places = xp.arange(scores.shape[-1], **({} if not hasattr(scores, "is_cuda") else {"device": scores.device}))
-        return xp.where(places == best, scores, -INF)
+        values, best = topk(scores, 1)
+        return put(scores, best, values)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from unspool.arrays import Array, finite, log_softmax, namespace, topk
+from unspool.arrays import Array, finite, log_softmax, namespace, put, topk
 from unspool.errors import check
 from unspool.processor import Processor, Rows
 from unspool.processors.measures import entropy, total_of
@@ -55,16 +55,6 @@ def nucleus(probs: Array, p: float) -> Array:
     keep = xp.concat([xp.zeros_like(mass[:, :1]), mass[:, :-1]], axis=-1) < p
     keep[:, :1] = True
     return keep
-
-
-def put(scores: Array, columns: Array, values: Array) -> Array:
-    """An array like scores with values (R, K) at columns (R, K) and -inf elsewhere."""
-    xp = namespace(scores)
-    out = xp.full_like(scores, -xp.inf)
-    if hasattr(out, "scatter_"):
-        return out.scatter_(-1, columns, values)
-    xp.put_along_axis(out, columns, values, axis=-1)
-    return out
 
 
 @dataclass(frozen=True)
