@@ -34,6 +34,7 @@ STREAM = options.option("--stream/--no-stream", hint="Show text as it grows, or 
 @click.pass_context
 def generate(
     ctx: click.Context,
+    /,
     prompt: str | None,
     file: tuple[str, ...],
     decoder: tuple[str, ...],
