@@ -67,7 +67,7 @@ if TYPE_CHECKING:
     from unspool.score import Score
     from unspool.step import Hypothesis, Step
     from unspool.stop import End, Loop, MaxTime, Stop, StopFunction, StopRegex, StopStrings, TokenBudget
-    from unspool.strategies import Beam, ContrastiveSearch, Exact, Greedy, Sample, Speculative, StochasticBeam
+    from unspool.strategies import Beam, ContrastiveSearch, Exact, Follow, Greedy, Sample, Speculative, StochasticBeam
     from unspool.strategies.stochastic_beam import importance_weights
     from unspool.strategy import Choice, Look, Strategy, Twin
     from unspool.trace import Trace
@@ -97,6 +97,7 @@ __all__ = [
     "Eta",
     "Exact",
     "ExponentialDecayLength",
+    "Follow",
     "Forced",
     "ForcedBegin",
     "ForcedEnd",
@@ -232,7 +233,7 @@ _HOME = {
     "unspool.score": ("Score",),
     "unspool.step": ("Hypothesis", "Step"),
     "unspool.stop": ("End", "Loop", "MaxTime", "Stop", "StopFunction", "StopRegex", "StopStrings", "TokenBudget"),
-    "unspool.strategies": ("Beam", "ContrastiveSearch", "Exact", "Greedy", "Sample", "Speculative", "StochasticBeam"),
+    "unspool.strategies": ("Beam", "ContrastiveSearch", "Exact", "Follow", "Greedy", "Sample", "Speculative", "StochasticBeam"),
     "unspool.strategies.stochastic_beam": ("importance_weights",),
     "unspool.strategy": ("Choice", "Look", "Strategy", "Twin"),
     "unspool.trace": ("Trace",),

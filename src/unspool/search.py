@@ -148,7 +148,7 @@ class Search:
             done = np.asarray(choice.done)
         total = columns["processed"] + processed
         score = total if choice.scores is None else np.asarray(host(choice.scores), np.float64)
-        ok = processed > -np.inf                                          # an impossible token ends nothing and goes nowhere
+        ok = (processed > -np.inf) | choice.forced                        # an impossible token ends nothing and goes nowhere
         born = np.full(len(tokens), -1, np.int64)
         born[ok] = np.arange(len(self.history), len(self.history) + ok.sum())
         for i in np.flatnonzero(ok):
@@ -276,7 +276,8 @@ def _join(choices: list[Choice]) -> Choice:
     dropped = Dropped(*(np.concatenate([getattr(d, n) for d in drops]) for n in ("tokens", "parents", "scores", "why"))) if drops else None
     columns = {name: together(name) for name in ("tokens", "parents", "scores", "done", "uniform")}
     seen = [c.seen for c in choices if c.seen is not None]
-    return Choice(**columns, memory=memory, dropped=dropped, seen=Frontier.together(seen) if seen else None)
+    forced = any(c.forced for c in choices)
+    return Choice(**columns, memory=memory, dropped=dropped, seen=Frontier.together(seen) if seen else None, forced=forced)
 
 
 def _considered(frontiers: Sequence[Frontier], choices: int, staged: bool) -> Considered | None:

@@ -42,6 +42,8 @@ class Choice:
     dropped: Dropped | None = None
     uniform: Floats | None = None
     """(N,), the draw behind each child."""
+    forced: bool = False
+    """Whether children that the processors forbid stay, with a processed log-probability of -inf."""
 
 
 @dataclass

@@ -48,6 +48,8 @@ def strategies(backend=np.asarray):
         ],
         un.ContrastiveSearch: [un.ContrastiveSearch(), un.ContrastiveSearch(3, alpha=0.2)],
         un.Exact: [un.Exact(), un.Exact(4, expand=3)],
+        un.Follow: [un.Follow((1, 3, 0, 2)), un.Follow(((1, 0, 4, 2), (1, 0, 3), (4,), (1, 0)))]
+        + [un.Follow((2, 0), then) for then in (un.Sample(2), un.Beam(2))],
         un.Speculative: [un.Speculative(draft), un.Speculative(draft, tokens=2)],
         un.StochasticBeam: [un.StochasticBeam(1), un.StochasticBeam(3)],
     }
