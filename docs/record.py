@@ -32,8 +32,8 @@ KEY, READ, FRAME, LONGEST = 0.045, 2.5, 0.06, 0.4
 CELL, LINE, EDGE = 8.4, 18, 14
 PAPER, INK = "#1b1d23", "#d7dae0"
 COLORS = {
-    "black": "#3b4048", "red": "#e06c75", "green": "#98c379", "brown": "#e5c07b", "blue": "#61afef", "magenta": "#c678dd", "cyan": "#56b6c2",
-    "white": INK, "brightblack": "#7f848e", "default": INK,
+    "black": "#3b4048", "red": "#e06c75", "green": "#98c379", "brown": "#e5c07b", "blue": "#61afef", "magenta": "#c678dd",
+    "cyan": "#56b6c2", "white": INK, "brightblack": "#7f848e",
 }  # fmt: skip
 
 
@@ -144,7 +144,7 @@ def moving(shown: list[tuple[float, tuple[str, ...]]]) -> str:
     frames.append(f"100%{{transform:translateX(-{last:.0f}px)}}")
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" role="img" aria-label="unspool in a terminal">',
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" role="img" aria-label="unspool running">',
             "<style>",
             'text{font:14px "DejaVu Sans Mono",Menlo,Consolas,monospace;white-space:pre}',
             f"#film{{animation:film {total:.1f}s steps(1,end) infinite}}",
