@@ -66,7 +66,8 @@ if TYPE_CHECKING:
     )
     from unspool.score import Score
     from unspool.step import Hypothesis, Step
-    from unspool.stop import End, Loop, MaxTime, Stop, StopFunction, StopRegex, StopStrings, TokenBudget
+    from unspool.stop import Stop
+    from unspool.stops import Confidence, End, Loop, MaxTime, StopFunction, StopRegex, StopStrings, TokenBudget
     from unspool.strategies import Beam, ContrastiveSearch, Exact, Follow, Greedy, Sample, Speculative, StochasticBeam
     from unspool.strategies.stochastic_beam import importance_weights
     from unspool.strategy import Choice, Look, Strategy, Twin
@@ -84,6 +85,7 @@ __all__ = [
     "Bias",
     "Check",
     "Choice",
+    "Confidence",
     "ContrastiveSearch",
     "DeadEnd",
     "Decoder",
@@ -232,7 +234,8 @@ _HOME = {
     ),
     "unspool.score": ("Score",),
     "unspool.step": ("Hypothesis", "Step"),
-    "unspool.stop": ("End", "Loop", "MaxTime", "Stop", "StopFunction", "StopRegex", "StopStrings", "TokenBudget"),
+    "unspool.stop": ("Stop",),
+    "unspool.stops": ("Confidence", "End", "Loop", "MaxTime", "StopFunction", "StopRegex", "StopStrings", "TokenBudget"),
     "unspool.strategies": ("Beam", "ContrastiveSearch", "Exact", "Follow", "Greedy", "Sample", "Speculative", "StochasticBeam"),
     "unspool.strategies.stochastic_beam": ("importance_weights",),
     "unspool.strategy": ("Choice", "Look", "Strategy", "Twin"),

@@ -22,7 +22,7 @@ Role = Literal["processor", "strategy", "stop"]
 
 REGISTRY: dict[str, type[Part]] = {}
 """Every concrete part by its name in the text form; a subclass enters it by being defined."""
-OWN = ("unspool.processors", "unspool.strategies", "unspool.stop")
+OWN = ("unspool.processors", "unspool.strategies", "unspool.stops")
 """The modules of the package's own parts, imported before the first text form is read."""
 
 

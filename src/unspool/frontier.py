@@ -176,9 +176,15 @@ class Frontier:
         if not len(tokens):
             return why
         rows = Rows(None, self.lengths[at], self.prompt_lengths[at], self.search.ends)
+        if self.lane.reading:
+            self.lane.read.update(zip(map(int, self.rows), self.logits, strict=True))
         for stop, memory in zip(self.lane.stops, self.lane.stop_memories, strict=True):
-            known = memory(self.rows[at]) if memory else []
+            known = memory.after(self.rows[at], tokens) if memory else []
             why[(why == "") & stop.ends(rows, tokens, known)] = stop.reason
+        if not self.search.ends:
+            for processor, memory in zip(self.lane.processors, self.lane.memories, strict=True):
+                if processor.completes and memory:
+                    why[(why == "") & processor.complete(memory.after(self.rows[at], tokens))] = "complete"
         full = (why == "") & (self.left[at] <= 1)
         why[full] = self.search.limit_reasons[self["prompt"][at[full]]]
         why[np.isin(tokens, self.search.ends)] = "end"

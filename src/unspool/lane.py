@@ -14,12 +14,12 @@ import numpy as np
 
 from unspool.arrays import Array, Ints, like
 from unspool.errors import Unsupported
-from unspool.model import ROOT, SPAN, Model, TokenForest
+from unspool.model import ROOT, SPAN, Model, TokenForest, sound
 from unspool.processor import Processor, Rows
 from unspool.stop import Stop
 
-Advance = Callable[[list[int], list[Any], list[int], list[int]], Sequence[Any]]
-"""advance(parents, their values, tokens, new rows) -> values of the new rows."""
+Advance = Callable[[list[int], list[Any], list[int]], Sequence[Any]]
+"""advance(parents, their values, tokens) -> values of the rows that these tokens make of them."""
 
 
 class Memory:
@@ -35,8 +35,13 @@ class Memory:
         if missing:
             parents = [self.nodes.parent(row) for row in missing]
             tokens = [self.nodes.token(row) for row in missing]
-            self.values.update(zip(missing, self.advance(parents, self(parents), tokens, missing), strict=True))
+            self.values.update(zip(missing, self.advance(parents, self(parents), tokens), strict=True))
         return [self.values[row] for row in wanted]
+
+    def after(self, rows: Iterable[int], tokens: Iterable[int]) -> Sequence[Any]:
+        """The values that rows would have after one more token each."""
+        parents = [int(row) for row in rows]
+        return self.advance(parents, self(parents), [int(token) for token in tokens])
 
     def keep(self, rows: Iterable[int]) -> None:
         """Forget all but what these rows need."""
@@ -61,7 +66,10 @@ class Lane:
         self.nodes = self.session.nodes
         self.entered: list[dict[int, Array]] = [{} for _ in self.processors]
         self.memories = [Memory(self.nodes, self._advance(i, p)) if p.stateful else None for i, p in enumerate(self.processors)]
-        self.stop_memories = [Memory(self.nodes, _plain(s)) if s.stateful else None for s in self.stops]
+        self.stop_memories = [Memory(self.nodes, self._advance_stop(s)) if s.stateful else None for s in self.stops]
+        self.reading = [m for m, s in zip(self.stop_memories, self.stops, strict=True) if m and s.reads_logits]
+        self.read: dict[int, Array] = {}                                 # logits of rows for these, since the last `keep`
+        self._read_before: dict[int, Array] = {}                         # and from before it
         self.companions = [Lane(c) if (c := p.companion()) is not None else None for p in self.processors]
         self.twins = [Twins(self.nodes, lane) if lane else None for lane in self.companions]
 
@@ -110,13 +118,15 @@ class Lane:
             if memory and self.entered[i]:
                 needed = {*map(int, rows), *memory.values}
                 self.entered[i] = {row: scores for row, scores in self.entered[i].items() if row in needed}
+        needed = {row for memory in self.reading for row in memory.values}
+        self.read, self._read_before = {}, {row: logits for row, logits in self.read.items() if row in needed}
         for twins in self.twins:
             if twins:
                 twins.keep(rows)
         self.session.keep(rows)
 
     def _advance(self, i: int, processor: Processor) -> Advance:
-        def advance(parents: list[int], values: list[Any], tokens: list[int], rows: list[int]) -> Sequence[Any]:
+        def advance(parents: list[int], values: list[Any], tokens: list[int]) -> Sequence[Any]:
             return processor.advance(values, tokens, self._entering(i, parents) if processor.reads_scores else [])
 
         return advance
@@ -128,6 +138,20 @@ class Lane:
             logits = self.session.logits(missing)
             self.process(self.describe(missing, logits, _no_uniforms), np.asarray(missing), logits)
         return [self.entered[i][row] for row in rows]
+
+    def _advance_stop(self, stop: Stop) -> Advance:
+        def advance(parents: list[int], values: list[Any], tokens: list[int]) -> Sequence[Any]:
+            return stop.advance(values, tokens, self._logits(parents) if stop.reads_logits else [])
+
+        return advance
+
+    def _logits(self, rows: list[int]) -> list[Array]:
+        """The model's logits at rows, one array for each distinct row."""
+        known = self._read_before | self.read
+        missing = [row for row in dict.fromkeys(rows) if row not in known]
+        if missing:
+            known.update(zip(missing, sound(self.session.logits(missing)), strict=True))
+        return [known[row] for row in rows]
 
 
 def _no_uniforms(purpose: str) -> Any:
@@ -180,10 +204,3 @@ class Twins:
             kept[at] = self.twin[at]
         self.twin = kept
         self.lane.keep([*kept.values(), *also])
-
-
-def _plain(stop: Stop) -> Advance:
-    def advance(parents: list[int], values: list[Any], tokens: list[int], rows: list[int]) -> Sequence[Any]:
-        return stop.advance(values, tokens)
-
-    return advance

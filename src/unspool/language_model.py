@@ -16,7 +16,7 @@ from unspool.model import Model
 from unspool.score import Score, score_tokens
 from unspool.search import Search
 from unspool.step import LEVELS, Hypothesis, Step
-from unspool.stop import End, StopStrings
+from unspool.stops import End, StopStrings
 from unspool.strategies import Greedy
 from unspool.text import Detokenizer, Tokenizer, check_fit, unfinished, visible
 from unspool.trace import Trace

@@ -86,7 +86,7 @@ def form(hint: str, forms: Sequence[str]) -> click.Option:
 def decoder_names(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
     """Completions of a decoder's text form: the last name of it."""
     import unspool.processors
-    import unspool.stop
+    import unspool.stops
     import unspool.strategies  # noqa: F401
     from unspool.decoder import REGISTRY
 

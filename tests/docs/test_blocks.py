@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import unspool.processors
-import unspool.stop
+import unspool.stops
 import unspool.strategies  # noqa: F401  (so that the registry is full before it is copied)
 from unspool.decoder import REGISTRY
 

@@ -118,6 +118,7 @@ def stops():
         un.Loop: [un.Loop(2), un.Loop(2, 3, 2)],
         un.TokenBudget: [un.TokenBudget(5)],
         un.StopFunction: [un.StopFunction(an_even_number_of_ones)],
+        un.Confidence: [un.Confidence(0.15), un.Confidence(0.4, 2, "likeliest"), un.Confidence(2.2, 3, "deepconf", k=4)],
     }
 
 

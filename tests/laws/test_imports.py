@@ -17,7 +17,7 @@ LAYERS = [
     ["frontier", "stages"],
     ["search"],
     ["decode"],
-    ["processors.*", "strategies.*", "models.*", "engines.*", "views.*"],
+    ["processors.*", "stops.*", "strategies.*", "models.*", "engines.*", "views.*"],
     ["language_model"],
     ["facts"],
     ["lab.*"],

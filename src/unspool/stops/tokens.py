@@ -1,0 +1,63 @@
+"""Stops that read the new tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from unspool.arrays import Array, Flags, Ints
+from unspool.decoder import Part
+from unspool.errors import check
+from unspool.processor import Rows
+from unspool.stop import Stop
+
+
+@dataclass(frozen=True, init=False)
+class End(Stop):
+    """End at these tokens, beside the model's own end tokens."""
+
+    variadic = True
+    reason = "end"
+    tokens: tuple[int, ...]
+
+    def __init__(self, *tokens: int) -> None:
+        check(len(tokens) > 0, "end() needs at least one token id, as in end(50256)")
+        for t in tokens:
+            check(isinstance(t, int) and t >= 0, f"end() takes token ids >= 0; got {t!r}")
+        object.__setattr__(self, "tokens", tokens)
+
+    def resolve(self, tokenizer: Any) -> Part:
+        """The same, if the tokenizer knows the tokens."""
+        for t in self.tokens:
+            check(t < tokenizer.size, f"end: there is no token {t}; this tokenizer's ids are 0 to {tokenizer.size - 1}")
+        return self
+
+    def ends(self, rows: Rows, tokens: Ints, memory: Sequence[Any]) -> Flags:
+        """Whether the token is one of them."""
+        return np.isin(tokens, self.tokens)
+
+
+@dataclass(frozen=True)
+class StopFunction(Stop):
+    """End where a function says so: it is called with the new tokens of a hypothesis, the newest last."""
+
+    stateful = True
+    function: Callable[[tuple[int, ...]], bool]
+
+    def __post_init__(self) -> None:
+        check(callable(self.function), f"stop_function(function) needs something to call with the new tokens; got {self.function!r}")
+
+    def begin(self, prompt: Ints) -> tuple[int, ...]:
+        """No new tokens yet."""
+        return ()
+
+    def advance(self, memories: Sequence[tuple[int, ...]], tokens: Sequence[int], logits: Sequence[Array]) -> list[tuple[int, ...]]:
+        """The new tokens."""
+        return [(*m, int(t)) for m, t in zip(memories, tokens, strict=True)]
+
+    def ends(self, rows: Rows, tokens: Ints, memory: Sequence[tuple[int, ...]]) -> Flags:
+        """What the function says."""
+        return np.asarray([bool(self.function(new)) for new in memory], bool)
