@@ -7,7 +7,7 @@ and rewinding need no code of their own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -61,6 +61,8 @@ class Lane:
         self, model: Model, processors: Sequence[Processor] = (), stops: Sequence[Stop] = (), ends: Sequence[int] = ()
     ) -> None:
         self.model, self.processors, self.stops, self.ends = model, tuple(processors), tuple(stops), tuple(ends)
+        self.forwards = self.tokens = 0
+        """What the session was asked to run: how often, and how many tokens."""
         self.prompt_lengths: dict[int, int] = {}                         # by tree
         self.session = model.session()
         self.nodes = self.session.nodes
@@ -75,7 +77,7 @@ class Lane:
 
     def begin(self, prompts: Sequence[Ints]) -> Ints:
         """One row for each prompt."""
-        rows = self.session.extend([ROOT] * len(prompts), prompts)
+        rows = self.extend([ROOT] * len(prompts), prompts)
         self.prompt_lengths |= {int(row) // SPAN: len(prompt) for row, prompt in zip(rows, prompts, strict=True)}
         parts: list[Any] = [*self.processors, *self.stops]
         for part, memory in zip(parts, [*self.memories, *self.stop_memories], strict=True):
@@ -86,6 +88,19 @@ class Lane:
                 chains = [np.asarray(processor.companion_prompt(prompt), np.int64) for prompt in prompts]
                 twins.begin(rows, chains)
         return rows
+
+    def extend(self, parents: Sequence[int] | Ints, chains: Sequence[Sequence[int] | Ints]) -> Ints:
+        """Grow the session's rows, and count it."""
+        self.forwards += len(chains) > 0
+        self.tokens += sum(map(len, chains))
+        return self.session.extend(parents, chains)
+
+    def all(self) -> Iterator[Lane]:
+        """This lane and those of its processors' companions."""
+        yield self
+        for lane in self.companions:
+            if lane:
+                yield from lane.all()
 
     def process(self, rows: Rows, handles: Ints, logits: Array, watch: Callable[[Array], None] | None = None) -> Array:
         """The scores of rows after every processor; `watch` sees those after each."""
@@ -185,7 +200,7 @@ class Twins:
             ready = [row for row, chain in behind.items() if self.nodes.parent(chain[0]) in self.twin]
             parents = [self.twin[self.nodes.parent(behind[row][0])] for row in ready]
             chains = [np.asarray([self.nodes.token(n) for n in behind[row]]) for row in ready]
-            for row, last in zip(ready, self.lane.session.extend(parents, chains), strict=True):
+            for row, last in zip(ready, self.lane.extend(parents, chains), strict=True):
                 path = self.lane.nodes.path(int(last))[-len(behind[row]) :]
                 self.twin.update(zip(behind.pop(row), map(int, path), strict=True))
         return np.asarray([self.twin[row] for row in wanted], np.int64)

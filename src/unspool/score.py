@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from unspool.arrays import Floats, Ints, host, like, log_probs_from_logits
+from unspool.arrays import Array, Floats, Ints, host, like, log_probs_from_logits
 from unspool.errors import PromptError, check
 from unspool.model import ROOT, Model, sound
 
@@ -17,6 +17,8 @@ ROWS = 64
 """Positions whose logits are held at once."""
 TOGETHER = 2048
 """Tokens of several texts that go through the model at once."""
+Measure = Callable[[Array, Array], Array]
+"""(logits (R, V), the tokens that came (R,)) -> a number for each, (R,)"""
 Window = tuple[int, int, int, int]
 """(text, its first token in the window, the first that is scored, the one after the last)"""
 
@@ -73,8 +75,10 @@ class Score:
         return fields | {name: getattr(self, name) for name in names}
 
 
-def score_tokens(model: Model, texts: Sequence[tuple[Sequence[int], Sequence[int]]], stride: int | None = None) -> list[Floats]:
-    """For each (prompt, continuation) the log-probability of every token of the continuation, float64.
+def score_tokens(
+    model: Model, texts: Sequence[tuple[Sequence[int], Sequence[int]]], stride: int | None = None, measure: Measure = log_probs_from_logits
+) -> list[Floats]:
+    """For each (prompt, continuation) the log-probability of every token of the continuation, float64; or another measure of it.
 
     A text longer than the context is read in windows: each begins `stride` tokens after the last (half the context if not
     given) and scores what the last did not, so every token is predicted once, by at least context - stride tokens where
@@ -97,7 +101,7 @@ def score_tokens(model: Model, texts: Sequence[tuple[Sequence[int], Sequence[int
             work.append((i, first, scored, last))
             scored = last
     for batch in _batches(work):
-        found = _read(model, [(whole[i][first:last], scored - first) for i, first, scored, last in batch])
+        found = _read(model, [(whole[i][first:last], scored - first) for i, first, scored, last in batch], measure)
         for (i, _, scored, last), logprobs in zip(batch, found, strict=True):
             begin = len(texts[i][0])
             out[i][scored - begin : last - begin] = logprobs
@@ -116,8 +120,8 @@ def _batches(work: list[Window]) -> Iterator[list[Window]]:
         yield batch
 
 
-def _read(model: Model, windows: list[tuple[Ints, int]]) -> list[Floats]:
-    """For each (tokens, how many are not scored) the log-probabilities of the others, in one forward."""
+def _read(model: Model, windows: list[tuple[Ints, int]], measure: Measure) -> list[Floats]:
+    """For each (tokens, how many are not scored) the measure of the others, in one forward."""
     session = model.session()
     rows = session.extend([ROOT] * len(windows), [tokens[:-1] for tokens, _ in windows])
     paths = [session.nodes.path(int(row))[skip - 1 :] for row, (_, skip) in zip(rows, windows, strict=True)]
@@ -126,5 +130,5 @@ def _read(model: Model, windows: list[tuple[Ints, int]]) -> list[Floats]:
     for start in range(0, len(places), ROWS):
         logits = sound(session.logits(places[start : start + ROWS]))
         some = like(labels[start : start + ROWS], logits)
-        parts.append(host(log_probs_from_logits(logits, some)).astype(np.float64))
+        parts.append(host(measure(logits, some)).astype(np.float64))
     return np.split(np.concatenate(parts), np.cumsum([len(p) for p in paths])[:-1])

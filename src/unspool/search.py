@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,7 +45,9 @@ class Search:
     ) -> None:
         self.prompts = [np.asarray(p, np.int64) for p in prompts]
         self.prompt_lengths = np.asarray([len(p) for p in self.prompts], np.int64)
-        self.limits, self.ends, self.seed = np.asarray(limits, np.int64), tuple(ends), seed
+        self.limits, self.ends, self._seed = np.asarray(limits, np.int64), tuple(ends), seed
+        self.drew = False
+        """Whether anything random was asked for: without a draw, every seed gives the same texts."""
         self.level, self.choices = level, choices
         self.limit_reasons = np.asarray(limit_reasons or ["length"] * len(self.prompts))
         self.lane = Lane(model, processors, stops, self.ends)
@@ -57,6 +59,17 @@ class Search:
         self.alive: dict[int, dict[int, tuple[Frontier, int]]] = {}       # by run: the rows that may grow
         self.looked: dict[int, list[tuple[Lane, Ints]]] = {}              # by run: the rows that were only looked at
         self.chose: set[int] = set()                                      # runs that chose since they last looked
+
+    @property
+    def seed(self) -> int:
+        """Of all draws; whoever reads it is about to draw."""
+        self.drew = True
+        return self._seed
+
+    def lanes(self) -> Iterator[Lane]:
+        """The sessions of the run: the model's, those of its processors' companions, and those of second models."""
+        for lane in (self.lane, *(twins.lane for twins in self.twins.values())):
+            yield from lane.all()
 
     def begin(self) -> Frontier:
         """The frontier of the prompts."""
@@ -82,7 +95,7 @@ class Search:
         lane = next(iter(asks.values())).frontier.lane
         chains = [np.atleast_1d(np.asarray(c, np.int64)) for ask in asks.values() for c in ask.chains]
         joined = _concatenate([ask.frontier for ask in asks.values()])
-        rows = lane.session.extend(joined.rows, chains)
+        rows = lane.extend(joined.rows, chains)
         paths = [lane.nodes.path(int(row))[-len(chain) :] for row, chain in zip(rows, chains, strict=True)]
         of = np.repeat(np.arange(len(rows)), [len(p) for p in paths])
         whole = Frontier(self, lane, np.concatenate(paths), {k: v[of] for k, v in joined.columns.items()})
@@ -166,7 +179,7 @@ class Search:
             new = choice.seen.take(live)
             new.columns = columns
         else:
-            new = Frontier(self, self.lane, self.lane.session.extend(parents[live], list(tokens[live, None])), columns)
+            new = Frontier(self, self.lane, self.lane.extend(parents[live], list(tokens[live, None])), columns)
         new.settle(len(choices))
         self._replace(choices, frontiers, new)
         return new, step

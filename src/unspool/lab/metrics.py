@@ -57,6 +57,16 @@ def distinct(texts: Iterable[Units], n: int) -> float:
     return len(set(grams)) / len(grams) if grams else 0.0
 
 
+def ngram_entropy(texts: Iterable[Units], n: int) -> float:
+    """Ent-n: the entropy of the n-grams of all texts together, -sum f log f with their frequencies f, in nats.
+
+    Zhang et al. 2018, arXiv 1809.05972. It grows with the amount of text; nan without an n-gram.
+    """
+    counts = np.asarray(list(Counter(gram for text in texts for gram in ngrams(text, n)).values()), np.float64)
+    shares = counts / counts.sum()
+    return float(-(shares * np.log(shares)).sum()) if len(counts) else math.nan
+
+
 def loop_period(units: Units, longest: int = 90, repeats: int = 3, least: int = 12) -> int:
     """The period of the loop that a text ends in, 0 if it ends in none (cf. Holtzman et al. 2020, arXiv 1904.09751).
 
