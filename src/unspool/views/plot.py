@@ -1,4 +1,4 @@
-"""Plots for print and screen: probability along a text, entropy, what a temperature and a cut do, settings and what they cost.
+"""Plots for print and screen: probability along a text, its entropy, what a temperature and a cut do, settings and their effects.
 
 Every function takes records or plain numbers and returns a figure of matplotlib, drawn without its global state. Colours
 are those of Okabe and Ito, which the colour-blind tell apart; where lines meet, markers and dashes differ too.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import math
-import re
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -28,20 +27,26 @@ try:
 except ImportError:
     raise MissingExtra("plots need matplotlib: pip install 'unspool[plot]'") from None
 
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKERS, DASHES = "osD^vP*", ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (3, 1)), (0, (1, 1)))
-GRAY, WIDTH = "#767676", 6.4
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+MARKERS, DASHES = "osD^vP", ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (3, 1)))
+INK, PAPER, GRID, GRAY = "#1b1b1f", "#ffffff", "#e2e2e2", "#767676"
+DARK = {INK: "#e8e8ee", PAPER: "#17171b", GRID: "#3a3a44", GRAY: "#a0a0aa"}
+"""What stands for them on a dark screen."""
+WIDTH = 6.4
 STYLE: Any = {
     "font.size": 9,
     "font.family": ["DejaVu Sans"],
     "axes.titlesize": 9,
     "axes.titlelocation": "left",
+    "figure.facecolor": PAPER,
+    "axes.facecolor": PAPER,
+    **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
     "axes.grid.axis": "y",
     "axes.axisbelow": True,
-    "grid.color": "#e2e2e2",
+    "grid.color": GRID,
     "grid.linewidth": 0.6,
     "lines.linewidth": 1.4,
     "lines.markersize": 4.5,
@@ -61,16 +66,20 @@ class Picture(Figure):
     """A figure that notebooks show as SVG; `savefig` writes PNG, PDF and the other forms of matplotlib."""
 
     def to_svg(self) -> str:
-        """The picture as SVG, the same for the same numbers."""
+        """The picture as SVG, the same for the same numbers, light or dark as the reader's screen."""
         out = io.StringIO()
         with rc_context(STYLE), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Glyph .* missing")         # the reader's fonts draw the text, not these
             if self.get_layout_engine() is not None:                      # laid out once: every drawing would move it a little
                 self.draw_without_rendering()
                 self.set_layout_engine("none")
-            self.savefig(out, format="svg", metadata={"Date": None, "Creator": "unspool"})
-        text = re.sub(r"'DejaVu Sans'", "'DejaVu Sans', Verdana, sans-serif", out.getvalue())
-        return "\n".join(line.rstrip() for line in text[text.index("<svg") :].splitlines()) + "\n"
+            self.savefig(out, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+        text = out.getvalue().replace("'DejaVu Sans'", "'DejaVu Sans', Verdana, sans-serif")
+        head, rest = text[text.index("<svg") :].split(">", 1)
+        pairs = [(kind, light, dark) for light, dark in DARK.items() for kind in ("fill", "stroke")]
+        rules = "\n".join(f'[style*="{kind}: {light}"] {{ {kind}: {dark} !important }}' for kind, light, dark in pairs)
+        style = f"<style>@media (prefers-color-scheme: dark) {{\n{rules}\n}}</style>"
+        return "\n".join(line.rstrip() for line in f"{head}>\n{style}{rest}".splitlines()) + "\n"
 
     _repr_svg_ = to_svg
 
@@ -211,26 +220,6 @@ def sweep(
         if not numbers:
             axes[-1].set_xticks(at, [str(v) for v in values])
         axes[-1].set_xlabel(f"{setting} ({_sizes([s for samples in measures.values() for s in samples])})")
-    return figure
-
-
-def tradeoff(x: str, y: str, points: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> Picture:
-    """Decoders in the plane of two measures: each the mean over its texts, with 95 % intervals.
-
-    points: by name, the numbers of all texts in x and in y.
-    """
-    _some(points, "a decoder")
-    with rc_context(STYLE):
-        figure, (axis,) = _panels(1, 3.6)
-        for color, marker, (name, (xs, ys)) in zip(_cycle(COLORS), _cycle(MARKERS), points.items()):
-            check(len(xs) > 0 and len(ys) > 0, f"{name!r} has no texts")
-            mean = float(np.mean(xs)), float(np.mean(ys))
-            axis.errorbar(*mean, _error(ys), _error(xs), color=color, marker=marker, markersize=6, elinewidth=0.8, capsize=2, label=name)
-        axis.grid(axis="x")
-        axis.set_xlabel(x)
-        axis.set_ylabel(y)
-        axis.set_title(_sizes([xs for xs, _ in points.values()]))
-        figure.legend(loc="outside right center")
     return figure
 
 
