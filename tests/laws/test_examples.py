@@ -109,6 +109,7 @@ STOP = st.one_of(
     st.sampled_from(["a+", "\\n{2}", "[.]$"]).map(un.StopRegex),
     st.builds(un.Loop, st.integers(2, 9), st.integers(5, 99), st.integers(1, 5)),
     st.builds(un.TokenBudget, whole),
+    st.builds(un.Confidence, st.floats(0.01, 1), whole, st.sampled_from(["chosen", "likeliest", "deepconf"])),
 )
 
 

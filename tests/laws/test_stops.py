@@ -6,11 +6,14 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from helpers.tables import BACKENDS, PROMPTS, Letters, run, table
+from helpers.tables import BACKENDS, PROMPTS, Letters, run, search_of, table
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from laws.examples import stops
 
 import unspool as un
+from unspool.decode import decode as decoding
+from unspool.lane import Lane
 from unspool.text import Detokenizer, decode
 
 TEXT = st.text(alphabet=st.sampled_from("ab \n가각힣韓é🙂🏽👩‍🚀\u200d"), max_size=12)
@@ -194,10 +197,85 @@ def test_a_function_of_the_new_tokens_ends_the_text(strategy):
         assert [sum(h.tokens[: i + 1]) > 7 for i in range(len(h.tokens))] == [False] * (len(h.tokens) - 1) + [h.reason == "stop"]
 
 
+def confidences(model, prompt, tokens, stop):
+    """What `stop` averages, at each of the new tokens, from the definition."""
+    for i, token in enumerate(tokens):
+        p = np.asarray(model.probabilities((*prompt, *tokens[:i])), np.float64)
+        p = p / p.sum()
+        yield {"chosen": np.log(p[token]), "likeliest": np.log(p.max()), "deepconf": -np.log(np.sort(p)[-stop.k :]).mean()}[stop.measure]
+
+
+SEARCHES = ["greedy", "sample(12)", "beam(4, n=4, early_stopping=True)", "contrastive_search", "exact(6)", "speculative"]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("strategy", SEARCHES)
+@pytest.mark.parametrize(
+    ("measure", "window", "lines"),
+    [("chosen", 1, (0.1, 0.45)), ("chosen", 3, (0.05, 0.7)), ("likeliest", 2, (0.35, 0.6)), ("deepconf", 2, (1.5, 5.0))],
+)
+def test_a_text_ends_with_the_token_by_which_the_model_is_unsure(measure, window, lines, strategy, backend):
+    """The model's own confidence counts, whatever the processors make of it."""
+    model, reasons = table(seed=5, ends=(), backend=BACKENDS[backend]), set()
+    search = un.Speculative(table(seed=6, ends=(), backend=BACKENDS[backend])) if strategy == "speculative" else un.parse(strategy)
+    for least in lines:
+        stop = un.Confidence(least, window, measure, k=4 if measure == "deepconf" else 20)
+        line = least if measure == "deepconf" else np.log(least)
+        for prompt, found in zip(PROMPTS, run(model, un.Temperature(0.9) | stop | search, PROMPTS, 5), strict=True):
+            assert found
+            for h in found:
+                sure = list(confidences(model, prompt, h.tokens, stop))
+                below = [i for i in range(window, len(sure) + 1) if np.mean(sure[i - window : i]) < line]
+                assert below == ([len(sure)] if h.reason == "confidence" else [])
+                reasons.add(h.reason)
+    assert reasons == {"confidence", "length"}
+
+
+@pytest.mark.parametrize("strategy", SEARCHES[:4])
+def test_confidence_is_read_from_distributions_that_are_known_anyway(strategy):
+    def asked(decoder):
+        """How many rows' logits a run asks of the session."""
+        search, count = search_of(table(seed=5, ends=()), decoder, PROMPTS), [0]
+        logits = search.lane.session.logits
+        search.lane.session.logits = lambda rows: count.__setitem__(0, count[0] + len(rows)) or logits(rows)
+        assert bool(search.lane.reading) == bool(decoder.stops)
+        list(decoding(search, decoder.strategy))
+        return count[0]
+
+    assert asked(un.Confidence(1e-9, 2) | un.parse(strategy)) == asked(un.parse(strategy))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("stop", [stop for some in stops().values() for stop in some], ids=str)
+def test_what_a_stop_remembers_is_recomputed_where_rows_fork(stop, backend, monkeypatch):
+    """A tree grown in a mixed order, rows passed over, parts of it forgotten: every row remembers what it would alone."""
+    monkeypatch.setattr(time, "monotonic", lambda: 0.0)
+    model, stop = table(seed=1, backend=BACKENDS[backend]), stop.resolve(Letters())
+    lane, rng = Lane(model, stops=[stop]), np.random.default_rng(5)
+    alive = {int(row): (prompt, []) for prompt, row in zip(PROMPTS, lane.begin(list(map(np.asarray, PROMPTS))), strict=True)}
+    for _ in range(40 if stop.stateful else 0):
+        parents = rng.choice(list(alive), 3)
+        chains = [rng.integers(0, 5, rng.integers(1, 4)) for _ in parents]
+        for parent, chain, row in zip(parents, chains, lane.session.extend(parents, chains), strict=True):
+            prompt, new = alive[int(parent)]
+            alive[int(row)] = (prompt, [*new, *map(int, chain)])
+        if len(alive) > 10:
+            alive = {int(row): alive[int(row)] for row in rng.choice(list(alive), 6, replace=False)}
+            lane.keep(list(alive))
+        row = int(rng.choice(list(alive)))
+        fresh = Lane(model, stops=[stop])
+        last = fresh.session.extend(fresh.begin([np.asarray(alive[row][0])]), [alive[row][1]]) if alive[row][1] else None
+        if last is not None:
+            np.testing.assert_equal(lane.stop_memories[0]([row]), fresh.stop_memories[0](last))
+        lane.read[row] = lane.session.logits([row])[0]                    # as a frontier does that is asked for its endings
+
+
 @pytest.mark.parametrize(
     ("text", "match"),
     [("loop(1)", "count"), ("loop(2, 0)", "period"), ("loop(2, 3, 4)", "shortest"), ("stop_regex('(')", "no regular expression"),
-     ("stop_regex('')", "pattern"), ("token_budget(0)", "token_budget"), ("stop_function(3)", "call")],
+     ("stop_regex('')", "pattern"), ("token_budget(0)", "token_budget"), ("stop_function(3)", "call"),
+     ("confidence(0)", "least"), ("confidence(1.5)", "least"), ("confidence(0.5, 0)", "window"),
+     ("confidence(0.5, measure='x')", "measure"), ("confidence(0.5, k=3)", "deepconf"), ("confidence(0, measure='deepconf')", "least")],
 )  # fmt: skip
 def test_refused_when_built(text, match):
     with pytest.raises(un.ParameterError, match=match):
