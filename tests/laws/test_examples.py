@@ -98,7 +98,7 @@ STRATEGY = st.one_of(
     st.builds(un.Sample, whole),
     st.builds(un.Exact, whole, st.integers(0, 99)),
     st.lists(phrase.filter(lambda p: not isinstance(p, int)), min_size=1, max_size=3).map(un.Follow),
-    st.builds(un.Follow, phrase, st.one_of(st.none(), st.builds(un.Sample, whole))),
+    st.builds(un.Follow, phrase.filter(lambda p: not isinstance(p, int)), st.one_of(st.none(), st.builds(un.Sample, whole))),
     st.builds(un.ContrastiveSearch, whole, share),
     st.builds(un.Beam, whole, number, st.sampled_from([True, False, "never"]), renormalise=st.booleans()),
 )
