@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from unspool.arrays import Array, Floats, Ints, host, namespace
+from unspool.arrays import Array, Flags, Floats, Ints, host, namespace
 from unspool.decoder import Part
 from unspool.errors import check
 from unspool.model import Model
@@ -55,6 +55,8 @@ class Processor(Part):
     stateful: ClassVar[bool] = False
     reads_scores: ClassVar[bool] = False
     """Whether `advance` needs the scores that entered the processor."""
+    completes: ClassVar[bool] = False
+    """Whether it knows, by `complete`, where a text is whole and nothing can follow; asked if there are no end tokens."""
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         """New scores; the arguments are left as they are.
@@ -70,6 +72,10 @@ class Processor(Part):
     def advance(self, memories: Sequence[Any], tokens: Sequence[int], scores: Sequence[Array]) -> Sequence[Any]:
         """The memories after one more token each; scores: what entered `process` before it, where `reads_scores`."""
         return memories
+
+    def complete(self, memories: Sequence[Any]) -> Flags:
+        """For each memory whether the text is whole and nothing can follow, so that it ends."""
+        raise NotImplementedError
 
     def companion(self) -> Model | None:
         """A second model whose logits `process` gets as its memory; its rows are extended by the same tokens."""

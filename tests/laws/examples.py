@@ -1,7 +1,7 @@
 """An example or more of every strategy, processor and stop; whoever adds one adds it here and has all laws tested."""
 
 import numpy as np
-from helpers.tables import END, VOCABULARY, table
+from helpers.tables import END, VOCABULARY, Letters, table
 
 import unspool as un
 
@@ -34,10 +34,20 @@ def anything_but_the_last(tokens):
     return [t for t in range(VOCABULARY) if t != tokens[-1]]
 
 
+def spelled(part, characters):
+    """A constraint for tokens that stand for these characters, whatever tokenizer it is given later."""
+    letters = Letters()
+    letters.name_of = lambda token: characters[token]
+    part = part.resolve(letters)
+    object.__setattr__(part, "resolve", lambda tokenizer: part)
+    return part
+
+
 def strategies(backend=np.asarray):
     draft = table(seed=77, backend=backend)
     return {
         un.Greedy: [un.Greedy()],
+        un.SequentialMonteCarlo: [un.SequentialMonteCarlo(4, 2, truncated=True), un.SequentialMonteCarlo(3, 3, resample=1.0, truncated=True)],
         un.Sample: [un.Sample(), un.Sample(3)],
         un.Beam: [
             un.Beam(3),
@@ -65,6 +75,9 @@ def processors(backend=np.asarray):
         un.FrequencyPenalty: [un.FrequencyPenalty(0.7), un.FrequencyPenalty(0.4, "all", window=3)],
         un.FromHf: [un.FromHf(less_of_what_stands_last)],
         un.Guidance: [un.Guidance(1.7, other), un.Guidance(0.4, other, (3, 1))],
+        un.Regex: [spelled(un.Regex("[abd]*(c|a[^a])"), "abcdef")],
+        un.JsonSchema: [spelled(un.JsonSchema({"type": ["array", "integer"]}), "[]1 0f")],
+        un.Grammar: [spelled(un.Grammar('start: "a" start "b" | /[cd]+e?/'), "abcdef")],
         un.LogSoftmax: [un.LogSoftmax()],
         un.MinNewTokens: [un.MinNewTokens(3)],
         un.MinP: [un.MinP(0.2)],
@@ -133,6 +146,9 @@ def neutral(backend=np.asarray):
         un.FrequencyPenalty: un.FrequencyPenalty(0.0),
         un.FromHf: un.FromHf(unchanged_scores),
         un.Guidance: un.Guidance(1.0, other),
+        un.Regex: spelled(un.Regex("[a-e]*"), "abcdef"),
+        un.JsonSchema: None,
+        un.Grammar: spelled(un.Grammar("start: /[a-e]/*"), "abcdef"),
         un.LogSoftmax: un.LogSoftmax(),
         un.MinNewTokens: un.MinNewTokens(0),
         un.MinP: un.MinP(0.0),

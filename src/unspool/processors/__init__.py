@@ -7,6 +7,7 @@ from unspool.processors.contrast import Guidance
 from unspool.processors.dry import Dry
 from unspool.processors.endings import ExponentialDecayLength, ForcedEnd, MinLength, MinNewTokens
 from unspool.processors.force import Forced, ForcedBegin, PrefixConstrained
+from unspool.processors.grammar import Grammar, JsonSchema, Regex
 from unspool.processors.penalize import (
     EncoderNoRepeatNgram,
     EncoderRepetitionPenalty,
@@ -39,7 +40,9 @@ __all__ = [
     "ForcedEnd",
     "FrequencyPenalty",
     "FromHf",
+    "Grammar",
     "Guidance",
+    "JsonSchema",
     "LogSoftmax",
     "MinLength",
     "MinNewTokens",
@@ -49,6 +52,7 @@ __all__ = [
     "PLess",
     "PrefixConstrained",
     "PresencePenalty",
+    "Regex",
     "RemoveInvalid",
     "RepetitionPenalty",
     "Skew",

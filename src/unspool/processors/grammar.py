@@ -1,0 +1,255 @@
+"""Constraints written as a regular expression, a JSON schema or a grammar. llguidance finds what may come next."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from unspool.arrays import Array, Flags, Ints, block, like
+from unspool.decoder import Part
+from unspool.errors import MissingExtra, ParameterError, Unsupported, check
+from unspool.processor import Processor, Rows
+from unspool.text import Tokenizer
+
+
+class _Constraint(Processor):
+    """All new text, up to its end token, must match. A token may come if its bytes leave a match possible.
+
+    An end token may come where the text is complete. If there are no end tokens, a text ends where it is complete and nothing
+    can follow. A text that reaches the length limit before is cut there and need not match.
+    """
+
+    stateful = True
+    completes = True
+    _begin: State | None
+
+    def rules(self) -> str:
+        """The constraint in llguidance's variant of Lark."""
+        raise NotImplementedError
+
+    def resolve(self, tokenizer: Any) -> Part:
+        """The same for a tokenizer."""
+        part = type(self)(*(getattr(self, name) for name in self.__match_args__))  # type: ignore[attr-defined]
+        object.__setattr__(part, "_begin", State.first(part, tokenizer))
+        return part
+
+    def begin(self, prompt: Ints) -> State:
+        """Nothing of the text is there; the prompt is not read."""
+        if self._begin is None:
+            raise ParameterError(f"{self} needs a tokenizer; decode with a LanguageModel")
+        return self._begin
+
+    def advance(self, memories: Sequence[State | None], tokens: Sequence[int], scores: Sequence[Array]) -> list[State | None]:
+        """The states after one more token each; None for a text that cannot match."""
+        return [state and state.after(token) for state, token in zip(memories, tokens, strict=True)]
+
+    def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
+        """Block what leaves no match possible."""
+        keep = np.zeros(tuple(scores.shape), bool)
+        for row, state in zip(keep, memory, strict=True):
+            if state is not None:
+                may = state.allowed()
+                row[: len(may)] = may
+                row[list(rows.ends)] = [state.ends_with(token) for token in rows.ends]
+        return block(scores, like(keep, scores))
+
+    def complete(self, memories: Sequence[State | None]) -> Flags:
+        """Whether the text matches and no token can follow."""
+        return np.asarray([state is not None and state.complete and not state.allowed().any() for state in memories], bool)
+
+
+class State:
+    """How far a text has come in a grammar: a matcher that is copied, never moved."""
+
+    def __init__(self, matcher: Any, size: int, name: str) -> None:
+        self._matcher, self._size, self._name = matcher, size, name
+        self._bits: bytes | None = None
+
+    @classmethod
+    def first(cls, part: _Constraint, tokenizer: Tokenizer) -> State:
+        """The state before the first token; an error if there is no second."""
+        library = _llguidance()
+        matcher = library.LLMatcher(
+            _tokens(tokenizer), _exactly(part.rules()), log_level=0, limits=library.LLParserLimits(verbose_errors=False)
+        )
+        if matcher.is_error():
+            raise ParameterError(f"{part.name}: {_reason(matcher.get_error())}")
+        state = cls(matcher, tokenizer.size, part.name)
+        check(state.complete or bool(state.allowed().any()), f"{part} cannot be met: no token of the model's can begin such a text")
+        return state
+
+    @property
+    def complete(self) -> bool:
+        """Whether the text may end here."""
+        return bool(self._matcher.is_accepting())
+
+    def after(self, token: int) -> State | None:
+        """The state after one more token, None if it cannot come."""
+        matcher = self._matcher.deep_copy()
+        return State(matcher, self._size, self._name) if matcher.try_consume_tokens([int(token)]) else None
+
+    def allowed(self) -> Flags:
+        """(tokens of the tokenizer,), whether each may come next as text."""
+        if self._bits is None:
+            self._bits = self._matcher.compute_bitmask()
+            if self._matcher.is_error():
+                self._bits = self._fail()
+        return np.unpackbits(np.frombuffer(self._bits, np.uint8), count=self._size, bitorder="little").view(bool)
+
+    def ends_with(self, token: int) -> bool:
+        """Whether this end token may come: the text is complete before it, or with it if the grammar has it as text."""
+        if self.complete:
+            return True
+        after = self.after(token)
+        return after is not None and after.complete
+
+    def _fail(self) -> bytes:
+        """The bits of no token at all if nothing can follow; an error if the grammar is too much for llguidance."""
+        error = _reason(self._matcher.get_error())
+        if not error.startswith("NoExtension"):
+            raise Unsupported(f"{self._name}: llguidance gave up on this grammar: {error}")
+        return bytes(self._size // 8 + 1)
+
+
+@dataclass(frozen=True)
+class Regex(_Constraint):
+    """Only texts that match this regular expression from beginning to end, as Python's `re.fullmatch`.
+
+    Look-around and references to groups are not supported, as in all matching without backtracking.
+    """
+
+    pattern: str
+    _begin: State | None = field(default=None, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        check(isinstance(self.pattern, str) and self.pattern != "", f'regex(pattern) needs a pattern, as "[a-z]+"; got {self.pattern!r}')
+        _validate(self)
+
+    def rules(self) -> str:
+        """One rule that is the expression."""
+        return f"start: /{_llguidance().regex_to_lark(self.pattern, '')}/"
+
+
+@dataclass(frozen=True)
+class JsonSchema(_Constraint):
+    """Only JSON that a schema accepts, with keys in the schema's order; {} accepts all JSON.
+
+    schema: a dict, or its text. separators: those between items and after keys, as json.dumps has them, such as (", ", ": ");
+    any white space between words if not given. Keywords that llguidance does not know how to enforce are refused; its own
+    settings can stand in the schema under "x-guidance".
+    """
+
+    schema: Any
+    separators: tuple[str, str] | None = None
+    _begin: State | None = field(default=None, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        try:
+            schema = json.loads(self.schema) if isinstance(self.schema, str) else self.schema
+            text = json.dumps(schema, ensure_ascii=False)
+        except (TypeError, ValueError) as error:
+            raise ParameterError(f"json_schema(schema) needs a dict, or JSON: {error}; got {str(self.schema)[:60]!r}") from None
+        check(isinstance(schema, dict | bool), f"json_schema(schema) is an object, as {{'type': 'object'}}; got {text[:60]}")
+        object.__setattr__(self, "schema", text)
+        if self.separators is not None:
+            fit = isinstance(self.separators, Sequence) and [str(s).strip(" ") for s in self.separators] == [",", ":"]
+            check(fit, f'json_schema(separators=...) is a comma and a colon, as (", ", ": "); got {self.separators!r}')
+            object.__setattr__(self, "separators", tuple(self.separators))
+        _validate(self)
+
+    def rules(self) -> str:
+        """One rule that is the schema."""
+        schema = json.loads(self.schema)
+        if self.separators is not None and schema is not False:
+            item, key = self.separators
+            schema = {} if schema is True else schema
+            style = {"whitespace_flexible": False, "item_separator": item, "key_separator": key}
+            schema = schema | {"x-guidance": schema.get("x-guidance", {}) | style}
+        return f"start: %json {json.dumps(schema)}"
+
+
+@dataclass(frozen=True)
+class Grammar(_Constraint):
+    """Only texts of a context-free grammar in llguidance's variant of Lark, whose first rule is `start`.
+
+    grammar('start: "(" start ")" | WORD\\nWORD: /[a-z]+/'). Names in capitals are words of the lexer, which takes the longest.
+    """
+
+    lark: str
+    _begin: State | None = field(default=None, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        given = isinstance(self.lark, str) and self.lark.strip() != ""
+        check(given, f"grammar(lark) needs rules, as 'start: \"yes\" | \"no\"'; got {self.lark!r}")
+        _validate(self)
+
+    def rules(self) -> str:
+        """As given."""
+        return self.lark
+
+
+def _llguidance() -> ModuleType:
+    try:
+        import llguidance
+    except ImportError:
+        raise MissingExtra("regex, json_schema and grammar need llguidance: pip install 'unspool[grammar]'") from None
+    return llguidance
+
+
+def _exactly(rules: str) -> str:
+    """The rules, with every spelling of a text in tokens allowed, not only the tokenizer's own."""
+    return rules + '\n%llguidance {"no_forcing": true}\n'
+
+
+def _validate(part: _Constraint) -> None:
+    """Refuse rules that are wrong, if llguidance is there to tell."""
+    try:
+        library = _llguidance()
+    except MissingExtra:
+        return
+    wrong, messages = library.LLMatcher.validate_grammar_with_warnings(_exactly(part.rules()))
+    if wrong:
+        raise ParameterError(f"{part.name}: {_reason(messages[0])}")
+
+
+def _reason(message: str) -> str:
+    """llguidance's message in one line: without where it stands in rules that nobody wrote, or the rules again."""
+    detail = re.search(r"^error: (.*)", message, re.M)
+    first = message.strip().split("\n")[0]
+    place, first = re.fullmatch(r"(?:(?:at )?(\d+)\(\d+\): )?(.*)", first).groups()  # type: ignore[union-attr]
+    what = detail[1] if detail else re.sub(r"failed to compile JSON schema: |invalid regex .* \(in regex\): ", "", first)
+    return what if place in (None, "1") else f"line {place}: {what}"
+
+
+class _Vocabulary:
+    """What llguidance asks of a tokenizer, with one token more: it stands for the end, whatever the model ends with."""
+
+    is_tokenizer_wrapper = True
+    bos_token_id = None
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        spell = {t: tokenizer.name_of(t).encode() for t in tokenizer.specials}
+        self.tokens = [*(spell.get(t) or tokenizer.bytes_of(t) for t in range(tokenizer.size)), b"<end>"]
+        self.eos_token_id = tokenizer.size
+        self.special_token_ids = [*sorted(tokenizer.specials), tokenizer.size]
+        self._encode = tokenizer.encode
+
+    def __call__(self, text: str) -> list[int]:
+        return self._encode(text)
+
+
+_VOCABULARIES: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+
+
+def _tokens(tokenizer: Tokenizer) -> Any:
+    """llguidance's trie of a tokenizer, made once."""
+    if tokenizer not in _VOCABULARIES:
+        _VOCABULARIES[tokenizer] = _llguidance().LLTokenizer(_Vocabulary(tokenizer))
+    return _VOCABULARIES[tokenizer]
