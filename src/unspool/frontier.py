@@ -21,6 +21,9 @@ from unspool.randomness import Lineage, child, uniform
 if TYPE_CHECKING:
     from unspool.search import Search
 
+RANKED = 64
+"""Tokens whose ranks are counted at once: each compares a whole row."""
+
 
 class Frontier:
     """R rows of one lane with their columns; `frontier["prompt"]` is a column (R,)."""
@@ -162,6 +165,15 @@ class Frontier:
             return raw, raw
         processed = host(self.scores[place, column]).astype(np.float64) - finite(host(self.total))[at, 0]
         return raw, processed
+
+    def ranks(self, at: Ints, tokens: Ints) -> Ints:
+        """For (position, token) pairs: how many tokens are likelier under the model."""
+        found = np.zeros(len(at), np.int64)
+        for first in range(0, len(at), RANKED):
+            some = slice(first, first + RANKED)
+            place, column = like(at[some], self.logits), like(np.asarray(tokens[some], np.int64), self.logits)
+            found[some] = host((self.logits[place] > self.logits[place, column][:, None]).sum(-1))
+        return found
 
     def hidden(self) -> Array:
         """(R, E), final hidden states."""

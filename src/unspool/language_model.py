@@ -17,7 +17,7 @@ from unspool.score import Score, score_tokens
 from unspool.search import Search
 from unspool.step import LEVELS, Hypothesis, Step
 from unspool.stops import End, StopStrings
-from unspool.strategies import Greedy
+from unspool.strategies import Follow, Greedy
 from unspool.text import Detokenizer, Tokenizer, check_fit, unfinished, visible
 from unspool.trace import Trace
 from unspool.views.table import StepTable
@@ -221,21 +221,43 @@ class LanguageModel:
         if len(prompts) != len(texts):
             raise PromptError(f"score takes a text for each prompt; got {len(prompts)} prompts and {len(texts)} texts")
         pairs = list(zip(prompts, texts, strict=True))
-        work = []
-        for _, t in pairs:
-            if not t:
-                raise PromptError("there is nothing to score: the continuation is empty")
-        for p, t in pairs:
-            start = self._start(p)
-            whole = self.tokenizer.encode_prompt(t) if self.begins(start) else []
-            joined = whole[: len(start)] == start
-            work.append((start, whole[len(start) :] if joined else self.tokenizer.encode(t)))
+        work = [self._given(p, t) for p, t in pairs]
         found = score_tokens(self.model, work, stride)
         scores = [
             Score(p, t, tokens, logprobs.tolist(), self.pieces(tokens))
             for (p, t), (_, tokens), logprobs in zip(pairs, work, found, strict=True)
         ]
         return scores[0] if one else scores
+
+    def record(self, prompt: str, text: str, *, choices: int = 5, stride: int | None = None) -> Trace:
+        """The record of a given text after a prompt, as if it had been decoded: its tokens with what else could have come.
+
+        The prompt may be empty if the model has a start token. choices: how many alternatives. A text longer than the context is
+        read in windows, as by `score`; stride: see there.
+        """
+        stride = max(1, self.model.context // 2) if stride is None else stride
+        check(1 <= stride < self.model.context, f"stride must lie in [1, context) = [1, {self.model.context}); got {stride}")
+        start, tokens = self._given(prompt, text)
+        whole, known, parts = [*start, *tokens], len(start), list[Trace]()
+        while known < len(whole):
+            first = 0 if known < self.model.context else known - (self.model.context - stride)
+            window: Any = [whole[first:known]]
+            new = tuple(whole[known : first + self.model.context])
+            parts.append(self.generate(window, Follow(new), max_new_tokens=len(new) + 1, level="choices", choices=choices)[0].trace)
+            known += len(new)
+        joined = Trace.joined(parts)
+        joined.prompts = [start]
+        joined.recipe |= {"decoder": "follow", "max_new_tokens": len(tokens)}
+        return joined
+
+    def _given(self, prompt: str, text: str) -> tuple[list[int], list[int]]:
+        """The tokens of a prompt and of a given text after it."""
+        if not text:
+            raise PromptError("there is nothing to score: the continuation is empty")
+        start = self._start(prompt)
+        whole = self.tokenizer.encode_prompt(text) if self.begins(start) else []
+        joined = whole[: len(start)] == start
+        return start, whole[len(start) :] if joined else self.tokenizer.encode(text)
 
     def render(self, messages: Messages) -> str:
         """The prompt that the model's chat template makes of messages; special tokens are written out in it."""

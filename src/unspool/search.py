@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from unspool.arrays import Flags, Ints, finite, gather, host, topk
+from unspool.arrays import Flags, Ints, finite, gather, host, namespace, topk
 from unspool.errors import ParameterError, Unsupported
 from unspool.frontier import Frontier, order_among_siblings
 from unspool.lane import Lane, Twins
@@ -149,8 +149,11 @@ class Search:
         sources = _by_frontier([live_rows[int(p)] for p in parents])
         logprob, processed, done = np.zeros(len(tokens)), np.zeros(len(tokens)), np.full(len(tokens), "", dtype=object)
         generated = np.zeros(len(tokens), np.int64)
+        rank = np.zeros(len(tokens), np.int64) if self.shows_choices else None
         columns = {k: np.zeros((len(tokens), *v.shape[1:]), v.dtype) for k, v in before[0].columns.items()}
         for frontier, (members, at) in sources.items():
+            if rank is not None:
+                rank[members] = frontier.ranks(at, tokens[members])
             logprob[members], processed[members] = frontier.pick(at, tokens[members])
             generated[members] = frontier.generated[at]
             for k, v in frontier.columns.items():
@@ -167,7 +170,7 @@ class Search:
         for i in np.flatnonzero(ok):
             self.history.append((int(columns["node"][i]), int(tokens[i]), float(logprob[i]), float(processed[i])))
         made = [columns["prompt"], columns["node"], born, tokens, logprob, processed, score, done]
-        step = Step(*[a[ok] for a in made])  # type: ignore[arg-type]
+        step = Step(*[a[ok] for a in made], rank=None if rank is None else rank[ok])  # type: ignore[arg-type, misc]
         self._annotate(step, choice, before, ok)
         columns["lineage"] = child(columns["lineage"], order_among_siblings(parents), generated)
         columns |= {"node": born, "score": score, "processed": total, **{k: np.asarray(v) for k, v in choice.memory.items()}}
@@ -230,11 +233,16 @@ class Search:
             Hypothesis(prompt, list(tokens), list(logprobs), list(processed), float(columns["score"]), reason, nodes, own)
         )
 
+    @property
+    def shows_choices(self) -> bool:
+        """Whether the record holds alternatives."""
+        return self.level in ("choices", "stages")
+
     def _annotate(self, step: Step, choice: Choice, frontiers: Sequence[Frontier], ok: Flags) -> None:
         """What the level asks for beyond the chosen tokens."""
         if choice.uniform is not None:
             step.uniform = np.asarray(choice.uniform)[ok]
-        if self.level in ("choices", "stages"):
+        if self.shows_choices:
             step.considered = _considered(frontiers, self.choices, self.level == "stages")
             if choice.dropped is not None:
                 d, live = choice.dropped, self.live
@@ -301,5 +309,7 @@ def _considered(frontiers: Sequence[Frontier], choices: int, staged: bool) -> Co
             raw = host(values).astype(np.float64) - host(f.raw_total)
             scores = host(gather(f.scores, tokens)).astype(np.float64) - finite(host(f.total))
             stages = stages_of(f, host(tokens)) if staged else None
-            parts.append(Considered(f["prompt"], f["node"], host(tokens), raw, scores, stages))
+            logprobs = f.logits - f.raw_total
+            entropy = -host((namespace(logprobs).exp(logprobs) * finite(logprobs)).sum(-1)).astype(np.float64)
+            parts.append(Considered(f["prompt"], f["node"], host(tokens), raw, scores, entropy, stages))
     return Considered.join(parts) if parts else None

@@ -55,13 +55,15 @@ class Stages:
 
 @dataclass
 class Considered:
-    """The distribution at R nodes: their m likeliest tokens under the model, best first, each array (R, m)."""
+    """The distribution at R nodes: their m likeliest tokens under the model, best first, (R, m), and how sure the model is."""
 
     prompt: Ints
     nodes: Ints
     tokens: Ints
     logprobs: Floats
     processed: Floats
+    entropy: Floats | None = None
+    """(R,), of the model's distribution, in nats; None in old files."""
     stages: Stages | None = None
     """What every processor did, at that level."""
 
@@ -70,13 +72,15 @@ class Considered:
         """The nodes of several."""
         names = [f.name for f in fields(cls) if f.name != "stages"]
         stages = [p.stages for p in parts if p.stages is not None]
-        joined = cls(*[np.concatenate([getattr(p, n) for p in parts]) for n in names])  # type: ignore[arg-type]
+        columns = [[getattr(p, n) for p in parts] for n in names]
+        joined = cls(*(None if any(v is None for v in some) else np.concatenate(some) for some in columns))  # type: ignore[arg-type]
         joined.stages = Stages.join(stages) if stages else None
         return joined
 
     def take(self, index: Any) -> Considered:
         """Some of the nodes."""
-        part = Considered(*[getattr(self, f.name)[index] for f in fields(self) if f.name != "stages"])
+        columns = [getattr(self, f.name) for f in fields(self) if f.name != "stages"]
+        part = Considered(*(None if v is None else v[index] for v in columns))  # type: ignore[arg-type]
         part.stages = self.stages.take(index) if self.stages else None
         return part
 
@@ -95,6 +99,8 @@ class Step:
     done: Any
     """(N,), why a child is finished, "" if it goes on."""
     uniform: Floats | None = None
+    rank: Ints | None = None
+    """(N,), how many tokens the model held for likelier; at the levels with alternatives."""
     considered: Considered | None = None
     dropped: dict[str, Any] | None = None
     """Candidates not taken: prompt, parents, tokens, score and why, each (D,)."""
@@ -107,6 +113,7 @@ class Step:
         mine = self.prompt == prompt
         part = Step(*(getattr(self, f.name)[mine] for f in fields(self)[:8]))
         part.uniform = None if self.uniform is None else self.uniform[mine]
+        part.rank = None if self.rank is None else self.rank[mine]
         if self.considered is not None:
             part.considered = self.considered.take(self.considered.prompt == prompt)
         if self.dropped is not None:

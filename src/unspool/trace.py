@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from unspool.errors import UnspoolError
-from unspool.step import Considered, Hypothesis, Stages, Step
+from unspool.step import LEVELS, Considered, Hypothesis, Stages, Step
 
 FORMAT = 1
+"""Of the file. Fields may be added within a format; what a field means does not change."""
+T = TypeVar("T")
 
 
 @dataclass
@@ -40,8 +42,6 @@ class Trace:
 
     def require(self, level: str, wanted: str) -> None:
         """Refuse what was not recorded, and say how to record it."""
-        from unspool.step import LEVELS
-
         if LEVELS.index(self.level) < LEVELS.index(level):
             raise UnspoolError(f"{wanted} needs a trace of level {level!r}; this one has {self.level!r}: run again with level={level!r}")
 
@@ -57,6 +57,22 @@ class Trace:
         seen.update(t for found in self.hypotheses for h in found for t in h.tokens)
         self.tokens = {t: bytes_of(t) for t in sorted(seen)}
         self.names = {t: name_of(t) for t in sorted(seen) if t in specials}
+
+    @classmethod
+    def joined(cls, parts: Sequence[Trace]) -> Trace:
+        """The trace of one text from those of its parts, each of which goes on where the one before it ends."""
+        steps, whole, tokens, names = list[Step](), parts[0].hypotheses[0][0], dict[int, bytes](), dict[int, str]()
+        for part in parts:
+            (h,), last = part.hypotheses[0], 0 if part is parts[0] else whole.nodes[-1]
+            for step in part.steps:
+                considered = step.considered and replace(step.considered, nodes=step.considered.nodes + last)
+                steps.append(replace(step, parents=step.parents + last, nodes=step.nodes + last, considered=considered))
+            if last:
+                numbers = {n: getattr(whole, n) + getattr(h, n) for n in ("tokens", "logprobs", "processed", "score")}
+                whole = replace(whole, **numbers, reason=h.reason, nodes=[*whole.nodes, *(n + last for n in h.nodes[1:])])
+            tokens |= part.tokens
+            names |= part.names
+        return cls([*parts[0].prompts], steps, [[whole]], parts[0].level, dict(parts[0].recipe), parts[0].model, tokens, names)
 
     def save(self, path: str | Path) -> None:
         """Write the trace as JSON lines: a header, a line for each step, the results. Whole or not at all."""
@@ -76,31 +92,62 @@ class Trace:
     def load(cls, path: str | Path) -> Trace:
         """Read a saved trace."""
         try:
-            lines = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()]
+            text = Path(path).read_text(encoding="utf-8")
         except OSError as error:
             raise UnspoolError(f"cannot read the trace {path}: {error.strerror}") from None
-        except ValueError:
-            raise UnspoolError(f"{path} is no trace, or a torn one: a line of it is no JSON") from None
-        if not lines or not isinstance(lines[0], dict) or "unspool_trace" not in lines[0]:
+        except UnicodeDecodeError:
+            raise UnspoolError(f"{path} is no trace: it is no UTF-8 text") from None
+        lines = [line for line in text.split("\n") if line.strip()]
+        head = _read(path, 1, lines[0]) if lines else {}
+        if "unspool_trace" not in head:
             raise UnspoolError(f"{path} is no trace: its first line lacks unspool_trace")
-        head, last = lines[0], lines[-1]
-        if head["unspool_trace"] != FORMAT:
-            raise UnspoolError(f"{path} has trace format {head['unspool_trace']}; this version reads format {FORMAT}")
+        _check_format(path, head["unspool_trace"])
+        last = _read(path, len(lines), lines[-1], torn=not text.endswith("\n"))
         if "hypotheses" not in last:
             raise UnspoolError(f"{path} is torn: its last line, with the results, is missing")
-        lacking = [k for k in ("prompts", "level", "recipe", "model") if k not in head]
-        if lacking:
-            raise UnspoolError(f"{path} is no whole trace: its first line lacks {', '.join(lacking)}")
-        return cls(
-            prompts=head["prompts"],
-            steps=[_step(line["step"]) for line in lines[1:-1]],
-            hypotheses=[[Hypothesis(**_lists(h)) for h in found] for found in last["hypotheses"]],
-            level=head["level"],
-            recipe=head["recipe"],
-            model=head["model"],
-            tokens={int(t): bytes.fromhex(data) for t, data in last["tokens"].items()},
-            names={int(t): name for t, name in last["names"].items()},
-        )
+        number = 1
+        try:
+            trace = cls(prompts=head["prompts"], steps=[], hypotheses=[], level=head["level"], recipe=head["recipe"], model=head["model"])
+            _sound(trace.level in LEVELS, f"there is no level {trace.level!r}")
+            _sound(isinstance(trace.recipe, dict) and isinstance(trace.model, dict), "recipe or model is no dictionary")
+            _sound(bool(trace.prompts) and all(type(t) is int for prompt in trace.prompts for t in prompt), "prompts are no tokens")
+            for number, line in enumerate(lines[1:-1], 2):
+                trace.steps.append(_step(_read(path, number, line)["step"]))
+            number = len(lines)
+            trace.hypotheses = [[_hypothesis(h) for h in found] for found in last["hypotheses"]]
+            _sound(len(trace.hypotheses) == len(trace.prompts) and all(trace.hypotheses), "results do not fit the prompts")
+            trace.tokens = {int(t): bytes.fromhex(data) for t, data in last["tokens"].items()}
+            trace.names = {int(t): str(name) for t, name in last["names"].items()}
+        except UnspoolError:
+            raise
+        except KeyError as error:
+            raise UnspoolError(f"{path} is damaged: line {number} lacks {error.args[0]}") from None
+        except (TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+            raise UnspoolError(f"{path} is damaged in line {number}: {error}") from None
+        return trace
+
+
+def _read(path: str | Path, number: int, line: str, torn: bool = False) -> dict[str, Any]:
+    """One line of a file."""
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        what = "is torn: its last line breaks off" if torn else f"is no trace, or a damaged one: line {number} is no JSON"
+        raise UnspoolError(f"{path} {what}") from None
+    return found if isinstance(found, dict) else {}
+
+
+def _check_format(path: str | Path, found: Any) -> None:
+    if type(found) is not int or found != FORMAT:
+        newer = type(found) is int and found > FORMAT
+        advice = "a newer unspool wrote it: update unspool" if newer else "record it again"
+        raise UnspoolError(f"{path} has trace format {found}, and this version reads format {FORMAT}: {advice}")
+
+
+def _sound(ok: bool, what: str) -> None:
+    """Refuse what does not fit together in a file."""
+    if not ok:
+        raise ValueError(what)
 
 
 def plain(value: Any) -> dict[str, Any]:
@@ -118,10 +165,18 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value      # JSON has no -inf, the one such number here
 
 
-def _lists(hypothesis: dict[str, Any]) -> dict[str, Any]:
-    names = ("logprobs", "processed")
-    score = -math.inf if hypothesis["score"] is None else hypothesis["score"]
-    return {**hypothesis, "score": score, **{n: [-math.inf if v is None else v for v in hypothesis[n]] for n in names}}
+def _known(cls: type[T], values: dict[str, Any]) -> dict[str, Any]:
+    """The fields that this version knows; a later one of the same format may add some."""
+    return {f.name: values[f.name] for f in fields(cls) if f.name in values}  # type: ignore[arg-type]
+
+
+def _hypothesis(values: dict[str, Any]) -> Hypothesis:
+    lists = {n: [-math.inf if v is None else float(v) for v in values[n]] for n in ("logprobs", "processed")}
+    score = -math.inf if values["score"] is None else float(values["score"])
+    found = Hypothesis(**{**_known(Hypothesis, values), **lists, "score": score})
+    _sound(len(found.tokens) == len(found.logprobs) == len(found.processed) == len(found.nodes) - 1, "a text's lists differ in length")
+    _sound(all(type(n) is int for n in [*found.tokens, *found.nodes]), "a token or a node is no whole number")
+    return found
 
 
 def _array(value: Any) -> Any:
@@ -130,15 +185,40 @@ def _array(value: Any) -> Any:
     return np.asarray([-np.inf if v is None else v for v in found.flat]).reshape(found.shape) if found.dtype == object else found
 
 
+def _arrays(values: dict[str, Any], size: int, whole: tuple[str, ...]) -> dict[str, Any]:
+    """Lists of one length as arrays; `whole` are those of whole numbers."""
+    found = {name: _array(value) for name, value in values.items()}
+    for name, array in found.items():
+        _sound(array.ndim >= 1 and len(array) == size, f"{name} has another length than its neighbours")
+        _sound(not array.size or array.dtype.kind in ("i" if name in whole else "iuf"), f"{name} holds no numbers")
+        found[name] = array.astype(np.int64 if name in whole else np.float64)
+    return found
+
+
 def _step(values: dict[str, Any]) -> Step:
-    considered, dropped = values.pop("considered", None), values.pop("dropped", None)
-    fields: dict[str, Any] = {k: _array(v) for k, v in values.items()}
+    own = _known(Step, values)
+    considered, dropped = own.pop("considered", None), own.pop("dropped", None)
+    size, done = len(own["nodes"]), np.asarray([str(why) for why in own.pop("done")], dtype=object)
+    _sound(len(done) == size, "done has another length than its neighbours")
+    step = Step(**_arrays(own, size, ("prompt", "parents", "nodes", "tokens", "rank")), done=done)
     if considered:
-        stages = considered.pop("stages", None)
-        if stages:
-            names = stages.pop("names")
-            stages = Stages(names, **{k: _array(v) for k, v in stages.items()})
-        fields["considered"] = Considered(**{k: _array(v) for k, v in considered.items()}, stages=stages or None)
+        step.considered = _considered(considered)
     if dropped:
-        fields["dropped"] = {k: _array(v) for k, v in dropped.items()}
-    return Step(**fields)
+        why = np.asarray([str(w) for w in dropped.pop("why")], dtype=object)
+        step.dropped = {**_arrays(dropped, len(why), ("prompt", "parents", "tokens")), "why": why}
+    return step
+
+
+def _considered(values: dict[str, Any]) -> Considered:
+    own = _known(Considered, values)
+    stages, size = own.pop("stages", None), len(own["nodes"])
+    found = Considered(**_arrays(own, size, ("prompt", "nodes", "tokens")))
+    _sound(found.tokens.ndim == 2 and found.tokens.shape == found.logprobs.shape == found.processed.shape, "alternatives differ in shape")
+    if stages:
+        names = [str(name) for name in stages["names"]]
+        lists = {k: v for k, v in _known(Stages, stages).items() if k != "names"}
+        found.stages = Stages(names, **_arrays(lists, size, ("kept", "covering", "ranks")))
+        one, each = (size, len(names)), (size, len(names), found.tokens.shape[1])
+        shapes = {"logprobs": each, "ranks": each, "above": each}
+        _sound(all(getattr(found.stages, k).shape == shapes.get(k, one) for k in lists), "stages differ in shape")
+    return found
