@@ -12,6 +12,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from unspool.views.page import page as page
+
 
 @dataclass(frozen=True)
 class Sheet:
@@ -32,7 +34,7 @@ class Sheet:
         lines.insert(1, ["---"] * len(self.columns))
         return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
-    def to_html(self, kind: str = "unspool") -> str:
+    def to_html(self, kind: str = "sheet") -> str:
         """An HTML table of this class; every text is escaped."""
         head = "".join(f"<th>{html.escape(c)}</th>" for c in self.columns)
         body = "\n".join("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in line) + "</tr>" for line in self.lines)
@@ -41,27 +43,6 @@ class Sheet:
 
 def _markdown(cell: str) -> str:
     return re.sub(r"([\\|`*_<&\[\]~])", r"\\\1", cell).replace("\r", "").replace("\n", "<br>")
-
-
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; color: #1d2430; background: #fff; margin: 2rem auto; max-width: 72rem; padding: 0 1rem; }
-table { border-collapse: collapse; margin: 1rem 0; }
-th, td { text-align: left; vertical-align: top; padding: .3rem .8rem; border-bottom: 1px solid #d9dee7; white-space: pre-wrap; }
-th { color: #5b6577; font-weight: 600; }
-td { font-variant-numeric: tabular-nums; }
-@media (prefers-color-scheme: dark) {
-  body { color: #e3e8f0; background: #12161d; }
-  th, td { border-color: #313947; }
-  th { color: #97a3b6; }
-}
-"""
-
-
-def page(title: str, *parts: str) -> str:
-    """A self-contained HTML page."""
-    head = f'<meta charset="utf-8">\n<meta name="viewport" content="width=device-width">\n<title>{html.escape(title)}</title>'
-    body = "\n".join([f"<h1>{html.escape(title)}</h1>", *parts])
-    return f'<!doctype html>\n<html>\n<head>\n{head}\n<style>{STYLE}</style>\n</head>\n<body>\n{body}</body>\n</html>\n'
 
 
 def to_json(value: Any, indent: int | None = 1) -> str:

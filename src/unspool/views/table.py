@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from unspool.errors import MissingExtra
 from unspool.text import unfinished, visible
 from unspool.trace import Trace
+from unspool.views.page import fragment
 from unspool.views.sheet import Sheet, to_json
 
 
@@ -65,11 +66,10 @@ class StepTable:
             if path is None or child in path:
                 chosen.setdefault(parent, []).append(token)
         rows = []
-        for node, place, shown in _nodes(trace):
-            if path is None or node in chosen:
-                before = _bytes_before(trace, parents, node)
-                cells = [_choice(trace, before, *c) for c in shown[:choices]]
-                rows.append(Row(visible(before), cells, place[1], place[0], tuple(chosen.get(node, ()))))
+        for node, found in considered_nodes(trace, None if path is None else chosen):
+            before = _bytes_before(trace, parents, node)
+            cells = [choice_of(trace, before, *c) for c in found.choices[:choices]]
+            rows.append(Row(visible(before), cells, found.row, found.step, tuple(chosen.get(node, ()))))
         return cls(rows, all, processed)
 
     @property
@@ -124,9 +124,10 @@ class StepTable:
 
     def to_html(self) -> str:
         """An HTML table; every text is escaped."""
-        return self.sheet(shown).to_html("unspool-steps")
+        return self.sheet(shown).to_html("steps")
 
-    _repr_html_ = to_html
+    def _repr_html_(self) -> str:
+        return fragment(self.to_html())
 
     def to_pandas(self) -> Any:
         """A pandas DataFrame of the cells."""
@@ -150,17 +151,29 @@ class StepTable:
         return replace(self, rows=self.rows[:n])
 
 
-def _nodes(trace: Trace) -> Iterator[tuple[int, tuple[int, int], list[tuple[int, float, float]]]]:
-    """Every considered node: (step, row among those of the step) and its (token, probability, processed) choices."""
+@dataclass(frozen=True)
+class Node:
+    """What the record holds of a node's distribution: its place, and (token, probability, processed) of the likeliest."""
+
+    step: int
+    row: int
+    """Among those of the step."""
+    choices: list[tuple[int, float, float]]
+    entropy: float | None
+    """Of the model's whole distribution, in nats."""
+
+
+def considered_nodes(trace: Trace, wanted: Container[int] | None = None) -> Iterator[tuple[int, Node]]:
+    """Every node whose distribution was recorded, or those wanted."""
     for step, record in enumerate(trace.steps):
         found = record.considered
         if found is None:
             continue
-        for row, (node, tokens, raw, processed) in enumerate(
-            zip(found.nodes, found.tokens, found.logprobs, found.processed, strict=True)
-        ):
-            choices = [(int(t), math.exp(a), math.exp(b)) for t, a, b in zip(tokens, raw, processed, strict=True)]
-            yield int(node), (step, row), choices
+        for row, node in enumerate(map(int, found.nodes)):
+            if wanted is None or node in wanted:
+                columns = found.tokens[row], found.logprobs[row], found.processed[row]
+                choices = [(int(t), math.exp(a), math.exp(b)) for t, a, b in zip(*columns, strict=True)]
+                yield node, Node(step, row, choices, None if found.entropy is None else float(found.entropy[row]))
 
 
 def _bytes_before(trace: Trace, parents: dict[int, tuple[int, int]], node: int) -> bytes:
@@ -171,10 +184,10 @@ def _bytes_before(trace: Trace, parents: dict[int, tuple[int, int]], node: int) 
     return trace.bytes_of([*trace.prompts[0], *tokens[::-1]])
 
 
-def _choice(trace: Trace, before: bytes, token: int, probability: float, processed: float) -> Choice:
+def choice_of(trace: Trace, before: bytes, token: int, probability: float, processed: float) -> Choice:
+    """A token as it reads after these bytes."""
     data = trace.tokens.get(token, b"")
-    text = trace.names.get(token) if not data else visible(data, unfinished(before))
-    return Choice(token, text if text is not None else "", probability, processed)
+    return Choice(token, visible(data, unfinished(before)) if data else trace.names.get(token, ""), probability, processed)
 
 
 CONTROLS = {i: chr(0x2400 + i) for i in range(32)} | dict.fromkeys(range(0x7F, 0xA0), "\ufffd") | {ord("\n"): "⏎", ord("\t"): "⇥"}
@@ -184,3 +197,10 @@ CONTROLS = {i: chr(0x2400 + i) for i in range(32)} | dict.fromkeys(range(0x7F, 0
 def shown(text: str) -> str:
     """A cell on screen: outer spaces away, line breaks and control characters visible."""
     return (text.strip(" ") or text).translate(CONTROLS)
+
+
+def marked(text: str) -> str:
+    """A token by itself, where its spaces matter: those at its edges are seen, too."""
+    inner = text.strip(" ")
+    before, after = (len(text) - len(text.lstrip(" ")), len(text) - len(text.rstrip(" "))) if inner else (len(text), 0)
+    return "␣" * before + shown(inner) + "␣" * after or "∅"

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from unspool.score import Score
 
 STYLES = {"prompt": "1", "new": "36", "chosen": "1;36", "dim": "2", "head": "1", "bad": "31"}
+STYLES |= {f"heat{i}": f"38;5;{ink};48;5;{ground}" for i, (ink, ground) in enumerate([(16, 110), (16, 222), (16, 208), (231, 160)], 1)}
+STYLES["heat0"] = ""
+"""Heats name their ink too, so that they can be read on a dark and on a light ground."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Paint:
 
     def __call__(self, text: str, style: str) -> str:
         """The text in a style of STYLES; "" is none."""
-        return f"\x1b[{STYLES[style]}m{text}\x1b[0m" if self.on and style and text else text
+        return f"\x1b[{STYLES[style]}m{text}\x1b[0m" if self.on and text and STYLES.get(style) else text
 
 
 def safe(text: str) -> str:

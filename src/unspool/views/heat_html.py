@@ -1,0 +1,100 @@
+"""Heat as HTML: each token opens a card with its numbers and alternatives, by the pointer, the keyboard or a link to it."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from unspool.views.page import fragment, page
+from unspool.views.table import CONTROLS, marked
+
+if TYPE_CHECKING:
+    from unspool.views.heat import Heat, Span, Token
+
+STYLE = """
+.unspool .heat { position: relative; margin: 1rem 0; }
+.unspool .heat .text { font-size: 1.1rem; line-height: 1.9; margin: 0 0 1rem; }
+.unspool .t { border-radius: .2em; padding: .1em 0; box-decoration-break: clone; -webkit-box-decoration-break: clone; cursor: default; }
+.unspool .t:hover, .unspool .t:focus, .unspool .t:target { outline: 2px solid var(--best); outline-offset: 1px; }
+.unspool .special { color: var(--faint); font-size: .85em; }
+.unspool .h1 { background: var(--heat1); } .unspool .h2 { background: var(--heat2); }
+.unspool .h3 { background: var(--heat3); color: #12161d; } .unspool .h4 { background: var(--heat4); color: var(--on4); }
+.unspool .card { display: none; position: absolute; left: 0; z-index: 9; margin-top: 2em; width: 21rem; max-width: calc(100% - 1.6rem);
+  padding: .6rem .8rem; border: 1px solid var(--line); border-radius: .5rem; background: var(--card); color: var(--ink);
+  box-shadow: 0 .4rem 1.4rem #0004; font-size: .85rem; line-height: 1.5; white-space: normal; text-align: left; direction: ltr; }
+.unspool .t:hover > .card, .unspool .t:focus > .card, .unspool .t:target > .card { display: block; }
+.unspool .heat:has(.t:hover) .t:not(:hover) > .card { display: none; }
+@supports (anchor-name: --t) and (position-area: bottom) {
+  .unspool .t:hover, .unspool .t:focus, .unspool .t:target { anchor-name: --t; }
+  .unspool .card { position: fixed; left: auto; margin: .4rem 0; position-anchor: --t; position-area: bottom span-right;
+    position-try-fallbacks: flip-inline, flip-block, flip-inline flip-block; }
+}
+.unspool .card b { font-size: 1rem; } .unspool .card span { display: block; }
+.unspool .card .alt { display: flex; justify-content: space-between; gap: 1rem; padding: 0 .3rem; margin: .15rem 0; border-radius: .2rem;
+  font-variant-numeric: tabular-nums; unicode-bidi: isolate; white-space: pre-wrap; overflow-wrap: anywhere;
+  background: linear-gradient(to right, var(--bar) var(--p), transparent var(--p)); }
+.unspool .card .came { font-weight: 700; }
+.unspool .legend { display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; font-size: .9rem; }
+.unspool .legend .t { padding: .1em .5em; }
+@media print { .unspool .t { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }
+"""
+
+
+def whole(heats: Sequence[Heat]) -> str:
+    """A page of one or several texts."""
+    parts = []
+    for i, heat in enumerate(heats):
+        name = f"<h2>{i + 1}</h2>\n" if len(heats) > 1 else ""
+        parts.append(name + _text(heat, f"t{i + 1}-" if len(heats) > 1 else "t"))
+    by, how = heats[0].by.capitalize(), heats[0].title
+    return page(f"{by} of a given text" if how.startswith("follow") else f"{by}: {how}" if how else by, *parts, style=STYLE)
+
+
+def piece(heat: Heat) -> str:
+    """For a notebook."""
+    return fragment(_text(heat), style=STYLE)
+
+
+def _text(heat: Heat, ids: str = "") -> str:
+    """The text and its legend; with ids, every span can be linked to."""
+    spans = "".join(_span(heat, span, f' id="{ids}{span.last}"' if ids else "") for span in heat.spans)
+    prompt = f'<span class="prompt">{_readable(heat.prompt)}</span>'
+    return f'<div class="heat">\n<p class="text" dir="auto">{prompt}{spans}</p>\n{_legend(heat)}\n</div>'
+
+
+def _span(heat: Heat, span: Span, name: str) -> str:
+    degree = heat.heat(span)
+    kinds = "t" + (f" h{degree}" if degree else "") + (" special" if span.special else "")
+    cards = "".join(_details(heat.tokens[i], i + 1) for i in range(span.first, span.last))
+    return f'<span class="{kinds}" tabindex="0"{name}>{_readable(span.text)}<span class="card">{cards}</span></span>'
+
+
+def _readable(text: str) -> str:
+    """Text as HTML; line breaks are seen and break the line."""
+    return html.escape(text.translate(CONTROLS)).replace("⏎", "⏎<br>")
+
+
+def _details(token: Token, place: int) -> str:
+    """What the card says of a token."""
+    numbers = [f"{token.probability:.2%}", f"{token.surprisal:.2f} bits"]
+    numbers += [] if token.processed == token.logprob else [f"{math.exp(token.processed):.2%} after the processors"]
+    numbers += [f"rank {token.rank}"] if token.rank is not None else []
+    numbers += [f"entropy {token.entropy:.2f} bits"] if token.entropy is not None else []
+    lines = [f"<span><b>{html.escape(marked(token.text))}</b> token {place}</span>", f"<span>{' · '.join(numbers)}</span>"]
+    for c in token.alternatives:
+        came = " came" if c.token == token.token else ""
+        share = f'<span class="alt{came}" style="--p: {c.probability:.1%}">'
+        lines.append(f"{share}<span>{html.escape(marked(c.text))}</span><span>{c.probability:.2%}</span></span>")
+    return "".join(lines)
+
+
+def _legend(heat: Heat) -> str:
+    items = "".join(f'<span><span class="t{f" h{d}" if d else ""}">{html.escape(label)}</span> {n}</span>' for label, d, n in heat.counts())
+    note = "Point at a token, or go to it with the tab key, to see what else could have come." if _has_choices(heat) else ""
+    return f'<div class="legend"><b>{heat.by}</b>{items}</div>' + (f'\n<p class="faint">{note}</p>' if note else "")
+
+
+def _has_choices(heat: Heat) -> bool:
+    return any(t.alternatives for t in heat.tokens)
