@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         Unsupported,
     )
     from unspool.facts import Check, verify
+    from unspool.lab.compare import Comparison, compare
     from unspool.language_model import GeneratedText, LanguageModel, Output, Stream, load
     from unspool.processor import Processor, Rows
     from unspool.processors import (
@@ -98,6 +99,7 @@ __all__ = [
     "Bias",
     "Check",
     "Choice",
+    "Comparison",
     "Confidence",
     "ContrastiveSearch",
     "DeadEnd",
@@ -180,6 +182,7 @@ __all__ = [
     "Unsupported",
     "WatermarkKgw",
     "Xtc",
+    "compare",
     "importance_weights",
     "load",
     "log_probs_from_logits",
@@ -202,6 +205,7 @@ _HOME = {
         "Unsupported",
     ),
     "unspool.facts": ("Check", "verify"),
+    "unspool.lab.compare": ("Comparison", "compare"),
     "unspool.language_model": ("GeneratedText", "LanguageModel", "Output", "Stream", "load"),
     "unspool.processor": ("Processor", "Rows"),
     "unspool.processors": (

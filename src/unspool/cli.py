@@ -16,6 +16,7 @@ COMMANDS = (
     "tree",
     "why",
     "score",
+    "compare",
     "models",
     "verify",
 )

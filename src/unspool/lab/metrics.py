@@ -87,12 +87,12 @@ def loops(texts: Iterable[Units]) -> float:
     return sum(p > 0 for p in periods) / len(periods) if periods else 0.0
 
 
-def zipf(texts: Iterable[Units]) -> float:
+def zipf(texts: Iterable[Units], most: int | None = None) -> float:
     """Minus the slope of log frequency on log rank, by least squares over all units; natural text is near 1.
 
-    nan for fewer than two different units.
+    most: only so many of the most frequent. nan for fewer than two different units.
     """
-    counts = sorted(Counter(unit for text in texts for unit in text).values(), reverse=True)
+    counts = sorted(Counter(unit for text in texts for unit in text).values(), reverse=True)[:most]
     if len(counts) < 2:
         return math.nan
     return -float(np.polyfit(np.log(np.arange(1, len(counts) + 1)), np.log(counts), 1)[0])

@@ -1,0 +1,131 @@
+"""Generated texts as lines of JSON: what made each, what it cost, and which of them need not be made again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from unspool.errors import UnspoolError
+
+FORMAT = 1
+HEAD = '{"unspool_generation": '
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one run of a decoder over some prompts cost."""
+
+    texts: int
+    forwards: int
+    """How often the model's session was asked to run."""
+    tokens: int
+    """Tokens that went through the model, the prompts' too."""
+    other_forwards: int
+    """The same of other models: a draft, a companion."""
+    other_tokens: int
+    seconds: float
+    drew: bool
+    """Whether anything was drawn: if not, every seed gives the same texts."""
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One generated text."""
+
+    decoder: str
+    """What it is called in the comparison."""
+    prompt: str
+    seed: int
+    number: int
+    """From 1, of the texts of this prompt and seed."""
+    text: str
+    tokens: list[int]
+    logprobs: list[float]
+    """The model's own, of each token."""
+    reason: str
+    """Why it ended."""
+    recipe: dict[str, Any]
+    model: dict[str, Any]
+    """Its name, the hash of its weights (fingerprint) and of its tokenizer."""
+    batch: Batch = field(repr=False)
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What makes two runs the same: prompt, recipe and model, whatever they are called."""
+        return key(self.prompt, self.recipe, self.model)
+
+    def to_dict(self, metrics: dict[str, float | None]) -> dict[str, Any]:
+        """All of it as plain values, with the text's own metrics."""
+        found = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {"unspool_generation": FORMAT} | found | {"batch": asdict(self.batch), "logprob": sum(self.logprobs), "metrics": metrics}
+
+
+def key(prompt: str, recipe: dict[str, Any], model: dict[str, Any]) -> tuple[str, ...]:
+    """See `Generation.key`."""
+    settings = {k: v for k, v in recipe.items() if k not in ("model", "revision")}
+    return prompt, json.dumps(settings, sort_keys=True), str(model.get("fingerprint") or model["name"]), str(model["tokenizer"])
+
+
+class Store:
+    """A file of generations that grows batch by batch; a batch is written whole or, if torn, forgotten."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._end = 0
+        """Bytes of whole batches."""
+        self.kept = list(self._read())
+        try:
+            self.path.open("ab").close()
+        except OSError as error:
+            raise UnspoolError(f"cannot write {self.path}: {error.strerror}") from None
+
+    def _read(self) -> Iterator[Generation]:
+        try:
+            data = self.path.read_bytes()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise UnspoolError(f"cannot read {self.path}: {error.strerror}") from None
+        waiting: list[Generation] = []
+        lines = data.split(b"\n")
+        place = 0
+        for number, line in enumerate(lines, 1):
+            place += len(line) + 1
+            if number == len(lines):                                     # behind the last line break: nothing, or a torn line
+                if line[: len(HEAD)] != HEAD.encode()[: len(line)]:
+                    raise self._foreign(number)
+                return
+            one = self._parse(line, number)
+            if waiting and one.batch != waiting[0].batch:
+                raise UnspoolError(f"{self.path} lacks texts of a batch before line {number}; take that batch out, or give another file")
+            waiting.append(replace(one, batch=waiting[0].batch) if waiting else one)
+            if len(waiting) == waiting[0].batch.texts:
+                yield from waiting
+                waiting, self._end = [], place
+
+    def _parse(self, line: bytes, number: int) -> Generation:
+        try:
+            value = json.loads(line)
+            assert value["unspool_generation"] == FORMAT
+            value["batch"] = Batch(**value["batch"])
+            return Generation(**{f.name: value[f.name] for f in fields(Generation)})
+        except (ValueError, KeyError, TypeError, AssertionError):
+            raise self._foreign(number) from None
+
+    def _foreign(self, number: int) -> UnspoolError:
+        return UnspoolError(f"line {number} of {self.path} is no generation that unspool compare saved; give another file")
+
+    def append(self, lines: Sequence[str]) -> None:
+        """Write the lines of one batch."""
+        data = "".join(line + "\n" for line in lines).encode()
+        try:
+            with self.path.open("r+b") as file:
+                file.truncate(self._end)
+                file.seek(self._end)
+                file.write(data)
+        except OSError as error:
+            raise UnspoolError(f"cannot write {self.path}: {error.strerror}") from None
+        self._end += len(data)

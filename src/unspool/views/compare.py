@@ -1,0 +1,275 @@
+"""A comparison of decoders as tables: on a screen, in Markdown, HTML and CSV."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from unspool.views.page import fragment, page
+from unspool.views.sheet import Sheet
+from unspool.views.terminal import Paint, display_width, fit_right, wrap
+
+if TYPE_CHECKING:
+    from unspool.lab.bootstrap import Estimate
+    from unspool.lab.compare import Comparison, Cost, Row
+    from unspool.lab.registry import Metric
+
+PLAIN = Paint(False)
+NOTHING = "–"
+FEW = 10
+"""Prompts below which percentile intervals are too narrow to be believed."""
+Cell = tuple[str, str, bool]
+"""A number, what stands below it, and whether it stands out."""
+
+# --- the three tables -------------------------------------------------------------------------------------------------
+
+
+def number(value: float, decimals: int, sign: bool = False) -> str:
+    """A number with a true minus, or a dash for what is not known."""
+    return f"{value:{'+' if sign else ''}.{decimals}f}".replace("-", "−") if math.isfinite(value) else NOTHING
+
+
+def cell(one: Estimate, metric: Metric, sign: bool = False, prompts: int = 0) -> Cell:
+    """An estimate with its interval below; a difference over enough prompts stands out if its interval leaves out 0."""
+    d = metric.decimals
+    below = f"[{number(one.low, d, sign)}, {number(one.high, d, sign)}]" if math.isfinite(one.low) else ""
+    return number(one.value, d, sign), below, sign and prompts >= FEW and one.certain
+
+
+def values(c: Comparison) -> tuple[list[str], list[list[Cell]]]:
+    """What each decoder's texts are like."""
+    return [m.name for m in c.metrics], [[cell(row.values[m.name], m) for m in c.metrics] for row in c.all_rows]
+
+
+def differences(c: Comparison) -> tuple[list[str], list[list[Cell]]]:
+    """How the other decoders differ from the first."""
+    return [m.name for m in c.metrics], [[cell(row.differences[m.name], m, True, row.prompts) for m in c.metrics] for row in c.rows[1:]]
+
+
+COSTS: dict[str, Callable[[Cost], str]] = {
+    "forwards": lambda cost: str(cost.forwards),
+    "model tokens": lambda cost: str(cost.tokens),
+    "per new token": lambda cost: f"{cost.tokens_per_new:.2f}" if cost.new_tokens else NOTHING,
+    "new tokens/s": lambda cost: number(cost.new_per_second, 0),
+}
+OTHERS: dict[str, Callable[[Cost], str]] = {
+    "other forwards": lambda cost: str(cost.other_forwards),
+    "other tokens": lambda cost: str(cost.other_tokens),
+}
+
+
+def costs(c: Comparison) -> tuple[list[str], list[list[Cell]]]:
+    """Sample sizes, and what the texts cost."""
+    shown = COSTS | (OTHERS if any(row.cost and row.cost.other_forwards for row in c.rows) else {})
+    lines = []
+    for row in c.all_rows:
+        counts = [str(row.prompts), str(row.texts), str(len(row.seeds)) if row.cost else NOTHING]
+        lines.append([(text, "", False) for text in (*counts, *(f(row.cost) if row.cost else NOTHING for f in shown.values()))])
+    return ["prompts", "texts", "seeds", *shown], lines
+
+
+def tables(c: Comparison) -> list[tuple[str, list[Row], list[str], list[list[Cell]]]]:
+    """(title, rows, columns, cells) of each."""
+    found = [("", c.all_rows, *values(c))]
+    if len(c.rows) > 1:
+        found.append((f"Difference from {c.rows[0].name}, prompt by prompt", c.rows[1:], *differences(c)))
+    return [*found, ("Samples and cost", c.all_rows, *costs(c))]
+
+
+def heading(c: Comparison) -> str:
+    """What was compared."""
+    s = c.settings
+    seeds = ", ".join(map(str, s["seeds"]))
+    fingerprint = f" {s['model']['fingerprint'][:8]}" if s["model"]["fingerprint"] else ""
+    judge = f", judged by {s['judge']}" if s["judge"] else ""
+    return f"{s['model']['name']}{fingerprint}, at most {s['max_new_tokens']} new tokens, n-grams of {s['unit']}, seeds {seeds}{judge}"
+
+
+def notes(c: Comparison) -> list[str]:
+    """What one has to know to read the tables."""
+    most = max((row.prompts for row in c.rows), default=0)
+    if most < 2:
+        found = ["One prompt has no interval: give several to see how sure the numbers are."]
+    else:
+        found = ["Brackets: 95 % intervals, by bootstrap over prompts."]
+        if most < FEW:
+            found.append(f"With fewer than {FEW} prompts they are too narrow, and no difference is marked.")
+        elif len(c.rows) > 1:
+            found.append("*: without 0.")
+    if any(m.parts is None for m in c.metrics):
+        whole = ", ".join(m.name for m in c.metrics if m.parts is None)
+        found.append(f"No interval for {whole}: drawing a prompt twice would repeat its text.")
+    if any(row.prompts < c.settings["prompts"] for row in c.rows):
+        found.append(f"Not all {c.settings['prompts']} prompts are done.")
+    return found
+
+
+# --- on a screen ------------------------------------------------------------------------------------------------------
+
+WIDEST_NAME = 28
+
+
+def draw(c: Comparison, width: int = 0, paint: Paint = PLAIN) -> str:
+    """The tables, each split into as many as fit the width (0: as wide as they are)."""
+    out = [_dim(heading(c), width, paint)]
+    for title, rows, columns, cells in tables(c):
+        out.append(f"\n{paint(fit_right(title, width) if width else title, 'head')}\n" if title else "\n")
+        out.append(_draw_table([_name_lines(row.name) for row in rows], columns, cells, width, paint))
+    out.append("\n" + _dim(" ".join(notes(c)), width, paint))
+    return "".join(out)
+
+
+def _dim(text: str, width: int, paint: Paint) -> str:
+    return "".join(paint(text[first:last], "dim") + "\n" for first, last in wrap(text, width))
+
+
+def _name_lines(name: str) -> list[str]:
+    """A decoder over several lines, broken at its bars."""
+    lines = [""]
+    for i, part in enumerate(name.split(" | ")):
+        piece = part if i == 0 else " | " + part
+        if lines[-1] and len(lines[-1]) + len(piece) > WIDEST_NAME:
+            lines.append("  |" + piece.removeprefix(" |"))
+        else:
+            lines[-1] += piece
+    return [fit_right(line, WIDEST_NAME) for line in lines]
+
+
+def _draw_table(names: list[list[str]], columns: list[str], cells: list[list[Cell]], width: int, paint: Paint) -> str:
+    lead = max(display_width(line) for lines in names for line in lines)
+    marks = any(c[2] for line in cells for c in line)
+    sizes = [max(len(name), *(max(len(line[i][0]) + marks, len(line[i][1])) for line in cells)) for i, name in enumerate(columns)]
+    blocks = []
+    for some in _groups(sizes, width - lead):
+        head = " " * lead + "".join("  " + paint(columns[i].rjust(sizes[i]), "head") for i in some)
+        lines = [head.rstrip()]
+        for name, line in zip(names, cells, strict=True):
+            upper = "".join("  " + _value(line[i], sizes[i], marks, paint) for i in some)
+            lower = "".join("  " + _below(line[i][1], sizes[i], paint) for i in some) if any(line[i][1] for i in some) else ""
+            for place in range(max(len(name), 2 if lower else 1)):
+                left = name[place] if place < len(name) else ""
+                text = paint(left, "chosen") + " " * (lead - display_width(left)) + (upper if place == 0 else lower if place == 1 else "")
+                lines.append(text.rstrip())
+        blocks.append("\n".join(lines) + "\n")
+    return "\n".join(blocks)
+
+
+def _below(text: str, size: int, paint: Paint) -> str:
+    return " " * (size - len(text)) + paint(text, "dim")
+
+
+def _value(c: Cell, size: int, marks: bool, paint: Paint) -> str:
+    text = c[0] + ("*" if c[2] else " " * marks)
+    return " " * (size - len(text)) + paint(text, "head" if c[2] else "")
+
+
+def _groups(sizes: Sequence[int], width: int) -> list[list[int]]:
+    """Which columns stand beside one another: in as few tables as fit the width, of about the same width."""
+    found = _side_by_side(sizes, width)
+    while width > 0 and len(narrower := _side_by_side(sizes, width - 1)) == len(found):
+        found, width = narrower, width - 1
+    return found
+
+
+def _side_by_side(sizes: Sequence[int], width: int) -> list[list[int]]:
+    groups: list[list[int]] = []
+    room = 0
+    for i, size in enumerate(sizes):
+        if not groups or (width > 0 and room < size + 2):
+            groups.append([])
+            room = width
+        groups[-1].append(i)
+        room -= size + 2
+    return groups
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+def _sheets(c: Comparison, line_break: str) -> list[tuple[str, Sheet]]:
+    found = []
+    for title, rows, columns, cells in tables(c):
+        lines = [[row.name, *(_joined(x, line_break) for x in line)] for row, line in zip(rows, cells, strict=True)]
+        found.append((title, Sheet(["decoder", *columns], lines)))
+    return found
+
+
+def _joined(c: Cell, line_break: str) -> str:
+    return c[0] + ("*" if c[2] else "") + (line_break + c[1] if c[1] else "")
+
+
+def to_markdown(c: Comparison) -> str:
+    """The tables with their titles and notes."""
+    parts = [heading(c) + "\n"]
+    for title, sheet in _sheets(c, " "):
+        parts += [f"**{title}**\n"] * bool(title) + [sheet.to_markdown()]
+    return "\n".join([*parts, " ".join(notes(c)).replace("*", "\\*") + "\n"])
+
+
+def to_html(c: Comparison) -> str:
+    """The same for a notebook, with the definitions of the metrics."""
+    return fragment(*_html(c))
+
+
+def to_page(c: Comparison) -> str:
+    """The same as a page, with the texts themselves."""
+    return page("Decoders compared by unspool", *_html(c), *_texts(c))
+
+
+def _texts(c: Comparison) -> list[str]:
+    """Every prompt, to be opened, with its texts by decoder."""
+    parts = ["<h2>Texts</h2>\n"]
+    for prompt in dict.fromkeys(g.prompt for g in c.generations):
+        lines = [[g.decoder, str(g.seed), g.text] for g in c.generations if g.prompt == prompt]
+        parts.append(f"<details><summary>{html.escape(prompt)}</summary>\n")
+        parts.append(Sheet(["decoder", "seed", "text"], lines).to_html() + "</details>\n")
+    return parts
+
+
+def _html(c: Comparison) -> list[str]:
+    parts = [f"<p>{html.escape(heading(c))}</p>\n"]
+    for title, sheet in _sheets(c, "\n"):
+        parts += [f"<h2>{html.escape(title)}</h2>\n"] * bool(title) + [f'<div class="wide">{sheet.to_html()}</div>\n']
+    parts.append(f"<p>{html.escape(' '.join(notes(c)))}</p>\n")
+    definitions = [[m.name, f"{m.definition} Unit: {m.unit}. Pooling: {m.pooling}."] for m in c.metrics]
+    parts.append(Sheet(["metric", "definition"], definitions).to_html())
+    return parts
+
+
+def records(c: Comparison) -> list[dict[str, Any]]:
+    """A line for each row, numbers as they are."""
+    lines = []
+    for row in c.all_rows:
+        line: dict[str, Any] = {"decoder": row.name, "prompts": row.prompts, "texts": row.texts, "seeds": " ".join(map(str, row.seeds))}
+        for m in c.metrics:
+            line |= _numbers(m.name, row.values[m.name]) | _numbers(f"{m.name}_difference", row.differences.get(m.name))
+        cost = vars(row.cost) | {"new_per_second": row.cost.new_per_second} if row.cost else {}
+        lines.append(line | {k: cost.get(k, math.nan) for k in COST_COLUMNS})
+    return lines
+
+
+COST_COLUMNS = ("new_tokens", "forwards", "tokens", "other_forwards", "other_tokens", "seconds", "new_per_second")
+
+
+def _numbers(name: str, one: Estimate | None) -> dict[str, float]:
+    ends = ("", "_low", "_high")
+    found = (one.value, one.low, one.high) if one else (math.nan,) * 3
+    return {name + end: value for end, value in zip(ends, found, strict=True)}
+
+
+def sheet(c: Comparison) -> Sheet:
+    """The records as text; what is not known is empty."""
+    lines = records(c)
+    return Sheet(list(lines[0]) if lines else [], [[_plain(v) for v in line.values()] for line in lines])
+
+
+def _plain(value: Any) -> str:
+    return "" if isinstance(value, float) and math.isnan(value) else f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def to_dict(c: Comparison) -> dict[str, Any]:
+    """Settings, definitions and rows; JSON makes null of what is not known."""
+    definitions = {m.name: {"definition": m.definition, "unit": m.unit, "pooling": m.pooling} for m in c.metrics}
+    return {"settings": c.settings, "metrics": definitions, "rows": records(c)}

@@ -1,0 +1,93 @@
+"""A comparison of decoders as a picture: one metric against another, with intervals, sample sizes and human text."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unspool.errors import ParameterError, check, unknown
+
+if TYPE_CHECKING:
+    from unspool.lab.compare import Comparison, Row
+
+FORMS = (".svg", ".png", ".pdf")
+PREFERRED = ("diversity", "perplexity")
+
+
+def check_path(path: str | Path) -> Path:
+    """A path that a picture can be saved to; matplotlib must be there."""
+    import unspool.views.plot  # noqa: F401
+
+    found = Path(path)
+    check(found.suffix.lower() in FORMS, f"a picture is saved as {', '.join(FORMS)}; got {str(path)!r}")
+    return found
+
+
+def axes_of(names: list[str], x: str | None, y: str | None) -> tuple[str, str]:
+    """The metrics of the two axes: those that are named, otherwise diversity and perplexity, otherwise the first that are left."""
+    for name in (x, y):
+        if name is not None and name not in names:
+            raise unknown("metric of this comparison", name, names)
+    left = [n for n in dict.fromkeys((*PREFERRED, *names)) if n in names and n not in (x, y)]
+    if (x is None) + (y is None) > len(left) or (x is not None and x == y):
+        raise ParameterError(f"a picture shows one metric against another; there is only {', '.join(names)}")
+    x = left.pop(0) if x is None else x
+    return x, left.pop(0) if y is None else y
+
+
+def plot(c: Comparison, path: str | Path | None, x: str | None, y: str | None) -> Any:
+    """See `Comparison.plot`."""
+    target = check_path("picture.svg" if path is None else path)
+    from matplotlib import rc_context
+
+    from unspool.views.plot import COLORS, INK, MARKERS, STYLE, Picture
+
+    x, y = axes_of([m.name for m in c.metrics], x, y)
+    with rc_context(STYLE):
+        figure = Picture(figsize=(6.4, 4.2), layout="constrained")
+        axis = figure.subplots()
+        for i, row in enumerate(c.rows):
+            _point(axis, row, x, y, color=COLORS[i % len(COLORS)], marker=MARKERS[i % len(MARKERS)])
+        if c.reference:
+            _point(axis, c.reference, x, y, color=INK, marker="*", markersize=12)
+            for name, line in ((x, axis.axvline), (y, axis.axhline)):
+                line(c.reference.values[name].value, color=INK, linewidth=0.8, linestyle=":", zorder=1)
+        for name, side in ((x, "x"), (y, "y")):
+            metric = next(m for m in c.metrics if m.name == name)
+            getattr(axis, f"set_{side}label")(f"{name} ({metric.unit}{', log scale' if metric.log else ''})")
+            if metric.log:
+                _log_scale(axis, side)
+        axis.grid(axis="x")
+        axis.margins(0.12)
+        axis.set_title(_title(c))
+        figure.legend(loc="outside lower left", ncols=1 if max(len(r.name) for r in c.all_rows) > 24 else 2)
+        if path is not None and target.suffix.lower() == ".svg":
+            target.write_text(figure.to_svg(), encoding="utf-8")
+        elif path is not None:
+            figure.savefig(target, dpi=200)
+    return figure
+
+
+def _point(axis: Any, row: Row, x: str, y: str, **style: Any) -> None:
+    at, errors = [], []
+    for one in (row.values[x], row.values[y]):
+        at.append(one.value)
+        errors.append([[max(0.0, one.value - one.low)], [max(0.0, one.high - one.value)]] if math.isfinite(one.low) else None)
+    label = f"{row.name} ({row.texts} texts of {row.prompts} prompts)" if row.cost else f"human text ({row.texts} texts)"
+    axis.errorbar(*at, xerr=errors[0], yerr=errors[1], linestyle="", capsize=3, label=label, **({"markersize": 7} | style))
+
+
+def _log_scale(axis: Any, side: str) -> None:
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    getattr(axis, f"set_{side}scale")("log")
+    one = getattr(axis, f"{side}axis")
+    one.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    one.set_major_formatter(StrMethodFormatter("{x:g}"))
+    one.set_minor_formatter(NullFormatter())
+
+
+def _title(c: Comparison) -> str:
+    bars = "bars: 95 % intervals over prompts" if any(row.prompts > 1 for row in c.rows) else "one prompt: no intervals"
+    return f"{c.settings['model']['name']}, at most {c.settings['max_new_tokens']} new tokens; {bars}"
