@@ -17,6 +17,8 @@ COMMANDS = (
     "why",
     "score",
     "compare",
+    "explain",
+    "translate",
     "models",
     "verify",
 )

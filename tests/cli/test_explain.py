@@ -1,0 +1,100 @@
+"""`unspool explain` and `unspool translate` as a person meets them."""
+
+import json
+import re
+
+import pytest
+from helpers.program import called, out, refusal
+
+from unspool.lab.methods import methods
+
+
+@pytest.fixture(autouse=True)
+def eighty(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+@pytest.mark.parametrize("name", ["temperature", "top_p", "beam", "stop", "regex", "watermark_kgw"])
+def test_a_page_fits_the_screen(name):
+    text = out("explain", name, "--no-run")
+    assert text.startswith(name)
+    assert max(map(len, text.splitlines())) <= 80
+    assert all(line == line.rstrip() for line in text.splitlines())
+
+
+def test_a_page_shows_a_run():
+    text = out("explain", "top_k", "-d", "top_k(2)", "The king had a")
+    assert "2 of" in text
+    assert "cut" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_an_alias_says_its_canonical_name():
+    assert out("explain", "nucleus", "--no-run") == out("explain", "top_p", "--no-run")
+
+
+def test_all_methods_are_listed():
+    text = out("explain")
+    assert all(re.search(rf"^  {m.name}\b", text, re.M) for m in methods())
+    assert max(map(len, text.splitlines())) <= 80
+    assert len(json.loads(out("explain", "-o", "json"))) == len(methods())
+    assert out("explain", "-o", "md").count("\n- [") == len(methods())
+    assert out("explain", "-o", "html").count("<tr>") == len(methods()) + 1
+
+
+def test_forms_of_a_page():
+    found = json.loads(out("explain", "top_p", "-o", "json"))
+    assert found["name"] == "top_p"
+    assert found["run"]["changes"]
+    assert out("explain", "top_p", "-o", "md", "--no-run").startswith("# top_p\n")
+    page = out("explain", "stop", '<b>"', "-d", 'greedy | stop("<i>")', "-o", "html")
+    assert "<b>" not in page
+    assert "&lt;b&gt;" in page
+
+
+def test_what_explain_refuses():
+    assert "did you mean top_p" in refusal("explain", "topp")
+    assert "no top_p" in refusal("explain", "top_p", "-d", "top_k(3)")
+    assert "-n of at least 1" in refusal("explain", "top_p", "-n", "0")
+
+
+def test_settings_become_a_decoder_and_notes_stand_apart():
+    code, text, said = called("translate", "--from", "transformers", '{"do_sample": true, "top_p": 0.9}')
+    assert (code, text) == (0, "top_k(50) | top_p(0.9) | sample\n")
+    assert "unspool: generate with max_length=20" in said
+    code, text, said = called("translate", "--from", "llama.cpp", "--temp", "0.7", "--top-k", "20", "-n", "50", "--seed", "3")
+    assert (code, text) == (0, "top_k(20) | top_p(0.95) | min_p(0.05) | temperature(0.7) | sample\n")
+    assert "max_new_tokens=50, seed=3" in said
+
+
+def test_a_decoder_becomes_settings():
+    code, text, _ = called("translate", "--to", "vllm", "-d", "temperature(0.8) | sample(2)", "--seed", "3", "--max-new-tokens", "9")
+    assert (code, json.loads(text)) == (0, {"n": 2, "temperature": 0.8, "seed": 3, "max_tokens": 9})
+    code, text, _ = called("translate", "--from", "ollama", '{"num_predict": 30}', "--to", "llama.cpp")
+    assert json.loads(text)["samplers"] == ["penalties", "top_k", "temperature", "top_p"]
+    code, text, _ = called("translate", "--to", "openai", "-d", 'bias({" king": 2.0}) | sample', "-m", "bundled")
+    assert len(json.loads(text)["logit_bias"]) == 1
+
+
+def test_forms_of_a_translation():
+    found = json.loads(out("translate", "--from", "vllm", "-o", "json"))
+    assert found["decoder"] == "sample"
+    assert found["options"] == {"max_new_tokens": 16}
+    assert set(json.loads(out("translate", "-o", "json"))) >= {"transformers", "vllm", "llama.cpp", "openai", "mlx-lm", "ollama"}
+    assert max(map(len, out("translate").splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--from", "vlm", "{}"], "did you mean vllm"),
+        (["--from", "vllm", '{"top_pp": 1}'], "did you mean top_p"),
+        (["--to", "vllm"], "give settings"),
+        (["{}"], "from which engine"),
+        (["--to", "vllm", "-d", "skew(0.5) | sample"], "nothing like skew"),
+        (["--from", "vllm", "{}", "-d", "greedy"], "one of them"),
+        (["--from", "vllm", "nowhere.json"], "cannot read nowhere.json"),
+    ],
+)
+def test_what_translate_refuses(arguments, words):
+    assert words in refusal("translate", *arguments)

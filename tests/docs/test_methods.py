@@ -1,0 +1,37 @@
+"""The pages about methods and settings are what the program would write now; their runs may be of another model."""
+
+import re
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parents[2] / "docs"
+RUN = re.compile(r"## A run\n\n.*?<!-- run -->\n(.*?)<!-- end of run -->\n\n", re.S)
+
+
+@pytest.fixture(scope="module")
+def made():
+    spec = spec_from_file_location("make_methods", DOCS / "make_methods.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.pages(None)
+
+
+def test_pages_are_those_that_the_program_writes(made):
+    there = {*(DOCS / "methods").glob("*.md"), DOCS / "settings.md"}
+    assert {p.name for p in there} == {p.name for p in made}, "run python docs/make_methods.py"
+    for path, text in made.items():
+        assert RUN.sub("", path.read_text(encoding="utf-8")) == text, f"{path.name} is not up to date: run python docs/make_methods.py"
+
+
+def test_every_method_has_its_run(made):
+    for path in made:
+        if path.parent.name == "methods" and path.name != "README.md":
+            assert RUN.search(path.read_text(encoding="utf-8"))[1].strip()
+
+
+def test_links_lead_somewhere(made):
+    for path, text in made.items():
+        for target in re.findall(r"\]\(([\w/]+\.md)\)", text):
+            assert (path.parent / target) in made

@@ -1,0 +1,162 @@
+"""Every processor, strategy and stop is explained, and what is said of it agrees with the code."""
+
+import math
+import re
+from dataclasses import dataclass, fields, replace
+
+import pytest
+from laws.examples import processors, stops, strategies
+
+import unspool as un
+from unspool.decoder import REGISTRY
+from unspool.errors import ParameterError, UnknownName
+from unspool.lab import methods as lab
+from unspool.lab.examples import Texts, run
+from unspool.lab.methods import FAMILIES, PROMPT, method, methods, parts, read_docstring
+
+OWN = {name: cls for name, cls in parts().items() if cls.__module__.startswith("unspool.")}
+KEYS = {"Family", "Formula", "When", "Reference", "Elsewhere", "Example", "Prompt", "Step", "Tokens", "See"}
+EXAMPLES = {cls: some[0] for group in (processors(), strategies(), stops()) for cls, some in group.items()}
+
+
+@pytest.mark.parametrize("name", sorted(OWN))
+def test_everything_is_said_of_every_method(name):
+    texts = lab._texts()
+    assert name in texts, f"{name} is not explained: add a section to data/methods.ini, then run docs/make_methods.py"
+    told = method(name)
+    assert "Family" in texts[name]
+    assert told.when
+    assert all(p.meaning for p in told.parameters), [p.name for p in told.parameters if not p.meaning]
+    assert set(told.see) <= set(OWN) - {name}
+    names = {f.name for f in fields(OWN[name])}
+    assert set(texts[name]) <= KEYS | names, f"no such parameter: {set(texts[name]) - KEYS - names}"
+
+
+def test_nothing_is_said_of_methods_that_are_gone():
+    assert set(lab._texts()) <= set(OWN)
+
+
+@pytest.mark.parametrize("name", sorted(OWN))
+def test_papers_are_those_of_the_docstring(name):
+    told = method(name)
+    in_code = set(re.findall(r"\b\d{4}\.\d{5}\b", OWN[name].__doc__ or ""))
+    assert in_code <= set(re.findall(r"arXiv (\d{4}\.\d{5})", " ".join(told.references)))
+    assert not any("arXiv" in text for text in told.definition), "a citation is not part of the definition"
+    for line in told.references:
+        assert re.match(r".+?(\d{4}\. |\. )", line), line
+
+
+def test_aliases_lead_to_the_same_method():
+    for cls in OWN.values():
+        assert {method(name).name for name in (cls.name, *cls.aliases)} == {cls.name}
+    with pytest.raises(UnknownName, match="top_p"):
+        method("topp")
+
+
+def test_families_are_known_and_methods_are_listed_once():
+    found = methods()
+    assert [m.name for m in found if m.name in OWN] == sorted(OWN, key=[m.name for m in found].index)
+    assert len({m.name for m in found}) == len(found)
+    assert {m.family for m in found} == set(FAMILIES)
+
+
+def bounds(text):
+    """Numbers within and outside a range such as "[0, 1)" or ">= 2"; nothing for ranges that name another parameter."""
+    if found := re.fullmatch(r"(>=?) (\d+)", text):
+        low = int(found[2])
+        return ([low, low + 3], [low - 1]) if found[1] == ">=" else ([], [low])
+    if not (found := re.fullmatch(r"([\[(])(-?[\d.]+|-inf), (-?[\d.]+|inf)([\])])", text)):
+        return [], []
+    low, high = float(found[2]), float(found[3])
+    inside = [low] * (found[1] == "[") + [high] * (found[4] == "]")
+    outside = [low] * (found[1] == "(") + [high] * (found[4] == ")")
+    outside += [low - 0.01] * math.isfinite(low) + [high + 0.01] * math.isfinite(high)
+    return inside, outside
+
+
+CHECKED = [
+    pytest.param(cls, p.name, p.range, id=f"{name} {p.name} {p.range}")
+    for name, cls in sorted(OWN.items())
+    for p in method(name).parameters
+    if any(bounds(p.range))
+]
+
+
+@pytest.mark.parametrize(("cls", "field", "said"), CHECKED)
+def test_ranges_are_those_that_are_checked(cls, field, said):
+    inside, outside = bounds(said)
+    others = "|".join(f.name for f in fields(cls) if f.name != field) or "(?!)"
+    for value in inside:
+        try:
+            replace(EXAMPLES[cls], **{field: value})
+        except ParameterError as error:
+            if not re.search(rf"\b({others})\b", str(error)):           # refused for itself, not beside another field
+                raise
+    for value in outside:
+        with pytest.raises(ParameterError):
+            replace(EXAMPLES[cls], **{field: value})
+
+
+def test_a_docstring_is_taken_apart():
+    text = """Keep the best: p >= x (Nobody et al. 2020, arXiv 2001.00001).
+
+    It may keep one. Somebody and Nobody 2021, arXiv 2101.00001; in a program. And more of it.
+    scope: "all" or "some"; window: so many. Then more. mode: what to do.
+    """
+    paragraphs, told = read_docstring(text, ["scope", "window", "mode", "other"])
+    assert paragraphs == ["Keep the best: p >= x.", "It may keep one. And more of it."]
+    assert told == {"scope": '"all" or "some"', "window": "so many. Then more.", "mode": "what to do"}
+
+
+def test_a_part_of_ones_own_is_explained_by_its_docstring(monkeypatch):
+    monkeypatch.setattr("unspool.decoder.REGISTRY", dict(REGISTRY))
+
+    @dataclass(frozen=True)
+    class Halve(un.Processor):
+        """Halve all scores. by: how often."""
+
+        by: int = 1
+
+        def process(self, rows, scores, memory=None):
+            return scores / 2**self.by
+
+    told = lab.of(Halve)
+    assert told.meaning == "Halve all scores."
+    assert [(p.name, p.default, p.meaning) for p in told.parameters] == [("by", "1", "how often")]
+    found = run(told, un.load(), "halve(2) | sample(1)", PROMPT, 2)
+    assert found.entropy[0] < found.entropy[1]
+
+
+@pytest.fixture(scope="module")
+def bundled():
+    return un.load()
+
+
+@pytest.mark.parametrize("name", sorted(OWN))
+def test_every_example_runs_on_the_bundled_model(name, bundled):
+    if name in ("regex", "json_schema", "grammar"):
+        pytest.importorskip("llguidance")
+    told = method(name)
+    found = run(told, bundled)
+    if isinstance(found, Texts):
+        assert found.lines[0].label == name
+        assert all(line.tokens and math.isfinite(line.logprob) for line in found.lines)
+    else:
+        assert all(0 <= c.before <= 1 and 0 <= c.after <= 1 for c in found.changes)
+        assert [c.rank for c in found.changes] == sorted(c.rank for c in found.changes)
+        changes = any(abs(c.before - c.after) > 1e-5 for c in found.changes)
+        assert changes or told.family == "plumbing", "an example makes the effect visible"
+
+
+def test_the_cut_is_shown_where_the_likeliest_all_stay(bundled):
+    found = run(method("top_k"), bundled, "top_k(50)")
+    assert found.kept[1] == 50
+    assert [c.rank for c in found.changes][-3:] == [50, 51, 52]
+    assert [c.after > 0 for c in found.changes] == [True] * (len(found.changes) - 2) + [False] * 2
+
+
+def test_a_run_needs_its_method(bundled):
+    with pytest.raises(ParameterError, match="no top_p"):
+        run(method("top_p"), bundled, "top_k(3)")
+    with pytest.raises(ParameterError, match="is not among them"):
+        run(method("top_k"), bundled, "top_k(3) | stop('a')", "Once upon a time", 80)

@@ -1,0 +1,92 @@
+"""Settings of transformers, read as a decoder, do what transformers does with them."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from unspool.arrays import host, log_softmax
+from unspool.lab.translate import from_engine
+from unspool.processor import Rows
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+ENDS = (2, 4)
+PROMPT, VOCABULARY = 5, 40
+SETTINGS = [
+    {"do_sample": True},
+    {"do_sample": True, "top_k": 0},
+    {"do_sample": True, "temperature": 0.6, "top_k": 7, "top_p": 0.8},
+    {"do_sample": True, "temperature": 1.7, "top_k": 0, "top_p": 0.7, "min_p": 0.1},
+    {"do_sample": True, "top_k": 0, "typical_p": 0.6, "temperature": 1.3},
+    {"do_sample": True, "top_k": 20, "epsilon_cutoff": 0.02, "eta_cutoff": 0.1},
+    {"do_sample": True, "top_k": 0, "top_h": 0.4, "min_p": 0.05, "repetition_penalty": 1.3},
+    {"do_sample": True, "repetition_penalty": 1.4, "no_repeat_ngram_size": 2, "top_p": 0.9},
+    {"do_sample": True, "sequence_bias": [[[3], 2.5], [[8, 6], -3.0]], "bad_words_ids": [[7], [5, 9]], "suppress_tokens": [1, 11]},
+    {"do_sample": True, "min_new_tokens": 4, "begin_suppress_tokens": [2, 3], "exponential_decay_length_penalty": [1, 1.4]},
+    {"do_sample": True, "min_length": 7, "renormalize_logits": True, "temperature": 0.4},
+    {"do_sample": True, "watermarking_config": {"bias": 1.5, "greenlist_ratio": 0.4}, "top_k": 12},
+    {"do_sample": False, "repetition_penalty": 1.2, "suppress_tokens": [3], "no_repeat_ngram_size": 3},
+]
+"""What a generation_config.json may hold."""
+
+
+@pytest.fixture(scope="module")
+def model():
+    shape = {"vocab_size": VOCABULARY, "n_positions": 64, "n_embd": 8, "n_layer": 1, "n_head": 1}
+    return transformers.GPT2LMHeadModel(transformers.GPT2Config(**shape, bos_token_id=None, eos_token_id=None))
+
+
+def theirs(model, settings, tokens, scores):
+    """Log-probabilities after the processors that transformers makes of settings."""
+    given = {**settings, "eos_token_id": list(ENDS), "max_new_tokens": 20}
+    if "watermarking_config" in given:
+        given["watermarking_config"] = transformers.WatermarkingConfig(**given["watermarking_config"])
+    config, _ = model._prepare_generation_config(transformers.GenerationConfig(**given))
+    model._prepare_special_tokens(config, True, device="cpu")
+    ids = torch.from_numpy(tokens)
+    made = model._get_logits_processor(config, PROMPT, encoder_input_ids=ids[:, :PROMPT], device="cpu")
+    return torch.log_softmax(made(ids, torch.from_numpy(scores.copy())), -1).numpy()
+
+
+def ours(settings, tokens, scores):
+    rows = Rows.of(tokens, PROMPT)
+    rows.ends = ENDS
+    for processor in from_engine("transformers", settings).decoder.processors:
+        scores = processor.process(rows, scores)
+    return host(log_softmax(scores))
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=lambda s: " ".join(k for k in s if k != "do_sample") or "defaults")
+def test_processed_distributions_are_equal(model, settings):
+    chance = np.random.RandomState(3)
+    for length, spread in itertools.product((PROMPT, 7, 12), (0.8, 3.0)):
+        tokens = chance.randint(0, VOCABULARY, (6, length))
+        scores = chance.randn(6, VOCABULARY).astype(np.float32) * spread
+        wanted, got = theirs(model, settings, tokens, scores), ours(settings, tokens, scores)
+        np.testing.assert_array_equal(np.isfinite(got), np.isfinite(wanted))
+        np.testing.assert_allclose(np.exp(got), np.exp(wanted), atol=2e-6)
+
+
+TEXTS = [
+    {"repetition_penalty": 1.3, "no_repeat_ngram_size": 2},
+    {"num_beams": 3},
+    {"num_beams": 4, "length_penalty": 0.4, "early_stopping": True, "num_return_sequences": 2},
+    {"num_beams": 3, "repetition_penalty": 1.3, "early_stopping": "never", "no_repeat_ngram_size": 3},
+]
+
+
+@pytest.mark.parametrize("settings", TEXTS, ids=lambda s: " ".join(s))
+def test_searches_find_the_same_texts(checkpoint, prompts_of, run, theirs_of, cut, settings):
+    limit, same = 9, 0
+    for seed in range(2):
+        one = checkpoint(seed)
+        ends = one.likely[:1]
+        decoder = str(from_engine("transformers", settings).decoder)
+        for prompt in prompts_of(seed, 48, 3):
+            (found,), _ = run(one.ours, [prompt], decoder, limit, ends=ends)
+            wanted = theirs_of(one, prompt, limit, ends, **settings).sequences
+            assert [h.tokens for h in found] == [cut(row, prompt, ends) for row in wanted]
+            same += len(found)
+    assert same
