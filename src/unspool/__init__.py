@@ -17,7 +17,8 @@ if TYPE_CHECKING:
         Unsupported,
     )
     from unspool.facts import Check, verify
-    from unspool.lab.compare import Comparison, compare
+    from unspool.lab.compare import compare
+    from unspool.lab.comparison import Comparison
     from unspool.language_model import GeneratedText, LanguageModel, Output, Stream, load
     from unspool.processor import Processor, Rows
     from unspool.processors import (
@@ -205,7 +206,8 @@ _HOME = {
         "Unsupported",
     ),
     "unspool.facts": ("Check", "verify"),
-    "unspool.lab.compare": ("Comparison", "compare"),
+    "unspool.lab.compare": ("compare",),
+    "unspool.lab.comparison": ("Comparison",),
     "unspool.language_model": ("GeneratedText", "LanguageModel", "Output", "Stream", "load"),
     "unspool.processor": ("Processor", "Rows"),
     "unspool.processors": (

@@ -163,7 +163,7 @@ class LanguageModel:
         check(isinstance(seed, int), f"seed must be a whole number; got {seed!r}")
         check(ids is None or len(ids) == len(prompts), "ids needs one name for each prompt")
         chosen = as_decoder(Decoder() if decoder is None else decoder)
-        tokens = [self.tokens_of(p if talks is None else self._rendered(p)) for p in prompts]
+        tokens = [self.tokens_of(p if talks is None else self.rendered(p)) for p in prompts]
         limits, reasons = self._limits(tokens, max_new_tokens, max_length)
         check(end_tokens is None or isinstance(end_tokens, Sequence), f"end_tokens is a sequence of token ids; got {end_tokens!r}")
         ends = self.model.ends if end_tokens is None else tuple(end_tokens)
@@ -265,7 +265,7 @@ class LanguageModel:
             raise Unsupported(f"the model {self.name!r} has no chat template; give a prompt instead of messages")
         return self.chat(messages)
 
-    def _rendered(self, prompt: str) -> list[int]:
+    def rendered(self, prompt: str) -> list[int]:
         """The tokens of a rendered prompt: it spells its special tokens, the start token among them."""
         return self.tokenizer.encode_prompt(prompt)[len(getattr(self.tokenizer, "begins", ())) :]
 

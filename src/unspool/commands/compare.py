@@ -10,7 +10,7 @@ from unspool.commands.common import INTERRUPTED, load, open_sink, read_decoding
 from unspool.errors import check
 
 if TYPE_CHECKING:
-    from unspool.lab.compare import Comparison
+    from unspool.lab.comparison import Comparison
 
 DECODERS = ("greedy", "beam(4)", "sample(1)", "top_p(0.95) | sample(1)")
 """Compared if none is named."""

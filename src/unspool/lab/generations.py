@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -57,10 +58,11 @@ class Generation:
         """What makes two runs the same: prompt, recipe and model, whatever they are called."""
         return key(self.prompt, self.recipe, self.model)
 
-    def to_dict(self, metrics: dict[str, float | None]) -> dict[str, Any]:
-        """All of it as plain values, with the text's own metrics."""
+    def to_line(self, metrics: dict[str, float | None]) -> str:
+        """All of it as a line of JSON, with the text's own metrics."""
         found = {f.name: getattr(self, f.name) for f in fields(self)}
-        return {"unspool_generation": FORMAT} | found | {"batch": asdict(self.batch), "logprob": sum(self.logprobs), "metrics": metrics}
+        more = {"batch": asdict(self.batch), "logprob": math.fsum(self.logprobs), "metrics": metrics}
+        return json.dumps({"unspool_generation": FORMAT} | found | more, ensure_ascii=False)
 
 
 def key(prompt: str, recipe: dict[str, Any], model: dict[str, Any]) -> tuple[str, ...]:

@@ -8,12 +8,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from unspool.views.page import fragment, page
-from unspool.views.sheet import Sheet
+from unspool.views.sheet import Sheet, markdown
+from unspool.views.table import shown
 from unspool.views.terminal import Paint, display_width, fit_right, wrap
 
 if TYPE_CHECKING:
     from unspool.lab.bootstrap import Estimate
-    from unspool.lab.compare import Comparison, Cost, Row
+    from unspool.lab.comparison import Comparison, Cost, Row
     from unspool.lab.registry import Metric
 
 PLAIN = Paint(False)
@@ -62,12 +63,12 @@ OTHERS: dict[str, Callable[[Cost], str]] = {
 
 def costs(c: Comparison) -> tuple[list[str], list[list[Cell]]]:
     """Sample sizes, and what the texts cost."""
-    shown = COSTS | (OTHERS if any(row.cost and row.cost.other_forwards for row in c.rows) else {})
+    columns = COSTS | (OTHERS if any(row.cost and row.cost.other_forwards for row in c.rows) else {})
     lines = []
     for row in c.all_rows:
         counts = [str(row.prompts), str(row.texts), str(len(row.seeds)) if row.cost else NOTHING]
-        lines.append([(text, "", False) for text in (*counts, *(f(row.cost) if row.cost else NOTHING for f in shown.values()))])
-    return ["prompts", "texts", "seeds", *shown], lines
+        lines.append([(text, "", False) for text in (*counts, *(f(row.cost) if row.cost else NOTHING for f in columns.values()))])
+    return ["prompts", "texts", "seeds", *columns], lines
 
 
 def tables(c: Comparison) -> list[tuple[str, list[Row], list[str], list[list[Cell]]]]:
@@ -113,10 +114,11 @@ WIDEST_NAME = 28
 
 def draw(c: Comparison, width: int = 0, paint: Paint = PLAIN) -> str:
     """The tables, each split into as many as fit the width (0: as wide as they are)."""
-    out = [_dim(heading(c), width, paint)]
+    room = min(WIDEST_NAME, max(8, width - 20)) if width else WIDEST_NAME
+    out = [_dim(shown(heading(c)), width, paint)]
     for title, rows, columns, cells in tables(c):
-        out.append(f"\n{paint(fit_right(title, width) if width else title, 'head')}\n" if title else "\n")
-        out.append(_draw_table([_name_lines(row.name) for row in rows], columns, cells, width, paint))
+        out.append(f"\n{paint(fit_right(shown(title), width) if width else shown(title), 'head')}\n" if title else "\n")
+        out.append(_draw_table([_name_lines(row.name, room) for row in rows], columns, cells, width, paint))
     out.append("\n" + _dim(" ".join(notes(c)), width, paint))
     return "".join(out)
 
@@ -125,16 +127,16 @@ def _dim(text: str, width: int, paint: Paint) -> str:
     return "".join(paint(text[first:last], "dim") + "\n" for first, last in wrap(text, width))
 
 
-def _name_lines(name: str) -> list[str]:
+def _name_lines(name: str, room: int) -> list[str]:
     """A decoder over several lines, broken at its bars."""
     lines = [""]
-    for i, part in enumerate(name.split(" | ")):
+    for i, part in enumerate(shown(name).split(" | ")):
         piece = part if i == 0 else " | " + part
-        if lines[-1] and len(lines[-1]) + len(piece) > WIDEST_NAME:
+        if lines[-1] and len(lines[-1]) + len(piece) > room:
             lines.append("  |" + piece.removeprefix(" |"))
         else:
             lines[-1] += piece
-    return [fit_right(line, WIDEST_NAME) for line in lines]
+    return [fit_right(line, room) for line in lines]
 
 
 def _draw_table(names: list[list[str]], columns: list[str], cells: list[list[Cell]], width: int, paint: Paint) -> str:
@@ -202,10 +204,10 @@ def _joined(c: Cell, line_break: str) -> str:
 
 def to_markdown(c: Comparison) -> str:
     """The tables with their titles and notes."""
-    parts = [heading(c) + "\n"]
+    parts = [markdown(heading(c)) + "\n"]
     for title, sheet in _sheets(c, " "):
-        parts += [f"**{title}**\n"] * bool(title) + [sheet.to_markdown()]
-    return "\n".join([*parts, " ".join(notes(c)).replace("*", "\\*") + "\n"])
+        parts += [f"**{markdown(title)}**\n"] * bool(title) + [sheet.to_markdown()]
+    return "\n".join([*parts, markdown(" ".join(notes(c))) + "\n"])
 
 
 def to_html(c: Comparison) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from unspool.errors import ParameterError, check, unknown
 
 if TYPE_CHECKING:
-    from unspool.lab.compare import Comparison, Row
+    from unspool.lab.comparison import Comparison, Row
 
 FORMS = (".svg", ".png", ".pdf")
 PREFERRED = ("diversity", "perplexity")

@@ -30,7 +30,7 @@ class Sheet:
 
     def to_markdown(self) -> str:
         """A Markdown table; what Markdown would read as markup is escaped."""
-        lines = [list(self.columns), *(list(map(_markdown, line)) for line in self.lines)]
+        lines = [list(self.columns), *(list(map(markdown, line)) for line in self.lines)]
         lines.insert(1, ["---"] * len(self.columns))
         return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
@@ -41,7 +41,8 @@ class Sheet:
         return f'<table class="{kind}">\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n'
 
 
-def _markdown(cell: str) -> str:
+def markdown(cell: str) -> str:
+    """A text for Markdown, what it would read as markup escaped."""
     return re.sub(r"([\\|`*_<&\[\]~])", r"\\\1", cell).replace("\r", "").replace("\n", "<br>")
 
 

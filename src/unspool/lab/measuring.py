@@ -1,0 +1,85 @@
+"""From generated texts to what metrics read: tokens that are text, entropies, and what a second model makes of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from unspool.errors import PromptError, check
+from unspool.lab.generations import Generation
+from unspool.lab.metrics import words
+from unspool.lab.registry import Metric, Sample
+from unspool.language_model import LanguageModel
+from unspool.processors.measures import entropy
+from unspool.score import Score, score_tokens
+
+UNITS = ("words", "tokens")
+
+
+class Measuring:
+    """Reads texts for some metrics: under a model, and a second one if a metric asks for it."""
+
+    def __init__(self, lm: LanguageModel, judge: LanguageModel | None, metrics: Sequence[Metric], unit: str, chat: bool) -> None:
+        check(unit in UNITS, f"unit is one of {', '.join(UNITS)}; got {unit!r}")
+        self.lm, self.judge, self.metrics, self.unit, self.chat = lm, judge, metrics, unit, chat
+        self.needs = {metric.needs for metric in metrics}
+
+    def alone(self, sample: Sample) -> dict[str, float | None]:
+        """The metrics of one text; None for what it has none of."""
+        values = {metric.name: metric.of([sample]) for metric in self.metrics}
+        return {name: value if math.isfinite(value) else None for name, value in values.items()}
+
+    def generated(self, texts: Sequence[Generation]) -> list[Sample]:
+        """Texts that the model wrote."""
+        entropies = self._entropies([(self.start(g.prompt), g.tokens) for g in texts])
+        judged = self._judged([(g.prompt, g.text) for g in texts])
+        return [self._sample(g, g.reason == "end", h, j) for g, h, j in zip(texts, entropies, judged, strict=True)]
+
+    def human(self, texts: Sequence[str] | Sequence[tuple[str, str]], most: int) -> list[Sample]:
+        """Human texts, or pairs of prompt and text, cut to so many tokens."""
+        cut = []
+        for prompt, text in [("", t) if isinstance(t, str) else (t[0], t[1]) for t in texts]:
+            tokens = self.lm.tokenizer.encode(text)[:most]
+            kept = b"".join(map(self.lm.tokenizer.bytes_of, tokens)).decode("utf-8", "ignore")
+            if not kept.strip():
+                raise PromptError("a reference text is empty; leave it out")
+            cut.append((prompt, kept))
+        scores = self.lm.score([p for p, _ in cut], [t for _, t in cut])
+        entropies = self._entropies([(self.lm.tokens_of(s.prompt), s.tokens) for s in scores])
+        return [self._sample(s, None, h, j) for s, h, j in zip(scores, entropies, self._judged(cut), strict=True)]
+
+    def start(self, prompt: str) -> list[int]:
+        """The tokens that a text goes on from."""
+        if not self.chat:
+            return self.lm.tokens_of(prompt)
+        return self.lm.tokens_of(self.lm.rendered(self.lm.render([{"role": "user", "content": prompt}])))
+
+    def _sample(self, text: Generation | Score, ended: bool | None, entropies: Any, judged: Any) -> Sample:
+        tokenizer = self.lm.tokenizer
+        kept = [i for i, t in enumerate(text.tokens) if t not in tokenizer.specials]
+        own = [text.tokens[i] for i in kept]
+        return Sample(
+            words(text.text) if self.unit == "words" else own,
+            own,
+            [text.logprobs[i] for i in kept],
+            sum(len(tokenizer.bytes_of(t)) for t in own),
+            ended,
+            None if entropies is None else [float(entropies[i]) for i in kept],
+            judged,
+        )
+
+    def _entropies(self, texts: Sequence[tuple[Sequence[int], Sequence[int]]]) -> Sequence[Any]:
+        """The entropy before each token after a prompt, if it is asked for."""
+        if "entropies" not in self.needs:
+            return [None] * len(texts)
+        return score_tokens(self.lm.model, texts, measure=lambda logits, tokens: entropy(logits)[:, 0])
+
+    def _judged(self, pairs: Sequence[tuple[str, str]]) -> Sequence[tuple[float, int, int] | None]:
+        """Each text under the second model, if it is asked for; None for an empty one."""
+        if "judged" not in self.needs or self.judge is None:
+            return [None] * len(pairs)
+        full = [(p, t) for p, t in pairs if t]
+        scores = iter(self.judge.score([p for p, _ in full], [t for _, t in full]))
+        found = [next(scores) if t else None for _, t in pairs]
+        return [None if s is None else (s.logprob, len(s.tokens), len(s.text.encode())) for s in found]
