@@ -1,6 +1,7 @@
 """Settings of other engines: read, written, and read again the same; the order of each is kept; what cannot be said is refused."""
 
 import random
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ import pytest
 import unspool as un
 from unspool.arrays import host, log_softmax
 from unspool.errors import ParameterError, UnknownName, Unsupported
-from unspool.lab.engines import ENGINES, LLAMA
+from unspool.lab.engines import ENGINES
+from unspool.lab.engines.llama_cpp import LLAMA
 from unspool.lab.methods import parts
 from unspool.lab.translate import commute, from_engine, to_engine
 from unspool.processor import Rows
@@ -46,11 +48,15 @@ VALUES = {
     "adaptive_p": ["0.4"],
     "mirostat": ['4.0, surprise="truncated"', '3.0, surprise="truncated", version=1'],
     "watermark_kgw": ['bias=1.5, variant="transformers"'],
+    "json_schema": ["""'{"type": "object"}'""", "{}"],
+    "regex": ["'a|bc+'"],
     "watermark_synthid": ['(1, 22, 333), variant="transformers"'],
     "log_softmax": [""],
     "remove_invalid": [""],
 }
 """Arguments of each processor that some engine has."""
+if find_spec("llguidance") is None:
+    del VALUES["json_schema"], VALUES["regex"]
 SCOPES = {"repetition_penalty", "presence_penalty", "frequency_penalty"}
 
 
@@ -71,8 +77,8 @@ def decoders(engine, count):
     """Decoders in an engine's own order."""
     chance = random.Random(engine.name)
     for _ in range(count):
-        apart = {"mirostat", "dynamic_temperature", "watermark_synthid"}  # settings that leave no room for others
-        places = [p for p in engine.places if p.method not in apart and chance.random() < 0.35]
+        apart = {"mirostat", "dynamic_temperature", "watermark_synthid", "regex"}  # settings that leave no room for others
+        places = [p for p in engine.places if p.method in VALUES.keys() - apart and chance.random() < 0.35]
         if engine.name == "sglang":
             places = engine.ordered(tuple(places), {"min_p": 0.1} if any(p.method == "min_p" for p in places) else {})
         yield " | ".join([*(text_of(engine, p, chance) for p in places), "sample(1)"])
@@ -89,7 +95,7 @@ def test_what_is_written_is_read_again(engine):
 def test_every_processor_of_an_engine_can_be_written_alone(engine):
     chance = random.Random(0)
     for place in engine.places:
-        for _ in VALUES[place.method]:
+        for _ in VALUES.get(place.method, []):
             text = f"{text_of(engine, place, chance)} | sample(1)"
             assert from_engine(engine.name, to_engine(engine.name, text).settings).decoder == un.parse(text)
 
@@ -186,7 +192,7 @@ def test_mirostat_takes_the_place_of_llama_cpps_chain():
     read = from_engine("llama.cpp", {"mirostat": 2, "top_k": 9, "temperature": 0.6})
     assert str(read.decoder) == "temperature(0.6) | mirostat(surprise='truncated') | sample"
     left = {p.method for p in LLAMA.ordered(LLAMA.places, {"mirostat": 1})}
-    assert left == {"bias", "banned", "dynamic_temperature", "temperature", "mirostat"}
+    assert left == {"json_schema", "bias", "banned", "dynamic_temperature", "temperature", "mirostat"}
 
 
 def test_forms_of_settings(tmp_path):
@@ -255,6 +261,17 @@ def test_beams_of_transformers_see_log_probabilities():
     read = from_engine("transformers", settings)
     assert str(read.decoder) == "log_softmax | repetition_penalty(1.2) | beam(4, n=2, renormalise=False)"
     assert from_engine("transformers", to_engine("transformers", read.decoder).settings).decoder == read.decoder
+
+
+def test_structured_output_goes_along():
+    pytest.importorskip("llguidance")
+    choice = from_engine("vllm", {"structured_outputs": {"choice": ["yes", "no (maybe)"]}}).decoder.processors
+    assert choice == (un.Regex(r"yes|no\ \(maybe\)"),)
+    assert from_engine("openai", {"response_format": {"type": "json_object"}}).decoder.processors == (un.JsonSchema({}),)
+    assert from_engine("openai", {"response_format": {"type": "text"}}).decoder.processors == ()
+    assert from_engine("ollama", {"format": "json", "temperature": 0}).decoder.processors[0] == un.JsonSchema({})
+    with pytest.raises(Unsupported, match="Lark"):
+        from_engine("vllm", {"structured_outputs": {"grammar": "root ::= x"}})
 
 
 def test_stops_go_along():

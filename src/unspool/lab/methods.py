@@ -13,7 +13,8 @@ from typing import Any
 
 from unspool.decoder import OWN, REGISTRY, Part
 from unspool.errors import unknown
-from unspool.lab.engines import ENGINES, Engine, Place
+from unspool.lab.engines import ENGINES
+from unspool.lab.engines.engine import Engine, Place
 
 FAMILIES = {
     "shape": "Shape of the distribution",

@@ -12,7 +12,8 @@ from typing import Any
 
 from unspool.decoder import Decoder, Part, as_decoder
 from unspool.errors import ParameterError, UnspoolError, Unsupported, check, unknown
-from unspool.lab.engines import ENGINES, Engine, Place
+from unspool.lab.engines import ENGINES
+from unspool.lab.engines.engine import Engine, Place
 from unspool.processors import Banned, Bias, LogSoftmax
 from unspool.strategies import Beam, Greedy
 
@@ -21,7 +22,7 @@ NOTHING: tuple[Any, ...] = (None, False, 0, 1, "", [], {}, ())
 SCALES = {"temperature", "repetition_penalty"}
 ADDS = {"bias", "presence_penalty", "frequency_penalty", "dry"}
 FORBIDS = {"banned", "allowed", "suppress", "suppress_at_begin", "min_new_tokens", "min_length"}
-FORBIDS |= {"no_repeat_ngram", "encoder_no_repeat_ngram"}
+FORBIDS |= {"no_repeat_ngram", "encoder_no_repeat_ngram", "json_schema", "regex"}
 """Processors that trade places without a difference: those that only forbid with all three kinds, those that add with each other."""
 
 

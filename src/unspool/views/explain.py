@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from unspool.views.sheet import Sheet
-from unspool.views.table import shown
+from unspool.views.table import CONTROLS, shown
 from unspool.views.terminal import Paint, display_width, fit_left, fit_right, pad, safe, wrap
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def _texts(run: Texts, width: int, paint: Paint) -> list[str]:
     lines: list[str] = []
     for line in run.lines:
         main = line.label == run.lines[0].label
-        text = "…" + safe(line.text.rstrip("\n"))
+        text = "…" + line.text.rstrip().translate(CONTROLS)
         lines += ["  " + paint(part, "new" if main else "dim") for part in _folded(text, width - 2)]
         lines += [paint(f"      {numbers(line)}", "dim")]
     return lines

@@ -10,7 +10,7 @@ from unspool.views.sheet import to_json
 from unspool.views.terminal import Paint, wrap
 
 if TYPE_CHECKING:
-    from unspool.lab.engines import Engine, Place
+    from unspool.lab.engines.engine import Engine, Place
     from unspool.lab.methods import Method
     from unspool.lab.translate import Translation
 

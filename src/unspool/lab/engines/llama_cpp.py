@@ -1,0 +1,167 @@
+"""llama.cpp: its server, and its flags."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from unspool.decoder import Part
+from unspool.errors import ParameterError, unknown
+from unspool.lab.engines.engine import Call, Engine, Given, Place, Setting
+from unspool.lab.engines.places import (
+    ALL,
+    LARK,
+    LIST,
+    NO_LIMIT,
+    NO_SEED,
+    RESAMPLED,
+    WINDOW,
+    drawn,
+    end_tokens,
+    one_id,
+    pairs_of,
+    place,
+    structured,
+    words,
+)
+from unspool.processors import Banned, Bias, DynamicTemperature, Mirostat, Temperature
+
+LAST = ("repeat_last_n", 64, WINDOW)
+
+
+def _dynamic(given: Given) -> Part | None:
+    t, reach = Setting("temperature", 0.8).of(given), Setting("dynatemp_range", 0.0).of(given)
+    exponent = Setting("dynatemp_exponent", 1.0).of(given)
+    return DynamicTemperature(max(t - reach, 1e-6), t + reach, exponent) if reach > 0 else None
+
+
+def _write_dynamic(part: Any) -> dict[str, Any]:
+    middle, reach = (part.low + part.high) / 2, (part.high - part.low) / 2
+    return {"temperature": round(middle, 9), "dynatemp_range": round(reach, 9), "dynatemp_exponent": part.exponent}
+
+
+def _still(given: Given) -> Part | None:
+    t = Setting("temperature", 0.8).of(given)
+    return None if t == 1 or Setting("dynatemp_range", 0.0).of(given) > 0 else Temperature(t)
+
+
+def _mirostat(given: Given) -> Part | None:
+    version = Setting("mirostat", 0).of(given)
+    tau, eta = Setting("mirostat_tau", 5.0).of(given), Setting("mirostat_eta", 0.1).of(given)
+    return Mirostat(tau, eta, "truncated", version) if version in (1, 2) else None
+
+
+def _write_mirostat(part: Mirostat) -> dict[str, Any]:
+    if part.surprise != "truncated":
+        raise ParameterError(f"its surprise is that after the cut: write mirostat(..., surprise='truncated') in place of {part}")
+    return {"mirostat": part.version, "mirostat_tau": part.tau, "mirostat_eta": part.eta}
+
+
+def _ruled_out(given: Given) -> list[Any]:
+    found = given.get("logit_bias") or []
+    return [token for token, amount in (found.items() if isinstance(found, Mapping) else found) if amount is False]
+
+
+def _llama_bias(given: Given) -> Part | None:
+    found = given.get("logit_bias") or []
+    pairs = [pair for pair in (found.items() if isinstance(found, Mapping) else found) if pair[1] is not False]
+    return Bias(pairs_of(pairs)) if pairs else None
+
+
+PENALTIES = (
+    place("repetition_penalty", lambda penalty, window: penalty == 1 or window == 0, ALL, penalty=("repeat_penalty", 1.0), window=LAST,
+          step="penalties", note="The last repeat_last_n tokens, prompt included; -1 is all, 0 none."),
+    place("frequency_penalty", lambda penalty, window: penalty == 0 or window == 0, ALL, penalty=("frequency_penalty", 0.0), window=LAST,
+          step="penalties", note="Counts the last repeat_last_n tokens, prompt included."),
+    place("presence_penalty", lambda penalty, window: penalty == 0 or window == 0, ALL, penalty=("presence_penalty", 0.0), window=LAST,
+          step="penalties", note="Counts the last repeat_last_n tokens, prompt included."),
+)  # fmt: skip
+
+SEQUENCE = {"e": "penalties", "d": "dry", "s": "top_n_sigma", "k": "top_k", "y": "typ_p", "p": "top_p", "m": "min_p", "x": "xtc",
+            "t": "temperature"}  # fmt: skip
+"""The letters of llama.cpp's --sampler-seq."""
+
+
+def _llama_order(places: tuple[Place, ...], given: Given) -> list[Place]:
+    """By its list of samplers; mirostat leaves none of them but the temperature."""
+    first = [p for p in places if p.method in ("json_schema", "bias", "banned")]
+    if given.get("mirostat"):
+        return [*first, *(p for p in places if p.step == "temperature" or p.method == "mirostat")]
+    known = list(dict.fromkeys(p.step for p in places if p.step))
+    wanted = given.get("samplers", known)
+    if isinstance(wanted, str):
+        wanted = wanted.split(";") if ";" in wanted or wanted in known else [SEQUENCE.get(letter, letter) for letter in wanted]
+    wanted = [{"typical_p": "typ_p", "temp": "temperature"}.get(name, name) for name in wanted]
+    for name in wanted:
+        if name not in (*known, "adaptive_p"):
+            raise unknown("sampler of llama.cpp", name, known)
+    chain = [p for name in wanted for p in places if p.step == name]
+    return [*first, *chain, *(p for p in places if p.method == "adaptive_p")]
+
+
+LLAMA = Engine(
+    "llama.cpp",
+    "llama.cpp",
+    "common.h and server of 2026",
+    places=(
+        *structured("json_schema", lambda value: value, lambda schema: schema, differs=RESAMPLED),
+        Place("bias", (Setting("logit_bias"),), _llama_bias,
+              lambda part: {"logit_bias": [[one_id(token), amount] for token, amount in part.pairs]}),
+        Place("banned", (Setting("logit_bias"),), lambda given: Banned(*_ruled_out(given)) if _ruled_out(given) else None,
+              lambda part: {"logit_bias": [[one_id(token), False] for token in part.phrases]},
+              note="Single tokens, with false in place of an amount."),
+        *PENALTIES,
+        place("dry", lambda multiplier, window, **_: multiplier == 0 or window == 0, multiplier=("dry_multiplier", 0.0),
+              base=("dry_base", 1.75), allowed_length=("dry_allowed_length", 2), window=("dry_penalty_last_n", 64, WINDOW),
+              breakers=("dry_sequence_breakers", ("\n", ":", '"', "*"), LIST), step="dry"),
+        place("top_n_sigma", lambda n: n <= 0, n=("top_n_sigma", -1.0), step="top_n_sigma", sampling=True),
+        place("top_k", lambda k: k <= 0, k=("top_k", 40), neutral={"top_k": 0}, step="top_k", sampling=True, note="On by default."),
+        place("typical", lambda p: p >= 1, p=("typical_p", 1.0), step="typ_p"),
+        place("top_p", lambda p: p >= 1, p=("top_p", 0.95), neutral={"top_p": 1.0}, step="top_p", sampling=True, note="On by default."),
+        place("min_p", lambda p: p == 0, p=("min_p", 0.05), neutral={"min_p": 0.0}, step="min_p", sampling=True, note="On by default."),
+        place("xtc", lambda threshold, probability: probability == 0 or threshold > 0.5, threshold=("xtc_threshold", 0.1),
+              probability=("xtc_probability", 0.0), step="xtc"),
+        Place("dynamic_temperature", (Setting("dynatemp_range", 0.0), Setting("dynatemp_exponent", 1.0)), _dynamic, _write_dynamic,
+              step="temperature", sampling=True, note="From temperature - dynatemp_range to temperature + dynatemp_range."),
+        Place("temperature", (Setting("temperature", 0.8),), _still, lambda part: {"temperature": part.t},
+              neutral={"temperature": 1.0}, step="temperature", sampling=True, note="Last of all, so truncation does not feel it."),
+        place("adaptive_p", lambda target, decay: target < 0, target=("adaptive_target", -1.0), decay=("adaptive_decay", 0.9),
+              sampling=True),
+        Place("mirostat", (Setting("mirostat", 0), Setting("mirostat_tau", 5.0), Setting("mirostat_eta", 0.1)), _mirostat,
+              _write_mirostat, sampling=True, note="Takes the place of the whole chain but the temperature before it."),
+    ),
+    strategies=drawn(None, lambda given: Setting("temperature", 0.8).of(given) <= 0),
+    stops=(place("stop", strings=("stop", None, LIST)),),
+    calls=(
+        Call("max_new_tokens", Setting("n_predict", -1), *NO_LIMIT),
+        Call("seed", Setting("seed", -1), *NO_SEED),
+        end_tokens("ignore_eos"),
+    ),
+    unsaid={
+        "grammar": LARK,
+        "min_keep": "every truncation keeps one token here",
+        "n_keep": "the context is not shifted here",
+        "n_indent": "there is no setting for indentation here",
+        "t_max_predict_ms": "write max_time(seconds)",
+    },
+    ignored=words(
+        "samplers prompt messages model stream n_probs post_sampling_probs cache_prompt id_slot return_tokens timings_per_token"
+        " response_fields lora return_progress"
+    ),
+    flags={
+        "--temp": "temperature", "--temperature": "temperature", "--top-k": "top_k", "--top-p": "top_p", "--min-p": "min_p",
+        "--typical": "typical_p", "--typical-p": "typical_p", "--top-nsigma": "top_n_sigma", "--top-n-sigma": "top_n_sigma",
+        "--repeat-last-n": "repeat_last_n", "--repeat-penalty": "repeat_penalty", "--presence-penalty": "presence_penalty",
+        "--frequency-penalty": "frequency_penalty", "--dry-multiplier": "dry_multiplier", "--dry-base": "dry_base",
+        "--dry-allowed-length": "dry_allowed_length", "--dry-penalty-last-n": "dry_penalty_last_n",
+        "--dry-sequence-breaker": "dry_sequence_breakers", "--xtc-probability": "xtc_probability", "--xtc-threshold": "xtc_threshold",
+        "--dynatemp-range": "dynatemp_range", "--dynatemp-exp": "dynatemp_exponent", "--mirostat": "mirostat",
+        "--mirostat-lr": "mirostat_eta", "--mirostat-ent": "mirostat_tau", "--adaptive-target": "adaptive_target",
+        "--adaptive-decay": "adaptive_decay", "--logit-bias": "logit_bias", "-l": "logit_bias", "--ignore-eos": "ignore_eos",
+        "--samplers": "samplers", "--sampler-seq": "samplers", "--sampling-seq": "samplers", "--seed": "seed", "-s": "seed",
+        "--n-predict": "n_predict", "--predict": "n_predict", "-n": "n_predict", "--grammar": "grammar", "--json-schema": "json_schema",
+        "-j": "json_schema",
+    },
+    note="The order can be set (samplers); this is the default. logit_bias is always first, adaptive_p always last.",
+    ordered=_llama_order,
+)  # fmt: skip

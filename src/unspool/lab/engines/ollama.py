@@ -1,0 +1,35 @@
+"""Ollama, with its own engine."""
+
+from __future__ import annotations
+
+from unspool.lab.engines.engine import Call, Engine, Setting
+from unspool.lab.engines.llama_cpp import LAST, PENALTIES
+from unspool.lab.engines.places import ALL, LIST, NO_LIMIT, NO_SEED, RESAMPLED, drawn, place, structured, words
+
+OLLAMA = Engine(
+    "ollama",
+    "Ollama",
+    "api/types.go and sample/ of 2026",
+    places=(
+        *structured("format", lambda value: {} if value == "json" else value, lambda schema: schema or "json", differs=RESAMPLED),
+        place("repetition_penalty", lambda penalty, window: penalty == 1 or window == 0, ALL, penalty=("repeat_penalty", 1.1),
+              window=LAST, neutral={"repeat_penalty": 1.0},
+              note="On by default.", differs="its own engine looks back 64 tokens, whatever repeat_last_n says"),
+        *PENALTIES[1:],
+        place("top_k", lambda k: k <= 0, k=("top_k", 40), neutral={"top_k": 0}, sampling=True, note="On by default."),
+        place("temperature", lambda t: t == 1, t=("temperature", 0.8), neutral={"temperature": 1.0}, sampling=True,
+              note="0 is greedy search."),
+        place("top_p", lambda p: p >= 1, p=("top_p", 0.9), neutral={"top_p": 1.0}, sampling=True, note="On by default."),
+        place("min_p", lambda p: p == 0, p=("min_p", 0.0), sampling=True),
+    ),
+    strategies=drawn(None, lambda given: Setting("temperature", 0.8).of(given) <= 0),
+    stops=(place("stop", strings=("stop", None, LIST)),),
+    calls=(Call("max_new_tokens", Setting("num_predict", -1), *NO_LIMIT), Call("seed", Setting("seed", -1), *NO_SEED)),
+    unsaid={
+        "typical_p": "Ollama's own engine does not read it", "num_keep": "the context is not shifted here",
+        "mirostat": "it was taken out of Ollama", "mirostat_tau": "see mirostat", "mirostat_eta": "see mirostat",
+        "tfs_z": "it was taken out of Ollama", "penalize_newline": "it was taken out of Ollama",
+    },
+    ignored=words("model prompt messages stream num_ctx num_batch num_gpu num_thread main_gpu use_mmap keep_alive raw"),
+    note="The order of its own engine. Models that it runs by llama.cpp have llama.cpp's order.",
+)  # fmt: skip

@@ -1,0 +1,42 @@
+"""The API of OpenAI, which many servers take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from unspool.lab.engines.engine import Call, Engine, Setting
+from unspool.lab.engines.places import BIAS, GENERATED, LIST, NO_SEED, drawn, place, structured, words
+
+
+def _openai_schema(value: Any) -> Any:
+    return {"json_object": {}, "json_schema": value.get("json_schema", {}).get("schema")}.get(value.get("type"))
+
+
+OPENAI = Engine(
+    "openai",
+    "OpenAI API",
+    "its API reference",
+    places=(
+        *structured(
+            "response_format", _openai_schema, lambda schema: {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
+        ),
+        place("bias", pairs=("logit_bias", None, BIAS), note="From -100 to 100; -100 all but bans."),
+        place("frequency_penalty", lambda penalty: penalty == 0, GENERATED, penalty=("frequency_penalty", 0.0), note="From -2 to 2."),
+        place("presence_penalty", lambda penalty: penalty == 0, GENERATED, penalty=("presence_penalty", 0.0), note="From -2 to 2."),
+        place("temperature", lambda t: t == 1, t=("temperature", 1.0), sampling=True, note="From 0 to 2; 0 is greedy search, or nearly."),
+        place("top_p", lambda p: p >= 1, p=("top_p", 1.0), sampling=True),
+    ),
+    strategies=drawn(Setting("n", 1), lambda given: Setting("temperature", 1.0).of(given) == 0),
+    stops=(place("stop", strings=("stop", None, LIST), note="At most four."),),
+    calls=(
+        Call("max_new_tokens", Setting("max_completion_tokens")),
+        Call("max_new_tokens", Setting("max_tokens")),
+        Call("seed", Setting("seed"), *NO_SEED),
+    ),
+    unsaid={"tools": "there are no tools here", "best_of": "draw sample(n) and choose"},
+    ignored=words(
+        "model messages prompt stream stream_options logprobs top_logprobs user store metadata echo suffix tool_choice"
+        " parallel_tool_calls service_tier"
+    ),
+    note="The order is not published; penalties before the temperature are what its formula says.",
+)

@@ -1,0 +1,167 @@
+"""How the places of engines are made, and how their values are read and written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from functools import partial
+from typing import Any, NamedTuple
+
+import unspool.processors
+import unspool.stops  # noqa: F401
+from unspool.decoder import REGISTRY, Part
+from unspool.errors import ParameterError
+from unspool.lab.engines.engine import Call, Given, Place, Setting
+from unspool.strategies import Greedy, Sample
+
+
+class Codec(NamedTuple):
+    """How a value there is read here and written back."""
+
+    read: Callable[[Any], Any]
+    write: Callable[[Any], Any]
+
+
+def listed(value: Any) -> tuple[Any, ...]:
+    """The values of a list, or one value alone."""
+    return tuple(value) if isinstance(value, list | tuple | set | frozenset) else (value,)
+
+
+def pairs_of(value: Any) -> tuple[Any, ...]:
+    """Pairs (token or phrase, amount) of a dict or a list; tokens may be spelled as strings of digits, as JSON does."""
+    pairs = value.items() if isinstance(value, Mapping) else value
+    return tuple((phrase_of(token), float(amount)) for token, amount in pairs)
+
+
+def phrase_of(token: Any) -> Any:
+    """A token, several, or a text, from the forms that JSON leaves them in."""
+    if isinstance(token, str):
+        return int(token) if token.isdigit() else token
+    if isinstance(token, list | tuple):
+        return token[0] if len(token) == 1 else tuple(token)
+    return int(token)
+
+
+def ids_of(phrase: Any) -> list[int]:
+    """The tokens of a phrase."""
+    if isinstance(phrase, str):
+        raise ParameterError(f"it takes token ids, and {phrase!r} is a text: resolve the decoder with the model's tokenizer")
+    return [phrase] if isinstance(phrase, int) else list(phrase)
+
+
+def all_ids(values: Any) -> list[Any]:
+    """The tokens of all phrases in a row."""
+    return [t for v in values for t in ids_of(v)]
+
+
+SAME = Codec(lambda value: value, lambda value: value)
+LIST = Codec(listed, list)
+TOKENS = Codec(listed, all_ids)
+PHRASES = Codec(lambda value: tuple(map(phrase_of, value)), lambda value: [ids_of(v) for v in value])
+BIAS = Codec(pairs_of, lambda value: {one_id(token): amount for token, amount in value})
+SEQUENCES = Codec(pairs_of, lambda value: [[ids_of(phrase), amount] for phrase, amount in value])
+WINDOW = Codec(lambda n: None if n < 0 else n, lambda n: -1 if n is None else n)
+
+
+def one_id(phrase: Any) -> int:
+    """The token of a phrase that has one."""
+    ids = ids_of(phrase)
+    if len(ids) > 1:
+        raise ParameterError(f"a bias there is of single tokens; {phrase!r} is a phrase")
+    return ids[0]
+
+
+Field = tuple[str, Any] | tuple[str, Any, Codec]
+
+
+def place(
+    method: str,
+    off: Callable[..., bool] = lambda **_: False,
+    fixed: dict[str, Any] | None = None,
+    **more: Any,
+) -> Place:
+    """A place whose fields are settings: field=(setting, default), or (setting, default, codec).
+
+    off: whether a processor with these fields is none; fixed: fields that the engine has no setting for. Without a value for the
+    first field there is no part.
+    """
+    cls, fixed = REGISTRY[method], fixed or {}
+    known = {f.name: f.default for f in fields(cls) if f.init}  # type: ignore[arg-type]
+    own = {name: (*value, SAME)[:3] for name, value in more.items() if name in known}
+    rest = {name: value for name, value in more.items() if name not in known}
+    settings = {name: Setting(there, default) for name, (there, default, _) in own.items()}
+
+    def read(given: Given) -> Part | None:
+        found = {name: settings[name].of(given) for name in own}
+        if found[next(iter(own))] is None:
+            return None
+        found = {name: None if value is None else own[name][2].read(value) for name, value in found.items()}
+        if off(**found) or (cls.variadic and not found[next(iter(own))]):
+            return None
+        return cls(*found[next(iter(own))]) if cls.variadic else cls(**found, **fixed)
+
+    def write(part: Any) -> dict[str, Any]:
+        for name, default in known.items():
+            value, wanted = getattr(part, name), fixed.get(name, default)
+            if name not in own and value != wanted:
+                raise ParameterError(f"it has no setting for the {name} of {part}, which is {wanted!r} there")
+        return {settings[name].name: own[name][2].write(getattr(part, name)) for name in own}
+
+    return Place(method, tuple(settings.values()), read, write, **rest)
+
+
+def drawn(count: Setting | None, zero: Callable[[Given], bool]) -> tuple[Place, Place]:
+    """Sampling, of `count` texts, and greedy search where the temperature is zero, for engines that have no other sign of it."""
+
+    def write(part: Any) -> dict[str, Any]:
+        if count is None and part.n > 1:
+            raise ParameterError(f"it draws one text a call: write sample(1) in place of {part}, and another seed for another text")
+        return {count.name: part.n} if count and part.n > 1 else {}
+
+    def sample(given: Given) -> Part | None:
+        return None if zero(given) else Sample(int(count.of(given)) if count else 1)
+
+    greedy = Setting("temperature", shown="temperature=0")
+    return (
+        Place("sample", (count,) if count else (), sample, write),
+        Place("greedy", (greedy,), lambda given: Greedy(), lambda part: {"temperature": 0}),
+    )
+
+
+def end_tokens(name: str) -> Call:
+    """A switch under which the model's own end tokens do not end the text."""
+    return Call("end_tokens", Setting(name), lambda on: () if on else None, lambda ends: not len(ends))
+
+
+def words(text: str) -> frozenset[str]:
+    """Names in a row."""
+    return frozenset(text.split())
+
+
+NO_SEED = Codec(lambda seed: None if seed is None or seed < 0 else int(seed), lambda seed: seed)
+NO_LIMIT = Codec(lambda n: None if n is None or n < 0 else int(n), lambda n: n)
+ALL, GENERATED = {"scope": "all"}, {"scope": "generated"}
+LARK = 'write the grammar in Lark, as in grammar(\'start: "yes" | "no"\')'
+RESAMPLED = "there only a drawn token that breaks it is drawn again, which is not quite the same distribution"
+
+
+def structured(
+    name: str, schema: Callable[[Any], Any], written: Callable[[Any], Any], regex: Callable[[Any], Any] | None = None, differs: str = ""
+) -> tuple[Place, ...]:
+    """The places of constraints that share a setting; schema and regex find theirs in its value, `written` is what a schema becomes."""
+
+    def read(method: str, find: Callable[[Any], Any], given: Given) -> Part | None:
+        value = given.get(name)
+        found = None if value is None else find(value)
+        return None if found is None else REGISTRY[method](found)  # type: ignore[call-arg]
+
+    def write(part: Any) -> dict[str, Any]:
+        if part.separators is not None:
+            raise ParameterError(f"it has no setting for the separators of {part}")
+        return {name: written(json.loads(part.schema))}
+
+    places = [Place("json_schema", (Setting(name),), partial(read, "json_schema", schema), write, differs=differs)]
+    if regex:
+        places.append(Place("regex", (Setting(name),), partial(read, "regex", regex), lambda part: {name: {"regex": part.pattern}}))
+    return tuple(places)

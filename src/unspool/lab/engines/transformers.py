@@ -1,0 +1,167 @@
+"""The library of Hugging Face."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from functools import partial
+from typing import Any
+
+from unspool.decoder import REGISTRY, Part
+from unspool.errors import ParameterError, Unsupported
+from unspool.lab.engines.engine import Call, Engine, Given, Place, Setting
+from unspool.lab.engines.places import LIST, PHRASES, SEQUENCES, TOKENS, listed, place, words
+from unspool.processors import ExponentialDecayLength, ForcedEnd, LogSoftmax, RemoveInvalid
+from unspool.strategies import Beam, ContrastiveSearch, Greedy, Sample
+
+
+def _beams(given: Given) -> Part | None:
+    width = Setting("num_beams", 1).of(given)
+    if width == 1:
+        return None
+    if Setting("do_sample", False).of(given):
+        raise Unsupported("transformers' beam sampling (num_beams and do_sample) has no equal: take beam(...) or sample(...)")
+    if Setting("num_beam_groups", 1).of(given) != 1:
+        raise Unsupported("groups of beams that differ (num_beam_groups) have no equal: take beam(...) or stochastic_beam(...)")
+    return Beam(
+        width,
+        length_penalty=float(Setting("length_penalty", 1.0).of(given)),
+        early_stopping=Setting("early_stopping", False).of(given),
+        n=Setting("num_return_sequences", 1).of(given),
+    )
+
+
+def _write_beams(part: Beam) -> dict[str, Any]:
+    if part.length != "generated":
+        raise ParameterError(f"it counts the generated tokens of {part}, the end token too: length must be 'generated'")
+    if part.patience != 1:
+        raise ParameterError(f"it has no patience: {part}")
+    found = {"do_sample": False, "num_beams": part.width, "num_return_sequences": part.n}
+    return found | {"length_penalty": part.length_penalty, "early_stopping": part.early_stopping}
+
+
+def _contrastive(given: Given) -> Part | None:
+    alpha, k = given.get("penalty_alpha"), Setting("top_k", 50).of(given)
+    return ContrastiveSearch(k, alpha) if alpha and k > 1 and not given.get("do_sample") else None
+
+
+def _watermark(name: str, given: Given) -> Part | None:
+    config = given.get("watermarking_config")
+    config = {} if config is None else dict(config if isinstance(config, Mapping) else config.to_dict())
+    if not config or ("keys" in config) != (name == "watermark_synthid"):
+        return None
+    known = [f.name for f in fields(REGISTRY[name]) if f.name in config]  # type: ignore[arg-type]
+    return REGISTRY[name](**{f: config[f] for f in known}, variant="transformers")  # type: ignore[call-arg]
+
+
+def _write_watermark(part: Any) -> dict[str, Any]:
+    if part.variant != "transformers":
+        raise ParameterError(f"it marks as {part.name}(variant='transformers') does, not as {part}")
+    config = {f.name: getattr(part, f.name) for f in fields(part) if f.init and f.name != "variant"}
+    if isinstance(config.get("keys"), int):
+        raise ParameterError("it takes the key of every layer, not one number for all")
+    return {"watermarking_config": config | ({"keys": list(part.keys)} if "keys" in config else {})}
+
+
+def _forced_end(given: Given) -> Part | None:
+    token, n = given.get("forced_eos_token_id"), given.get("max_new_tokens")
+    if token is None:
+        return None
+    if n is None:
+        raise Unsupported("forced_eos_token_id acts at max_length, which counts the prompt: give max_new_tokens")
+    return ForcedEnd(n, token=token[0] if isinstance(token, list) else token)
+
+
+def _write_forced_end(part: Any) -> dict[str, Any]:
+    if part.token is None:
+        raise ParameterError(f"it needs the token's id: {part} takes the model's own")
+    return {"forced_eos_token_id": part.token, "max_new_tokens": part.n}
+
+
+TRANSFORMERS = Engine(
+    "transformers",
+    "transformers",
+    "5.23.0",
+    places=(
+        place("bias", pairs=("sequence_bias", None, SEQUENCES)),
+        place("encoder_repetition_penalty", lambda penalty: penalty == 1, penalty=("encoder_repetition_penalty", 1.0),
+              note="Of a model without encoder, the prompt's tokens."),
+        place("repetition_penalty", lambda penalty: penalty == 1, penalty=("repetition_penalty", 1.0),
+              note="Prompt and new tokens. In beam search it acts on log-probabilities, elsewhere on logits: another penalty."),
+        place("no_repeat_ngram", lambda n: n == 0, n=("no_repeat_ngram_size", 0)),
+        place("encoder_no_repeat_ngram", lambda n: n == 0, n=("encoder_no_repeat_ngram_size", 0)),
+        place("banned", phrases=("bad_words_ids", None, PHRASES), differs="a phrase that is one end token alone is not banned there"),
+        place("min_length", lambda n: n == 0, n=("min_length", 0)),
+        place("min_new_tokens", lambda n: n == 0, n=("min_new_tokens", None)),
+        place("forced_begin", token=("forced_bos_token_id", None), differs="there only after a prompt of one token"),
+        Place("forced_end", (Setting("forced_eos_token_id"),), _forced_end, _write_forced_end,
+              note="At max_length, which max_new_tokens sets here."),
+        Place("remove_invalid", (Setting("remove_invalid_values", False),),
+              lambda given: RemoveInvalid() if given.get("remove_invalid_values") else None,
+              lambda part: {"remove_invalid_values": True}),
+        Place("exponential_decay_length", (Setting("exponential_decay_length_penalty"),),
+              lambda given: ExponentialDecayLength(*given["exponential_decay_length_penalty"])
+              if given.get("exponential_decay_length_penalty") else None,
+              lambda part: {"exponential_decay_length_penalty": [part.start, part.factor]}),
+        place("suppress", tokens=("suppress_tokens", None, TOKENS)),
+        place("suppress_at_begin", tokens=("begin_suppress_tokens", None, TOKENS)),
+        place("temperature", lambda t: t == 1, t=("temperature", 1.0), sampling=True, note="0 is refused: do_sample=False."),
+        place("top_h", alpha=("top_h", None), fixed={"variant": "transformers"}, sampling=True,
+              note="Sums -p log p of the kept tokens without renormalising, over the 100 likeliest."),
+        place("top_k", lambda k: k == 0, k=("top_k", 50), neutral={"top_k": 0}, sampling=True,
+              note="On by default.", differs="tokens equal to the k-th are kept too there"),
+        place("top_p", lambda p: p >= 1, p=("top_p", 1.0), sampling=True),
+        place("min_p", p=("min_p", None), sampling=True),
+        place("typical", lambda p: p >= 1, p=("typical_p", 1.0), sampling=True,
+              differs="tokens equal to the last one kept are kept too there"),
+        place("epsilon", lambda epsilon: not 0 < epsilon < 1, epsilon=("epsilon_cutoff", 0.0), sampling=True),
+        place("eta", lambda epsilon: not 0 < epsilon < 1, epsilon=("eta_cutoff", 0.0), sampling=True),
+        Place("watermark_kgw", (Setting("watermarking_config"),), partial(_watermark, "watermark_kgw"), _write_watermark),
+        Place("watermark_synthid", (Setting("watermarking_config"),), partial(_watermark, "watermark_synthid"), _write_watermark),
+        Place("log_softmax", (Setting("renormalize_logits", False),),
+              lambda given: LogSoftmax() if given.get("renormalize_logits") else None, lambda part: {"renormalize_logits": True}),
+    ),
+    strategies=(
+        Place("beam", (Setting("num_beams", 1), Setting("length_penalty", 1.0), Setting("early_stopping", False),
+                       Setting("num_return_sequences", 1)), _beams, _write_beams,
+              note="Processors see log-probabilities, and their scores are not renormalised before they are summed."),
+        Place("contrastive_search", (Setting("penalty_alpha"), Setting("top_k", 50)), _contrastive,
+              lambda part: {"penalty_alpha": part.alpha, "top_k": part.k}, note="Since 5.0 remote code of the hub."),
+        Place("sample", (Setting("do_sample", False, "do_sample=True"), Setting("num_return_sequences", 1)),
+              lambda given: Sample(Setting("num_return_sequences", 1).of(given))
+              if given.get("do_sample") else None,
+              lambda part: {"do_sample": True} | ({"num_return_sequences": part.n} if part.n > 1 else {}),
+              note="One generator for the whole batch: a text depends on its neighbours."),
+        Place("greedy", (Setting("do_sample", False),), lambda given: Greedy(), lambda part: {"do_sample": False}),
+    ),
+    stops=(
+        place("stop", strings=("stop_strings", None, LIST), differs="there the string stays in the text, and may begin in the prompt"),
+        place("max_time", seconds=("max_time", None)),
+    ),
+    calls=(
+        Call("max_new_tokens", Setting("max_new_tokens")),
+        Call("max_length", Setting("max_length", 20)),
+        Call("end_tokens", Setting("eos_token_id"), listed, list),
+    ),
+    unsaid={
+        "guidance_scale": "add guidance(scale, model) in Python: it holds a model",
+        "num_beam_groups": "beams do not compete in groups here",
+        "diversity_penalty": "beams do not compete in groups here",
+        "dola_layers": "layers of the model are not compared here",
+        "constraints": "forced(...) says where a token comes, not that it comes somewhere",
+        "force_words_ids": "forced(...) says where a token comes, not that it comes somewhere",
+        "token_healing": "the prompt's tokens stay as they are here",
+        "prompt_lookup_num_tokens": "it makes the same text faster",
+        "assistant_early_exit": "it makes the same text faster",
+        "assistant_ensemble_weight": "it changes the text: leave it out",
+        "use_mtp": "it makes the same text faster",
+    },
+    ignored=words(
+        "use_cache cache_implementation cache_config max_cache_len output_attentions output_hidden_states output_scores output_logits"
+        " return_dict_in_generate pad_token_id bos_token_id decoder_start_token_id is_assistant num_assistant_tokens"
+        " num_assistant_tokens_schedule assistant_confidence_threshold max_matching_ngram_size assistant_lookbehind target_lookbehind"
+        " speculation_type compile_config disable_compile continuous_batching_config low_memory prefill_chunk_size _from_model_config"
+        " transformers_version _commit_hash backend"
+    ),
+    note="What comes after suppress_at_begin, down to eta, is applied only with do_sample=True.",
+)  # fmt: skip
