@@ -14,7 +14,7 @@ import unspool.strategies  # noqa: F401  (so that the registry is full before it
 from unspool.decoder import REGISTRY
 
 ROOT = Path(__file__).parents[2]
-PAGES = [p for p in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))] if p.exists()]
+PAGES = [p for p in [ROOT / "README.md", ROOT / "README.ko.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))] if p.exists()]
 
 
 def blocks(page, language):
