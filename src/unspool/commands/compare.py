@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from unspool import options
 from unspool.commands.common import INTERRUPTED, load, open_sink, read_decoding
 from unspool.errors import check
@@ -23,8 +25,14 @@ DECODER = options.repeated(
     shell_complete=options.decoder_names,
 )
 SEEDS = options.option("--seeds", hint="How many, or which, as 0,7,42 (7, for one alone).", default=True, value="3", metavar="N | LIST")
-METRICS = options.option("--metrics", hint="Their names with commas between, as rep_4,self_bleu,zipf.", default="the usual", metavar="LIST")
-UNIT = options.option("--unit", hint="What n-grams are made of: words or tokens.", default=True, value="words")
+METRICS = options.option(
+    "--metrics",
+    hint="Names with commas between: perplexity, logprob, bits_per_byte, entropy, uid_variance, uid_local, rep_N, diversity, loops, "
+    "self_bleu, self_bleu_N, distinct_N, ngram_entropy_N, zipf, length, ended; with --judge judge_perplexity, judge_bits_per_byte.",
+    default="perplexity,diversity,loops,self_bleu,length",
+    metavar="LIST",
+)
+UNIT = options.option("--unit", hint="What n-grams are made of.", default=True, value="words", type=click.Choice(["words", "tokens"]))
 REFERENCE = options.option("--reference", hint="A file of human texts, one per line, or prompt, tab, text.", metavar="FILE")
 JUDGE = options.option("--judge", hint="A second model, for judge_perplexity and judge_bits_per_byte.", metavar="MODEL")
 SAVE = options.option("--save", hint="Save every generation, as JSON lines; what is there is not made again.", metavar="FILE")
