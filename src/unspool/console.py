@@ -19,7 +19,7 @@ FORMATS = ("text", "json", "jsonl", "csv", "md", "html")
 PIPE_CLOSED = 141
 """The exit code of a program that SIGPIPE ends."""
 EXTENSIONS = {".txt": "text", ".json": "json", ".jsonl": "jsonl", ".csv": "csv", ".md": "md", ".html": "html", ".htm": "html"}
-EXTENSIONS |= {".svg": "svg", ".dot": "dot", ".gv": "dot", ".mmd": "mermaid"}
+EXTENSIONS |= {".svg": "svg", ".png": "png", ".dot": "dot", ".gv": "dot", ".mmd": "mermaid"}
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -101,6 +101,7 @@ class Sink:
         self.terminal = self.path is None and sys.stdout.isatty()
         self.color = color == "always" or (color == "auto" and self.terminal and not plain_wanted())
         self._parts: list[str] = []
+        self._plain = self.form == "text" and self.path is None and not shows_unicode()
 
     @property
     def paint(self) -> Paint:
@@ -121,16 +122,40 @@ class Sink:
             self._parts.append(text)
             return
         try:
-            sys.stdout.write(text)
+            sys.stdout.write(text.translate(PLAIN) if self._plain else text)
             sys.stdout.flush()
         except BrokenPipeError:                                           # whoever read it has gone: end without a word
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise SystemExit(PIPE_CLOSED) from None
 
+    def write_picture(self, data: bytes) -> None:
+        """Write a picture: to the file, or to what standard output is connected to if that is no terminal."""
+        if self.path:
+            write_whole(self.path, data)
+        elif self.terminal:
+            raise UnspoolError("a picture is no text for a terminal: say where with --output-file")
+        else:
+            sys.stdout.buffer.write(data)
+
     def close(self) -> None:
         """Write the file."""
-        if self.path:
+        if self.path and self._parts:
             write_whole(self.path, "".join(self._parts))
+
+
+_ALIKE = {"+": "├┬┴┤┼╭╮┌┐", "`": "└╰", "'": "┘╯’", "|": "│┃║▏▎▍▌▋▊▉", "-": "─━–−—▒", "=": "═▓", ".": "░·", "#": "█■", "*": "●•", "v": "✓"}
+_ALIKE |= {"x": "✗×", ">": "›→≥", "<": "≤", "~": "…", "$": "⏎", "^": "⇥", "_": "␣", "0": "∅", '"': "“”"}
+PLAIN = {ord(c): plain for plain, some in _ALIKE.items() for c in some}
+"""What draws, in characters that any screen has; each takes one column as before."""
+
+
+def shows_unicode() -> bool:
+    """Whether the locale is not one that says it has ASCII or another small set of characters alone."""
+    said = os.environ.get("LC_ALL") or os.environ.get("LANG") or ""
+    if os.environ.get("LC_ALL", "") == "" and (kind := os.environ.get("LC_CTYPE", "")) not in ("", "C.UTF-8"):
+        said = kind                                                       # Python itself sets C.UTF-8 where the locale is C
+    name, _, charset = said.partition(".")
+    return not (name in ("C", "POSIX") and not charset) and charset.replace("-", "").lower() in ("", "utf8")
 
 
 def plain_wanted() -> bool:
@@ -149,16 +174,16 @@ def check_writable(path: Path) -> None:
         raise UnspoolError(f"cannot write {path}: permission denied")
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str | bytes) -> None:
     """Write a file so that it is there whole or not at all; what is no regular file, as a pipe, is written straight."""
     path = Path(os.path.realpath(path))
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    data = text.encode("utf-8", "replace") if isinstance(text, str) else text
     try:
         if path.exists() and not path.is_file():
-            path.write_text(text, encoding="utf-8", newline="", errors="replace")
+            path.write_bytes(data)
             return
-        with part.open("w", encoding="utf-8", newline="", errors="replace") as file:
-            file.write(text)
+        part.write_bytes(data)
         if path.exists():
             shutil.copymode(path, part)
         part.replace(path)

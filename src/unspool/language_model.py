@@ -406,15 +406,22 @@ class Stream:
                 raise DeadEnd(
                     f"no hypothesis is left for the prompt {str(prompt)[:60]!r}: the constraints of {self.recipe['decoder']} allow no token"
                 )
-        prompts = [p.tolist() for p in self.search.prompts]
-        tokenizer = self.lm.tokenizer
         outputs = []
         for i, found in enumerate(ranked):
-            trace = Trace([prompts[i]], _of_prompt(self._kept, i), [found], self.search.level, self.recipe, self._model())
-            trace.mention(tokenizer.bytes_of, tokenizer.name_of, tokenizer.specials)
             texts = [self._sequence(h) for h in found]
-            outputs.append(Output(self.prompts[i], prompts[i], texts, self.recipe, trace))
+            outputs.append(Output(self.prompts[i], self.search.prompts[i].tolist(), texts, self.recipe, self._trace(i, found)))
         return outputs
+
+    def so_far(self) -> Trace:
+        """The record of the first prompt as it stands; texts that may still grow have the reason "growing" and come last."""
+        growing = sorted((h for h in self.search.growing("growing") if h.prompt == 0), key=lambda h: -h.score)
+        return self._trace(0, [*self.strategy.rank(list(self.search.finished[0])), *growing])
+
+    def _trace(self, prompt: int, found: list[Hypothesis]) -> Trace:
+        steps, tokenizer = _of_prompt(self._kept, prompt), self.lm.tokenizer
+        trace = Trace([self.search.prompts[prompt].tolist()], steps, [found], self.search.level, self.recipe, self._model())
+        trace.mention(tokenizer.bytes_of, tokenizer.name_of, tokenizer.specials)
+        return trace
 
     def _sequence(self, h: Hypothesis) -> GeneratedText:
         writer = self._new_writer(h.prompt)

@@ -175,7 +175,8 @@ class Search:
         columns["lineage"] = child(columns["lineage"], order_among_siblings(parents), generated)
         columns |= {"node": born, "score": score, "processed": total, **{k: np.asarray(v) for k, v in choice.memory.items()}}
         for i in np.flatnonzero(ok & (done != "")):
-            self._finish({k: v[i] for k, v in columns.items()}, str(done[i]))
+            found = self._hypothesis({k: v[i] for k, v in columns.items()}, str(done[i]))
+            self.finished[found.prompt].append(found)
         live = np.flatnonzero(ok & (done == ""))
         columns = {k: v[live] for k, v in columns.items()}
         if choice.seen is not None:
@@ -218,20 +219,22 @@ class Search:
 
     def partial(self) -> None:
         """Finish every row that is alive, as it is: the run was interrupted."""
-        for frontier, i in self.live.values():
-            if int(frontier.generated[i]) > 0:
-                self._finish({k: v[i] for k, v in frontier.columns.items()}, "interrupted")
+        for h in self.growing("interrupted"):
+            self.finished[h.prompt].append(h)
 
-    def _finish(self, columns: dict[str, Any], reason: str) -> None:
+    def growing(self, reason: str) -> list[Hypothesis]:
+        """Every row that is alive and has new tokens, as a text that ends here."""
+        rows = [(f, i) for f, i in self.live.values() if int(f.generated[i]) > 0]
+        return [self._hypothesis({k: v[i] for k, v in f.columns.items()}, reason) for f, i in rows]
+
+    def _hypothesis(self, columns: dict[str, Any], reason: str) -> Hypothesis:
         prompt, nodes = int(columns["prompt"]), [int(columns["node"])]
         while self.history[nodes[-1]][0] >= 0:
             nodes.append(self.history[nodes[-1]][0])
         nodes.reverse()
         tokens, logprobs, processed = zip(*(self.history[n][1:] for n in nodes[1:]), strict=True)
         own = {k: v for k, v in columns.items() if k not in ("prompt", "score", "processed", "lineage", "node")}
-        self.finished[prompt].append(
-            Hypothesis(prompt, list(tokens), list(logprobs), list(processed), float(columns["score"]), reason, nodes, own)
-        )
+        return Hypothesis(prompt, list(tokens), list(logprobs), list(processed), float(columns["score"]), reason, nodes, own)
 
     @property
     def shows_choices(self) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from unspool.errors import DeadEnd, check
 
 if TYPE_CHECKING:
+    from unspool.commands.live import Draw
     from unspool.console import Sink
     from unspool.decoder import Decoder
     from unspool.language_model import LanguageModel, Output, Stream
@@ -50,9 +51,19 @@ def check_trace(trace: str | None, prompts: list[str], decoders: list[Decoder]) 
 
 
 def record_of(
-    sink: Sink, prompt: str | None, saved: str | None, decoder: Sequence[str], level: str, settings: dict[str, Any], how: dict[str, Any]
+    sink: Sink,
+    prompt: str | None,
+    saved: str | None,
+    decoder: Sequence[str],
+    level: str,
+    settings: dict[str, Any],
+    how: dict[str, Any],
+    draw: Draw | None = None,
 ) -> tuple[Trace | None, Callable[[], int]]:
-    """A record to show, from a saved trace or of a new run (None if nothing came of it), and what ends the command."""
+    """A record to show, from a saved trace or of a new run (None if nothing came of it), and what ends the command.
+
+    draw: shows a new run on the terminal while it grows.
+    """
     from unspool.trace import Trace
 
     if saved is not None:
@@ -62,19 +73,24 @@ def record_of(
     check(len(decoders) == 1, f"this shows one decoder; got {len(decoders)}")
     check_trace(how["trace"], prompts, decoders)
     run = load(how).stream(prompts, decoders[0], chat=how["chat"], level=level, **settings)
-    outputs = follow(run, sink)
+    outputs = follow(run, sink, draw=draw)
     return outputs[0].trace if outputs else None, lambda: finish([run], outputs, sink, how["trace"])
 
 
-def follow(run: Stream, sink: Sink, live: bool | None = None) -> list[Output]:
-    """Run to the end, or to Ctrl-C, and return what was generated; text is shown unless `live` is None, live if it can be."""
+def follow(run: Stream, sink: Sink, live: bool | None = None, draw: Draw | None = None) -> list[Output]:
+    """Run to the end, or to Ctrl-C, and return what was generated; text is shown unless `live` is None, live if it can be.
+
+    draw: what shows the record while it grows, in place of a progress bar.
+    """
+    from unspool.commands.live import Live
     from unspool.console import Bar
     from unspool.views.terminal import draw_output, safe
 
     show, began = sink.paint, False
-    with Bar(run.recipe["decoder"], int(run.search.limits.max())) as bar:
+    with Live(sink, draw) as screen, Bar(run.recipe["decoder"], int(run.search.limits.max()), wanted=screen.draw is None) as bar:
         try:
             for step in run:
+                screen.show(run)
                 piece = run.certain(step)
                 if not live or not run.single or not len(step):
                     bar.advance()

@@ -22,6 +22,13 @@ def draw_heat(heat: Heat, width: int, paint: Paint, listed: int = 5) -> str:
     return "\n".join("".join(line + "\n" for line in block) for block in blocks)
 
 
+def draw_growing(heat: Heat, width: int, paint: Paint, height: int) -> str:
+    """The end of a text that grows, as much as fits a screen, and what the colours mean."""
+    legend = _legend(heat, width, paint)
+    lines = _text(heat, width, paint)[-max(1, height - len(legend) - 1) :]
+    return "".join(line + "\n" for line in [*lines, "", *legend])
+
+
 def _text(heat: Heat, width: int, paint: Paint) -> list[str]:
     """The text's lines, each followed by its marks where there is no colour and something is hot."""
     pieces = [(_readable(heat.prompt), "prompt", 0)]

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from unspool.views.heat_html import whole
 from unspool.views.models import sheet_of_checks, sheet_of_details
-from unspool.views.sheet import Sheet, page, to_json, to_jsonl
+from unspool.views.page import page
+from unspool.views.sheet import Sheet, to_json, to_jsonl
 from unspool.views.table import StepTable
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from unspool.language_model import Output
     from unspool.models.listing import ModelInfo
     from unspool.score import Score
+    from unspool.views.heat import Heat
     from unspool.views.why import Why
 
 
@@ -38,6 +41,16 @@ def explained(why: Why, form: str) -> str:
     if form == "html":
         return page(f"Why, after {why.input[-40:]!r}", why.sheet().to_html())
     return _write(form, "", [why.to_dict()], why.sheet())
+
+
+def heated(heats: Sequence[Heat], form: str) -> str:
+    """Coloured texts: as tables, a line for each token."""
+    if form == "html":
+        return whole(heats)
+    sheets = [h.sheet() for h in heats]
+    columns = max((s.columns for s in sheets), key=len)
+    lines = [[str(i), *line, *[""] * (len(columns) - len(line))] for i, s in enumerate(sheets, 1) for line in s.lines]
+    return _write(form, "Heat", [h.to_dict() for h in heats], Sheet(["number", *columns], lines))
 
 
 def scored(scores: Sequence[Score], form: str) -> str:

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from unspool.errors import MissingExtra, check
 from unspool.text import unfinished, visible
 from unspool.trace import Trace
-from unspool.views.sheet import page
+from unspool.views.page import LIGHT, fragment, literal, page, themed
 from unspool.views.table import shown
 from unspool.views.terminal import display_width
 
@@ -44,10 +45,9 @@ class Node:
         return shown(self.text) or "∅"
 
     def to_dict(self) -> dict[str, Any]:
-        """It and all below as plain values."""
+        """It alone as plain values."""
         values = {k: v for k, v in vars(self).items() if k != "children"}
-        values |= {k: None for k in ("logprob", "score") if not math.isfinite(values[k])}
-        return {**values, "children": [c.to_dict() for c in self.children]}
+        return values | {k: None for k in ("logprob", "score") if not math.isfinite(values[k])}
 
 
 @dataclass
@@ -97,27 +97,23 @@ class Tree:
         def merged(nodes: list[Node]) -> list[Node]:
             by_token: dict[tuple[int, bool], Node] = {}
             for node in nodes:
-                key = node.token, node.state == PRUNED
-                if key in by_token:
-                    first = by_token[key]
+                first = by_token.setdefault((node.token, node.state == PRUNED), node)
+                if first is not node:
                     first.count += node.count
                     first.best |= node.best
                     first.children += node.children
-                else:
-                    by_token[key] = node
-            rows = sorted(by_token.values(), key=lambda n: (not n.best, n.state == PRUNED))
-            for node in rows:
-                node.children = merged(node.children)
-            return rows
+            return sorted(by_token.values(), key=lambda n: (not n.best, n.state == PRUNED))
 
         self.roots = merged(self.roots)
+        for node, _, _ in self.walk():
+            node.children = merged(node.children)
 
     def walk(self) -> Iterator[tuple[Node, int, Node | None]]:
         """Every node, its depth and its parent, from the top."""
         stack: list[tuple[Node, int, Node | None]] = [(n, 0, None) for n in reversed(self.roots)]
         while stack:
             node, depth, parent = stack.pop()
-            yield node, depth, parent
+            yield node, depth, parent                                     # its children may be put in order before they are walked
             stack += [(c, depth + 1, node) for c in reversed(node.children)]
 
     def counts(self) -> Counter[str]:
@@ -125,9 +121,13 @@ class Tree:
         return Counter(node.state for node, _, _ in self.walk())
 
     def to_json(self) -> str:
-        """The whole tree."""
-        children = [n.to_dict() for n in self.roots]
-        return json.dumps({"prompt": self.prompt, "decoder": self.decoder, "children": children}, ensure_ascii=False)
+        """The whole tree: nodes in the order of `walk`, each with the place of its parent in that order, null for a first token."""
+        places: dict[int, int] = {}
+        nodes: list[dict[str, Any]] = []
+        for node, _, parent in self.walk():
+            places[id(node)] = len(nodes)
+            nodes.append({**node.to_dict(), "parent": None if parent is None else places[id(parent)]})
+        return json.dumps({"prompt": self.prompt, "decoder": self.decoder, "nodes": nodes}, ensure_ascii=False)
 
     def to_dot(self) -> str:
         """A Graphviz graph."""
@@ -159,7 +159,7 @@ class Tree:
     def to_form(self, form: str) -> str:
         """One of svg, html, json, dot and mermaid."""
         if form == "html":
-            return page(f"{self.decoder} after {shown(self.prompt)[-60:]!r}", self.to_svg())
+            return page(f"{self.decoder} after {shown(self.prompt)[-60:]!r}", f'<div class="wide">{self.to_svg()}</div>')
         forms = {"svg": self.to_svg, "json": self.to_json, "dot": self.to_dot, "mermaid": self.to_mermaid}
         return forms[form]()
 
@@ -171,10 +171,22 @@ class Tree:
             yield edge.format(names[id(parent)] if parent else "root", names[id(node)])
 
     def to_svg(self) -> str:
-        """A picture: tokens from left to right, the best hypothesis strong, pruned candidates faint."""
-        return _Picture(self).svg()
+        """A picture: tokens from left to right, the best hypothesis strong, pruned candidates faint; light or dark as the screen is."""
+        return _Picture(self).svg(themed("svg.unspool-tree") + STYLE)
 
-    _repr_html_ = to_svg
+    def to_png(self, scale: float = 2.0) -> bytes:
+        """The picture in light colours, with `scale` pixels for each of its units; needs the extra "png"."""
+        try:
+            from resvg_py import svg_to_bytes
+        except ImportError:
+            raise MissingExtra("PNG needs resvg-py: pip install 'unspool[png]'; SVG needs nothing") from None
+        picture = _Picture(self)
+        side = scale * max(picture.width, picture.height)
+        check(side <= LARGEST, f"the picture would be {side:.0f} pixels long, and PNG is drawn up to {LARGEST}: use svg, or a smaller tree")
+        return bytes(svg_to_bytes(svg_string=picture.svg(literal(STYLE, LIGHT)), zoom=scale, font_family="DejaVu Sans Mono"))
+
+    def _repr_html_(self) -> str:
+        return fragment(f'<div class="wide">{self.to_svg()}</div>')
 
 
 def number(value: float) -> str:
@@ -213,7 +225,7 @@ class _Picture:
     def y(self, line: int) -> float:
         return self.MARGIN + self.LINE / 2 + line * self.LINE
 
-    def svg(self) -> str:
+    def svg(self, style: str) -> str:
         """The whole picture."""
         prompt = shown(self.tree.prompt)
         prompt = prompt if len(prompt) <= 28 else "…" + prompt[-27:]
@@ -228,7 +240,8 @@ class _Picture:
             nodes.append(self._node(node, kind, x, y))
         title = html.escape(f"{self.tree.decoder} after {prompt!r}")
         size = f'viewBox="0 0 {self.width:g} {self.height:g}" width="{self.width:g}" height="{self.height:g}"'
-        parts = [f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img">', f"<title>{title}</title>", STYLE, *edges, *nodes, "</svg>"]
+        head = f'<svg xmlns="http://www.w3.org/2000/svg" class="unspool-tree" {size} role="img">'
+        parts = [head, f"<title>{title}</title>", f"<style>\n{style}</style>", *edges, *nodes, "</svg>"]
         return "\n".join(parts) + "\n"
 
     def end_of(self, node: Node) -> tuple[float, float]:
@@ -251,12 +264,13 @@ class _Picture:
         )
 
 
-STYLE = """<style>
-svg { background: #fff; color: #1b1b1f; font: 13px ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; }
-text { fill: currentColor; } .score { font-size: 10px; opacity: .7; } path { fill: none; stroke: #9a9aa6; stroke-width: 1.2; }
-.prompt { font-weight: bold; } .best text { fill: #0b5cad; font-weight: bold; } path.best { stroke: #0b5cad; stroke-width: 2.4; }
-.pruned text { opacity: .45; } path.pruned { stroke-dasharray: 3 4; opacity: .55; } .end { fill: currentColor; }
-@media (prefers-color-scheme: dark) {
-  svg { background: #17171b; color: #e8e8ee; } .best text { fill: #7cc0ff; } path.best { stroke: #7cc0ff; } path { stroke: #6b6b78; }
-}
-</style>"""
+LARGEST = 32_000
+"""Pixels that a side of a PNG has at most."""
+STYLE = """
+svg.unspool-tree { background: var(--paper); color: var(--ink); font: 13px ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; }
+.unspool-tree text { fill: var(--ink); white-space: pre; } .unspool-tree .score { font-size: 10px; opacity: .7; }
+.unspool-tree path { fill: none; stroke: var(--edge); stroke-width: 1.2; } .unspool-tree .prompt { font-weight: bold; }
+.unspool-tree .best text { fill: var(--best); font-weight: bold; } .unspool-tree path.best { stroke: var(--best); stroke-width: 2.4; }
+.unspool-tree .pruned text { opacity: .45; } .unspool-tree path.pruned { stroke-dasharray: 3 4; opacity: .55; }
+.unspool-tree .end { fill: var(--ink); }
+"""

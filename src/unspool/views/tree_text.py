@@ -5,38 +5,59 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from unspool.views.terminal import Paint, display_width, fit_left, fit_right, safe, wrap
-from unspool.views.tree import FINISHED, PRUNED, Node, Tree, number
+from unspool.views.tree import FINISHED, KEPT, PRUNED, Node, Tree, number
 
 LEGEND = "numbers: the score so far; of finished texts (■) the one they are ranked by; ✗: not taken"
 LEAST = 24
 """Columns that a token and its numbers have at least; a deeper tree is shown from the right."""
 
 
-def draw_tree(tree: Tree, width: int, paint: Paint, most: int = 400, plain: bool = False) -> str:
-    """The tree; `plain` draws without box characters, `most` is how many lines there are at most (0: all)."""
-    lines = [paint(fit_left(safe(tree.prompt).replace("\n", "⏎"), width) if width else safe(tree.prompt), "prompt")]
-    for drawn, (lead, node) in enumerate(_branches(tree.roots, "", plain)):
+def draw_tree(tree: Tree, width: int, paint: Paint, most: int = 400) -> str:
+    """The tree; `most` is how many lines there are at most (0: all)."""
+    lines = [_prompt(tree, width, paint)]
+    for drawn, (lead, node) in enumerate(_branches(tree.roots)):
         if most and drawn == most:
             rest = sum(1 for _ in tree.walk()) - drawn
-            lines.append(paint(f"... and {rest} more nodes: -o json or -o svg has them all", "dim"))
+            note = f"... and {rest} more nodes: -o json or -o svg has them all"
+            lines += [paint(note[i:j], "dim") for i, j in wrap(note, width)]
             break
         lines.append(_line(lead, node, width, paint))
+    return "\n".join([*lines, *_notes(tree, width, paint), *(paint(LEGEND[i:j], "dim") for i, j in wrap(LEGEND, width))]) + "\n"
+
+
+def draw_growing(tree: Tree, width: int, paint: Paint, height: int) -> str:
+    """As much of a tree as fits a screen, around the end of its best text so far."""
+    branches, notes = list(_branches(tree.roots)), _notes(tree, width, paint)
+    room = max(1, height - 1 - len(notes))
+    tip = max((i for i, (_, node) in enumerate(branches) if node.best), default=0)
+    first = max(0, min(tip - room * 2 // 3, len(branches) - room))
+    lines = [_line(lead, node, width, paint) for lead, node in branches[first : first + room]]
+    return "\n".join([_prompt(tree, width, paint), *lines, *notes]) + "\n"
+
+
+def _prompt(tree: Tree, width: int, paint: Paint) -> str:
+    text = safe(tree.prompt).replace("\n", "⏎").replace("\t", "⇥")
+    return paint(fit_left(text, width) if width else text, "prompt")
+
+
+def _notes(tree: Tree, width: int, paint: Paint) -> list[str]:
+    """How many nodes of each kind there are."""
     counts = tree.counts()
-    words = [f"{counts[state]} {state}" for state in ("kept", FINISHED, PRUNED) if counts[state]]
-    notes = ["  ".join(words), LEGEND]
-    return "\n".join([*lines, *(paint(note[i:j], "dim") for note in notes for i, j in wrap(note, width))]) + "\n"
+    words = "  ".join(f"{counts[state]} {state}" for state in (KEPT, FINISHED, PRUNED) if counts[state])
+    return [paint(words[i:j], "dim") for i, j in wrap(words, width)]
 
 
-def _branches(nodes: list[Node], lead: str, plain: bool) -> Iterator[tuple[str, Node]]:
-    """Every node with what stands before it."""
-    stack = [(lead, node, i + 1 == len(nodes)) for i, node in enumerate(nodes)][::-1]
+def _branches(nodes: list[Node]) -> Iterator[tuple[str, Node]]:
+    """Every node with what stands before it; an only child goes straight on below its parent."""
+    stack = [("", node, i + 1 == len(nodes)) for i, node in enumerate(nodes)][::-1]
     while stack:
         lead, node, last = stack.pop()
-        fork, end, line = ("|- ", "`- ", "|  ") if plain else ("├─ ", "└─ ", "│  ")
-        yield lead + (end if last else fork), node
-        below = lead + ("   " if last else line)
-        children = node.children
-        stack += [(below, child, i + 1 == len(children)) for i, child in enumerate(children)][::-1]
+        yield lead + ("└─ " if last else "├─ "), node
+        lead += "   " if last else "│  "
+        while len(node.children) == 1:
+            (node,) = node.children
+            yield lead, node
+        stack += [(lead, child, child is node.children[-1]) for child in reversed(node.children)]
 
 
 def _line(lead: str, node: Node, width: int, paint: Paint) -> str:
