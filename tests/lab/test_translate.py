@@ -8,11 +8,12 @@ import pytest
 
 import unspool as un
 from unspool.arrays import host, log_softmax
-from unspool.errors import ParameterError, UnknownName, Unsupported
+from unspool.errors import ParameterError, UnknownName, UnspoolError, Unsupported
 from unspool.lab.engines import ENGINES
 from unspool.lab.engines.llama_cpp import LLAMA
+from unspool.lab.engines.order import commute
 from unspool.lab.methods import parts
-from unspool.lab.translate import commute, from_engine, to_engine
+from unspool.lab.translate import from_engine, to_engine
 from unspool.processor import Rows
 from unspool.processors import Temperature
 
@@ -205,8 +206,10 @@ def test_forms_of_settings(tmp_path):
 
 
 def test_what_has_no_equal_is_said():
-    read = from_engine("transformers", {"guidance_scale": 1.5, "use_cache": True, "num_beam_groups": 1, "do_sample": False, "top_p": 0.9})
+    settings = {"guidance_scale": 1.5, "use_cache": True, "num_beam_groups": 1, "token_healing": True, "do_sample": False, "top_p": 0.9}
+    read = from_engine("transformers", settings)
     assert any(note.startswith("guidance_scale: ") for note in read.notes)
+    assert any(note.startswith("token_healing: ") for note in read.notes)
     assert any("no effect" in note for note in read.notes)
     assert not any("use_cache" in note or "num_beam_groups" in note for note in read.notes)
 
@@ -232,6 +235,27 @@ def test_settings_that_are_refused(engine, settings, error):
         from_engine(engine, settings)
 
 
+@pytest.mark.parametrize("engine", ENGINES.values(), ids=lambda e: e.name)
+def test_any_value_is_read_or_refused_in_a_line(engine):
+    refused = 0
+    for name in sorted(engine.names):
+        for value in ("x", -1, 0, 2, 3.5, True, [], [1], [["a", 1]], {}, {"a": 1}, {"keys": "b"}, [[]], "1e3"):
+            try:
+                from_engine(engine.name, {name: value, "do_sample": True} if engine.name == "transformers" else {name: value})
+            except UnspoolError:
+                refused += 1
+    assert refused > 20
+
+
+BAD_FLAGS = ["--temp", "--logit-bias x", "-l 3*4", "--seed 'a", "--samplers top_q", ["--dry-sequence-breaker", "\\x"]]
+
+
+@pytest.mark.parametrize("flags", BAD_FLAGS, ids=str)
+def test_flags_that_are_refused(flags):
+    with pytest.raises(UnspoolError):
+        from_engine("llama.cpp", flags)
+
+
 @pytest.mark.parametrize(
     ("engine", "text", "error", "words"),
     [
@@ -247,6 +271,7 @@ def test_settings_that_are_refused(engine, settings, error):
         ("vllm", "bias({'a king': 1.0}) | sample(1)", ParameterError, "tokenizer"),
         ("vllm", "top_k(5) | top_k(3) | sample(1)", ParameterError, "once"),
         ("vllm", "skew(0.5) | sample(1)", Unsupported, "skew"),
+        ("llama.cpp", "top_k(5) | mirostat(surprise='truncated') | sample(1)", ParameterError, "leaves top_k out"),
         ("vllm", "beam(4)", ParameterError, "with_prompt"),
         ("vllm", "repetition_penalty(1.2) | beam(4, early_stopping='never', n=4, length='with_prompt')", ParameterError, "no processors"),
     ],

@@ -58,6 +58,7 @@ def explain(name: str | None, prompt: str | None, decoder: str | None, n: int | 
 
 
 def _run(method: Method, decoder: str | None, prompt: str | None, step: int | None, seed: int, how: dict[str, Any]) -> Run:
+    check(step is None or method.role == "processor", f"-n chooses the step of a processor; {method.name} is a {method.role}")
     from unspool.console import read_text
     from unspool.lab.examples import run
 

@@ -89,6 +89,12 @@ class Engine:
     flags: dict[str, str] = field(default_factory=dict)
     """Command-line options and their settings."""
     note: str = ""
+    unsure: str = ""
+    """What is not known of it, where several processors meet."""
+    wrap: Callable[[list[Part], Part], tuple[list[Part], Part]] = lambda processors, strategy: (processors, strategy)
+    """What a strategy of it does to all processors, as processors and strategy here."""
+    unwrap: Callable[[list[Part], Part], tuple[list[Part], Part]] = lambda processors, strategy: (processors, strategy)
+    """The other way."""
     ordered: Callable[[tuple[Place, ...], Given], list[Place]] = lambda places, given: list(places)
     """The places in the order that some settings make, where settings change it."""
 

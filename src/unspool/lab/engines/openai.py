@@ -7,6 +7,8 @@ from typing import Any
 from unspool.lab.engines.engine import Call, Engine, Setting
 from unspool.lab.engines.places import BIAS, GENERATED, LIST, NO_SEED, drawn, place, structured, words
 
+UNPUBLISHED = "The order is not published; penalties before the temperature are what its formula says."
+
 
 def _openai_schema(value: Any) -> Any:
     return {"json_object": {}, "json_schema": value.get("json_schema", {}).get("schema")}.get(value.get("type"))
@@ -38,5 +40,6 @@ OPENAI = Engine(
         "model messages prompt stream stream_options logprobs top_logprobs user store metadata echo suffix tool_choice"
         " parallel_tool_calls service_tier"
     ),
-    note="The order is not published; penalties before the temperature are what its formula says.",
+    note=UNPUBLISHED,
+    unsure=UNPUBLISHED,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 from typing import Any
 
@@ -76,6 +76,23 @@ def _write_forced_end(part: Any) -> dict[str, Any]:
     if part.token is None:
         raise ParameterError(f"it needs the token's id: {part} takes the model's own")
     return {"forced_eos_token_id": part.token, "max_new_tokens": part.n}
+
+
+def _show_log_probabilities(processors: list[Part], strategy: Part) -> tuple[list[Part], Part]:
+    """Beams show their processors log-probabilities, and sum what comes out."""
+    if isinstance(strategy, Beam) and processors:
+        return [LogSoftmax(), *processors], replace(strategy, renormalise=False)
+    return processors, strategy
+
+
+def _hide_log_probabilities(processors: list[Part], strategy: Part) -> tuple[list[Part], Part]:
+    if not isinstance(strategy, Beam) or not processors:
+        return processors, strategy
+    first = isinstance(processors[0], LogSoftmax)
+    if not first or strategy.renormalise:
+        text = " | ".join(map(str, [LogSoftmax(), *processors[first:], replace(strategy, renormalise=False)]))
+        raise ParameterError(f"transformers' beams do not renormalise what processors make of log-probabilities: write {text}")
+    return processors[1:], replace(strategy, renormalise=True)
 
 
 TRANSFORMERS = Engine(
@@ -164,4 +181,6 @@ TRANSFORMERS = Engine(
         " transformers_version _commit_hash backend"
     ),
     note="What comes after suppress_at_begin, down to eta, is applied only with do_sample=True.",
+    wrap=_show_log_probabilities,
+    unwrap=_hide_log_probabilities,
 )  # fmt: skip
