@@ -1,0 +1,102 @@
+"""Sequential Monte Carlo against enumeration: p(text | valid), and estimates without bias of p(valid)."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from gate.test_automaton import COMMA, DIGITS, END, Number, accepted
+from helpers.checks import fits
+from helpers.tables import BACKENDS, Letters, enumerate_texts, run, table, texts
+
+import unspool as un
+
+LIMIT, PROMPT = 6, [4, 2]
+MASK = un.Automaton(Number())
+WEIGHED = [(MASK, share) for share in (0.0, 0.5, 1.0)] + [(un.Temperature(1.7) | MASK, 0.5), (MASK | un.Temperature(0.6), 0.5)]
+
+
+def valid_texts(model, prompt=PROMPT, limit=LIMIT):
+    """p(text) of every valid text, from all texts there are."""
+    return {text: p for text, p in enumerate_texts(model, prompt, limit) if accepted(text)}
+
+
+@pytest.mark.parametrize(("processors", "resample"), WEIGHED, ids=str)
+def test_weights_are_probabilities_on_average(processors, resample):
+    """Without bias: over many runs of few particles, the mean weight of a text is p(text) if it is valid."""
+    model, runs = table(seed=21, sharpness=1.0), 300
+    exact = valid_texts(model)
+    often = [text for text, p in exact.items() if p > 0.03 * sum(exact.values())]
+    decoder = processors | un.SequentialMonteCarlo(4, 4, resample)
+    found = run(model, decoder, [PROMPT] * runs, LIMIT, names=[str(i) for i in range(runs)])
+    weights = [dict.fromkeys(exact, 0.0) for _ in found]
+    for mine, hypotheses in zip(weights, found, strict=True):
+        for h in hypotheses:
+            mine[tuple(h.tokens)] += np.exp(h.score)
+    for texts_ in [*([text] for text in often), exact.keys() - set(often), exact.keys()]:
+        sums = [sum(mine[text] for text in texts_) for mine in weights]
+        assert abs(np.mean(sums) - sum(exact[text] for text in texts_)) < 4.5 * np.std(sums) / runs**0.5
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_many_particles_are_close_to_p_given_valid(backend):
+    model = table(seed=22, sharpness=2.0, backend=BACKENDS[backend])
+    exact = valid_texts(model)
+    (found,) = run(model, MASK | un.SequentialMonteCarlo(1000, 1000), [PROMPT], LIMIT)
+    weights = Counter()
+    for h in found:
+        weights[tuple(h.tokens)] += np.exp(h.score)
+    total = sum(exact.values())
+    assert sum(weights.values()) == pytest.approx(total, rel=0.2)
+    assert sum(abs(weights[text] - p) for text, p in exact.items()) / total < 0.2
+    (masked,) = run(model, MASK | un.Sample(1000), [PROMPT], LIMIT)
+    counts = Counter(texts(masked))
+    assert sum(abs(counts[text] / 1000 - p / total) for text, p in exact.items()) > 0.3, "this model would not tell the two apart"
+
+
+def test_one_text_of_each_run_has_p_given_valid():
+    model, runs = table(seed=22, sharpness=2.0), 150
+    exact = valid_texts(model)
+    found = run(model, MASK | un.SequentialMonteCarlo(30), [PROMPT] * runs, LIMIT, names=[str(i) for i in range(runs)])
+    counts = Counter(text for hypotheses in found for text in texts(hypotheses))
+    assert counts.total() == runs
+    for text, p in exact.items():
+        p /= sum(exact.values())
+        assert abs(counts[text] / runs - p) < 0.02 + 4.5 * (p * (1 - p) / runs) ** 0.5
+
+
+@pytest.mark.parametrize("resample", [0.0, 0.5])
+def test_without_a_constraint_all_weights_are_one_and_texts_are_samples(resample):
+    model = table(seed=3, sharpness=2.0)
+    (found,) = run(model, un.SequentialMonteCarlo(600, 600, resample, truncated=True), [[1]], 4, seed=5)
+    np.testing.assert_allclose([h.score for h in found], -np.log(600), atol=1e-5)
+    fits(texts(found), dict(enumerate_texts(model, [1], 4)))
+
+
+def test_texts_that_are_cut_have_no_weight_unless_they_count():
+    model = table(seed=4, sharpness=0.5)
+    cut, whole = (
+        run(model, un.SequentialMonteCarlo(200, 200, truncated=truncated), [[1]], 3, seed=1)[0] for truncated in (False, True)
+    )
+    assert {h.reason for h in cut} == {"end"}
+    assert {h.reason for h in whole} == {"end", "length"}
+    ended = sum(p for text, p in enumerate_texts(model, [1], 3) if text[-1] == END)
+    assert np.exp([h.score for h in cut]).sum() == pytest.approx(ended, abs=0.12)
+    with pytest.raises(un.DeadEnd, match="is at its end within 2 tokens"):
+        run(model, MASK | un.SequentialMonteCarlo(5), [[1]], 2)
+
+
+def test_what_it_is_told_wrong():
+    for wrong in ("(0)", "(True)", "(4, n=5)", "(4, resample=1.5)", "(4, n=0)"):
+        with pytest.raises(un.ParameterError):
+            un.parse("smc" + wrong)
+
+
+def test_grammars_and_automata_agree():
+    """The same constraint as a regular expression has the same weights."""
+    model = table(seed=24)
+    lm = un.LanguageModel(model, Letters())
+    letters = "".join(map(Letters().name_of, DIGITS))
+    number = un.Regex(f"[{letters}]{{1,3}}{Letters().name_of(COMMA)}")
+    strategy = un.SequentialMonteCarlo(30, 30)
+    one, other = (lm.generate([PROMPT], part | strategy, max_new_tokens=LIMIT)[0] for part in (number, un.Automaton(Number())))
+    assert [(s.tokens, s.score) for s in one.sequences] == [(s.tokens, s.score) for s in other.sequences]
