@@ -67,6 +67,7 @@ if TYPE_CHECKING:
         TopP,
         Typical,
         WatermarkKgw,
+        WatermarkSynthid,
         Xtc,
     )
     from unspool.score import Score
@@ -182,6 +183,7 @@ __all__ = [
     "UnspoolError",
     "Unsupported",
     "WatermarkKgw",
+    "WatermarkSynthid",
     "Xtc",
     "compare",
     "importance_weights",
@@ -256,6 +258,7 @@ _HOME = {
         "TopP",
         "Typical",
         "WatermarkKgw",
+        "WatermarkSynthid",
         "Xtc",
     ),
     "unspool.score": ("Score",),

@@ -113,7 +113,12 @@ def processors(backend=np.asarray):
         un.Forced: [un.Forced({1: 3, 2: 0})],
         un.ForcedBegin: [un.ForcedBegin(4)],
         un.PrefixConstrained: [un.PrefixConstrained(((0, 1) * 5, (1, 4) * 5, (1,) * 9)), un.PrefixConstrained(anything_but_the_last)],
-        un.WatermarkKgw: [un.WatermarkKgw(0.4, 1.5), un.WatermarkKgw(0.5, context_width=2)],
+        un.WatermarkKgw: [
+            un.WatermarkKgw(0.4, 1.5),
+            un.WatermarkKgw(0.5, context_width=2),
+            un.WatermarkKgw(0.4, 2.0, 5, context_width=2, seeding_scheme="selfhash"),
+        ],
+        un.WatermarkSynthid: [un.WatermarkSynthid(7, ngram_len=2), un.WatermarkSynthid((3, 1, 4), ngram_len=3, context_history_size=1)],
     }
 
 
@@ -185,6 +190,7 @@ def neutral(backend=np.asarray):
         un.ForcedBegin: None,
         un.PrefixConstrained: un.PrefixConstrained(lambda tokens: range(VOCABULARY)),
         un.WatermarkKgw: un.WatermarkKgw(bias=0.0),
+        un.WatermarkSynthid: None,
     }
 
 

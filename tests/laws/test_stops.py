@@ -262,11 +262,10 @@ def test_what_a_stop_remembers_is_recomputed_where_rows_fork(stop, backend, monk
         if len(alive) > 10:
             alive = {int(row): alive[int(row)] for row in rng.choice(list(alive), 6, replace=False)}
             lane.keep(list(alive))
-        row = int(rng.choice(list(alive)))
-        fresh = Lane(model, stops=[stop])
-        last = fresh.session.extend(fresh.begin([np.asarray(alive[row][0])]), [alive[row][1]]) if alive[row][1] else None
-        if last is not None:
-            np.testing.assert_equal(lane.stop_memories[0]([row]), fresh.stop_memories[0](last))
+        row = int(rng.choice([row for row, (_, new) in alive.items() if new]))
+        fresh, (prompt, new) = Lane(model, stops=[stop]), alive[row]
+        alone = fresh.session.extend(fresh.begin([np.asarray(prompt)]), [new])
+        np.testing.assert_equal(lane.stop_memories[0]([row]), fresh.stop_memories[0](alone))
         lane.read[row] = lane.session.logits([row])[0]                    # as a frontier does that is asked for its endings
 
 

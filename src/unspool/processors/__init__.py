@@ -19,7 +19,8 @@ from unspool.processors.penalize import (
 from unspool.processors.shape import DynamicTemperature, LogSoftmax, Skew, Smoothing, Temperature
 from unspool.processors.threshold import Epsilon, Eta, MinP, PLess, TopA, TopNSigma
 from unspool.processors.truncate import TailFree, TopH, TopK, TopP, Typical
-from unspool.processors.watermark import WatermarkKgw
+from unspool.processors.watermark_kgw import WatermarkKgw
+from unspool.processors.watermark_synthid import WatermarkSynthid
 from unspool.processors.xtc import Xtc
 
 __all__ = [
@@ -68,5 +69,6 @@ __all__ = [
     "TopP",
     "Typical",
     "WatermarkKgw",
+    "WatermarkSynthid",
     "Xtc",
 ]

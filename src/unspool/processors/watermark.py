@@ -1,4 +1,4 @@
-"""A watermark that can be found again in a text by who knows its key."""
+"""What watermarks have in common: a mark that is found again in a text by who knows its key."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from unspool.arrays import INF, Array, Flags, host, like
-from unspool.errors import MissingExtra, ParameterError, check
-from unspool.processor import Processor, Rows
-from unspool.processors.penalize import parts
-from unspool.randomness import combine, uniform
+from unspool.arrays import Ints
+from unspool.errors import PromptError, check
+from unspool.processor import Processor
+
+WINDOW = 1 << 14
+"""Up to this many values of a score, its distribution is computed whole."""
+NOTHING = 1e-20
+"""A frequency that counts for less is left out."""
 
 
 @dataclass(frozen=True)
@@ -21,91 +24,96 @@ class Detection:
     """What a detector found in a text."""
 
     scored: int
-    """Distinct pairs of a context and the token after it."""
-    green: int
-    """How many of these tokens are green."""
+    """How many tokens were looked at; one that would say the same as another counts once."""
+    mean: float
+    """The share of green tokens, or the mean of g-values."""
+    expected: float
+    """The same on average in a text without the watermark."""
     z: float
-    """Standard deviations above what a text without the watermark has on average."""
+    """Standard deviations of the mean above what is expected."""
     p_value: float
-    """The chance that a text without the watermark has as many green tokens: the binomial tail, exact."""
+    """The chance that a text without the watermark has such a mean or a higher one."""
 
 
-@dataclass(frozen=True)
-class WatermarkKgw(Processor):
-    """Add `bias` to the scores of the green tokens: a share of the vocabulary that the key and the last tokens choose.
+class Watermark(Processor):
+    """A processor whose work can be found in a text."""
 
-    `detect` finds the watermark in tokens. It should be the last processor; a strategy that ranks by the processed probability,
-    such as beam search, marks more. Kirchenbauer et al. 2023, arXiv 2301.10226. variant: "hashed" chooses the tokens of the lowest
-    hashes, the same everywhere; "transformers" those of its "lefthash", which needs torch and reads one token of context.
-    """
+    role = "processor"                                                   # a base, without a name in the text form
 
-    greenlist_ratio: float = 0.25
-    bias: float = 2.0
-    hashing_key: int = 15485863
-    context_width: int = 1
-    variant: str = "hashed"
+    def detect(self, text: str | Sequence[int], model: Any) -> Detection:
+        """Look for the watermark in new text without its prompt.
 
-    def __post_init__(self) -> None:
-        check(0 < self.greenlist_ratio < 1, f"watermark_kgw(greenlist_ratio) needs a ratio in (0, 1); got {self.greenlist_ratio!r}")
-        check(-INF < self.bias < INF, f"watermark_kgw(bias=...) needs a finite number; got {self.bias!r}")
-        check(isinstance(self.hashing_key, int), f"watermark_kgw(hashing_key=...) needs a whole number; got {self.hashing_key!r}")
-        whole = isinstance(self.context_width, int) and self.context_width >= 1
-        check(whole, f"watermark_kgw(context_width=...) needs a whole number >= 1; got {self.context_width!r}")
-        known = ("hashed", "transformers")
-        check(self.variant in known, f'watermark_kgw(variant=...) is "hashed" or "transformers"; got {self.variant!r}')
-        one = self.variant == "hashed" or self.context_width == 1
-        check(one, f'watermark_kgw(variant="transformers") reads one token of context; got context_width={self.context_width!r}')
-
-    def green(self, context: Sequence[int], vocabulary: int) -> Flags:
-        """(V,), which tokens are green after these."""
-        size, marked = int(vocabulary * self.greenlist_ratio), np.zeros(vocabulary, bool)
-        if self.variant == "transformers":
-            marked[_permutation(self.hashing_key * int(context[-1]), vocabulary)[:size]] = True
-        else:
-            hashes = uniform(self.hashing_key, combine(*context), 0, "watermark_kgw", np.arange(vocabulary))
-            marked[np.argpartition(hashes, size)[:size]] = True
-        return marked
-
-    def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        """Add the bias in rows that have a context."""
-        if self.bias == 0:
-            return scores
-        amounts = np.zeros(tuple(scores.shape), host(scores[:1, :1]).dtype)
-        for r, text in enumerate(parts(rows, "all")):
-            if len(text) >= self.context_width:
-                amounts[r, self.green(text[-self.context_width :].tolist(), scores.shape[-1])] = self.bias
-        return scores + like(amounts, scores)
-
-    def detect(self, tokens: Sequence[int], vocabulary: int) -> Detection:
-        """How many of a text's tokens are green, and how likely that is without the watermark.
-
-        vocabulary: how many tokens the model has. A token counts once after the same context, so that a text that repeats itself
-        proves no more than it says. Leave the prompt away, but for its last context_width tokens.
+        text: a text, for which `model` is the LanguageModel that reads it, or token ids; for these `model` may be the number of
+        tokens in the vocabulary too.
         """
-        width, share = self.context_width, int(vocabulary * self.greenlist_ratio) / vocabulary
-        check(0 < share < 1, f"watermark_kgw: a share of {self.greenlist_ratio} of {vocabulary} tokens marks none")
-        pairs = {(tuple(tokens[i - width : i]), int(tokens[i])) for i in range(width, len(tokens))}
-        if not pairs:
-            raise ParameterError(f"watermark_kgw: {len(tokens)} tokens are too few to look for it; give more than {width}")
-        lists = {context: self.green(context, vocabulary) for context, _ in pairs}
-        green, n = sum(bool(lists[context][token]) for context, token in pairs), len(pairs)
-        z = (green - share * n) / math.sqrt(n * share * (1 - share))
-        return Detection(n, green, z, _tail(green, n, share))
+        raise NotImplementedError
+
+    def tokens_of(self, text: str | Sequence[int], model: Any) -> tuple[Ints, int]:
+        """The tokens of a text, and how many there are in the vocabulary."""
+        known = getattr(getattr(model, "model", None), "vocabulary", model)
+        whole = isinstance(known, int) and not isinstance(known, bool) and known >= 1
+        check(whole, f"{self.name}: detect(text, model) needs a LanguageModel, or for token ids how many there are; got {model!r}")
+        if isinstance(text, str):
+            check(known is not model, f"{self.name}: a text needs a LanguageModel to read it; got {model!r}")
+            text = model.tokenizer.encode(text)
+        tokens = np.asarray(text, np.int64)
+        bad = tokens[(tokens < 0) | (tokens >= known)]
+        if len(bad):
+            raise PromptError(f"{self.name}: token {bad[0]} is outside the vocabulary of {known}")
+        return tokens, known
+
+    def enough(self, tokens: Ints, least: int) -> None:
+        """Refuse a text with nothing to score."""
+        if len(tokens) < least:
+            raise PromptError(f"{self.name}: {len(tokens)} tokens are too few to look for it; give at least {least}")
 
 
-def _permutation(seed: int, vocabulary: int) -> Any:
-    """The tokens in the order in which torch shuffles them from a seed, on the CPU."""
-    try:
-        import torch
-    except ImportError:
-        raise MissingExtra('watermark_kgw(variant="transformers") needs torch; pip install torch, or use variant="hashed"') from None
-    generator = torch.Generator()
-    generator.manual_seed(seed % (2**64 - 1))
-    return torch.randperm(vocabulary, generator=generator).numpy()
+def judge(hits: Ints, n: int, share: float, weights: Ints) -> Detection:
+    """Weigh the hits of each kind, in n trials of each kind that a text without the watermark wins with chance `share`."""
+    score, most = int(hits @ weights), n * int(weights.sum())
+    deviation = math.sqrt(n * share * (1 - share) * float(weights @ weights))
+    return Detection(n, score / most, share, (score - share * most) / deviation, tail(score, n, share, weights))
 
 
-def _tail(green: int, n: int, share: float) -> float:
-    """The chance of at least so many successes in n draws."""
-    ways = [math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) for k in range(green, n + 1)]
-    logs = [way + k * math.log(share) + (n - k) * math.log(1 - share) for k, way in zip(range(green, n + 1), ways, strict=True)]
-    return min(math.fsum(map(math.exp, logs)), 1.0)
+def tail(score: int, n: int, share: float, weights: Ints) -> float:
+    """The chance that sum_l weights[l] * B_l >= score for independent binomial B_l, each of n trials of chance `share`.
+
+    The distribution is tilted until its mean is the score, so that far tails keep their digits, and found by its Fourier transform;
+    exact but for rounding and for mass further than 9 standard deviations from the score.
+    """
+    most = n * int(weights.sum())
+    if score >= most:
+        return share ** (n * len(weights)) if score == most else 0.0
+    tilt = _tilt(score, n, share, weights)
+    p = _tilted(tilt, share, weights)
+    deviation = math.sqrt(n * float((weights**2 * p * (1 - p)).sum()))
+    size = min(most + 1, max(WINDOW, int(18 * deviation)))
+    first = 0 if size == most + 1 else max(round(n * float(weights @ p)) - size // 2, 0)
+    at = np.arange(size // 2 + 1)                                        # the frequencies that still count
+    transform, found = np.zeros(len(at), complex), np.ones(len(at), complex)
+    for weight, chance in zip(weights, p, strict=True):
+        found = found * (1 - chance + chance * np.exp(-2j * np.pi / size * weight * at))
+        some = abs(found) > NOTHING ** (1 / n)
+        at, found = at[some], found[some]
+    transform[at] = found**n * np.exp(2j * np.pi / size * first * at)
+    mass = np.fft.irfft(transform, size)
+    above = np.arange(max(score - first, 0), size)
+    log_scale = n * float(np.logaddexp(math.log1p(-share), math.log(share) + tilt * weights).sum()) - tilt * score
+    chance = math.exp(log_scale) * float(mass[above] @ np.exp(-tilt * (above + first - score)))
+    return min(max(chance, 0.0), 1.0)
+
+
+def _tilted(tilt: float, share: float, weights: Ints) -> Any:
+    """The chance of each kind under weights exp(tilt * score)."""
+    return 1 / (1 + (1 - share) / share * np.exp(-tilt * weights))
+
+
+def _tilt(score: int, n: int, share: float, weights: Ints) -> float:
+    """The tilt >= 0 under which the mean is the score, by bisection; 0 where the mean is above it."""
+    low, high = 0.0, 1.0
+    while n * float(weights @ _tilted(high, share, weights)) < score and high * weights.min() < 64:
+        high *= 2
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if n * float(weights @ _tilted(middle, share, weights)) < score else (low, middle)
+    return low
