@@ -53,6 +53,11 @@ class GeneratedText:
         """exp of minus the mean log-probability of a token."""
         return float(np.exp(-np.mean(self.logprobs)))
 
+    def _repr_html_(self) -> str:
+        from unspool.views.notebook import of_text
+
+        return of_text(self)
+
 
 @dataclass(frozen=True)
 class Output:
@@ -92,6 +97,29 @@ class Output:
             for s in self.sequences
         ]
         return {"prompt": self.prompt, "prompt_tokens": self.prompt_tokens, "sequences": found, "recipe": self.recipe}
+
+    def _repr_html_(self) -> str:
+        from unspool.views.notebook import of_output
+
+        return of_output(self)
+
+
+class Outputs(list[Output]):
+    """Outputs of several prompts, a list that shows itself in a notebook."""
+
+    def _repr_html_(self) -> str:
+        from unspool.views.notebook import of_outputs
+
+        return of_outputs(self)
+
+
+class Scores(list[Score]):
+    """Scores of several texts, a list that shows itself in a notebook."""
+
+    def _repr_html_(self) -> str:
+        from unspool.views.notebook import of_scores
+
+        return of_scores(self)
 
 
 class LanguageModel:
@@ -223,10 +251,10 @@ class LanguageModel:
         pairs = list(zip(prompts, texts, strict=True))
         work = [self._given(p, t) for p, t in pairs]
         found = score_tokens(self.model, work, stride)
-        scores = [
+        scores = Scores(
             Score(p, t, tokens, logprobs.tolist(), self.pieces(tokens))
             for (p, t), (_, tokens), logprobs in zip(pairs, work, found, strict=True)
-        ]
+        )
         return scores[0] if one else scores
 
     def record(self, prompt: str, text: str, *, choices: int = 5, stride: int | None = None) -> Trace:
@@ -406,7 +434,7 @@ class Stream:
                 raise DeadEnd(
                     f"no hypothesis is left for the prompt {str(prompt)[:60]!r}: the constraints of {self.recipe['decoder']} allow no token"
                 )
-        outputs = []
+        outputs = Outputs()
         for i, found in enumerate(ranked):
             texts = [self._sequence(h) for h in found]
             outputs.append(Output(self.prompts[i], self.search.prompts[i].tolist(), texts, self.recipe, self._trace(i, found)))

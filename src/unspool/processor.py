@@ -44,6 +44,21 @@ class Rows:
         return cls(tokens, lengths, np.full(len(lengths), prompt_length), uniforms=partial(uniform, 0, lineage, lengths))
 
 
+@dataclass(frozen=True)
+class Standing:
+    """How one token stood in a distribution."""
+
+    probability: float
+    rank: int
+    """How many tokens were likelier."""
+    above: float
+    """The probability of those together."""
+    best: float
+    """The probability of the likeliest."""
+    entropy: float
+    """Of the distribution, in nats."""
+
+
 class Processor(Part):
     """A map from scores (R, V) to scores (R, V).
 
@@ -76,6 +91,10 @@ class Processor(Part):
     def complete(self, memories: Sequence[Any]) -> Flags:
         """For each memory whether the text is whole and nothing can follow, so that it ends."""
         raise NotImplementedError
+
+    def sparing(self, token: Standing) -> Processor | None:
+        """This processor with the setting nearest its own at which it would have kept a token; None if it cannot say."""
+        return None
 
     def companion(self) -> Model | None:
         """A second model whose logits `process` gets as its memory; its rows are extended by the same tokens."""

@@ -74,6 +74,11 @@ class Score:
         fields = {"prompt": self.prompt, "text": self.text, "tokens": self.tokens, "pieces": self.pieces, "logprobs": self.logprobs}
         return fields | {name: getattr(self, name) for name in names}
 
+    def _repr_html_(self) -> str:
+        from unspool.views.notebook import of_score
+
+        return of_score(self)
+
 
 def score_tokens(
     model: Model, texts: Sequence[tuple[Sequence[int], Sequence[int]]], stride: int | None = None, measure: Measure = log_probs_from_logits

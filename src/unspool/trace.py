@@ -36,6 +36,15 @@ class Trace:
     tokens: dict[int, bytes] = field(default_factory=dict)
     names: dict[int, str] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        texts = sum(map(len, self.hypotheses))
+        return f"Trace({self.recipe.get('decoder', '')!r}, level {self.level!r}, {len(self.steps)} steps, {texts} texts)"
+
+    def _repr_html_(self) -> str:
+        from unspool.views.notebook import of_trace
+
+        return of_trace(self)
+
     def bytes_of(self, tokens: Sequence[int]) -> bytes:
         """The bytes of tokens in a row."""
         return b"".join(self.tokens.get(int(t), b"") for t in tokens)

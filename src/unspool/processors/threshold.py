@@ -11,7 +11,7 @@ from typing import Any
 
 from unspool.arrays import INF, Array, block, finite, log_softmax, logsumexp, namespace
 from unspool.errors import check
-from unspool.processor import Processor, Rows
+from unspool.processor import Processor, Rows, Standing
 from unspool.processors.measures import entropy, possible, total_of
 
 
@@ -32,6 +32,15 @@ class _Threshold(Processor):
         return block(scores, (scores >= self.line(scores)) | (scores == best))
 
 
+def just_below(value: float) -> float:
+    """A setting a little below a bound in [0, 1], with three digits that count."""
+    if value <= 0:
+        return 0.0
+    value = min(1.0, value * (1 - 1e-5))
+    digits = 2 - math.floor(math.log10(value))
+    return math.floor(value * 10**digits) / 10**digits
+
+
 @dataclass(frozen=True)
 class MinP(_Threshold):
     """Keep tokens at least p times as likely as the likeliest. Nguyen et al. 2024, arXiv 2407.01082."""
@@ -49,6 +58,10 @@ class MinP(_Threshold):
     def line(self, scores: Array) -> Array:
         """log p below the best score."""
         return namespace(scores).max(scores, axis=-1, keepdims=True) + math.log(self.p)
+
+    def sparing(self, token: Standing) -> Processor:
+        """With the token's share of the best's probability."""
+        return MinP(just_below(token.probability / token.best))
 
 
 @dataclass(frozen=True)
@@ -69,6 +82,10 @@ class Epsilon(_Threshold):
     def line(self, scores: Array) -> Array:
         """The score of a token of probability epsilon."""
         return total_of(scores) + math.log(self.epsilon)
+
+    def sparing(self, token: Standing) -> Processor:
+        """With the token's probability."""
+        return Epsilon(just_below(token.probability))
 
 
 @dataclass(frozen=True)
@@ -93,6 +110,10 @@ class Eta(_Threshold):
         """The score of a token of that probability."""
         least = math.log(self.epsilon)
         return total_of(scores) + namespace(scores).clip(least / 2 - entropy(scores), None, least)
+
+    def sparing(self, token: Standing) -> Processor:
+        """With the token's probability, or what the entropy makes of it."""
+        return Eta(just_below(max(token.probability, (token.probability * math.exp(token.entropy)) ** 2)))
 
 
 @dataclass(frozen=True)
@@ -139,6 +160,10 @@ class TopA(_Threshold):
     def line(self, scores: Array) -> Array:
         """The score of a token of that probability."""
         return 2 * namespace(scores).max(scores, axis=-1, keepdims=True) - total_of(scores) + math.log(self.a)
+
+    def sparing(self, token: Standing) -> Processor:
+        """With the token's share of the best's probability squared."""
+        return TopA(just_below(token.probability / token.best**2))
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,13 @@ only rows for which those do not settle the matter are sorted further. Every one
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 from unspool.arrays import Array, finite, log_softmax, namespace, put, topk
 from unspool.errors import check
-from unspool.processor import Processor, Rows
+from unspool.processor import Processor, Rows, Standing
 from unspool.processors.measures import entropy, total_of
 
 CANDIDATES = 256
@@ -73,6 +74,10 @@ class TopK(_Truncator):
         columns = topk(scores, self.k)[1]
         return scatter_kept(scores, columns, columns >= 0)
 
+    def sparing(self, token: Standing) -> Processor:
+        """With as large a k as the token's place."""
+        return TopK(token.rank + 1)
+
 
 @dataclass(frozen=True)
 class TopP(_Truncator):
@@ -94,6 +99,10 @@ class TopP(_Truncator):
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         """Block the rest."""
         return scores if self.p == 1 else super().process(rows, scores, memory)
+
+    def sparing(self, token: Standing) -> Processor:
+        """With more than the mass before the token."""
+        return TopP(min(1.0, math.floor(token.above * 100 + 1) / 100))
 
 
 @dataclass(frozen=True)

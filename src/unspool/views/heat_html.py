@@ -47,17 +47,17 @@ def whole(heats: Sequence[Heat]) -> str:
     parts = []
     for i, heat in enumerate(heats):
         name = f"<h2>{i + 1}</h2>\n" if len(heats) > 1 else ""
-        parts.append(name + _text(heat, f"t{i + 1}-" if len(heats) > 1 else "t"))
+        parts.append(name + coloured(heat, f"t{i + 1}-" if len(heats) > 1 else "t"))
     by, how = heats[0].by.capitalize(), heats[0].title
     return page(f"{by} of a given text" if how.startswith("follow") else f"{by}: {how}" if how else by, *parts, style=STYLE)
 
 
 def piece(heat: Heat) -> str:
     """For a notebook."""
-    return fragment(_text(heat), style=STYLE)
+    return fragment(coloured(heat), style=STYLE)
 
 
-def _text(heat: Heat, ids: str = "") -> str:
+def coloured(heat: Heat, ids: str = "") -> str:
     """The text and its legend; with ids, every span can be linked to."""
     spans = "".join(_span(heat, span, f' id="{ids}{span.last}"' if ids else "") for span in heat.spans)
     prompt = f'<span class="prompt">{_readable(heat.prompt)}</span>'

@@ -11,7 +11,7 @@ LIGHT = {
 }  # fmt: skip
 DARK = {
     "ink": "#e3e8f0", "paper": "#12161d", "faint": "#97a3b6", "line": "#313947", "card": "#1b212b", "best": "#7cc0ff", "edge": "#6b6b78",
-    "bar": "#2b4668", "heat1": "#1f3d63", "heat2": "#6b5200", "heat3": "#b0570a", "heat4": "#ff8a80", "on4": "#12161d",
+    "bar": "#2b4668", "heat1": "#1f3d63", "heat2": "#6b5200", "heat3": "#d2700f", "heat4": "#ff8a80", "on4": "#12161d",
 }  # fmt: skip
 """The colours by name. Heat goes from blue over amber and orange to red and steps in lightness too, so that it can be read whatever
 colours one sees."""

@@ -39,7 +39,7 @@ def stepped(table: StepTable, prompt: str, form: str) -> str:
 def explained(why: Why, form: str) -> str:
     """The stages of one step."""
     if form == "html":
-        return page(f"Why, after {why.input[-40:]!r}", why.sheet().to_html())
+        return page(f"Why, after {why.input[-40:]!r}", why.to_html())
     return _write(form, "", [why.to_dict()], why.sheet())
 
 

@@ -190,8 +190,11 @@ def choice_of(trace: Trace, before: bytes, token: int, probability: float, proce
     return Choice(token, visible(data, unfinished(before)) if data else trace.names.get(token, ""), probability, processed)
 
 
-CONTROLS = {i: chr(0x2400 + i) for i in range(32)} | dict.fromkeys(range(0x7F, 0xA0), "\ufffd") | {ord("\n"): "⏎", ord("\t"): "⇥"}
-"""How control characters are shown."""
+STEERING = (0xAD, 0x61C, 0x200B, 0x200E, 0x200F, 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2060, 0x2070), 0xFEFF)
+"""Characters that are not seen and turn, break or hide what stands beside them; joiners are none, for emoji need them."""
+CONTROLS = {i: chr(0x2400 + i) for i in range(32)} | dict.fromkeys(range(0x80, 0xA0), "\ufffd") | {i: f"\\u{i:04x}" for i in STEERING}
+CONTROLS |= {0x7F: "␡", ord("\n"): "⏎", ord("\t"): "⇥"}
+"""How such and control characters are shown."""
 
 
 def shown(text: str) -> str:

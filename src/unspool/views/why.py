@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import html
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from unspool.errors import ParameterError
+from unspool.decoder import parse
+from unspool.errors import ParameterError, UnspoolError
+from unspool.processor import Standing
+from unspool.step import Stages
 from unspool.text import unfinished, visible
 from unspool.trace import Trace
+from unspool.views.page import fragment
 from unspool.views.sheet import Sheet
 from unspool.views.table import shown
-from unspool.views.terminal import Paint, display_width, fit_left, fit_right, pad
+from unspool.views.terminal import Paint, display_width, fit_left, fit_right, pad, wrap
 
 
 @dataclass(frozen=True)
@@ -53,9 +58,10 @@ class Why:
         node, chosen = best.nodes[step - 1], best.tokens[step - 1]
         before = trace.bytes_of([*trace.prompts[0], *best.tokens[: step - 1]])
         records = [s.considered for s in trace.steps if s.considered is not None]
-        found = next(r.take(r.nodes == node) for r in records if (r.nodes == node).any())
-        stages = found.stages
-        assert stages is not None
+        found = next((r.take(r.nodes == node) for r in records if (r.nodes == node).any()), None)
+        stages = found.stages if found else None
+        if found is None or stages is None:
+            raise UnspoolError(f"this trace does not hold the stages of step {step}")
         fates = []
         for i, token in enumerate(found.tokens[0].tolist()):
             data = trace.tokens.get(token, b"")
@@ -79,54 +85,85 @@ class Why:
         lines += [["entropy in bits", *(f"{h:.2f}" for h in self.entropy), ""], ["tokens for 95 %", *map(str, self.covering), ""]]
         return Sheet(["Token", *self.names, "Cut"], lines)
 
-    def draw(self, width: int, paint: Paint) -> str:
-        """For a terminal: the stages with what each let through, then the likeliest tokens through all stages."""
-        lead = [["", "stage", "possible", "let through", "entropy", "95 % in"]]
+    def to_html(self) -> str:
+        """What each stage let through, and the likeliest tokens through all stages."""
+        before = f'<p class="text">{html.escape(shown(self.input))}</p>'
+        return before + "\n" + self.stages().to_html("stages") + self.sheet().to_html("tokens")
+
+    def stages(self) -> Sheet:
+        """A line for each stage: what it let through, and how sure the distribution is after it."""
+        lines = []
         for i, name in enumerate(self.names):
             numbers = [str(self.kept[i]), _percent(self.mass[i]) if i else "", f"{self.entropy[i]:.2f} bits", str(self.covering[i])]
-            lead.append([str(i), "the model" if i == 0 else name, *numbers])
+            lines.append([str(i), "the model" if i == 0 else name, *numbers])
+        return Sheet(["", "stage", "possible", "let through", "entropy", "95 % in"], lines)
+
+    def draw(self, width: int, paint: Paint) -> str:
+        """For a terminal: the stages with what each let through, then the likeliest tokens through all stages."""
+        sheet = self.stages()
+        lead = [list(line) for line in (sheet.columns, *sheet.lines)]
         lines = [["  Token", *map(str, range(len(self.names))), ""]]
         for f in self.fates:
             token = ("› " if f.chosen else "  ") + fit_right(shown(f.text), 16)
             lines.append([token, *map(_percent, f.probabilities), f.margin.partition(": ")[2]])
         chosen = {i + 1 for i, f in enumerate(self.fates) if f.chosen}
         parts = [paint(fit_left(shown(self.input), width) if width else shown(self.input), "prompt")]
-        parts += [*_aligned(lead, width, paint, set(), right={2, 3, 4, 5}), "", *_aligned(lines, width, paint, chosen, right=set())]
+        if width and max(map(_width, (lead, lines))) > width:
+            return "\n".join([*parts, *self._narrow(width, paint)]) + "\n"
+        parts += [*_aligned(lead, paint, set(), right={2, 3, 4, 5}), "", *_aligned(lines, paint, chosen, right=set())]
         return "\n".join(parts) + "\n"
+
+    def _narrow(self, width: int, paint: Paint) -> Iterator[str]:
+        """The same stage by stage, one below the other, for a screen that has no room for columns."""
+        for i, (_, name, possible, through, entropy, _) in enumerate(self.stages().lines):
+            numbers = "  ".join(filter(None, [f"{possible} possible", through, entropy]))
+            for style, text in (("head", name), ("dim", f"  {numbers}")):
+                yield from (paint(text[a:b], style) for a, b in wrap(text, width))
+            for f in self.fates:
+                if i and f.probabilities[i - 1] == 0:
+                    continue
+                lead = ("› " if f.chosen else "  ") + pad(fit_right(shown(f.text), 10), 10)
+                yield paint(fit_right(f"{lead} {_percent(f.probabilities[i]).rjust(7)}".rstrip(), width), "chosen" if f.chosen else "")
+                if f.probabilities[i] == 0:
+                    advice = "  " + f.margin.partition(": ")[2]
+                    yield from (paint(advice[a:b], "dim") for a, b in wrap(advice, width))
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain values."""
         return {**vars(self), "fates": [vars(f) for f in self.fates]}
 
     def _repr_html_(self) -> str:
-        return self.sheet().to_html()
+        return fragment(self.to_html())
 
 
-def _aligned(lines: list[list[str]], width: int, paint: Paint, strong: set[int], right: set[int]) -> Iterator[str]:
-    """Lines with aligned columns, the first a head, no wider than the screen."""
+def _width(lines: list[list[str]]) -> int:
+    """Of lines with aligned columns."""
+    return sum(max(map(display_width, column)) + 2 for column in zip(*lines, strict=True)) - 2
+
+
+def _aligned(lines: list[list[str]], paint: Paint, strong: set[int], right: set[int]) -> Iterator[str]:
+    """Lines with aligned columns, the first a head."""
     sizes = [max(map(display_width, column)) for column in zip(*lines, strict=True)]
     for i, line in enumerate(lines):
         cells = [" " * (n - display_width(c)) + c if j in right else pad(c, n) for j, (c, n) in enumerate(zip(line, sizes, strict=True))]
-        text = "  ".join(cells).rstrip()
-        yield paint(fit_right(text, width) if width else text, "head" if i == 0 else "chosen" if i in strong else "")
+        yield paint("  ".join(cells).rstrip(), "head" if i == 0 else "chosen" if i in strong else "")
 
 
 def _percent(p: float) -> str:
     return "—" if p == 0 else f"{p:.2%}"
 
 
-def _margin(stages: Any, i: int, chances: list[float]) -> str:
+def _margin(stages: Stages, i: int, chances: list[float]) -> str:
     """Which stage cut the i-th token, and by how much it missed."""
     cut = next((s for s, p in enumerate(chances) if p == 0), 0)
     if not cut:
         return ""
-    name, before = stages.names[cut], chances[cut - 1]
-    kind = name.partition("(")[0]
-    if kind == "top_k":
-        return f"{name}: would survive top_k({int(stages.ranks[0, cut, i]) + 1})"
-    if kind == "top_p":
-        return f"{name}: would survive top_p({math.floor(stages.above[0, cut, i] * 100 + 1) / 100:.2f})"
-    if kind == "min_p":
-        best = max(math.exp(v) for v in stages.logprobs[0, cut - 1])
-        return f"{name}: would survive min_p({math.floor(before / best * 1000) / 1000:.3f})"
-    return f"{name}: was number {int(stages.ranks[0, cut, i]) + 1} with {before:.2%}"
+    best = max(math.exp(v) for v in stages.logprobs[0, cut - 1])
+    rank, above, entropy = int(stages.ranks[0, cut, i]), float(stages.above[0, cut, i]), float(stages.entropy[0, cut - 1])
+    try:
+        (processor,) = parse(stages.names[cut]).processors
+        spared = processor.sparing(Standing(chances[cut - 1], rank, above, best, entropy))
+    except (UnspoolError, ValueError):                                    # a processor that this program does not know, or has no text form
+        spared = None
+    advice = f"would survive {spared}" if spared else f"was number {rank + 1} with {chances[cut - 1]:.2%}"
+    return f"{stages.names[cut]}: {advice}"

@@ -1,0 +1,95 @@
+"""How results show themselves in a notebook: HTML without scripts, every text escaped."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from unspool.views.heat import Heat
+from unspool.views.heat_html import STYLE as HEAT
+from unspool.views.heat_html import coloured
+from unspool.views.page import fragment
+from unspool.views.sheet import Sheet
+from unspool.views.table import CONTROLS, shown
+
+if TYPE_CHECKING:
+    from unspool.language_model import GeneratedText, Output
+    from unspool.score import Score
+    from unspool.trace import Trace
+
+MOST = 50
+"""Results of a list that are shown."""
+
+
+def of_output(output: Output) -> str:
+    """The prompt with its texts, best first, and their numbers."""
+    return fragment(_output(output))
+
+
+def of_outputs(outputs: Sequence[Output]) -> str:
+    """One after the other, with what they have in common once."""
+    return fragment(*map(_output, outputs[:MOST]), _rest(len(outputs)))
+
+
+def of_text(text: GeneratedText) -> str:
+    """A text and its numbers."""
+    return fragment(_texts("", [text]))
+
+
+def of_score(score: Score) -> str:
+    """The text coloured by probability, then its sums."""
+    return fragment(_score(score), style=HEAT)
+
+
+def of_scores(scores: Sequence[Score]) -> str:
+    """Each text with its sums."""
+    return fragment(*map(_score, scores[:MOST]), _rest(len(scores)), style=HEAT)
+
+
+def of_trace(trace: Trace) -> str:
+    """What was recorded, and the texts that came of it."""
+    about = {**trace.recipe, "model": trace.model.get("name", ""), "level": trace.level, "steps": len(trace.steps)}
+    lines = [[name, shown(str(value))] for name, value in about.items()]
+    parts = [Sheet(["", ""], lines).to_html("about")]
+    for prompt, found in zip(trace.prompts, trace.hypotheses, strict=True):
+        before = trace.bytes_of(prompt).decode("utf-8", "replace")
+        texts = [[trace.bytes_of(h.tokens).decode("utf-8", "replace"), f"{h.logprob:.2f}", str(len(h.tokens)), h.reason] for h in found]
+        parts += [_line(before), _table(["text", "log-prob", "tokens", "reason"], texts)]
+    return fragment(*parts)
+
+
+def _output(output: Output) -> str:
+    head = f'<p class="faint">{html.escape(str(output.recipe["decoder"]))}</p>'
+    return head + _texts(output.prompt if isinstance(output.prompt, str) else "", output.sequences)
+
+
+def _texts(prompt: str, texts: Iterable[GeneratedText]) -> str:
+    lines = []
+    for s in texts:
+        numbers = f"log-prob {s.logprob:.2f} · score {s.score:.3f} · {len(s.tokens)} tokens · {s.reason}"
+        lines.append(_line(prompt, s.text) + f'\n<p class="faint">{html.escape(numbers)}</p>')
+    return "\n".join(lines)
+
+
+def _score(score: Score) -> str:
+    names = ("logprob", "per_token", "per_byte", "per_character", "bits_per_byte", "perplexity")
+    sums = [[name.replace("_", " ") for name in names], [f"{getattr(score, name):.4f}" for name in names]]
+    return coloured(Heat.from_score(score)) + Sheet(sums[0], sums[1:]).to_html("sums")
+
+
+def _line(prompt: str, text: str = "") -> str:
+    return f'<p class="text" dir="auto"><span class="prompt">{_readable(prompt)}</span>{_readable(text)}</p>'
+
+
+def _readable(text: str) -> str:
+    """Line breaks and tabs as they are, other control characters seen."""
+    return html.escape(text.translate({k: v for k, v in CONTROLS.items() if chr(k) not in "\n\t"}))
+
+
+def _table(columns: Sequence[str], lines: Sequence[Sequence[Any]]) -> str:
+    return Sheet(columns, [list(map(shown, line)) for line in lines[:MOST]]).to_html() + _rest(len(lines))
+
+
+def _rest(count: int) -> str:
+    return f'<p class="faint">... and {count - MOST} more</p>' if count > MOST else ""
