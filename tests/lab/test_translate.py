@@ -193,7 +193,15 @@ def test_mirostat_takes_the_place_of_llama_cpps_chain():
     read = from_engine("llama.cpp", {"mirostat": 2, "top_k": 9, "temperature": 0.6})
     assert str(read.decoder) == "temperature(0.6) | mirostat(surprise='truncated') | sample"
     left = {p.method for p in LLAMA.ordered(LLAMA.places, {"mirostat": 1})}
-    assert left == {"json_schema", "bias", "banned", "dynamic_temperature", "temperature", "mirostat"}
+    assert left == {"json_schema", "bias", "banned", "temperature", "mirostat"}
+
+
+def test_llama_cpp_applies_adaptive_p_where_it_is_asked_to():
+    assert "adaptive_p" not in str(from_engine("llama.cpp", {"adaptive_target": 0.4}).decoder)
+    written = to_engine("llama.cpp", "min_p(0.1) | adaptive_p(0.4) | sample(1)").settings
+    assert written["samplers"] == ["min_p", "adaptive_p"]
+    first = from_engine("llama.cpp", written | {"samplers": ["adaptive_p", "min_p"]})
+    assert str(first.decoder) == "min_p(0.1) | adaptive_p(0.4) | sample"
 
 
 def test_forms_of_settings(tmp_path):
@@ -271,6 +279,7 @@ def test_flags_that_are_refused(flags):
         ("vllm", "bias({'a king': 1.0}) | sample(1)", ParameterError, "tokenizer"),
         ("vllm", "top_k(5) | top_k(3) | sample(1)", ParameterError, "once"),
         ("vllm", "skew(0.5) | sample(1)", Unsupported, "skew"),
+        ("llama.cpp", "dry | sample(1)", ParameterError, "give a window"),
         ("llama.cpp", "top_k(5) | mirostat(surprise='truncated') | sample(1)", ParameterError, "leaves top_k out"),
         ("vllm", "beam(4)", ParameterError, "with_prompt"),
         ("vllm", "repetition_penalty(1.2) | beam(4, early_stopping='never', n=4, length='with_prompt')", ParameterError, "no processors"),

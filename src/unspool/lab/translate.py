@@ -202,12 +202,13 @@ def _check_drawn(engine: Engine, place: Place, part: Part, strategy: Part) -> No
 def _order(engine: Engine, places: Sequence[Place], settings: dict[str, Any]) -> dict[str, Any]:
     """The list of samplers, where the order of a decoder needs one; an order that cannot be had is refused."""
     order = engine.ordered(engine.places, settings)
+    more: dict[str, Any] = {}
+    if any(p.step for p in order) and (inversions(order, places) or any(p.step and p not in order for p in places)):
+        more = {"samplers": list(dict.fromkeys(p.step for p in places if p.step))}
+        order = engine.ordered(engine.places, settings | more)
     for place in places:
         check(place in order, f"{engine.title} leaves {place.method} out beside {'mirostat' if 'mirostat' in settings else 'these'}")
-    more: dict[str, Any] = {}
-    if inversions(order, places) and any(p.step for p in order):
-        more = {"samplers": list(dict.fromkeys(p.step for p in places if p.step))}
-    for first, second in inversions(engine.ordered(engine.places, settings | more), places):
+    for first, second in inversions(order, places):
         raise ParameterError(f"{engine.title} applies {second} before {first}; this decoder the other way round")
     return more
 

@@ -42,7 +42,8 @@ def _write_dynamic(part: Any) -> dict[str, Any]:
 
 def _still(given: Given) -> Part | None:
     t = Setting("temperature", 0.8).of(given)
-    return None if t == 1 or Setting("dynatemp_range", 0.0).of(given) > 0 else Temperature(t)
+    moves = Setting("dynatemp_range", 0.0).of(given) > 0 and not given.get("mirostat")
+    return None if t == 1 or moves else Temperature(t)
 
 
 def _mirostat(given: Given) -> Part | None:
@@ -70,7 +71,7 @@ def _llama_bias(given: Given) -> Part | None:
 
 PENALTIES = (
     place("repetition_penalty", lambda penalty, window: penalty == 1 or window == 0, ALL, penalty=("repeat_penalty", 1.0), window=LAST,
-          step="penalties", note="The last repeat_last_n tokens, prompt included; -1 is all, 0 none."),
+          step="penalties", note="The last repeat_last_n tokens, prompt included; 0 is none. Before 2026 -1 was all."),
     place("frequency_penalty", lambda penalty, window: penalty == 0 or window == 0, ALL, penalty=("frequency_penalty", 0.0), window=LAST,
           step="penalties", note="Counts the last repeat_last_n tokens, prompt included."),
     place("presence_penalty", lambda penalty, window: penalty == 0 or window == 0, ALL, penalty=("presence_penalty", 0.0), window=LAST,
@@ -78,7 +79,7 @@ PENALTIES = (
 )  # fmt: skip
 
 SEQUENCE = {"e": "penalties", "d": "dry", "s": "top_n_sigma", "k": "top_k", "y": "typ_p", "p": "top_p", "m": "min_p", "x": "xtc",
-            "t": "temperature"}  # fmt: skip
+            "t": "temperature", "a": "adaptive_p"}  # fmt: skip
 """The letters of llama.cpp's --sampler-seq."""
 
 
@@ -86,17 +87,17 @@ def _llama_order(places: tuple[Place, ...], given: Given) -> list[Place]:
     """By its list of samplers; mirostat leaves none of them but the temperature."""
     first = [p for p in places if p.method in ("json_schema", "bias", "banned")]
     if given.get("mirostat"):
-        return [*first, *(p for p in places if p.step == "temperature" or p.method == "mirostat")]
+        return [*first, *(p for p in places if p.method in ("temperature", "mirostat"))]
     known = list(dict.fromkeys(p.step for p in places if p.step))
-    wanted = given.get("samplers", known)
+    wanted = given.get("samplers", known[:-1])  # adaptive_p must be asked for
     if isinstance(wanted, str):
         wanted = wanted.split(";") if ";" in wanted or wanted in known else [SEQUENCE.get(letter, letter) for letter in wanted]
     wanted = [{"typical_p": "typ_p", "temp": "temperature"}.get(name, name) for name in wanted]
     for name in wanted:
-        if name not in (*known, "adaptive_p"):
+        if name not in known:
             raise unknown("sampler of llama.cpp", name, known)
-    chain = [p for name in wanted for p in places if p.step == name]
-    return [*first, *chain, *(p for p in places if p.method == "adaptive_p")]
+    chain = [p for name in sorted(wanted, key="adaptive_p".__eq__) for p in places if p.step == name]
+    return [*first, *chain]
 
 
 LLAMA = Engine(
@@ -126,7 +127,7 @@ LLAMA = Engine(
         Place("temperature", (Setting("temperature", 0.8),), _still, lambda part: {"temperature": part.t},
               neutral={"temperature": 1.0}, step="temperature", sampling=True, note="Last of all, so truncation does not feel it."),
         place("adaptive_p", lambda target, decay: target < 0, target=("adaptive_target", -1.0), decay=("adaptive_decay", 0.9),
-              sampling=True),
+              step="adaptive_p", sampling=True, note="Only where samplers name it; always last."),
         Place("mirostat", (Setting("mirostat", 0), Setting("mirostat_tau", 5.0), Setting("mirostat_eta", 0.1)), _mirostat,
               _write_mirostat, sampling=True, note="Takes the place of the whole chain but the temperature before it."),
     ),
@@ -162,6 +163,6 @@ LLAMA = Engine(
         "--n-predict": "n_predict", "--predict": "n_predict", "-n": "n_predict", "--grammar": "grammar", "--json-schema": "json_schema",
         "-j": "json_schema",
     },
-    note="The order can be set (samplers); this is the default. logit_bias is always first, adaptive_p always last.",
+    note="The order can be set (samplers); this is the default. logit_bias is always first, adaptive_p last.",
     ordered=_llama_order,
 )  # fmt: skip

@@ -26,5 +26,6 @@ def commute(one: str, other: str) -> bool:
 def inversions(order: Sequence[Place], placed: Sequence[Place]) -> list[tuple[str, str]]:
     """Pairs that stand the other way round than in the order, and may not."""
     at = {place.method: i for i, place in reversed(list(enumerate(order)))}
-    pairs = [(a, b) for i, a in enumerate(placed) for b in placed[i + 1 :] if at[a.method] > at[b.method]]
+    known = [p for p in placed if p.method in at]
+    pairs = [(a, b) for i, a in enumerate(known) for b in known[i + 1 :] if at[a.method] > at[b.method]]
     return [(a.method, b.method) for a, b in pairs if not commute(a.method, b.method)]

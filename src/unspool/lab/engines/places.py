@@ -55,13 +55,19 @@ def all_ids(values: Any) -> list[Any]:
     return [t for v in values for t in ids_of(v)]
 
 
+def _some(window: int | None) -> int:
+    if window is None:
+        raise ParameterError("it looks back a number of tokens: give a window, as window=64")
+    return window
+
+
 SAME = Codec(lambda value: value, lambda value: value)
 LIST = Codec(listed, list)
 TOKENS = Codec(listed, all_ids)
 PHRASES = Codec(lambda value: tuple(map(phrase_of, value)), lambda value: [ids_of(v) for v in value])
 BIAS = Codec(pairs_of, lambda value: {one_id(token): amount for token, amount in value})
 SEQUENCES = Codec(pairs_of, lambda value: [[ids_of(phrase), amount] for phrase, amount in value])
-WINDOW = Codec(lambda n: None if n < 0 else n, lambda n: -1 if n is None else n)
+WINDOW = Codec(lambda n: None if n < 0 else n, _some)
 
 
 def one_id(phrase: Any) -> int:
