@@ -37,10 +37,11 @@ class Comparing:
 
     prompts: texts, each once. decoders: texts or Decoders, or a mapping that names them; the others are compared with the
     first. seeds: how many (0, 1, ...), or which; a decoder that draws nothing runs with the first alone. max_new_tokens: the
-    most of a text. metrics: names, see `unspool.lab.registry`. reference: human texts, or pairs of prompt and text, cut to
-    max_new_tokens tokens and measured alike. judge: a second model, for judge_perplexity and judge_bits_per_byte. unit: what
-    n-grams are made of, words or tokens. save: a file of generations that grows as they are made; what it holds already is
-    not made again. chat: every prompt is what a user says. together: how many prompts run at once.
+    most of a text. metrics: names, see `unspool.lab.registry`, or a Metric of one's own. reference: human texts, or pairs of
+    prompt and text, cut to max_new_tokens tokens and measured alike. judge: a second model, for judge_perplexity and
+    judge_bits_per_byte. unit: what n-grams are made of, words or tokens. save: a file of generations that grows as they are
+    made; what it holds already is not made again. chat: every prompt is what a user says. together: how many prompts run at
+    once.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class Comparing:
         *,
         seeds: int | Sequence[int] = 3,
         max_new_tokens: int = DEFAULT_NEW_TOKENS,
-        metrics: Sequence[str] = DEFAULT,
+        metrics: Sequence[str | Metric] = DEFAULT,
         reference: Sequence[str] | Sequence[tuple[str, str]] = (),
         judge: LanguageModel | None = None,
         unit: str = "words",
@@ -65,7 +66,8 @@ class Comparing:
         self.seeds = check_seeds(seeds)
         for value, what in ((together, "together"), (max_new_tokens, "max_new_tokens")):
             check(isinstance(value, int) and value >= 1, f"{what} must be a whole number >= 1; got {value!r}")
-        self.measuring = Measuring(lm, judge, check_metrics(metrics, judged=judge is not None), unit, chat)
+        counted = [replace(m, unit=m.unit.replace("words", unit)) for m in check_metrics(metrics, judged=judge is not None)]
+        self.measuring = Measuring(lm, judge, counted, unit, chat)
         self.model = {"name": lm.name, "fingerprint": lm.info.get("fingerprint"), "tokenizer": lm.tokenizer.hash}
         self.made: dict[str, list[tuple[Generation, Sample]]] = {name: [] for name in self.decoders}
         for prompt in self.prompts:
@@ -209,10 +211,10 @@ def check_seeds(seeds: int | Sequence[int]) -> list[int]:
     return found
 
 
-def check_metrics(names: Sequence[str], judged: bool) -> list[Metric]:
-    """Metrics by name; those that need a second model are refused where there is none."""
+def check_metrics(names: Sequence[str | Metric], judged: bool) -> list[Metric]:
+    """Metrics by name, or one's own; those that need a second model are refused where there is none."""
     check(not isinstance(names, str), f"metrics is a list of names; got {names!r}")
-    found = [find(name) for name in dict.fromkeys(names)]
+    found = [name if isinstance(name, Metric) else find(name) for name in dict.fromkeys(names)]
     check(len(found) > 0, "metrics is empty; give at least one")
     for metric in found:
         check(metric.needs != "judged" or judged, f"{metric.name} needs a second model: judge=..., or --judge")

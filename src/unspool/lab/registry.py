@@ -144,7 +144,7 @@ _LOGPROBS = _sum_and_count(lambda s: s.logprobs)
 POOLED = "pooled: counts of all texts are added, then divided"
 PER_TEXT = "mean over texts"
 COLLECTION = "of a collection with one text for each prompt; the mean over such collections where prompts have several texts"
-LIKELY = "near human text: lower is likelier, and likeliest text is dull"
+LIKELY = "near human text; lower is likelier, and the likeliest texts are dull"
 
 
 def _family(n: int) -> list[Metric]:

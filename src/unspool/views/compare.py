@@ -82,10 +82,16 @@ def tables(c: Comparison) -> list[tuple[str, list[Row], list[str], list[list[Cel
 def heading(c: Comparison) -> str:
     """What was compared."""
     s = c.settings
-    seeds = ", ".join(map(str, s["seeds"]))
+    seeds = _range(s["seeds"])
     fingerprint = f" {s['model']['fingerprint'][:8]}" if s["model"]["fingerprint"] else ""
     judge = f", judged by {s['judge']}" if s["judge"] else ""
     return f"{s['model']['name']}{fingerprint}, at most {s['max_new_tokens']} new tokens, n-grams of {s['unit']}, seeds {seeds}{judge}"
+
+
+def _range(numbers: list[int]) -> str:
+    if len(numbers) > 3 and numbers == list(range(numbers[0], numbers[-1] + 1)):
+        return f"{numbers[0]} to {numbers[-1]}"
+    return ", ".join(map(str, numbers))
 
 
 def notes(c: Comparison) -> list[str]:
