@@ -17,6 +17,7 @@ COMMANDS = (
     "heat",
     "why",
     "explore",
+    "explore",
     "score",
     "compare",
     "explain",

@@ -20,7 +20,7 @@ LAYERS = [
     ["processors.*", "stops.*", "strategies.*", "models.*", "engines.*", "views.*"],
     ["language_model"],
     ["facts"],
-    ["lab.*"],
+    ["lab.*", "explore.*"],
     ["__init__"],
     ["console"],
     ["options"],
@@ -31,6 +31,7 @@ LAYERS = [
 """From the bottom up; a layer imports itself and what is below."""
 HEAVY = {"click": {"cli", "options", "commands"}}
 HEAVY |= {name: set() for name in ("torch", "huggingface_hub", "pandas", "transformers", "rich", "matplotlib", "textual", "llguidance")}
+HEAVY |= {"rich": {"explore"}, "textual": {"explore"}}
 """Which modules or packages import these when imported themselves."""
 LAZY = {("views.table", "views.terminal"), ("score", "views.notebook"), ("trace", "views.notebook")}
 """Upward only when called: a table in a terminal is drawn by the view that reads it, a result in a notebook too."""
