@@ -19,6 +19,7 @@ COMMANDS = (
     "explore",
     "explore",
     "score",
+    "detect",
     "compare",
     "explain",
     "translate",

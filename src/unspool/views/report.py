@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from unspool.views.detection import sheet_of_detections
 from unspool.views.heat_html import whole
 from unspool.views.models import sheet_of_checks, sheet_of_details
 from unspool.views.page import page
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from unspool.language_model import Output
     from unspool.models.listing import ModelInfo
     from unspool.score import Score
+    from unspool.views.detection import Found
     from unspool.views.heat import Heat
     from unspool.views.why import Why
 
@@ -76,6 +78,12 @@ def detailed(details: dict[str, Any], form: str) -> str:
 def verified(checks: Sequence[Check], form: str) -> str:
     """Checks of a model, a line for each fact."""
     return _write(form, "Facts", [asdict(check) for check in checks], sheet_of_checks(checks))
+
+
+def detected(found: Sequence[Found], form: str) -> str:
+    """Watermarks looked for, a line for each text."""
+    values = [{"text": text, "watermark": mark, **asdict(detection)} for text, mark, detection in found]
+    return _write(form, "Watermarks", values, sheet_of_detections(found))
 
 
 def _write(form: str, title: str, values: list[dict[str, Any]], sheet: Sheet) -> str:
