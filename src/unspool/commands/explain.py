@@ -45,7 +45,7 @@ def explain(name: str | None, prompt: str | None, decoder: str | None, n: int | 
         if sink.form == "text":
             sink.write(draw_methods(found, FAMILIES, sink.width, sink.paint))
         elif sink.form == "md":
-            sink.write(index_to_markdown(found, FAMILIES))
+            sink.write(index_to_markdown(found, FAMILIES, paths=False))
         elif sink.form == "html":
             sink.write(page("Methods of unspool", sheet_of_methods(found).to_html()))
         else:

@@ -232,19 +232,21 @@ def _table(columns: list[str], rows: list[list[str]]) -> list[str]:
 
 
 def _linked(text: str) -> str:
-    return re.sub(r"arXiv (\d{4}\.\d{5})", r"[arXiv \1](https://arxiv.org/abs/\1)", text)
+    return re.sub(r"arXiv (\d{4}\.\d{4,5})", r"[arXiv \1](https://arxiv.org/abs/\1)", text)
 
 
-def index_to_markdown(methods: Sequence[Method], titles: dict[str, str], folder: str = "") -> str:
-    """All methods by family, each with a link to its page."""
+def index_to_markdown(methods: Sequence[Method], titles: dict[str, str], paths: bool = True) -> str:
+    """All methods by family, each with a link to its page where there are pages."""
     many = f"{len(methods)} processors, strategies and stops. `unspool explain NAME` shows a page in the terminal."
-    lines: list[str] = ["# Methods", "", many, ""]
+    lines: list[str] = ["# Methods", "", many]
+    lines += ["What other engines call them, with defaults and order: [settings](../settings.md).", ""] if paths else [""]
     family = ""
     for m in methods:
         if m.family != family:
             lines += [""] * bool(family) + [f"## {titles[m.family]}", ""]
             family = m.family
-        lines.append(f"- [{m.name}]({folder}{m.name}.md): {_prose(m.meaning)}")
+        name = f"[{m.name}]({m.name}.md)" if paths else f"`{m.name}`"
+        lines.append(f"- {name}: {_prose(m.meaning)}")
     return "\n".join(lines) + "\n"
 
 
@@ -266,7 +268,7 @@ def method_to_html(method: Method, run: Run | None, title: str) -> str:
         rows = [[e.engine, e.settings, e.order, e.note] for e in method.elsewhere]
         parts += ["<h2>Elsewhere</h2>", Sheet(["engine", "settings and defaults", "order", "differences"], rows).to_html()]
     if method.references:
-        link = re.compile(r"arXiv (\d{4}\.\d{5})")
+        link = re.compile(r"arXiv (\d{4}\.\d{4,5})")
         found = (link.sub(r'<a href="https://arxiv.org/abs/\1">arXiv \1</a>', html.escape(r)) for r in method.references)
         parts += ["<h2>References</h2>", "<ul>" + "".join(f"<li>{r}</li>" for r in found) + "</ul>"]
     return "\n".join([*parts, *([_p("See also: " + ", ".join(method.see))] if method.see else [])])
