@@ -17,7 +17,6 @@ COMMANDS = (
     "heat",
     "why",
     "explore",
-    "explore",
     "score",
     "detect",
     "compare",

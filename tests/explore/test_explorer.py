@@ -35,7 +35,7 @@ def looked(decoder=PROCESSED, **options):
 def test_a_step_is_what_a_run_records(decoder):
     e = looked(decoder, choices=4)
     for _ in range(3):
-        trace = e.lm.generate([list((*e.state.prompt, *()))], _follow(e), max_new_tokens=9, level="stages", choices=4)[0].trace
+        trace = e.lm.generate([list(e.state.prompt)], _follow(e), max_new_tokens=9, level="stages", choices=4)[0].trace
         found = next(s.considered for s in trace.steps if e.state.cursor in s.considered.nodes)
         options = e.options()[:4]
         assert [o.token for o in options] == found.tokens[0].tolist()
@@ -282,7 +282,7 @@ def test_torn_strange_and_foreign_files_change_nothing(tmp_path):
         explorer().save(tmp_path / "x.jsonl")
 
 
-@pytest.mark.parametrize("decoder", ["", "greedy |", "top_k(-1)", "nothing", "follow('a') | greedy | sample", "banned(99)", "__import__('os')"])
+@pytest.mark.parametrize("decoder", ["", "greedy |", "top_k(-1)", "nothing", "beam(2) | greedy | sample", "banned(99)", "f('os')"])
 def test_a_decoder_that_is_none_changes_nothing(decoder):
     e = looked()
     state = e.state
