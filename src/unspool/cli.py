@@ -20,6 +20,7 @@ COMMANDS = (
     "score",
     "detect",
     "compare",
+    "plot",
     "explain",
     "translate",
     "models",

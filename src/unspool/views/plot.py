@@ -81,6 +81,14 @@ class Picture(Figure):
         style = f"<style>@media (prefers-color-scheme: dark) {{\n{rules}\n}}</style>"
         return "\n".join(line.rstrip() for line in f"{head}>\n{style}{rest}".splitlines()) + "\n"
 
+    def to_png(self, dots: int = 200) -> bytes:
+        """The picture as PNG, so many dots an inch."""
+        out = io.BytesIO()
+        with rc_context(STYLE), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing")
+            self.savefig(out, format="png", dpi=dots)
+        return out.getvalue()
+
     _repr_svg_ = to_svg
 
 
