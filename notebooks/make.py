@@ -26,7 +26,7 @@ LANGUAGES = ("en", "ko")
 PIECE = re.compile(
     r"^```python\n(?P<code>.*?)^```\n"
     r"(?:\n*^(?P<fence>`{3,})text\n(?P<printed>.*?)^(?P=fence)\n)?"
-    r"(?:\n*(?P<table>(?:^\|.*\n)+))?"
+    r"(?:\n*(?P<table>(?:^\|[^\n]*\n)+))?"
     r"(?:\n*(?P<picture>^!\[[^\n]*\]\([^\n]*\.svg\))\n)?",
     re.M | re.S,
 )
