@@ -243,7 +243,7 @@ def test_forked_states_are_those_of_the_tokens_alone():
 
 WRONG = [
     ('regex("")', "needs a pattern"),
-    ('regex("(ab")', "unclosed group"),
+    ('regex("(ab")', "regex('(ab'): unclosed group"),
     ('regex("(?=a)b")', "look-around"),
     ("regex(7)", "needs a pattern"),
     ('json_schema("")', "needs a dict, or JSON"),

@@ -80,9 +80,9 @@ class State:
             _tokens(tokenizer), _exactly(part.rules()), log_level=0, limits=library.LLParserLimits(verbose_errors=False)
         )
         if matcher.is_error():
-            raise ParameterError(f"{part.name}: {_reason(matcher.get_error())}")
-        state = cls(matcher, tokenizer.size, part.name)
-        check(state.complete or bool(state.allowed().any()), f"{part} cannot be met: no token of the model's can begin such a text")
+            raise ParameterError(f"{_short(part)}: {_reason(matcher.get_error())}")
+        state = cls(matcher, tokenizer.size, _short(part))
+        check(state.complete or bool(state.allowed().any()), f"{_short(part)} cannot be met: no token of the model can begin such a text")
         return state
 
     @property
@@ -141,13 +141,13 @@ class Regex(_Constraint):
 class JsonSchema(_Constraint):
     """Only JSON that a schema accepts, with keys in the schema's order; {} accepts all JSON.
 
-    schema: a dict, or its text. separators: those between items and after keys, as json.dumps has them, such as (", ", ": ");
-    any white space between words if not given. Keywords that llguidance does not know how to enforce are refused; its own
+    schema: a dict, or its text. separators: those between items and after keys, as json.dumps has them; None allows any white
+    space between words, of which small models may find no end. Keywords that llguidance cannot enforce are refused; its own
     settings can stand in the schema under "x-guidance".
     """
 
     schema: Any
-    separators: tuple[str, str] | None = None
+    separators: tuple[str, str] | None = (", ", ": ")
     _begin: State | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -171,7 +171,7 @@ class JsonSchema(_Constraint):
             item, key = self.separators
             schema = {} if schema is True else schema
             style = {"whitespace_flexible": False, "item_separator": item, "key_separator": key}
-            schema = schema | {"x-guidance": schema.get("x-guidance", {}) | style}
+            schema = schema | {"x-guidance": style | schema.get("x-guidance", {})}
         return f"start: %json {json.dumps(schema)}"
 
 
@@ -216,7 +216,12 @@ def _validate(part: _Constraint) -> None:
         return
     wrong, messages = library.LLMatcher.validate_grammar_with_warnings(_exactly(part.rules()))
     if wrong:
-        raise ParameterError(f"{part.name}: {_reason(messages[0])}")
+        raise ParameterError(f"{_short(part)}: {_reason(messages[0])}")
+
+
+def _short(part: Part) -> str:
+    text = str(part)
+    return text if len(text) <= 80 else text[:76] + "...)"
 
 
 def _reason(message: str) -> str:
