@@ -44,8 +44,10 @@ def plot(c: Comparison, path: str | Path | None, x: str | None, y: str | None) -
     from unspool.views.plot import COLORS, INK, MARKERS, STYLE, Picture
 
     x, y = axes_of([m.name for m in c.metrics], x, y)
+    columns = 1 if max(len(r.name) for r in c.all_rows) > 24 else 2
+    lines = -(-len(c.all_rows) // columns)                                # of the legend, under axes of one size
     with rc_context(STYLE):
-        figure = Picture(figsize=(6.4, 4.2), layout="constrained")
+        figure = Picture(figsize=(6.4, 3.4 + 0.2 * lines), layout="constrained")
         axis = figure.subplots()
         for i, row in enumerate(c.rows):
             _point(axis, row, x, y, color=COLORS[i % len(COLORS)], marker=MARKERS[i % len(MARKERS)])
@@ -61,7 +63,7 @@ def plot(c: Comparison, path: str | Path | None, x: str | None, y: str | None) -
         axis.grid(axis="x")
         axis.margins(0.12)
         axis.set_title(_title(c))
-        figure.legend(loc="outside lower left", ncols=1 if max(len(r.name) for r in c.all_rows) > 24 else 2)
+        figure.legend(loc="outside lower left", ncols=columns)
         if path is not None and target.suffix.lower() == ".svg":
             target.write_text(figure.to_svg(), encoding="utf-8")
         elif path is not None:

@@ -227,6 +227,8 @@ def sweep(
             axis.set_title(name)
         if not numbers:
             axes[-1].set_xticks(at, [str(v) for v in values])
+        elif all(v == int(v) for v in values):
+            axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
         axes[-1].set_xlabel(f"{setting} ({_sizes([s for samples in measures.values() for s in samples])})")
     return figure
 
