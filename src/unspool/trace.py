@@ -182,7 +182,7 @@ def _known(cls: type[T], values: dict[str, Any]) -> dict[str, Any]:
 def _hypothesis(values: dict[str, Any]) -> Hypothesis:
     lists = {n: [-math.inf if v is None else float(v) for v in values[n]] for n in ("logprobs", "processed")}
     score = -math.inf if values["score"] is None else float(values["score"])
-    found = Hypothesis(**{**_known(Hypothesis, values), **lists, "score": score})
+    found = Hypothesis(**{**_known(Hypothesis, values), **lists, "score": score, "reason": str(values["reason"])})
     _sound(len(found.tokens) == len(found.logprobs) == len(found.processed) == len(found.nodes) - 1, "a text's lists differ in length")
     _sound(all(type(n) is int for n in [*found.tokens, *found.nodes]), "a token or a node is no whole number")
     return found
@@ -194,11 +194,11 @@ def _array(value: Any) -> Any:
     return np.asarray([-np.inf if v is None else v for v in found.flat]).reshape(found.shape) if found.dtype == object else found
 
 
-def _arrays(values: dict[str, Any], size: int, whole: tuple[str, ...]) -> dict[str, Any]:
-    """Lists of one length as arrays; `whole` are those of whole numbers."""
+def _arrays(values: dict[str, Any], size: int, whole: tuple[str, ...], flat: bool = True) -> dict[str, Any]:
+    """Lists of one length as arrays; `whole` are those of whole numbers, `flat` says that they hold no lists."""
     found = {name: _array(value) for name, value in values.items()}
     for name, array in found.items():
-        _sound(array.ndim >= 1 and len(array) == size, f"{name} has another length than its neighbours")
+        _sound(array.ndim >= 1 and len(array) == size and (array.ndim == 1 or not flat), f"{name} has another length than its neighbours")
         _sound(not array.size or array.dtype.kind in ("i" if name in whole else "iuf"), f"{name} holds no numbers")
         found[name] = array.astype(np.int64 if name in whole else np.float64)
     return found
@@ -213,20 +213,22 @@ def _step(values: dict[str, Any]) -> Step:
     if considered:
         step.considered = _considered(considered)
     if dropped:
-        why = np.asarray([str(w) for w in dropped.pop("why")], dtype=object)
-        step.dropped = {**_arrays(dropped, len(why), ("prompt", "parents", "tokens")), "why": why}
+        why = np.asarray([str(w) for w in dropped["why"]], dtype=object)
+        columns = {name: dropped[name] for name in ("prompt", "parents", "tokens", "score")}
+        step.dropped = {**_arrays(columns, len(why), ("prompt", "parents", "tokens")), "why": why}
     return step
 
 
 def _considered(values: dict[str, Any]) -> Considered:
     own = _known(Considered, values)
     stages, size = own.pop("stages", None), len(own["nodes"])
-    found = Considered(**_arrays(own, size, ("prompt", "nodes", "tokens")))
+    found = Considered(**_arrays(own, size, ("prompt", "nodes", "tokens"), flat=False))
+    _sound(all(v is None or v.ndim == 1 for v in (found.prompt, found.nodes, found.entropy)), "a list holds lists")
     _sound(found.tokens.ndim == 2 and found.tokens.shape == found.logprobs.shape == found.processed.shape, "alternatives differ in shape")
     if stages:
         names = [str(name) for name in stages["names"]]
         lists = {k: v for k, v in _known(Stages, stages).items() if k != "names"}
-        found.stages = Stages(names, **_arrays(lists, size, ("kept", "covering", "ranks")))
+        found.stages = Stages(names, **_arrays(lists, size, ("kept", "covering", "ranks"), flat=False))
         one, each = (size, len(names)), (size, len(names), found.tokens.shape[1])
         shapes = {"logprobs": each, "ranks": each, "above": each}
         _sound(all(getattr(found.stages, k).shape == shapes.get(k, one) for k in lists), "stages differ in shape")
