@@ -11,6 +11,7 @@ import unspool as un
 from unspool.models.families import read_transformer
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "data" / "contrastive-4.49.json").read_text())
+REFERENCE = f"transformers {GOLDEN['transformers']}"
 
 
 CASES = [("numpy", case) for case in GOLDEN["cases"]]
@@ -18,8 +19,10 @@ CASES += [(backend, case) for backend in BACKENDS for case in GOLDEN["cases"][4:
 
 
 @pytest.mark.parametrize(("backend", "case"), CASES)
-def test_contrastive_search_is_transformers(backend, case):
+def test_contrastive_search_is_transformers(backend, case, tally):
     config, weights = tiny_gpt2(**case["checkpoint"])
     model = read_transformer("gpt2", config, {name: BACKENDS[backend](array) for name, array in weights.items()})
     found = run(model, un.ContrastiveSearch(case["k"], case["alpha"]), case["prompts"], GOLDEN["new"])
-    assert [hypotheses[0].tokens for hypotheses in found] == case["texts"]
+    for hypotheses, text in zip(found, case["texts"], strict=True):
+        assert hypotheses[0].tokens == text
+        tally("contrastive search")

@@ -1,5 +1,8 @@
 """Guidance in every hypothesis of a beam: its other branch follows it (in transformers 5.23 it does not)."""
 
+from importlib.metadata import version
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 from helpers.checkpoints import in_transformers, tiny_gpt2
@@ -9,6 +12,7 @@ import unspool as un
 from unspool.arrays import host, log_softmax
 from unspool.models.families import read_transformer
 
+REFERENCE = f"transformers {version('transformers')}" if find_spec("transformers") else "transformers"
 CASES = [(seed, 2 + seed % 3, (0.5, 1.5, 3.0, 7.0)[seed % 4], (None, (3, 4))[seed % 2], "numpy") for seed in range(32)]
 CASES += [(*CASES[1][:-1], backend) for backend in BACKENDS if backend != "numpy"]
 
@@ -48,7 +52,7 @@ def test_every_hypothesis_has_its_guided_probability(seed, width, scale, negativ
 
 
 @pytest.mark.parametrize(("seed", "scale"), [(0, 1.5), (1, 4.0), (2, 0.5), (3, 2.0)])
-def test_greedy_guidance_is_transformers(seed, scale):
+def test_greedy_guidance_is_transformers(seed, scale, tally):
     torch = pytest.importorskip("torch")
     pytest.importorskip("transformers")
     other = in_transformers(*tiny_gpt2(seed))
@@ -59,6 +63,7 @@ def test_greedy_guidance_is_transformers(seed, scale):
         options = {"guidance_scale": scale, "max_new_tokens": 8, "do_sample": False, "pad_token_id": 0}
         theirs = other.generate(ids, attention_mask=torch.ones_like(ids), **options)[0, len(prompt) :].tolist()
         assert hypotheses[0].tokens == theirs
+        tally("guidance, greedy search")
 
 
 @pytest.mark.parametrize("strategy", ["sample(3)", "exact(2, expand=2)", "contrastive_search(3)"])

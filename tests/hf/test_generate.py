@@ -7,8 +7,9 @@ from helpers.tables import run
 from unspool.models.families import read_transformer
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("transformers")
+transformers = pytest.importorskip("transformers")
 
+REFERENCE = f"transformers {transformers.__version__}"
 PROMPTS = [[5, 6, 3], [4], [7, 7, 7, 8, 9, 10, 11], [12, 3, 20, 21]]
 ENDS = (2,)
 
@@ -24,15 +25,18 @@ def cut(tokens):
     return tokens[: tokens.index(ENDS[0]) + 1] if ENDS[0] in tokens else tokens
 
 
-def test_greedy_is_theirs(kind, ours, theirs):
+def test_greedy_is_theirs(kind, ours, theirs, tally):
     found = run(ours(kind), "greedy", PROMPTS, 12)
-    assert [h[0].tokens for h in found] == [generated(theirs(kind), p)[0] for p in PROMPTS]
+    for prompt, mine in zip(PROMPTS, found, strict=True):
+        assert mine[0].tokens == generated(theirs(kind), prompt)[0]
+        tally("greedy search, models run by transformers")
 
 
-def test_beams_are_theirs(kind, ours, theirs):
+def test_beams_are_theirs(kind, ours, theirs, tally):
     found = run(ours(kind), "beam(3, n=2)", PROMPTS, 12)
     for prompt, mine in zip(PROMPTS, found, strict=True):
         assert [h.tokens for h in mine] == generated(theirs(kind), prompt, num_beams=3, num_return_sequences=2)
+        tally("beam search, models run by transformers")
 
 
 @pytest.mark.parametrize("name", ["gpt2", "llama"])

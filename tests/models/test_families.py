@@ -11,6 +11,7 @@ transformers = pytest.importorskip("transformers")
 from unspool.language_model import load  # noqa: E402
 from unspool.models.families import FAMILIES, read_transformer  # noqa: E402
 
+REFERENCE = f"transformers {transformers.__version__}"
 TINY = {
     "vocab_size": 101,
     "hidden_size": 32,
@@ -82,7 +83,7 @@ def test_every_family_has_a_case():
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("backend", ["numpy", "torch"])
-def test_logits_equal_those_of_transformers(case, backend):
+def test_logits_equal_those_of_transformers(case, backend, tally):
     model = reference(*CASES[case])
     with torch.no_grad():
         expected = model(tokens()).logits[0].numpy()
@@ -95,6 +96,7 @@ def test_logits_equal_those_of_transformers(case, backend):
     for token in text[3:]:
         row = session.extend(row, [[token]])
     assert np.abs(np.asarray(session.logits(row)) - expected[-1:]).max() < 1e-4
+    tally(f"logits of {CASES[case][0]}")
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])

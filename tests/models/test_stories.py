@@ -8,6 +8,7 @@ import pytest
 import unspool as un
 
 FOLDER = Path(__file__).parents[1] / "data" / "stories260K"
+REFERENCE = "transformers 5.23.0"
 GOLDEN = json.loads((FOLDER / "golden.json").read_text(encoding="utf-8"))
 
 
@@ -26,7 +27,7 @@ def test_it_tells_the_published_464_characters(stories):
 
 
 @pytest.mark.parametrize("case", GOLDEN["prompts"], ids=lambda c: c["prompt"][:30])
-def test_it_continues_prompts_as_transformers_does(stories, case):
+def test_it_continues_prompts_as_transformers_does(stories, case, tally):
     assert stories.tokens_of(case["prompt"]) == case["ids"]
     table = stories.steps(case["prompt"], n=1, choices=10)
     assert [c.token for c in table[0].choices] == [t["id"] for t in case["top10"]]
@@ -37,6 +38,7 @@ def test_it_continues_prompts_as_transformers_does(stories, case):
     assert case["prompt"] + greedy.text == case["greedy40_text"]
     beams = stories.generate(case["prompt"], un.Beam(4), max_new_tokens=40)
     assert case["ids"] + beams.tokens == case["beam4_40_ids"]
+    tally("stories260K: tokens, probabilities, greedy search, beam search")
 
 
 def test_a_score_continues_the_prompt_without_a_second_space(stories):

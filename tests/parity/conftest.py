@@ -1,7 +1,6 @@
-"""Tiny random checkpoints, our search over them, and the count of what was compared."""
+"""Tiny random checkpoints, and our search over them."""
 
 import random
-from collections import Counter
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -14,8 +13,6 @@ from unspool.decode import decode
 from unspool.models.families import read_transformer
 from unspool.search import Search
 
-COUNTS = pytest.StashKey[dict[str, Counter]]()
-
 
 @dataclass
 class Checkpoint:
@@ -25,28 +22,6 @@ class Checkpoint:
     ours: Any
     in_torch: Any
     likely: list[int]
-
-
-class Tally:
-    """Counts the comparisons of each family: equal, near ties, different."""
-
-    def __init__(self, counts: dict[str, Counter]) -> None:
-        self.counts = counts
-
-    def __call__(self, family: str, kind: str = "equal") -> None:
-        self.counts.setdefault(family, Counter())[kind] += 1
-
-
-@pytest.fixture(scope="session")
-def tally(pytestconfig) -> Tally:
-    return Tally(pytestconfig.stash.setdefault(COUNTS, {}))
-
-
-def pytest_terminal_summary(terminalreporter, config):
-    for family, found in sorted(config.stash.get(COUNTS, {}).items()):
-        others = "".join(f", {n} {kind}" for kind, n in sorted(found.items()) if kind != "equal")
-        tried = sum(n for kind, n in found.items() if kind in ("equal", "near tie", "different"))
-        terminalreporter.write_line(f"parity: {family} {found['equal']} of {tried} equal{others}")
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
+REFERENCE = f"transformers {transformers.__version__}"
 LIMIT = 12
 PROMPTS = 3
 CASES = 132
@@ -107,13 +108,12 @@ class TestBeams:
             if ends:
                 early = len(own_steps) < LIMIT or any(len(h.tokens) < LIMIT for h in mine)
                 FINISHED_EARLY[early] += 1
-                tally("beams", "finished early" if early else "finished at the limit")
             if [h.tokens for h in mine] != tokens and nearest(mine, own_steps) < NEAR:
-                tally("beams", "near tie")
+                tally("beam search", "near tie")
                 continue
             assert [h.tokens for h in mine] == tokens
             np.testing.assert_allclose([h.score for h in mine], scores[real], atol=TOLERANCE, rtol=0)
-            tally("beams")
+            tally("beam search")
 
     def test_many_finished_early(self):
         if not FINISHED_EARLY:
@@ -133,7 +133,7 @@ class TestBeams:
             their = theirs_of(model, prompt, 8, (1,), **settings)
             assert [h.tokens for h in mine] == [cut(row, prompt, (1,)) for row in their.sequences]
             np.testing.assert_allclose([h.score for h in mine], their.sequences_scores.numpy(), atol=TOLERANCE, rtol=0)
-            tally("beams, few tokens")
+            tally("beam search, fewer tokens than beams")
 
     def test_penalty_of_logits_differs(self, checkpoint, run, theirs_of, tally):
         """Without log_softmax first our penalty sees logits under every strategy; theirs sees log-probabilities under beams."""
@@ -143,7 +143,11 @@ class TestBeams:
         of_logprobs, _ = run(model.ours, [[1, 2, 3]], "log_softmax | repetition_penalty(1.2) | beam(4, renormalise=False)", LIMIT)
         assert abs(of_logits[0][0].score - their) > 0.01
         assert of_logprobs[0][0].score == pytest.approx(their, abs=TOLERANCE)
-        tally("beams", "deliberate difference")
+        tally.difference(
+            "processors under beam search",
+            "theirs see log-probabilities under beams and logits elsewhere, so a repetition penalty means two things; ours see logits "
+            "under every strategy, and `log_softmax` first gives theirs",
+        )
 
     @pytest.mark.parametrize("seed", SEEDS)
     def test_left_padded_batch(self, seed, checkpoint, prompts_of, run, cut, tally):
@@ -161,7 +165,7 @@ class TestBeams:
             rows = range(2 * i, 2 * i + 2)
             assert [h.tokens for h in mine] == [cut(their.sequences[r], ids[i].tolist(), ends) for r in rows]
             np.testing.assert_allclose([h.score for h in mine], their.sequences_scores[list(rows)].numpy(), atol=TOLERANCE, rtol=0)
-            tally("beams, padded batch")
+            tally("beam search, one padded batch of theirs")
 
 
 class TestWidthOne:
@@ -179,7 +183,12 @@ class TestWidthOne:
             assert mine.tokens == cut(their.sequences[0], prompt, ends)
             total = sum(float(s[0].log_softmax(-1)[t]) for s, t in zip(their.scores, mine.tokens, strict=True))
             assert mine.score == pytest.approx(total / len(mine.tokens) ** penalty, abs=TOLERANCE)
-            tally("beam of width 1")
+            tally("beam search of width 1")
+        tally.difference(
+            "one beam",
+            "theirs is greedy search, whatever the settings; ours follows the rules of the wider beams, and so may return a better text "
+            "that ended earlier",
+        )
 
     @pytest.mark.parametrize("seed", SEEDS)
     @pytest.mark.parametrize("penalty", PENALTIES)
@@ -191,7 +200,7 @@ class TestWidthOne:
             score, tokens = one_beam(model.theirs, prompt, ends, penalty)
             assert mine.tokens == tokens
             assert mine.score == pytest.approx(score, abs=TOLERANCE)
-            tally("beam of width 1")
+            tally("beam search of width 1, written out", reference="definitions")
 
 
 def one_beam(model, prompt, ends, penalty):

@@ -6,6 +6,7 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
+REFERENCE = f"transformers {transformers.__version__}"
 LIMIT = 14
 SEEDS = range(6)
 TOLERANCE = 1e-4
@@ -71,7 +72,7 @@ def test_equal(seed, chain, checkpoint, prompts_of, run, theirs_of, cut, tally):
         tokens = cut(their.sequences[0], prompt, ends)
         processed, raw = distributions(steps, i, vocabulary)
         if mine.tokens != tokens and margin_where_they_part(processed, mine.tokens, tokens) < NEAR:
-            tally("greedy", "near tie")
+            tally("greedy search", "near tie")
             continue
         assert mine.tokens == tokens
         scores, logits = (torch.cat(rows).log_softmax(-1).numpy() for rows in (their.scores, their.logits))
@@ -79,7 +80,7 @@ def test_equal(seed, chain, checkpoint, prompts_of, run, theirs_of, cut, tally):
         np.testing.assert_allclose(raw, logits, atol=TOLERANCE, rtol=0)
         np.testing.assert_allclose(mine.processed, scores[range(len(tokens)), tokens], atol=TOLERANCE, rtol=0)
         np.testing.assert_allclose(mine.logprobs, logits[range(len(tokens)), tokens], atol=TOLERANCE, rtol=0)
-        tally("greedy")
+        tally("greedy search")
 
 
 def margin_where_they_part(processed, mine, theirs):

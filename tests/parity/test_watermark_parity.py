@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 generation = pytest.importorskip("transformers.generation.logits_process")
 
+REFERENCE = f"transformers {transformers.__version__}"
 SHAPES = ((1, 45), (3, 90), (2, 300))
 LIBRARIES = {"numpy": np.asarray, "torch": torch.from_numpy}
 SCHEMES = [("lefthash", 1), *(("selfhash", width) for width in (1, 2, 4))]
@@ -31,7 +32,7 @@ def rows_of(texts, library, prompt=1):
 @pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("ratio", [0.25, 0.5])
 @pytest.mark.parametrize(("scheme", "width"), SCHEMES)
-def test_equal_green_tokens(scheme, width, ratio, library):
+def test_equal_green_tokens(scheme, width, ratio, library, tally):
     chance, make = np.random.default_rng(11), LIBRARIES[library]
     ours = un.WatermarkKgw(ratio, 1.7, 15485863, width, scheme, "transformers")
     for shape, length in product(SHAPES, (1, 4, 12)):
@@ -40,11 +41,12 @@ def test_equal_green_tokens(scheme, width, ratio, library):
         their = theirs(torch.from_numpy(texts), torch.from_numpy(scores.copy())).numpy()
         np.testing.assert_allclose(host(ours.process(rows_of(texts, make), make(scores))), their, rtol=1e-6)
         assert length < width or (their != scores).any()
+        tally("watermark_kgw")
 
 
 @pytest.mark.parametrize("ratio", [0.25, 0.5])
 @pytest.mark.parametrize(("scheme", "width"), SCHEMES)
-def test_equal_detections(scheme, width, ratio):
+def test_equal_detections(scheme, width, ratio, tally):
     chance = np.random.default_rng(12)
     ours = un.WatermarkKgw(ratio, 1.7, 15485863, width, scheme, "transformers")
     config = transformers.WatermarkingConfig(greenlist_ratio=ratio, bias=1.7, seeding_scheme=scheme, context_width=width)
@@ -56,6 +58,7 @@ def test_equal_detections(scheme, width, ratio):
         assert found.scored == their.num_tokens_scored[0]
         assert found.mean == pytest.approx(their.green_fraction[0])
         assert (found.z, found.p_value) == pytest.approx((their.z_score[0], their.p_value[0]))
+        tally("watermark_kgw, detection")
 
 
 SYNTHID = [
@@ -68,7 +71,7 @@ SYNTHID = [
 
 @pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize(("keys", "ngram_len", "history", "size", "seed"), SYNTHID)
-def test_equal_tournaments_at_every_step(keys, ngram_len, history, size, seed, library):
+def test_equal_tournaments_at_every_step(keys, ngram_len, history, size, seed, library, tally):
     """Theirs keeps its contexts in itself from call to call; ours finds them in the text."""
     chance, make = np.random.default_rng(13), LIBRARIES[library]
     ours = un.WatermarkSynthid(keys, ngram_len, history, "transformers", size, seed)
@@ -80,6 +83,7 @@ def test_equal_tournaments_at_every_step(keys, ngram_len, history, size, seed, l
         mine = host(un.LogSoftmax().process(None, ours.process(rows_of(texts[:, :length], make, 6), make(scores))))
         possible = ~np.isneginf(scores)
         np.testing.assert_allclose(np.exp(mine[possible]), np.exp(their[possible]), atol=2e-6)
+        tally("watermark_synthid")
         unmarked = scores - np.logaddexp.reduce(scores, -1, keepdims=True)
         repeated += int(np.isclose(np.exp(mine), np.exp(unmarked), atol=1e-6).all(-1).sum())
     assert repeated < 3 * 34
@@ -87,7 +91,7 @@ def test_equal_tournaments_at_every_step(keys, ngram_len, history, size, seed, l
 
 
 @pytest.mark.parametrize(("keys", "ngram_len", "history", "size", "seed"), [case for case in SYNTHID if case[2] == 1024])
-def test_equal_g_values(keys, ngram_len, history, size, seed):
+def test_equal_g_values(keys, ngram_len, history, size, seed, tally):
     chance = np.random.default_rng(14)
     ours = un.WatermarkSynthid(keys, ngram_len, history, "transformers", size, seed)
     theirs = generation.SynthIDTextWatermarkLogitsProcessor(ngram_len, list(keys), size, seed, history, "cpu")
@@ -100,3 +104,4 @@ def test_equal_g_values(keys, ngram_len, history, size, seed):
         assert found.mean == pytest.approx(g[new].mean())
         weights = np.linspace(10, 1, len(keys)) if len(keys) > 1 else np.ones(1)
         assert ours.detect(tokens[0].tolist(), 300).mean == pytest.approx((g[new] @ weights).mean() / weights.sum())
+        tally("watermark_synthid, detection")

@@ -1,0 +1,67 @@
+"""The count of what was compared with references, and its page (helpers/parity.py)."""
+
+from collections import Counter
+from importlib.util import find_spec
+
+import pytest
+from helpers import parity
+
+COUNTED = pytest.StashKey[dict[str, dict]]()
+PARTLY = pytest.StashKey[set[str]]()
+"""Files of tests of which some did not run to a good end."""
+
+
+def pytest_addoption(parser):
+    parser.addoption("--write-parity", action="store_true", help="write docs/parity.md from what this run compares")
+
+
+def pytest_configure(config):
+    config.stash[COUNTED], config.stash[PARTLY] = {}, set()
+
+
+def pytest_deselected(items):
+    for item in items:
+        item.config.stash[PARTLY].add(item.location[0])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if not report.passed:
+        item.config.stash[PARTLY].add(item.location[0])
+    return report
+
+
+def ran_whole(config, name: str) -> bool:
+    """Whether every test of a file ran, with all that it compares with."""
+    part_asked = any("::" in argument and name in argument for argument in config.args)
+    alone = hasattr(config, "workerinput") or config.getoption("lf", False)
+    return not (part_asked or alone or name in config.stash[PARTLY]) and bool(find_spec("torch") and find_spec("transformers"))
+
+
+@pytest.fixture(scope="module")
+def tally(request):
+    """Counts a file's comparisons, tally(method) or tally(method, "near tie"); the page must say the same."""
+    config, name = request.config, request.node.nodeid
+    found = parity.Tally(request.module.REFERENCE)
+    yield found
+    config.stash[COUNTED][name] = found.as_json()
+    if ran_whole(config, name) and not config.getoption("write_parity"):
+        wrong = parity.differences(found.as_json(), parity.read().get(name, {"rows": [], "notes": []}))
+        if wrong:
+            pytest.fail("\n  ".join([f"docs/parity.md is not what was compared; write it with `{parity.WRITE}`:", *wrong]), pytrace=False)
+
+
+def pytest_sessionfinish(session):
+    config = session.config
+    if config.getoption("write_parity"):
+        parity.write({name: found for name, found in config.stash[COUNTED].items() if ran_whole(config, name)})
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    totals: dict[str, Counter] = {}
+    for found in config.stash[COUNTED].values():
+        for reference, _, cases, purposely, near in found["rows"]:
+            totals.setdefault(reference, Counter()).update(cases=cases, unequal=purposely + near)
+    for reference, n in sorted(totals.items()):
+        terminalreporter.write_line(f"parity: {reference}, {n['cases'] - n['unequal']} of {n['cases']} equal")
