@@ -247,6 +247,16 @@ def test_only_processors_that_draw_are_recorded_for_every_seed():
     assert len(random._steps) == 2
 
 
+def test_what_was_undone_is_gone_after_another_change():
+    e = explorer()
+    e.take(1)
+    e.undo()
+    e.take(2)
+    with pytest.raises(un.UnspoolError, match="redo"):
+        e.redo()
+    assert e.state.text == (2,)
+
+
 # --- refusals -------------------------------------------------------------------------------------------------------
 
 

@@ -34,6 +34,7 @@ FRAME = 0.05
 WHOLE = 1 << 20
 """More tokens than a context holds: to the end."""
 
+HINTS = "? help  ⏎ choose  g go on  u undo  d decoder  c colour  t tree  s save  q quit"
 KEYS = [
     ("← → h l", "walk along the text; Home and End to its ends"),
     ("↑ ↓ k j", "another token of the step; Page Up and Page Down"),
@@ -240,17 +241,14 @@ class Explore(App[None]):
 
     def draw(self) -> None:
         """Draw all."""
-        base = self.screen_stack[0]
-        text, step, totals = (base.query_one(f"#{name}", Static) for name in ("text", "step", "totals"))
-        width, height = text.content_size
-        text.update(panes.draw_text(self.scene, self.layer, self.look, width, height, self.growing))
-        width, height = step.content_size
-        step.update(panes.draw_step(self.scene, self.pick, self.look, width, height))
-        totals.update(panes.draw_totals(self.scene, self.layer, self.n, self.look, totals.content_size[0]))
+        base, scene, look = self.screen_stack[0], self.scene, self.look
+        text, step, totals, message = (base.query_one(f"#{name}", Static) for name in ("text", "step", "totals", "message"))
+        text.update(panes.draw_text(scene, self.layer, look, *text.content_size, self.growing), layout=False)
+        step.update(panes.draw_step(scene, self.pick, look, *step.content_size), layout=False)
+        totals.update(panes.draw_totals(scene, self.layer, self.n, look, totals.content_size.width), layout=False)
         line = Text(no_wrap=True, overflow="ellipsis")
-        hints = "? help  ⏎ choose  g go on  u undo  d decoder  c colour  t tree  s save  q quit"
-        line.append(" ".join(self.message.split()) or hints, self.look.bad if self.wrong else self.look.faint)
-        base.query_one("#message", Static).update(line)
+        line.append(" ".join(self.message.split()) or HINTS, look.bad if self.wrong else look.faint)
+        message.update(line, layout=False)
 
     def say(self, message: str, wrong: bool = False) -> None:
         """A line of news; "" for none."""

@@ -218,7 +218,7 @@ def draw_totals(scene: Scene, by: str, n: int, look: Look, width: int) -> Text:
     total = f"{sum(logprobs):.2f}" if whole else "…"
     perplexity = "—" if not logprobs else f"{math.exp(-sum(logprobs) / len(logprobs)):.2f}" if whole else "…"
     parts = [f"tokens {len(logprobs)}", f"log-prob {total}", f"{'perplexity' if width >= 48 else 'ppl'} {perplexity}"]
-    line = Text(no_wrap=True).append("  ".join(parts), "bold")
+    line = Text(no_wrap=True).append(fit_right("  ".join(parts), width), "bold")
     if state.cursor < len(logprobs) and not math.isnan(x := logprobs[state.cursor]):
         more = f"    here {_percent(math.exp(x))}, {-x / math.log(2):.1f} bits"
         line.append(more if line.cell_len + len(more) <= width else "", look.faint)
