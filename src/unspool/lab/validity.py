@@ -49,7 +49,7 @@ class Validity:
     @property
     def invalid(self) -> float:
         """The probability that masked sampling does not come to the end of a valid text."""
-        return max(0.0, 1 - float(self.masked.sum()))
+        return max(0.0, round(1 - float(self.masked.sum()), 9))
 
     @property
     def divergence(self) -> float:
@@ -136,8 +136,9 @@ class _All(Strategy):
         queue: list[tuple[int, int]] = []                                # (row, token)
         ended = 0
         while True:
-            at, tokens = np.nonzero(host(frontier.scores) > -INF) if len(frontier) else ([], [])
-            queue += zip(frontier.rows[at].tolist(), tokens, strict=True)
+            if len(frontier):
+                at, tokens = np.nonzero(host(frontier.scores) > -INF)
+                queue += zip(frontier.rows[at].tolist(), tokens.tolist(), strict=True)
             if ended + len(queue) > self.most:
                 raise ParameterError(
                     f"there are more than {self.most} texts, counting each way to spell one in tokens: allow fewer, raise most=, or "

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
 
 import numpy as np
 
-from unspool.arrays import INF, Floats, Ints, host, like, logsumexp, namespace
+from unspool.arrays import INF, Floats, Ints, finite, host, like, logsumexp
 from unspool.errors import DeadEnd, check
-from unspool.frontier import Frontier, order_among_siblings
+from unspool.frontier import Frontier
 from unspool.randomness import draw, uniform
 from unspool.step import Hypothesis
 from unspool.strategies.stochastic_beam import gumbel
@@ -25,9 +24,10 @@ class SequentialMonteCarlo(Strategy):
 
     Masking token by token draws from another distribution: it never sees that a token leads to where hardly anything is
     valid. Here `particles` texts are drawn from what the processors leave, each weighted by p(text) under the model over its
-    probability under the processors; whenever the effective sample size, sum(w) ** 2 / sum(w ** 2), falls below `resample` *
-    particles, the particles are drawn anew by their weights (Lew et al. 2023, arXiv 2306.03081; Loula et al. 2025, arXiv
-    2504.13139). resample=0 is sequential importance sampling.
+    probability under the processors; whenever the effective sample size of those that go on, sum(w) ** 2 / sum(w ** 2), is below
+    `resample` times their number, they are drawn anew by their weights (Lew et al. 2023, arXiv 2306.03081; Loula et al. 2025,
+    arXiv 2504.13139). resample=0 is sequential importance sampling. A text that has ended keeps its weight: it has paid for its
+    end, which the others have not, so that they could not be compared.
 
     A text's score is the logarithm of its weight / particles, so the scores of all particles (n=particles) sum, by their
     exponentials, to an unbiased estimate of p(valid). The n texts are drawn by weight without replacement.
@@ -50,98 +50,40 @@ class SequentialMonteCarlo(Strategy):
         check(0 <= self.resample <= 1, f"sequential_monte_carlo(resample=...) needs a share in [0, 1]; got {self.resample!r}")
 
     def run(self, frontier: Frontier) -> Run:
-        """Each round weigh the particles and draw a token each; one that has ended waits for the others of its prompt."""
+        """Each round draw the particles anew where their weights are uneven, then a token for each."""
         at, step = np.repeat(np.arange(len(frontier)), self.particles), 0
-        particles = living(frontier, at, np.full(len(at), -np.log(self.particles)))
-        while len(particles):
-            mass = possible(frontier)
-            particles = self.drawn_anew(weighed(particles, mass), frontier, step)
-            particles = self.valid(with_tokens(particles, frontier, mass), frontier)
-            grows = particles["done"] == ""
-            over = ~np.isin(particles["prompt"], particles["prompt"][grows])
-            now, later = particles[grows | over], particles[~grows & ~over]
-            if not len(now):
-                return
-            order = now["weight"] + gumbel(drawn(frontier, now["prompt"], step, "order", order_among_siblings(now["prompt"])))
-            waits = list(dict.fromkeys(later["row"]))
-            frontier = yield Choice(now["token"], now["row"], now["weight"], now["done"], {"order": order}, waits)
-            particles = np.concatenate([later, living(frontier, np.arange(len(frontier)), frontier["score"])])
-            step += 1
+        weights = np.full(len(at), -np.log(self.particles))              # logarithms
+        while len(frontier):
+            at, weights = self.drawn_anew(frontier, at, weights, step)
+            scores = frontier.scores[like(at, frontier.scores)]
+            uniforms = frontier.uniform("sample", at)
+            tokens = np.asarray(host(draw(scores, uniforms)))
+            raw, processed = frontier.pick(at, tokens)
+            weights = weights + np.where(processed > -INF, raw - finite(processed), -INF)
+            lots = weights + gumbel(frontier.uniform("sequential_monte_carlo lot", at))
+            frontier = yield Choice(tokens, frontier.rows[at], weights, memory={"lot": lots}, uniform=uniforms)
+            at, weights, step = np.arange(len(frontier)), frontier["score"], step + 1
 
-    def drawn_anew(self, particles: Particles, frontier: Frontier, step: int) -> Particles:
-        """Of each prompt as many particles as there were, drawn by weight at even distances, where weights are uneven."""
-        kept = []
-        for prompt in dict.fromkeys(particles["prompt"]):
-            some = particles[particles["prompt"] == prompt]
-            share = np.exp(some["weight"] - logsumexp(some["weight"]))
-            if (some["done"] == "").any() and 1 / (share**2).sum() < self.resample * self.particles:
-                aims = (np.arange(self.particles) + drawn(frontier, prompt, step, "resample")) / self.particles
-                index = np.searchsorted(np.cumsum(share), aims, side="right").clip(max=len(some) - 1)
-                total = float(logsumexp(some["weight"])[0])
-                some = some[index]
-                some["weight"] = total - np.log(self.particles)
-            kept.append(some)
-        return np.concatenate(kept) if kept else particles
-
-    def valid(self, particles: Particles, frontier: Frontier) -> Particles:
-        """Those that are not cut; an error if of a prompt there were only such."""
-        cut = np.isin(particles["done"], CUT) & (not self.truncated)
-        lost = set(particles["prompt"]) - set(particles["prompt"][~cut])
-        if lost:
-            limit = frontier.search.limits[min(lost)]
-            raise DeadEnd(
-                f"none of {self.particles} particles is at its end within {limit} tokens, so p(valid) is estimated to be 0: "
-                "raise the limit, or count texts that are cut, by sequential_monte_carlo(truncated=True)"
-            )
-        return particles[~cut]
+    def drawn_anew(self, frontier: Frontier, at: Ints, weights: Floats, step: int) -> tuple[Ints, Floats]:
+        """The particles, those of a prompt drawn by weight, at even distances, where their weights are uneven."""
+        prompts, order, new = frontier["prompt"][at], np.arange(len(at)), weights.copy()
+        for prompt in np.unique(prompts):
+            mine = np.flatnonzero(prompts == prompt)
+            total = logsumexp(weights[mine])
+            share = np.exp(weights[mine] - total)
+            if 1 / (share**2).sum() < self.resample * len(mine):
+                u = uniform(frontier.search.seed, frontier.search.lineages[prompt], step, "resample")
+                places = np.searchsorted(np.cumsum(share), (np.arange(len(mine)) + u) / len(mine), side="right")
+                order[mine] = mine[places.clip(max=len(mine) - 1)]
+                new[mine] = total - np.log(len(mine))
+        return at[order], new
 
     def rank(self, finished: list[Hypothesis]) -> list[Hypothesis]:
-        """In the order in which they were drawn."""
-        return sorted(finished, key=lambda h: -float(h.columns["order"]))[: self.n]
-
-
-PARTICLE = np.dtype([("prompt", "i8"), ("row", "i8"), ("at", "i8"), ("token", "i8"), ("weight", "f8"), ("done", "O")])
-Particles: TypeAlias = np.ndarray
-"""(P,) of PARTICLE; where `done` is empty, `at` is the row's place in the frontier, otherwise `token` ends the text."""
-
-
-def drawn(frontier: Frontier, prompt: Ints, step: int, purpose: str, index: Any = 0) -> Floats:
-    """Uniforms that belong to prompts and no row of theirs."""
-    return uniform(frontier.search.seed, frontier.search.lineages[prompt], step, purpose, index)
-
-
-def living(frontier: Frontier, at: Ints, weights: Floats) -> Particles:
-    """Particles at rows of a frontier."""
-    particles = np.zeros(len(at), PARTICLE)
-    particles["prompt"], particles["row"], particles["at"] = frontier["prompt"][at], frontier.rows[at], at
-    particles["weight"], particles["done"] = weights, ""
-    return particles
-
-
-def possible(frontier: Frontier) -> Floats:
-    """(R,), the log of the model's probability of all tokens that the processors leave possible."""
-    xp = namespace(frontier.scores)
-    kept = xp.where(frontier.scores > -INF, frontier.logits, -INF)
-    return np.asarray(host(logsumexp(kept)).astype(np.float64) - host(frontier.raw_total))[:, 0]
-
-
-def weighed(particles: Particles, mass: Floats) -> Particles:
-    """Living particles weighed by what is possible after them; without those that cannot go on."""
-    live = particles["done"] == ""
-    particles["weight"][live] += mass[particles["at"][live]]
-    return particles[particles["weight"] > -INF]
-
-
-def with_tokens(particles: Particles, frontier: Frontier, mass: Floats) -> Particles:
-    """Living particles with a token each, and why they are done if they are."""
-    live = particles["done"] == ""
-    if not live.any():
-        return particles
-    at = particles["at"][live]
-    scores = frontier.scores[like(at, frontier.scores)]
-    tokens = np.asarray(host(draw(scores, frontier.uniform("sample", at))))
-    raw, processed = frontier.pick(at, tokens)
-    particles["token"][live] = tokens
-    particles["weight"][live] += raw - processed - mass[at]
-    particles["done"][live] = frontier.ends(at, tokens)
-    return particles
+        """In the order in which they are drawn, without those that are cut if they are not valid."""
+        valid = [h for h in finished if self.truncated or h.reason not in CUT]
+        if finished and not valid:
+            raise DeadEnd(
+                f"none of {self.particles} particles is at its end within the limit on length, so p(valid) is estimated to be 0: raise "
+                "the limit, or count texts that are cut by sequential_monte_carlo(truncated=True)"
+            )
+        return sorted(valid, key=lambda h: -float(h.columns["lot"]))[: self.n]
