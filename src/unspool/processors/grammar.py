@@ -254,7 +254,10 @@ _VOCABULARIES: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
 
 
 def _tokens(tokenizer: Tokenizer) -> Any:
-    """llguidance's trie of a tokenizer, made once."""
-    if tokenizer not in _VOCABULARIES:
-        _VOCABULARIES[tokenizer] = _llguidance().LLTokenizer(_Vocabulary(tokenizer))
-    return _VOCABULARIES[tokenizer]
+    """llguidance's trie of a tokenizer, made once if the tokenizer can be told from others."""
+    try:
+        if tokenizer not in _VOCABULARIES:
+            _VOCABULARIES[tokenizer] = _llguidance().LLTokenizer(_Vocabulary(tokenizer))
+        return _VOCABULARIES[tokenizer]
+    except TypeError:                                                     # it has no hash or takes no weak reference
+        return _llguidance().LLTokenizer(_Vocabulary(tokenizer))
