@@ -13,7 +13,7 @@ import numpy as np
 from unspool.arrays import Floats
 from unspool.errors import MissingExtra, ParameterError
 from unspool.lab.bootstrap import Estimate, difference, estimate
-from unspool.lab.generations import Batch, Generation
+from unspool.lab.generations import Generation
 from unspool.lab.registry import Metric, Sample
 from unspool.views import compare as view
 from unspool.views.compare import PLAIN
@@ -179,15 +179,10 @@ def _of_collection(metric: Metric, groups: list[list[Sample]]) -> float:
 
 
 def _sum_of_costs(made: Sequence[Generation]) -> Cost:
-    """Of the texts that are compared: where a batch has others too, its share by texts."""
-    batches: dict[int, tuple[Batch, int]] = {}
-    for g in made:
-        batch, count = batches.get(id(g.batch), (g.batch, 0))
-        batches[id(g.batch)] = batch, count + 1
-    share = [(batch, count / batch.texts) for batch, count in batches.values()]
+    """Every text bears its share of what its batch cost."""
 
     def total(name: str) -> float:
-        return math.fsum(getattr(batch, name) * part for batch, part in share)
+        return math.fsum(getattr(g.batch, name) / g.batch.texts for g in made)
 
     counts = {name: round(total(name)) for name in ("forwards", "tokens", "other_forwards", "other_tokens")}
     return Cost(**counts, seconds=total("seconds"), new_tokens=sum(len(g.tokens) for g in made))

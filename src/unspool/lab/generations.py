@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +103,7 @@ class Store:
             one = self._parse(line, number)
             if waiting and one.batch != waiting[0].batch:
                 raise UnspoolError(f"{self.path} lacks texts of a batch before line {number}; take that batch out, or give another file")
-            waiting.append(replace(one, batch=waiting[0].batch) if waiting else one)
+            waiting.append(one)
             if len(waiting) == waiting[0].batch.texts:
                 yield from waiting
                 waiting, self._end = [], place

@@ -52,7 +52,7 @@ def plot(c: Comparison, path: str | Path | None, x: str | None, y: str | None) -
         for i, row in enumerate(c.rows):
             _point(axis, row, x, y, color=COLORS[i % len(COLORS)], marker=MARKERS[i % len(MARKERS)])
         if c.reference:
-            _point(axis, c.reference, x, y, color=INK, marker="*", markersize=12)
+            _point(axis, c.reference, x, y, color=INK, marker="*", markersize=9)
             for name, line in ((x, axis.axvline), (y, axis.axhline)):
                 line(c.reference.values[name].value, color=INK, linewidth=0.8, linestyle=":", zorder=1)
         for name, side in ((x, "x"), (y, "y")):
@@ -77,7 +77,7 @@ def _point(axis: Any, row: Row, x: str, y: str, **style: Any) -> None:
         at.append(one.value)
         errors.append([[max(0.0, one.value - one.low)], [max(0.0, one.high - one.value)]] if math.isfinite(one.low) else None)
     label = f"{row.name} ({row.texts} texts of {row.prompts} prompts)" if row.cost else f"human text ({row.texts} texts)"
-    axis.errorbar(*at, xerr=errors[0], yerr=errors[1], linestyle="", capsize=3, label=label, **({"markersize": 7} | style))
+    axis.errorbar(*at, xerr=errors[0], yerr=errors[1], linestyle="", capsize=2.5, elinewidth=0.9, label=label, **({"markersize": 5} | style))
 
 
 def _log_scale(axis: Any, side: str) -> None:
