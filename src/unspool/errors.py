@@ -14,6 +14,8 @@ UnspoolError (a ValueError)
 from __future__ import annotations
 
 from collections.abc import Iterable
+from numbers import Real
+from typing import Any
 
 
 class UnspoolError(ValueError):
@@ -66,3 +68,38 @@ def check(ok: bool, message: str) -> None:
     """Raise a ParameterError with this message unless ok."""
     if not ok:
         raise ParameterError(message)
+
+
+def is_whole(value: Any, least: int | None = None) -> bool:
+    """Whether it is a whole number and not below the least; True is none."""
+    return isinstance(value, int) and not isinstance(value, bool) and (least is None or value >= least)
+
+
+def whole(place: str, value: Any, least: int | None = None) -> None:
+    """Refuse what is no whole number or below the least; place: what is set, as "top_k(k)"."""
+    check(is_whole(value, least), f"{place} needs a whole number{'' if least is None else f' >= {least}'}; got {value!r}")
+
+
+def number(
+    place: str,
+    value: Any,
+    least: float | None = None,
+    most: float | None = None,
+    *,
+    above: float | None = None,
+    below: float | None = None,
+    note: str = "",
+) -> None:
+    """Refuse what is no finite number in [least, most], or in (above, below); place: what is set, as "min_p(p)"."""
+    bounds = [(">=", "[", least), (">", "(", above), ("<=", "]", most), ("<", ")", below)]
+    within = [(sign, bracket, bound) for sign, bracket, bound in bounds if bound is not None]
+    real = isinstance(value, Real) and not isinstance(value, bool)
+    ok = real and float("-inf") < value < float("inf")
+    ok = ok and (least is None or value >= least) and (above is None or value > above)
+    ok = ok and (most is None or value <= most) and (below is None or value < below)
+    if len(within) == 2:
+        (_, opening, low), (_, closing, high) = within
+        wanted = f"a number in {opening}{low}, {high}{closing}"
+    else:
+        wanted = "a finite number" + "".join(f" {sign} {bound}" for sign, _, bound in within)
+    check(ok, f"{place} needs {wanted}{note}; got {value!r}")

@@ -1,9 +1,11 @@
 """Wrong kinds of values and names are refused with a message that says what to do."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields, replace
 
 import pytest
 from helpers.tables import Letters, table
+from laws.examples import processors, stops, strategies
 
 import unspool as un
 
@@ -38,6 +40,8 @@ def test_options_of_the_wrong_kind(lm):
 
 def test_values_of_the_wrong_kind_in_the_text_form():
     with pytest.raises(un.ParameterError, match="wrong kind"):
+        un.parse("dry(breakers=3.5)")
+    with pytest.raises(un.ParameterError, match="needs a number"):
         un.parse("top_p('x')")
     with pytest.raises(un.ParameterError, match="does not fit"):
         un.parse("top_p(0.1, 0.2)")
@@ -81,3 +85,43 @@ def test_impossible_numbers_are_null_in_a_saved_trace(lm, tmp_path):
     for one, other in zip(out.trace.steps, again.steps, strict=True):
         assert one.considered.processed.tolist() == other.considered.processed.tolist()
         assert one.considered.stages.logprobs.tolist() == other.considered.stages.logprobs.tolist()
+
+
+def numeric_fields():
+    """(an example, its field, values that are no such number) of every part."""
+    wrong = {"int": (True, math.nan, 1.5), "float": (True, math.nan, math.inf)}
+    for some in (strategies() | processors() | stops()).values():
+        for field in fields(some[0]):
+            kinds = [kind.strip() for kind in str(field.type).split("|")]
+            for kind in set(kinds) & set(wrong):
+                values = wrong[kind] if "float" not in kinds else wrong["float"]
+                yield some[0], field.name, values if "str" in kinds else (*values, "7")
+
+
+@pytest.mark.parametrize(("part", "name", "values"), [pytest.param(*c, id=f"{type(c[0]).name}-{c[1]}") for c in numeric_fields()])
+def test_what_is_no_number_is_refused(part, name, values):
+    for value in values:
+        with pytest.raises(un.ParameterError) as said:
+            replace(part, **{name: value})
+        assert "\n" not in str(said.value)
+        assert repr(value) in str(said.value)
+
+
+TOKENS = [un.Allowed, un.Banned, un.End, un.Suppress, un.SuppressAtBegin, un.ForcedBegin]
+TOKENS += [lambda t: un.Forced({0: t}), lambda t: un.Bias({t: 1.0})]
+TOKENS += [lambda t: un.Banned((1, t)), lambda t: un.Xtc(protect=(t,)), lambda t: un.Dry(breakers=(t,)), lambda t: un.ForcedEnd(3, t)]
+TOKENS += [lambda t: un.PrefixConstrained(((1, t),)), lambda t: un.WatermarkSynthid((1, t)), lambda t: un.Forced({t: 1})]
+
+
+@pytest.mark.parametrize("make", TOKENS)
+@pytest.mark.parametrize("token", [True, math.nan, 1.5, -(2**70)])
+def test_what_is_no_token_is_refused(make, token):
+    with pytest.raises(un.ParameterError) as said:
+        make(token)
+    assert "\n" not in str(said.value)
+
+
+@pytest.mark.parametrize("amount", [True, math.nan, math.inf, "2", None])
+def test_what_is_no_amount_is_refused(amount):
+    with pytest.raises(un.ParameterError):
+        un.Bias({1: amount})

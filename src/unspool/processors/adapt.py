@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from unspool.arrays import INF, Array, Floats, Ints, block, host, like, log_softmax, namespace, topk
-from unspool.errors import check
+from unspool.errors import check, is_whole, number
 from unspool.processor import Processor, Rows
 from unspool.processors.truncate import scatter_kept
 
@@ -35,10 +35,10 @@ class Mirostat(Processor):
     version: int = 2
 
     def __post_init__(self) -> None:
-        check(0 < self.tau < INF, f"mirostat(tau) needs a finite tau > 0; got {self.tau!r}")
-        check(0 <= self.eta < INF, f"mirostat(eta=...) needs a finite eta >= 0; got {self.eta!r}")
+        number("mirostat(tau)", self.tau, above=0)
+        number("mirostat(eta=...)", self.eta, 0)
         check(self.surprise in ("original", "truncated"), f'mirostat(surprise=...) is "original" or "truncated"; got {self.surprise!r}')
-        check(self.version in (1, 2), f"mirostat(version=...) is 1 or 2; got {self.version!r}")
+        check(is_whole(self.version) and self.version in (1, 2), f"mirostat(version=...) is 1 or 2; got {self.version!r}")
 
     def begin(self, prompt: Ints) -> float:
         """mu at the prompt's end."""
@@ -103,8 +103,8 @@ class AdaptiveP(Processor):
     decay: float = 0.9
 
     def __post_init__(self) -> None:
-        check(-INF < self.target <= 1, f"adaptive_p(target) needs a target in [0, 1], or below 0 for none; got {self.target!r}")
-        check(0 <= self.decay <= 0.99, f"adaptive_p(decay=...) needs a decay in [0, 0.99]; got {self.decay!r}")
+        number("adaptive_p(target)", self.target, most=1, note=", below 0 for none")
+        number("adaptive_p(decay=...)", self.decay, 0, 0.99)
 
     def begin(self, prompt: Ints) -> tuple[float, float]:
         """The weighted sum of probabilities, and the sum of weights."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from unspool.arrays import INF, Array, Ints, block, host, like, namespace
 from unspool.decoder import Part
-from unspool.errors import ParameterError, check
+from unspool.errors import ParameterError, check, number
 from unspool.processor import Processor, Rows
 from unspool.processors.penalize import edit
 from unspool.processors.phrases import Phrase, check_phrases, completing, ids_of, phrases_of, tokens_of
@@ -53,11 +53,14 @@ class Bias(Processor):
         given: Any = self.pairs
         pairs = given.items() if isinstance(given, dict) else given
         try:
-            object.__setattr__(self, "pairs", tuple((tuple(p) if isinstance(p, list) else p, float(a)) for p, a in pairs))
+            pairs = tuple((tuple(p) if isinstance(p, list) else p, a) for p, a in pairs)
         except (TypeError, ValueError):
             raise ParameterError(f'bias(pairs) takes a dict or pairs such as {{"cat": 2.0, 13: -1.5}}; got {given!r}') from None
-        check_phrases("bias", [p for p, _ in self.pairs])
-        check(all(a < INF for _, a in self.pairs), "bias() amounts must be below infinity")
+        check_phrases("bias", [p for p, _ in pairs])
+        for _, amount in pairs:
+            if amount != -INF:                                           # which bans
+                number("an amount of bias()", amount)
+        object.__setattr__(self, "pairs", tuple((p, float(a)) for p, a in pairs))
 
     def resolve(self, tokenizer: Any) -> Part:
         """With tokens in place of texts."""

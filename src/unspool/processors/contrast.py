@@ -8,7 +8,7 @@ from typing import Any
 
 from unspool.arrays import INF, Array, Ints, log_softmax, namespace
 from unspool.decoder import Part
-from unspool.errors import ParameterError, check
+from unspool.errors import ParameterError, check, number
 from unspool.model import Model
 from unspool.processor import Processor, Rows
 
@@ -28,7 +28,7 @@ class Guidance(Processor):
     negative: str | tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        check(-INF < self.scale < INF, f"guidance(scale) needs a finite number; got {self.scale!r}")
+        number("guidance(scale)", self.scale)
         object.__setattr__(self, "model", getattr(self.model, "model", self.model))
         check(hasattr(self.model, "session"), f"guidance(model=...) needs a model or LanguageModel; got {self.model!r}")
         check(self.negative is None or len(self.negative) > 0, "guidance(negative=...) must not be empty")

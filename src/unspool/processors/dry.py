@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from unspool.arrays import INF, Array, Ints, host, like
+from unspool.arrays import Array, Ints, host, like
 from unspool.decoder import Part
-from unspool.errors import check
+from unspool.errors import number, whole
 from unspool.processor import Processor, Rows
 from unspool.processors.penalize import check_window, parts
 from unspool.processors.phrases import check_ids, check_phrases, tokens_of
@@ -32,10 +32,9 @@ class Dry(Processor):
     window: int | None = None
 
     def __post_init__(self) -> None:
-        check(0 <= self.multiplier < INF, f"dry(multiplier) needs a finite multiplier >= 0; got {self.multiplier!r}")
-        check(1 <= self.base < INF, f"dry(base=...) needs a finite base >= 1; got {self.base!r}")
-        whole = isinstance(self.allowed_length, int) and self.allowed_length >= 1
-        check(whole, f"dry(allowed_length=...) needs a whole number >= 1; got {self.allowed_length!r}")
+        number("dry(multiplier)", self.multiplier, 0)
+        number("dry(base=...)", self.base, 1)
+        whole("dry(allowed_length=...)", self.allowed_length, 1)
         one = isinstance(self.breakers, str | int)
         object.__setattr__(self, "breakers", (self.breakers,) if one else tuple(self.breakers))
         if self.breakers:

@@ -9,7 +9,7 @@ import numpy as np
 
 from unspool.arrays import INF, Array, host, like, namespace
 from unspool.decoder import Part
-from unspool.errors import ParameterError, check
+from unspool.errors import ParameterError, check, is_whole, number, whole
 from unspool.processor import Processor, Rows
 from unspool.processors.penalize import edit
 from unspool.processors.phrases import ids_of
@@ -22,7 +22,7 @@ class MinNewTokens(Processor):
     n: int
 
     def __post_init__(self) -> None:
-        check(isinstance(self.n, int) and self.n >= 0, f"min_new_tokens(n) needs a whole number n >= 0; got {self.n!r}")
+        whole("min_new_tokens(n)", self.n, 0)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         """Block the ends of rows that are too short."""
@@ -36,7 +36,7 @@ class MinLength(Processor):
     n: int
 
     def __post_init__(self) -> None:
-        check(isinstance(self.n, int) and self.n >= 0, f"min_length(n) needs a whole number n >= 0; got {self.n!r}")
+        whole("min_length(n)", self.n, 0)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         """Block the ends of rows that are too short."""
@@ -55,9 +55,8 @@ class ExponentialDecayLength(Processor):
     factor: float
 
     def __post_init__(self) -> None:
-        whole = isinstance(self.start, int) and self.start >= 0
-        check(whole, f"exponential_decay_length(start) needs a whole number start >= 0; got {self.start!r}")
-        check(0 < self.factor < INF, f"exponential_decay_length(factor=...) needs a finite factor > 0; got {self.factor!r}")
+        whole("exponential_decay_length(start)", self.start, 0)
+        number("exponential_decay_length(factor=...)", self.factor, above=0)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         """Raise the ends of rows that are long enough."""
@@ -82,8 +81,8 @@ class ForcedEnd(Processor):
     token: str | int | None = None
 
     def __post_init__(self) -> None:
-        check(isinstance(self.n, int) and self.n >= 1, f"forced_end(n) needs a whole number n >= 1; got {self.n!r}")
-        ok = self.token is None or isinstance(self.token, str) or (isinstance(self.token, int) and self.token >= 0)
+        whole("forced_end(n)", self.n, 1)
+        ok = self.token is None or isinstance(self.token, str) or is_whole(self.token, 0)
         check(ok, f"forced_end(token=...) needs a token id >= 0 or a text; got {self.token!r}")
 
     def resolve(self, tokenizer: Any) -> Part:

@@ -10,7 +10,7 @@ import numpy as np
 
 from unspool.arrays import Array, block, like
 from unspool.decoder import Part
-from unspool.errors import ParameterError, check
+from unspool.errors import ParameterError, check, is_whole
 from unspool.processor import Processor, Rows
 from unspool.processors.penalize import parts
 from unspool.processors.phrases import check_ids, check_phrases, ids_of, tokens_of
@@ -35,7 +35,7 @@ class Forced(Processor):
         object.__setattr__(self, "pairs", pairs)
         check_phrases("forced", [token for _, token in pairs])
         for place, token in pairs:
-            check(isinstance(place, int) and place >= 0, f"forced(pairs) has places >= 0, counted in new tokens; got {place!r}")
+            check(is_whole(place, 0), f"forced(pairs) has places >= 0, counted in new tokens; got {place!r}")
             check(isinstance(token, str | int), f"forced(pairs) has one token at each place; got {token!r}")
         twice = len({place for place, _ in pairs}) < len(pairs)
         check(not twice, f"forced(pairs) has one token at each place; got {pairs!r}")

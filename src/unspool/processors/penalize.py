@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from unspool.arrays import INF, Array, Ints, copy, host, like, namespace
-from unspool.errors import check
+from unspool.errors import check, is_whole, number, whole
 from unspool.processor import Processor, Rows
 
 SCOPES = ("all", "prompt", "generated")
@@ -40,8 +40,7 @@ def _check_scope(name: str, scope: str, window: int | None) -> None:
 
 def check_window(name: str, window: int | None) -> None:
     """Refuse a window that is no number of tokens."""
-    ok = window is None or (isinstance(window, int) and not isinstance(window, bool) and window >= 1)
-    check(ok, f"{name}(window=...) needs a whole number of tokens >= 1, or None for all; got {window!r}")
+    check(window is None or is_whole(window, 1), f"{name}(window=...) needs a whole number of tokens >= 1, or None for all; got {window!r}")
 
 
 @dataclass(frozen=True)
@@ -60,10 +59,9 @@ class RepetitionPenalty(Processor):
     decay: int = 0
 
     def __post_init__(self) -> None:
-        check(0 < self.penalty < INF, f"repetition_penalty(penalty) needs a penalty > 0; got {self.penalty!r}")
+        number("repetition_penalty(penalty)", self.penalty, above=0)
         _check_scope("repetition_penalty", self.scope, self.window)
-        whole = isinstance(self.decay, int) and self.decay >= 0
-        check(whole, f"repetition_penalty(decay=...) needs a whole number >= 0; got {self.decay!r}")
+        whole("repetition_penalty(decay=...)", self.decay, 0)
         check(self.decay == 0 or self.window is not None, "repetition_penalty(decay=...) begins where a window ends; give window=... too")
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
@@ -98,7 +96,7 @@ class EncoderRepetitionPenalty(Processor):
     penalty: float
 
     def __post_init__(self) -> None:
-        check(0 < self.penalty < INF, f"encoder_repetition_penalty(penalty) needs a penalty > 0; got {self.penalty!r}")
+        number("encoder_repetition_penalty(penalty)", self.penalty, above=0)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         """The repetition penalty of the prompt, the other way round."""
@@ -113,7 +111,7 @@ class _CountPenalty(Processor):
     window: int | None
 
     def __post_init__(self) -> None:
-        check(-INF < self.penalty < INF, f"{self.name}(penalty) needs a finite number; got {self.penalty!r}")
+        number(f"{self.name}(penalty)", self.penalty)
         _check_scope(self.name, self.scope, self.window)
 
     def amount(self, occurrences: Ints) -> Any:
@@ -173,7 +171,7 @@ class NoRepeatNgram(Processor):
     n: int
 
     def __post_init__(self) -> None:
-        check(isinstance(self.n, int) and self.n >= 1, f"no_repeat_ngram(n) needs a whole number n >= 1; got {self.n!r}")
+        whole("no_repeat_ngram(n)", self.n, 1)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         """Block what followed the last n - 1 tokens before."""
@@ -190,7 +188,7 @@ class EncoderNoRepeatNgram(Processor):
     n: int
 
     def __post_init__(self) -> None:
-        check(isinstance(self.n, int) and self.n >= 1, f"encoder_no_repeat_ngram(n) needs a whole number n >= 1; got {self.n!r}")
+        whole("encoder_no_repeat_ngram(n)", self.n, 1)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         """Block what followed the last n - 1 tokens in the prompt."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from unspool.arrays import host
-from unspool.errors import ParameterError, check
+from unspool.errors import ParameterError, check, is_whole
 from unspool.processor import Rows
 
 Phrase = str | int | tuple[int, ...]
@@ -18,8 +18,8 @@ def check_phrases(name: str, phrases: Sequence[Any]) -> None:
     """Refuse what no phrase can be."""
     check(len(phrases) > 0, f'{name}() needs at least one phrase or token, as in {name}("very", 13)')
     for p in phrases:
-        ok = (isinstance(p, str) and p != "") or (isinstance(p, int) and not isinstance(p, bool) and p >= 0)
-        ok = ok or (isinstance(p, tuple) and len(p) > 0 and all(isinstance(t, int) and t >= 0 for t in p))
+        ok = (isinstance(p, str) and p != "") or is_whole(p, 0)
+        ok = ok or (isinstance(p, tuple) and len(p) > 0 and all(is_whole(t, 0) for t in p))
         check(ok, f"{name}() takes texts, token ids or tuples of token ids, none empty; got {p!r}")
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from unspool.arrays import INF, Array, finite, log_softmax, namespace, put, topk
-from unspool.errors import check
+from unspool.errors import check, number
 from unspool.processor import Processor, Rows
 from unspool.processors.measures import entropy, possible, total_of
 
@@ -22,7 +22,7 @@ class Temperature(Processor):
     t: float = 1.0
 
     def __post_init__(self) -> None:
-        check(0 <= self.t < INF, f"temperature(t) needs a finite t >= 0; got {self.t!r}")
+        number("temperature(t)", self.t, 0)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         """Divide, or for 0 keep the best."""
@@ -57,8 +57,10 @@ class DynamicTemperature(Processor):
     exponent: float = 1.0
 
     def __post_init__(self) -> None:
-        check(0 < self.low <= self.high < INF, f"dynamic_temperature(low, high=...) needs 0 < low <= high; got {self.low!r}, {self.high!r}")
-        check(0 < self.exponent < INF, f"dynamic_temperature(exponent=...) needs a finite exponent > 0; got {self.exponent!r}")
+        number("dynamic_temperature(low)", self.low, above=0)
+        number("dynamic_temperature(high=...)", self.high, above=0)
+        check(self.low <= self.high, f"dynamic_temperature(low, high=...) needs low <= high; got {self.low!r}, {self.high!r}")
+        number("dynamic_temperature(exponent=...)", self.exponent, above=0)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         """Divide by each row's temperature."""
@@ -81,8 +83,8 @@ class Smoothing(Processor):
     curve: float = 1.0
 
     def __post_init__(self) -> None:
-        check(0 <= self.factor < INF, f"smoothing(factor) needs a finite factor >= 0; got {self.factor!r}")
-        check(1 <= self.curve <= 3, f"smoothing(curve=...) needs a curve in [1, 3], beyond which tokens change places; got {self.curve!r}")
+        number("smoothing(factor)", self.factor, 0)
+        number("smoothing(curve=...)", self.curve, 1, 3, note=", beyond which tokens change places")
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         """Bend."""
@@ -105,7 +107,7 @@ class Skew(Processor):
     skew: float
 
     def __post_init__(self) -> None:
-        check(-20 <= self.skew <= 20, f"skew(skew) needs a number in [-20, 20]; got {self.skew!r}")
+        number("skew(skew)", self.skew, -20, 20)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         """The logarithms of the moved mass."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from unspool.arrays import INF, Array, block, finite, log_softmax, logsumexp, namespace
-from unspool.errors import check
+from unspool.errors import check, number
 from unspool.processor import Processor, Rows, Standing
 from unspool.processors.measures import entropy, possible, total_of
 
@@ -48,7 +48,7 @@ class MinP(_Threshold):
     p: float
 
     def __post_init__(self) -> None:
-        check(0 <= self.p <= 1, f"min_p(p) needs p in [0, 1]; got {self.p!r}")
+        number("min_p(p)", self.p, 0, 1)
 
     @property
     def off(self) -> bool:  # type: ignore[override]
@@ -72,7 +72,7 @@ class Epsilon(_Threshold):
     epsilon: float
 
     def __post_init__(self) -> None:
-        check(0 <= self.epsilon <= 1, f"epsilon(epsilon) needs epsilon in [0, 1]; got {self.epsilon!r}")
+        number("epsilon(epsilon)", self.epsilon, 0, 1)
 
     @property
     def off(self) -> bool:  # type: ignore[override]
@@ -99,7 +99,7 @@ class Eta(_Threshold):
     epsilon: float
 
     def __post_init__(self) -> None:
-        check(0 <= self.epsilon <= 1, f"eta(epsilon) needs epsilon in [0, 1]; got {self.epsilon!r}")
+        number("eta(epsilon)", self.epsilon, 0, 1)
 
     @property
     def off(self) -> bool:  # type: ignore[override]
@@ -129,7 +129,7 @@ class TopNSigma(_Threshold):
     n: float = 1.0
 
     def __post_init__(self) -> None:
-        check(0 <= self.n < INF, f"top_n_sigma(n) needs a finite n >= 0; got {self.n!r}")
+        number("top_n_sigma(n)", self.n, 0)
 
     def line(self, scores: Array) -> Array:
         """n standard deviations below the best score."""
@@ -150,7 +150,7 @@ class TopA(_Threshold):
     a: float
 
     def __post_init__(self) -> None:
-        check(0 <= self.a <= 1, f"top_a(a) needs a in [0, 1]; got {self.a!r}")
+        number("top_a(a)", self.a, 0, 1)
 
     @property
     def off(self) -> bool:  # type: ignore[override]

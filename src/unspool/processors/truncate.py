@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from unspool.arrays import Array, finite, log_softmax, namespace, put, topk
-from unspool.errors import check
+from unspool.errors import check, number, whole
 from unspool.processor import Processor, Rows, Standing
 from unspool.processors.measures import entropy, total_of
 
@@ -65,7 +65,7 @@ class TopK(_Truncator):
     k: int
 
     def __post_init__(self) -> None:
-        check(isinstance(self.k, int) and self.k >= 1, f"top_k(k) needs a whole number k >= 1; got {self.k!r}")
+        whole("top_k(k)", self.k, 1)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         """Block all but k."""
@@ -90,7 +90,7 @@ class TopP(_Truncator):
     p: float
 
     def __post_init__(self) -> None:
-        check(0 <= self.p <= 1, f"top_p(p) needs p in [0, 1]; got {self.p!r}")
+        number("top_p(p)", self.p, 0, 1)
 
     def keeps(self, sorted_logprobs: Array, about: Any = None) -> Array:
         """Those before which the mass is below p; always the first."""
@@ -117,7 +117,7 @@ class Typical(Processor):
     p: float
 
     def __post_init__(self) -> None:
-        check(0 <= self.p <= 1, f"typical(p) needs p in [0, 1]; got {self.p!r}")
+        number("typical(p)", self.p, 0, 1)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         """Block the atypical."""
@@ -144,7 +144,7 @@ class TopH(_Truncator):
     variant: str = "paper"
 
     def __post_init__(self) -> None:
-        check(0 <= self.alpha <= 1, f"top_h(alpha) needs alpha in [0, 1]; got {self.alpha!r}")
+        number("top_h(alpha)", self.alpha, 0, 1)
         check(self.variant in ("paper", "transformers"), f'top_h(variant=...) is "paper" or "transformers"; got {self.variant!r}')
 
     def about(self, scores: Array) -> Any:
@@ -190,7 +190,7 @@ class TailFree(Processor):
     variant: str = "centred"
 
     def __post_init__(self) -> None:
-        check(0 <= self.z <= 1, f"tail_free(z) needs z in [0, 1]; got {self.z!r}")
+        number("tail_free(z)", self.z, 0, 1)
         check(self.variant in ("centred", "llama.cpp"), f'tail_free(variant=...) is "centred" or "llama.cpp"; got {self.variant!r}')
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:

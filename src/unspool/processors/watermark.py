@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from unspool.arrays import Ints
-from unspool.errors import PromptError, check
+from unspool.errors import PromptError, check, is_whole
 from unspool.processor import Processor
 
 WINDOW = 1 << 14
@@ -51,8 +51,8 @@ class Watermark(Processor):
     def tokens_of(self, text: str | Sequence[int], model: Any) -> tuple[Ints, int]:
         """The tokens of a text, and how many there are in the vocabulary."""
         known = getattr(getattr(model, "model", None), "vocabulary", model)
-        whole = isinstance(known, int) and not isinstance(known, bool) and known >= 1
-        check(whole, f"{self.name}: detect(text, model) needs a LanguageModel, or for token ids how many there are; got {model!r}")
+        what = f"{self.name}: detect(text, model) needs a LanguageModel, or for token ids how many there are; got {model!r}"
+        check(is_whole(known, 1), what)
         if isinstance(text, str):
             check(known is not model, f"{self.name}: a text needs a LanguageModel to read it; got {model!r}")
             text = model.tokenizer.encode(text)

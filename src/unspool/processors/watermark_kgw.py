@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from unspool.arrays import INF, Array, Flags, Ints, host, like, topk
-from unspool.errors import MissingExtra, check
+from unspool.arrays import Array, Flags, Ints, host, like, topk
+from unspool.errors import MissingExtra, check, number, whole
 from unspool.processor import Rows
 from unspool.processors.penalize import parts
 from unspool.processors.watermark import Detection, Watermark, judge
@@ -43,11 +43,10 @@ class WatermarkKgw(Watermark):
     variant: str = "hashed"
 
     def __post_init__(self) -> None:
-        check(0 < self.greenlist_ratio < 1, f"watermark_kgw(greenlist_ratio) needs a ratio in (0, 1); got {self.greenlist_ratio!r}")
-        check(-INF < self.bias < INF, f"watermark_kgw(bias=...) needs a finite number; got {self.bias!r}")
-        check(isinstance(self.hashing_key, int), f"watermark_kgw(hashing_key=...) needs a whole number; got {self.hashing_key!r}")
-        whole = isinstance(self.context_width, int) and self.context_width >= 1
-        check(whole, f"watermark_kgw(context_width=...) needs a whole number >= 1; got {self.context_width!r}")
+        number("watermark_kgw(greenlist_ratio)", self.greenlist_ratio, above=0, below=1)
+        number("watermark_kgw(bias=...)", self.bias)
+        whole("watermark_kgw(hashing_key=...)", self.hashing_key)
+        whole("watermark_kgw(context_width=...)", self.context_width, 1)
         scheme, variant = self.seeding_scheme, self.variant
         check(scheme in ("lefthash", "selfhash"), f'watermark_kgw(seeding_scheme=...) is "lefthash" or "selfhash"; got {scheme!r}')
         check(variant in ("hashed", "transformers"), f'watermark_kgw(variant=...) is "hashed" or "transformers"; got {variant!r}')

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unspool.arrays import Array, Ints, copy, host, like, namespace
-from unspool.errors import MissingExtra, check
+from unspool.errors import MissingExtra, check, is_whole, whole
 from unspool.processor import Rows
 from unspool.processors.measures import total_of
 from unspool.processors.watermark import Detection, Watermark, judge
@@ -49,10 +49,9 @@ class WatermarkSynthid(Watermark):
             object.__setattr__(self, "keys", tuple(self.keys))
         for name, least in (("ngram_len", 2), ("context_history_size", 0), ("sampling_table_size", 2), ("sampling_table_seed", 0)):
             value = getattr(self, name)
-            whole = isinstance(value, int) and not isinstance(value, bool) and value >= least
-            check(whole, f"watermark_synthid({name}=...) needs a whole number >= {least}; got {value!r}")
+            whole(f"watermark_synthid({name}=...)", value, least)
         keys = self.keys if isinstance(self.keys, tuple) else (self.keys,)
-        fits = 1 <= len(keys) <= 64 and all(isinstance(k, int) and not isinstance(k, bool) and abs(k) < 2**63 for k in keys)
+        fits = 1 <= len(keys) <= 64 and all(is_whole(k) and abs(k) < 2**63 for k in keys)
         check(fits, f"watermark_synthid(keys) needs a whole number of 63 bits, or a tuple of 1 to 64 of them; got {self.keys!r}")
         known = ("hashed", "transformers")
         check(self.variant in known, f'watermark_synthid(variant=...) is "hashed" or "transformers"; got {self.variant!r}')
@@ -117,8 +116,8 @@ class WatermarkSynthid(Watermark):
         text: new text without its prompt, with the LanguageModel that reads it, or token ids, with a model or the number of tokens
         in the vocabulary. weighted: earlier layers count more, from 10 for the first to 1 for the last, for they mark more; False:
         all alike. If the text owes nothing to the keys, the g-values of distinct n-grams are fair coins, and the p-value is the tail
-        of their (weighted) sum, exact over keys for "hashed"; in transformers' variant all layers read one table by 16 bits of a
-        hash, so there it is less sure. Only the first token after a context counts.
+        of their (weighted) sum, exact over keys; in the variant "transformers" nearly so, for all layers read one table. Only the first
+        token after a context counts.
         """
         tokens, _ = self.tokens_of(text, model)
         self.enough(tokens, self.ngram_len)

@@ -9,7 +9,7 @@ import numpy as np
 
 from unspool.arrays import INF, Array, like, log_softmax, namespace
 from unspool.decoder import Part
-from unspool.errors import check
+from unspool.errors import check, number
 from unspool.processor import Processor, Rows
 from unspool.processors.phrases import check_phrases, ids_of, tokens_of
 
@@ -31,8 +31,8 @@ class Xtc(Processor):
     variant: str = "tokens"
 
     def __post_init__(self) -> None:
-        check(0 <= self.threshold <= 1, f"xtc(threshold) needs a threshold in [0, 1]; got {self.threshold!r}")
-        check(0 <= self.probability <= 1, f"xtc(probability=...) needs a probability in [0, 1]; got {self.probability!r}")
+        number("xtc(threshold)", self.threshold, 0, 1)
+        number("xtc(probability=...)", self.probability, 0, 1)
         one = isinstance(self.protect, str | int)
         object.__setattr__(self, "protect", (self.protect,) if one else tuple(self.protect))
         if self.protect:

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from unspool.arrays import INF, Array, Flags, Ints, host, log_softmax, topk
-from unspool.errors import check
+from unspool.arrays import Array, Flags, Ints, host, log_softmax, topk
+from unspool.errors import check, number, whole
 from unspool.processor import Rows
 from unspool.stop import Stop
 
@@ -38,13 +38,12 @@ class Confidence(Stop):
     def __post_init__(self) -> None:
         check(self.measure in MEASURES, f"confidence(measure=...) is one of {', '.join(MEASURES)}; got {self.measure!r}")
         if self.measure == "deepconf":
-            check(0 < self.least < INF, f'confidence(least, measure="deepconf") needs a finite number > 0; got {self.least!r}')
+            number('confidence(least, measure="deepconf")', self.least, above=0)
         else:
-            check(0 < self.least <= 1, f"confidence(least) needs a probability in (0, 1]; got {self.least!r}")
+            number("confidence(least)", self.least, above=0, most=1)
         for name in ("window", "k"):
             value = getattr(self, name)
-            whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
-            check(whole, f"confidence({name}=...) needs a whole number >= 1; got {value!r}")
+            whole(f"confidence({name}=...)", value, 1)
         check(self.k == 20 or self.measure == "deepconf", 'confidence(k=...) belongs to measure="deepconf"; leave it out')
 
     def begin(self, prompt: Ints) -> tuple[float, ...]:

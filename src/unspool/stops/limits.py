@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from unspool.arrays import Flags, Ints
-from unspool.errors import check
+from unspool.errors import number, whole
 from unspool.processor import Rows
 from unspool.stop import Stop
 
@@ -24,7 +24,7 @@ class MaxTime(Stop):
     seconds: float
 
     def __post_init__(self) -> None:
-        check(self.seconds > 0, f"max_time(seconds) needs seconds > 0; got {self.seconds!r}")
+        number("max_time(seconds)", self.seconds, above=0)
 
     def begin(self, prompt: Ints) -> float:
         """The deadline."""
@@ -45,8 +45,7 @@ class TokenBudget(Stop):
     tokens: int
 
     def __post_init__(self) -> None:
-        whole = isinstance(self.tokens, int) and not isinstance(self.tokens, bool) and self.tokens >= 1
-        check(whole, f"token_budget(tokens) needs a whole number of tokens >= 1; got {self.tokens!r}")
+        whole("token_budget(tokens)", self.tokens, 1)
 
     def ends(self, rows: Rows, tokens: Ints, memory: Sequence[Any]) -> Flags:
         """Whether the token fills the budget."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from unspool.arrays import Array, Flags, Ints
-from unspool.errors import check
+from unspool.errors import check, whole
 from unspool.processor import Rows
 from unspool.stop import Stop
 
@@ -29,8 +29,7 @@ class Loop(Stop):
     def __post_init__(self) -> None:
         for name, least in (("count", 2), ("period", 1), ("shortest", 1)):
             value = getattr(self, name)
-            whole = isinstance(value, int) and not isinstance(value, bool) and value >= least
-            check(whole, f"loop({name}=...) needs a whole number >= {least}; got {value!r}")
+            whole(f"loop({name}=...)", value, least)
         check(self.shortest <= self.period, f"loop(shortest={self.shortest}) is above the longest phrase, period={self.period}")
 
     def begin(self, prompt: Ints) -> tuple[Ints, Ints]:

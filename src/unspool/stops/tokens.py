@@ -10,7 +10,7 @@ import numpy as np
 
 from unspool.arrays import Array, Flags, Ints
 from unspool.decoder import Part
-from unspool.errors import check
+from unspool.errors import check, is_whole
 from unspool.processor import Rows
 from unspool.stop import Stop
 
@@ -26,7 +26,7 @@ class End(Stop):
     def __init__(self, *tokens: int) -> None:
         check(len(tokens) > 0, "end() needs at least one token id, as in end(50256)")
         for t in tokens:
-            check(isinstance(t, int) and t >= 0, f"end() takes token ids >= 0; got {t!r}")
+            check(is_whole(t, 0), f"end() takes token ids >= 0; got {t!r}")
         object.__setattr__(self, "tokens", tokens)
 
     def resolve(self, tokenizer: Any) -> Part:

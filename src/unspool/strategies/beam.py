@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from unspool.arrays import Floats, Ints
-from unspool.errors import check
+from unspool.errors import check, number, whole
 from unspool.frontier import Frontier
 from unspool.step import Hypothesis
 from unspool.strategy import Choice, Dropped, Run, Strategy, running_count
@@ -47,14 +47,15 @@ class Beam(Strategy):
     length: str = "generated"
 
     def __post_init__(self) -> None:
-        check(isinstance(self.width, int) and self.width >= 1, f"beam(width) needs a whole number width >= 1; got {self.width!r}")
-        check(isinstance(self.n, int) and self.n >= 1, f"beam(n=...) needs a whole number n >= 1; got {self.n!r}")
+        whole("beam(width)", self.width, 1)
+        whole("beam(n=...)", self.n, 1)
+        number("beam(patience=...)", self.patience, above=0)
         check(self.n <= self.wanted, f"beam(n={self.n}) asks for more hypotheses than are kept ({self.wanted}); raise width")
-        check(self.early_stopping in (True, False, "never"), f'early_stopping is True, False or "never"; got {self.early_stopping!r}')
-        check(self.patience > 0, f"patience must be > 0; got {self.patience!r}")
+        known = isinstance(self.early_stopping, bool) or self.early_stopping == "never"
+        check(known, f'early_stopping is True, False or "never"; got {self.early_stopping!r}')
         check(self.patience == 1 or self.early_stopping is True, "patience counts finished hypotheses: it needs early_stopping=True")
         check(self.length in LENGTHS, f"length is one of {', '.join(LENGTHS)}; got {self.length!r}")
-        check(np.isfinite(self.length_penalty), f"length_penalty must be a finite number; got {self.length_penalty!r}")
+        number("beam(length_penalty=...)", self.length_penalty)
 
     @property
     def wanted(self) -> int:

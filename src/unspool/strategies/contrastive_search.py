@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from unspool.arrays import Array, Ints, namespace
-from unspool.errors import check
+from unspool.errors import number, whole
 from unspool.frontier import Frontier
 from unspool.strategy import Choice, Look, Run, Strategy
 
@@ -24,8 +24,8 @@ class ContrastiveSearch(Strategy):
     alpha: float = 0.6
 
     def __post_init__(self) -> None:
-        check(isinstance(self.k, int) and self.k >= 1, f"contrastive_search(k) needs a whole number k >= 1; got {self.k!r}")
-        check(0 <= self.alpha <= 1, f"contrastive_search(alpha=...) needs alpha in [0, 1]; got {self.alpha!r}")
+        whole("contrastive_search(k)", self.k, 1)
+        number("contrastive_search(alpha=...)", self.alpha, 0, 1)
 
     def run(self, frontier: Frontier) -> Run:
         """Look at k tokens of every row, keep one."""

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unspool.errors import check
+from unspool.errors import whole
 from unspool.frontier import Frontier
 from unspool.step import Hypothesis
-from unspool.strategy import Choice, Run, Strategy
+from unspool.strategy import Choice, Dropped, Run, Strategy
+
+LISTED = 100
+"""Prefixes, of those that were never followed, that the record holds."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +31,8 @@ class Exact(Strategy):
     expand: int = 0
 
     def __post_init__(self) -> None:
-        check(isinstance(self.n, int) and self.n >= 1, f"exact(n) needs a whole number n >= 1; got {self.n!r}")
-        check(isinstance(self.expand, int) and self.expand >= 0, f"exact(expand=...) needs a whole number >= 0; got {self.expand!r}")
+        whole("exact(n)", self.n, 1)
+        whole("exact(expand=...)", self.expand, 0)
 
     def run(self, frontier: Frontier) -> Run:
         """Grow the best prefix of the queue until n texts have finished."""
@@ -48,10 +51,20 @@ class Exact(Strategy):
                 return
             cost, row, token = heapq.heappop(queue)
             open_tokens[row] -= 1
-            frontier = yield Choice([token], [row], [-cost], waits=[r for r, count in open_tokens.items() if count])
+            dropped = self._bounded(frontier, queue, row, token) if found + 1 == self.n and frontier.search.shows_choices else None
+            waits = [r for r, count in open_tokens.items() if count]
+            frontier = yield Choice([token], [row], [-cost], waits=waits, dropped=dropped)
             found += len(frontier) == 0
             if found == self.n:
                 return
+
+    def _bounded(self, frontier: Frontier, queue: list[tuple[float, int, int]], row: int, token: int) -> Dropped | None:
+        """What the bound spared if this token ends the search: the likeliest prefixes that were never followed."""
+        source, i = frontier.search.live[row]
+        if not queue or source.ends(np.asarray([i]), np.asarray([token]))[0] == "":
+            return None
+        costs, rows, tokens = map(np.asarray, zip(*heapq.nsmallest(LISTED, queue), strict=True))
+        return Dropped(tokens, rows, -costs, np.full(len(costs), "bounded", dtype=object))
 
     def rank(self, finished: list[Hypothesis]) -> list[Hypothesis]:
         """In the order found, which is by log-probability."""

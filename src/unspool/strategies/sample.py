@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from unspool.arrays import host, like
-from unspool.errors import check
+from unspool.errors import whole
 from unspool.frontier import Frontier
 from unspool.randomness import draw
 from unspool.step import Hypothesis
@@ -26,7 +26,7 @@ class Sample(Strategy):
     n: int = 1
 
     def __post_init__(self) -> None:
-        check(isinstance(self.n, int) and self.n >= 1, f"sample(n) needs a whole number n >= 1; got {self.n!r}")
+        whole("sample(n)", self.n, 1)
 
     def run(self, frontier: Frontier) -> Run:
         """Fork every prompt n times, then let each row go its own way."""

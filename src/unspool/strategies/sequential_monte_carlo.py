@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from unspool.arrays import INF, Floats, Ints, finite, host, like, logsumexp
-from unspool.errors import DeadEnd, check
+from unspool.errors import DeadEnd, check, number, whole
 from unspool.frontier import Frontier
 from unspool.randomness import draw, uniform
 from unspool.step import Hypothesis
@@ -43,11 +43,10 @@ class SequentialMonteCarlo(Strategy):
     truncated: bool = False
 
     def __post_init__(self) -> None:
-        whole = isinstance(self.particles, int) and not isinstance(self.particles, bool) and self.particles >= 1
-        check(whole, f"sequential_monte_carlo(particles) needs a whole number >= 1; got {self.particles!r}")
-        check(isinstance(self.n, int) and self.n >= 1, f"sequential_monte_carlo(n=...) needs a whole number n >= 1; got {self.n!r}")
+        whole("sequential_monte_carlo(particles)", self.particles, 1)
+        whole("sequential_monte_carlo(n=...)", self.n, 1)
         check(self.n <= self.particles, f"sequential_monte_carlo(n={self.n}) asks for more texts than particles ({self.particles})")
-        check(0 <= self.resample <= 1, f"sequential_monte_carlo(resample=...) needs a share in [0, 1]; got {self.resample!r}")
+        number("sequential_monte_carlo(resample=...)", self.resample, 0, 1)
 
     def run(self, frontier: Frontier) -> Run:
         """Each round draw the particles anew where their weights are uneven, then a token for each."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from unspool.arrays import Array, host, log_softmax, namespace
-from unspool.errors import check
+from unspool.errors import check, whole
 from unspool.frontier import Frontier
 from unspool.model import Model
 from unspool.randomness import draw
@@ -32,7 +32,7 @@ class Speculative(Strategy):
     def __post_init__(self) -> None:
         object.__setattr__(self, "draft", getattr(self.draft, "model", self.draft))
         check(hasattr(self.draft, "session"), f"speculative(draft) needs a model or LanguageModel; got {self.draft!r}")
-        check(isinstance(self.tokens, int) and self.tokens >= 1, f"speculative(tokens=...) needs a whole number >= 1; got {self.tokens!r}")
+        whole("speculative(tokens=...)", self.tokens, 1)
 
     def run(self, frontier: Frontier) -> Run:
         """Each round: one certain token, the drafts after it, one look at them all, and as many commits as hold."""

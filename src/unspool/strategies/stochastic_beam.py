@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from unspool.arrays import Floats, host, topk
-from unspool.errors import UnspoolError, check
+from unspool.errors import UnspoolError, whole
 from unspool.frontier import Frontier
 from unspool.randomness import uniform
 from unspool.step import Hypothesis
@@ -33,7 +33,7 @@ class StochasticBeam(Strategy):
     n: int
 
     def __post_init__(self) -> None:
-        check(isinstance(self.n, int) and self.n >= 1, f"stochastic_beam(n) needs a whole number n >= 1; got {self.n!r}")
+        whole("stochastic_beam(n)", self.n, 1)
 
     def run(self, frontier: Frontier) -> Run:
         """Grow the rows of all prompts together, each prompt's largest sums at a time."""
