@@ -47,7 +47,10 @@ def strategies(backend=np.asarray):
     draft = table(seed=77, backend=backend)
     return {
         un.Greedy: [un.Greedy()],
-        un.SequentialMonteCarlo: [un.SequentialMonteCarlo(4, 2, truncated=True), un.SequentialMonteCarlo(3, 3, resample=1.0, truncated=True)],
+        un.SequentialMonteCarlo: [
+            un.SequentialMonteCarlo(4, 2, truncated=True),
+            un.SequentialMonteCarlo(3, 3, resample=1.0, truncated=True),
+        ],
         un.Sample: [un.Sample(), un.Sample(3)],
         un.Beam: [
             un.Beam(3),
