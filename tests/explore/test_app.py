@@ -123,6 +123,19 @@ def test_keys_walk_choose_and_undo():
     played(letters(), play)
 
 
+def test_keys_that_come_faster_than_answers_wait():
+    async def play(keys):
+        await keys.pilot.press(*["enter"] * 5, "left", "left", "space", "minus", "g", "u", "r")
+        await keys.settle()
+        assert len(keys.state.text) == 4
+        assert "did not go on last" not in keys.seen("message")
+        await keys("home", *["enter"] * 4)
+        assert keys.state.cursor == 4
+        assert len(keys.state.text) == 4
+
+    played(letters(), play)
+
+
 def test_keys_let_the_decoder_go_on():
     async def play(keys):
         await keys("space")

@@ -26,11 +26,12 @@ def explore(prompt: str | None, saved: str | None, choices: int, decoder: tuple[
         raise MissingExtra('explore needs Textual: pip install "unspool[explore]"') from None
     if not (sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()) or os.environ.get("TERM") == "dumb":
         raise ParameterError("explore needs a terminal for its keys and its screen; unspool steps and unspool why write to a pipe")
+    from unspool.console import read_text
     from unspool.explore.app import Explore
     from unspool.explore.explorer import Explorer
 
-    lm = load(how)
-    start = lm.stream(prompt or "", chat=True).search.prompts[0].tolist() if how["chat"] else prompt or ""
+    text, lm = read_text(prompt or ""), load(how)
+    start = lm.stream(text, chat=True).search.prompts[0].tolist() if how["chat"] else text
     explorer = Explorer(lm, start, decoder[0] if decoder else None, seed=seed, choices=choices)
     if saved is not None:
         explorer.load(saved)

@@ -267,9 +267,9 @@ class Explore(App[None]):
             return
         self.explorer.move(by)
         self.say("")
+        self.show()
         if not self.explorer.ready:
             self.do(lambda: None)
-        self.show()
 
     def action_pick(self, by: int) -> None:
         """Walk along the step's tokens."""
@@ -278,26 +278,27 @@ class Explore(App[None]):
 
     def action_take(self, number: int = 0) -> None:
         """Choose a token: the one picked, or the one of this number."""
-        place = number - 1 if number else self.pick
-        if self._busy or place >= len(self.scene.options):
-            return
-        token = self.scene.options[place].token
-        self.do(lambda: self.explorer.take(token))
+        place = number - 1 if number else None if self._busy else self.pick
+
+        def job() -> None:
+            options = self.explorer.options()
+            at = next((i for i, o in enumerate(options) if o.chosen), 0) if place is None else place      # picked where it will be
+            if at < len(options):
+                self.explorer.take(options[at].token)
+
+        self.do(job)
 
     def action_grow(self, n: int) -> None:
         """Let the decoder go on."""
-        if not self._busy:
-            self.do(lambda: self._grown(self.explorer.grow(n or self.n, self._watch)))
+        self.do(lambda: self._grown(self.explorer.grow(n or self.n, self._watch)))
 
     def action_again(self) -> None:
         """Let it go on again with the next seed."""
-        if self._busy:
-            return
-        before = self.explorer.state
 
         def job() -> str:
+            before = self.explorer.state.text
             said = self._grown(self.explorer.grow_again(self._may_go_on))
-            return said if self.explorer.state.text != before.text else "the same text again: " + (said or "nothing was drawn")
+            return said if self.explorer.state.text != before else "the same text again"
 
         self.do(job)
 

@@ -404,8 +404,8 @@ class Explorer:
         prompt, texts = tuple(trace.prompts[0]), [tuple(h.tokens) for h in trace.hypotheses[0]]
         longest = len(prompt) + max(map(len, texts))
         check(longest <= self.lm.model.context, f"{path} has {longest} tokens and the model's context is {self.lm.model.context}")
-        size = self.lm.tokenizer.size
-        check(all(0 <= t < size for t in (*prompt, *(t for text in texts for t in text))), f"{path} has tokens that this model lacks")
+        size, tokens = self.lm.tokenizer.size, (*prompt, *(t for text in texts for t in text))
+        check(all(isinstance(t, int) and 0 <= t < size for t in tokens), f"{path} has tokens that this model lacks")
         made = trace.recipe.get("explore")
         made = made if isinstance(made, dict) else trace.recipe
         decoder, seed = self._readable(str(made.get("decoder", ""))), made.get("seed")
