@@ -319,11 +319,17 @@ def test_forms_hold_the_same_numbers():
     one = found.to_dict()["rows"][1]
     assert (one["perplexity"], one["perplexity_low"]) == (row.values["perplexity"].value, row.values["perplexity"].low)
     assert (one["perplexity_difference"], one["forwards"]) == (row.differences["perplexity"].value, row.cost.forwards)
-    frame = pytest.importorskip("pandas").DataFrame(found.to_pandas())
-    assert frame.loc["beam(3, n=2)", "perplexity"] == row.values["perplexity"].value
     assert str(found) == found.to_text()
     with pytest.raises(un.ParameterError, match="there is no row"):
         found["beam"]
+
+
+def test_data_frame():
+    pytest.importorskip("pandas")
+    found = compared(decoders=["greedy", "beam(2)"])
+    frame = found.to_pandas()
+    assert frame.loc["beam(2)", "perplexity"] == found["beam(2)"].values["perplexity"].value
+    assert frame.loc["beam(2)", "forwards"] == found["beam(2)"].cost.forwards
 
 
 def test_texts_are_data():
