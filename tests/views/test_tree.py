@@ -40,6 +40,29 @@ def test_the_best_path_spells_the_best_text(output):
     assert best[-1].state == FINISHED or any(n.state == KEPT for n in best)
 
 
+def test_exact_search_shows_what_it_bounded_away():
+    trace = un.LanguageModel(table(3), Letters()).generate("abc", "exact(2)", max_new_tokens=5, level="choices").trace
+    bounded = [n for n, _, _ in Tree.from_trace(trace).walk() if n.why == "bounded"]
+    assert bounded
+    assert max(n.score for n in bounded) <= trace.hypotheses[0][-1].score
+
+
+def test_a_text_of_thousands_of_tokens_is_a_tree_too():
+    model = table(5, ends=())
+    model.context = 4000
+    trace = un.LanguageModel(model, Letters(specials=())).record("a", "bcd" * 800)
+    tree = Tree.from_trace(trace)
+    assert number_of_nodes(tree) == 2400
+    assert len(json.loads(tree.to_json())["nodes"]) == sum(1 for _ in tree.walk())
+    assert draw_tree(tree, 20, Paint(False), most=0).count("\n") > 2400
+
+
+def test_parents_stand_before_their_children(output):
+    nodes = json.loads(Tree.from_trace(output.trace).to_json())["nodes"]
+    assert all(n["parent"] is None or n["parent"] < i for i, n in enumerate(nodes))
+    assert any(n["parent"] is None for n in nodes)
+
+
 def test_a_saved_trace_gives_the_same_tree(output, tmp_path):
     output.trace.save(tmp_path / "trace.jsonl")
     again = Tree.from_trace(un.Trace.load(tmp_path / "trace.jsonl"))

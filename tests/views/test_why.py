@@ -54,6 +54,29 @@ def test_a_cut_token_survives_the_setting_that_is_named(lm):
             assert next(f for f in again.fates if f.token == fate.token).probabilities[-1] > 0
 
 
+@pytest.mark.parametrize("cut", ["top_k(1)", "top_p(0.1)", "min_p(0.9)", "epsilon(0.6)", "eta(0.9)", "top_a(1.0)"])
+def test_every_processor_that_says_what_would_spare_a_token_is_right(cut):
+    said = 0
+    for seed in range(6):
+        lm = un.LanguageModel(table(seed, 6), Letters())
+        for fate in explain(lm, f"{cut} | greedy")[0].fates:
+            if "survive" in fate.margin:
+                again, _ = explain(lm, fate.margin.partition("survive ")[2] + " | greedy")
+                assert next(f for f in again.fates if f.token == fate.token).probabilities[-1] > 0
+                said += 1
+    assert said > 10
+
+
+def test_lines_fit_narrow_screens(lm):
+    from unspool.views.terminal import Paint, display_width
+
+    why, _ = explain(lm, f"{CHAIN} | greedy")
+    for width in (20, 40, 80):
+        text = why.draw(width, Paint(False))
+        assert all(display_width(line) <= width for line in text.splitlines())
+        assert text.count("survive") == sum("survive" in f.margin for f in why.fates)
+
+
 def test_it_is_the_same_from_a_file(lm, tmp_path):
     why, output = explain(lm, f"{CHAIN} | mirostat(1.0) | min_new_tokens(3) | sample(2)", step=2, seed=5)
     output.trace.save(tmp_path / "trace.jsonl")
