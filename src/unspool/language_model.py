@@ -41,7 +41,7 @@ class GeneratedText:
     score: float
     """What the strategy ranks by."""
     reason: str
-    """Why it ended: end, complete, length, context, stop, time or interrupted."""
+    """Why it ended: end, complete, length, context, stop, loop, confidence, time or interrupted."""
 
     @property
     def logprob(self) -> float:
