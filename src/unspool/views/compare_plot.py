@@ -77,7 +77,8 @@ def _point(axis: Any, row: Row, x: str, y: str, **style: Any) -> None:
         at.append(one.value)
         errors.append([[max(0.0, one.value - one.low)], [max(0.0, one.high - one.value)]] if math.isfinite(one.low) else None)
     label = f"{row.name} ({row.texts} texts of {row.prompts} prompts)" if row.cost else f"human text ({row.texts} texts)"
-    axis.errorbar(*at, xerr=errors[0], yerr=errors[1], linestyle="", capsize=2.5, elinewidth=0.9, label=label, **({"markersize": 5} | style))
+    style = {"linestyle": "", "capsize": 2.5, "elinewidth": 0.9, "markersize": 5} | style
+    axis.errorbar(*at, xerr=errors[0], yerr=errors[1], label=label, **style)
 
 
 def _log_scale(axis: Any, side: str) -> None:
