@@ -113,6 +113,9 @@ def test_ten_thousand_nodes_are_drawn_and_counted():
     assert len(text.splitlines()) < 410
     assert "more nodes" in text
     xml.fromstring(tree.to_svg())
+    pytest.importorskip("resvg_py")
+    with pytest.raises(un.ParameterError, match="million pixels"):
+        tree.to_png()
 
 
 def test_a_trace_that_holds_too_little_says_how_to_record_more():

@@ -181,8 +181,8 @@ class Tree:
         except ImportError:
             raise MissingExtra("PNG needs resvg-py: pip install 'unspool[png]'; SVG needs nothing") from None
         picture = _Picture(self)
-        side = scale * max(picture.width, picture.height)
-        check(side <= LARGEST, f"the picture would be {side:.0f} pixels long, and PNG is drawn up to {LARGEST}: use svg, or a smaller tree")
+        size = scale * scale * picture.width * picture.height / 1e6
+        check(size <= LARGEST, f"the picture would have {size:.0f} million pixels, and PNG is drawn up to {LARGEST}: use svg, or a smaller tree")
         return bytes(svg_to_bytes(svg_string=picture.svg(literal(STYLE, LIGHT)), zoom=scale, font_family="DejaVu Sans Mono"))
 
     def _repr_html_(self) -> str:
@@ -264,8 +264,8 @@ class _Picture:
         )
 
 
-LARGEST = 32_000
-"""Pixels that a side of a PNG has at most."""
+LARGEST = 50
+"""Millions of pixels that a PNG has at most."""
 STYLE = """
 svg.unspool-tree { background: var(--paper); color: var(--ink); font: 13px ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; }
 .unspool-tree text { fill: var(--ink); white-space: pre; } .unspool-tree .score { font-size: 10px; opacity: .7; }
