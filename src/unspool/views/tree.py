@@ -182,7 +182,7 @@ class Tree:
             raise MissingExtra("PNG needs resvg-py: pip install 'unspool[png]'; SVG needs nothing") from None
         picture = _Picture(self)
         size = scale * scale * picture.width * picture.height / 1e6
-        check(size <= LARGEST, f"the picture would have {size:.0f} million pixels, and PNG is drawn up to {LARGEST}: use svg, or a smaller tree")
+        check(size <= LARGEST, f"the picture would have {size:.0f} million pixels, and PNG is drawn up to {LARGEST}: use svg")
         return bytes(svg_to_bytes(svg_string=picture.svg(literal(STYLE, LIGHT)), zoom=scale, font_family="DejaVu Sans Mono"))
 
     def _repr_html_(self) -> str:
