@@ -70,7 +70,7 @@ class Keys:
     async def settle(self):
         for _ in range(2000):
             await self.pilot.pause()
-            if not self.app._busy and not self.app._jobs:
+            if self.app._place is not None and not self.app._busy and not self.app._jobs:      # mounted, and done
                 break
             await asyncio.sleep(0.002)
         await self.pilot.pause()

@@ -16,6 +16,7 @@ import numpy as np
 from unspool.decoder import Decoder, Part, as_decoder
 from unspool.errors import UnspoolError, check
 from unspool.explore.remembering import Remembering
+from unspool.explore.state import State, Tokens
 from unspool.language_model import LanguageModel, Prompt, Stream
 from unspool.step import Hypothesis, Step
 from unspool.strategies import Follow, Greedy
@@ -24,7 +25,6 @@ from unspool.trace import Trace
 from unspool.views.heat import Heat
 from unspool.views.why import Why
 
-Tokens = tuple[int, ...]
 Watch = Callable[[Sequence[int]], bool]
 """Is told the tokens of a text as they become certain, and answers whether to go on."""
 
@@ -32,30 +32,6 @@ NEAR = 8
 """How many steps to both sides of the cursor are recorded with all stages."""
 ANY = 0
 """The token that is taken after a text so that the distribution there is recorded; which one does not matter."""
-
-
-@dataclass(frozen=True)
-class State:
-    """What undo goes back to: a value."""
-
-    prompt: Tokens
-    decoder: Decoder
-    """With its strategy."""
-    text: Tokens = ()
-    """The new tokens of the text that is shown."""
-    cursor: int = 0
-    """The place whose token is in question, from 0; len(text) is the next one."""
-    texts: tuple[Tokens, ...] = ()
-    """All texts that were visited, the latest last; none is the beginning of another."""
-    seed: int = 0
-    grown: tuple[int, int] | None = None
-    """Where the decoder last went on from, and by how many tokens at most."""
-
-    def showing(self, text: Tokens, cursor: int) -> State:
-        """With another text; where a text that was visited begins with it, the latest such."""
-        text = next((t for t in reversed(self.texts) if t[: len(text)] == text), text)
-        others = tuple(t for t in self.texts if text[: len(t)] != t)
-        return replace(self, text=text, cursor=cursor, texts=(*others, text) if text else self.texts, grown=None)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from unspool.explore.explorer import Branch, Explorer, Option, State
+from unspool.explore.explorer import Branch, Explorer, Option
+from unspool.explore.state import State
 from unspool.views.heat import BY, Heat
 from unspool.views.page import DARK, LIGHT
 from unspool.views.table import CONTROLS, marked
