@@ -16,7 +16,7 @@ from unspool.errors import ModelError
 from unspool.lane import Lane
 from unspool.model import sound
 from unspool.processor import Rows
-from unspool.randomness import Lineage, child, uniform
+from unspool.randomness import Lineage, child
 
 if TYPE_CHECKING:
     from unspool.search import Search
@@ -109,8 +109,8 @@ class Frontier:
     def uniform(self, purpose: str, at: Ints | None = None) -> Floats:
         """A uniform for each row, or for each child whose parent's position is in `at`."""
         if at is None:
-            return uniform(self.search.seed, self["lineage"], self.generated, purpose)
-        return uniform(self.search.seed, self.lineages(at), self.generated[at], purpose)
+            return self.search.uniform(self["lineage"], self.generated, purpose)
+        return self.search.uniform(self.lineages(at), self.generated[at], purpose)
 
     # --- distributions ------------------------------------------------------------------------------------------
 

@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from unspool.arrays import Flags, Ints, finite, gather, host, namespace, topk
+from unspool.arrays import Flags, Floats, Ints, finite, gather, host, namespace, topk
 from unspool.errors import ParameterError, Unsupported
 from unspool.frontier import Frontier, order_among_siblings
 from unspool.lane import Lane, Twins
 from unspool.model import Model
 from unspool.processor import Processor
-from unspool.randomness import child, word
+from unspool.randomness import Lineage, child, uniform, word
 from unspool.stages import stages_of
 from unspool.step import Considered, Hypothesis, Step
 from unspool.stop import Stop
 from unspool.strategy import Choice, Dropped, Look, Twin
+
+
+@dataclass
+class _Children:
+    """Candidates that were chosen, as columns; those of their rows in `columns`."""
+
+    tokens: Ints
+    parents: Ints
+    """Rows of the session."""
+    logprob: Floats
+    processed: Floats
+    done: Any
+    rank: Ints | None
+    columns: dict[str, Any]
 
 
 class Search:
@@ -45,7 +60,7 @@ class Search:
     ) -> None:
         self.prompts = [np.asarray(p, np.int64) for p in prompts]
         self.prompt_lengths = np.asarray([len(p) for p in self.prompts], np.int64)
-        self.limits, self.ends, self._seed = np.asarray(limits, np.int64), tuple(ends), seed
+        self.limits, self.ends, self.seed = np.asarray(limits, np.int64), tuple(ends), seed
         self.drew = False
         """Whether anything random was asked for: without a draw, every seed gives the same texts."""
         self.level, self.choices = level, choices
@@ -60,11 +75,10 @@ class Search:
         self.looked: dict[int, list[tuple[Lane, Ints]]] = {}              # by run: the rows that were only looked at
         self.chose: set[int] = set()                                      # runs that chose since they last looked
 
-    @property
-    def seed(self) -> int:
-        """Of all draws; whoever reads it is about to draw."""
+    def uniform(self, lineage: Lineage, step: Any, purpose: str, index: Any = 0) -> Floats:
+        """Uniforms in [0, 1) of this run's seed: the only draws there are."""
         self.drew = True
-        return self._seed
+        return uniform(self.seed, lineage, step, purpose, index)
 
     def lanes(self) -> Iterator[Lane]:
         """The sessions of the run: the model's, those of its processors' companions, and those of second models."""
@@ -144,49 +158,59 @@ class Search:
     def grow(self, choices: dict[int, Choice], frontiers: dict[int, Frontier]) -> tuple[Frontier, Step]:
         """Commit the choices of some runs, which had these frontiers: the next frontier, and the record of the step."""
         choice, before = _join(list(choices.values())), list(frontiers.values())
+        children = self._children(choice, before[0].columns)
+        possible = (children.processed > -np.inf) | choice.forced        # an impossible token ends nothing and goes nowhere
+        step = self._bear(children, possible)
+        self._annotate(step, choice, before, possible)
+        columns = children.columns | {k: np.asarray(v) for k, v in choice.memory.items()}
+        for i in np.flatnonzero(possible & (children.done != "")):
+            found = self._hypothesis({k: v[i] for k, v in columns.items()}, str(children.done[i]))
+            self.finished[found.prompt].append(found)
+        live = np.flatnonzero(possible & (children.done == ""))
+        columns = {k: v[live] for k, v in columns.items()}
+        if choice.seen is not None:
+            new = choice.seen.take(live)
+            new.columns = columns
+        else:
+            rows = self.lane.extend(children.parents[live], list(children.tokens[live, None]))
+            new = Frontier(self, self.lane, rows, columns)
+        new.settle(len(choices))
+        self._replace(choices, frontiers, new)
+        return new, step
+
+    def _children(self, choice: Choice, names: Mapping[str, Any]) -> _Children:
+        """What the frontiers of their parents say of the children of a choice."""
         tokens, parents = np.asarray(host(choice.tokens), np.int64), np.asarray(choice.parents, np.int64)
-        live_rows = self.live
-        sources = _by_frontier([live_rows[int(p)] for p in parents])
-        logprob, processed, done = np.zeros(len(tokens)), np.zeros(len(tokens)), np.full(len(tokens), "", dtype=object)
-        generated = np.zeros(len(tokens), np.int64)
-        rank = np.zeros(len(tokens), np.int64) if self.shows_choices else None
-        columns = {k: np.zeros((len(tokens), *v.shape[1:]), v.dtype) for k, v in before[0].columns.items()}
-        for frontier, (members, at) in sources.items():
-            if rank is not None:
-                rank[members] = frontier.ranks(at, tokens[members])
+        size, live = len(tokens), self.live
+        logprob, processed, generated, rank = np.zeros(size), np.zeros(size), np.zeros(size, np.int64), np.zeros(size, np.int64)
+        done = np.full(size, "", dtype=object) if choice.done is None else np.asarray(choice.done)
+        columns = {k: np.zeros((size, *v.shape[1:]), v.dtype) for k, v in names.items()}
+        for frontier, (members, at) in _by_frontier([live[int(p)] for p in parents]).items():
             logprob[members], processed[members] = frontier.pick(at, tokens[members])
             generated[members] = frontier.generated[at]
             for k, v in frontier.columns.items():
                 columns[k][members] = v[at]
             if choice.done is None:
                 done[members] = frontier.ends(at, tokens[members])
-        if choice.done is not None:
-            done = np.asarray(choice.done)
-        total = columns["processed"] + processed
-        score = total if choice.scores is None else np.asarray(host(choice.scores), np.float64)
-        ok = (processed > -np.inf) | choice.forced                        # an impossible token ends nothing and goes nowhere
-        born = np.full(len(tokens), -1, np.int64)
-        born[ok] = np.arange(len(self.history), len(self.history) + ok.sum())
-        for i in np.flatnonzero(ok):
-            self.history.append((int(columns["node"][i]), int(tokens[i]), float(logprob[i]), float(processed[i])))
-        made = [columns["prompt"], columns["node"], born, tokens, logprob, processed, score, done]
-        step = Step(*[a[ok] for a in made], rank=None if rank is None else rank[ok])  # type: ignore[arg-type, misc]
-        self._annotate(step, choice, before, ok)
+            if self.shows_choices:
+                rank[members] = frontier.ranks(at, tokens[members])
         columns["lineage"] = child(columns["lineage"], order_among_siblings(parents), generated)
-        columns |= {"node": born, "score": score, "processed": total, **{k: np.asarray(v) for k, v in choice.memory.items()}}
-        for i in np.flatnonzero(ok & (done != "")):
-            found = self._hypothesis({k: v[i] for k, v in columns.items()}, str(done[i]))
-            self.finished[found.prompt].append(found)
-        live = np.flatnonzero(ok & (done == ""))
-        columns = {k: v[live] for k, v in columns.items()}
-        if choice.seen is not None:
-            new = choice.seen.take(live)
-            new.columns = columns
-        else:
-            new = Frontier(self, self.lane, self.lane.extend(parents[live], list(tokens[live, None])), columns)
-        new.settle(len(choices))
-        self._replace(choices, frontiers, new)
-        return new, step
+        columns["processed"] = columns["processed"] + processed
+        columns["score"] = columns["processed"] if choice.scores is None else np.asarray(host(choice.scores), np.float64)
+        return _Children(tokens, parents, logprob, processed, done, rank if self.shows_choices else None, columns)
+
+    def _bear(self, children: _Children, possible: Flags) -> Step:
+        """Give the possible children their nodes in the record."""
+        nodes = children.columns["node"]
+        born = np.full(len(nodes), -1, np.int64)
+        born[possible] = np.arange(len(self.history), len(self.history) + possible.sum())
+        for i in np.flatnonzero(possible):
+            numbers = int(children.tokens[i]), float(children.logprob[i]), float(children.processed[i])
+            self.history.append((int(nodes[i]), *numbers))
+        made = [children.columns["prompt"], nodes, born, children.tokens, children.logprob, children.processed, children.columns["score"]]
+        rank = None if children.rank is None else children.rank[possible]
+        children.columns["node"] = born
+        return Step(*[a[possible] for a in (*made, children.done)], rank=rank)  # type: ignore[misc]
 
     def end(self, run: int) -> None:
         """A run is over: forget its rows."""

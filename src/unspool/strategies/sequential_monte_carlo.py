@@ -9,7 +9,7 @@ import numpy as np
 from unspool.arrays import INF, Floats, Ints, finite, host, like, logsumexp
 from unspool.errors import DeadEnd, check, number, whole
 from unspool.frontier import Frontier
-from unspool.randomness import draw, uniform
+from unspool.randomness import draw
 from unspool.step import Hypothesis
 from unspool.strategies.stochastic_beam import gumbel
 from unspool.strategy import Choice, Run, Strategy
@@ -71,7 +71,7 @@ class SequentialMonteCarlo(Strategy):
             total = logsumexp(weights[mine])
             share = np.exp(weights[mine] - total)
             if 1 / (share**2).sum() < self.resample * len(mine):
-                u = uniform(frontier.search.seed, frontier.search.lineages[prompt], step, "resample")
+                u = frontier.search.uniform(frontier.search.lineages[prompt], step, "resample")
                 places = np.searchsorted(np.cumsum(share), (np.arange(len(mine)) + u) / len(mine), side="right")
                 order[mine] = mine[places.clip(max=len(mine) - 1)]
                 new[mine] = total - np.log(len(mine))

@@ -9,7 +9,6 @@ import numpy as np
 from unspool.arrays import Floats, host, topk
 from unspool.errors import UnspoolError, whole
 from unspool.frontier import Frontier
-from unspool.randomness import uniform
 from unspool.step import Hypothesis
 from unspool.strategy import Choice, Dropped, Run, Strategy, running_count
 from unspool.trace import Trace
@@ -71,7 +70,7 @@ class StochasticBeam(Strategy):
 def perturbed(frontier: Frontier, top: Floats) -> Floats:
     """(R, V), for every child its log-probability plus Gumbel noise, given that the largest of a row's is `top` (R,)."""
     index = np.arange(frontier.lane.model.vocabulary)
-    u = uniform(frontier.search.seed, frontier["lineage"][:, None], frontier.generated[:, None], "stochastic_beam", index)
+    u = frontier.search.uniform(frontier["lineage"][:, None], frontier.generated[:, None], "stochastic_beam", index)
     noisy = frontier["processed"][:, None] + host(frontier.logprobs).astype(np.float64) + gumbel(u)
     possible = noisy > -np.inf
     gap = np.where(possible, noisy.max(-1, keepdims=True, initial=-np.inf), 0.0) - np.where(possible, noisy, 0.0)
