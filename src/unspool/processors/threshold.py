@@ -38,7 +38,7 @@ def just_below(value: float) -> float:
         return 0.0
     value = min(1.0, value * (1 - 1e-5))
     digits = 2 - math.floor(math.log10(value))
-    return float(math.floor(value * 10**digits) / 10**digits
+    return float(math.floor(value * 10**digits) / 10**digits)
 
 
 @dataclass(frozen=True)
