@@ -32,7 +32,7 @@ BARE = options.flag("--no-run", "Leave the run out; no model is loaded.")
     *options.LOADED,
 )
 def explain(name: str | None, prompt: str | None, decoder: str | None, n: int | None, no_run: bool, seed: int, **how: Any) -> int:
-    """Explain a method: what it does, when to use it, what others call it, and a run that shows it."""
+    """Explain a method. What it does, when to use it, what others call it, and a run that shows it; alone, it lists all."""
     from unspool.lab.methods import FAMILIES, method, methods
     from unspool.views.explain import draw_methods, index_to_markdown, sheet_of_methods
     from unspool.views.page import page

@@ -41,7 +41,7 @@ def translate(
     model: str | None,
     **how: Any,
 ) -> int:
-    """Translate settings of other engines into a decoder, or a decoder into settings. Alone, it lists the engines."""
+    """Translate the settings of other engines. Into a decoder, or a decoder into settings; alone, it lists the engines."""
     from unspool.console import note
     from unspool.decoder import parse
     from unspool.lab.engines import ENGINES
