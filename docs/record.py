@@ -24,6 +24,7 @@ COMMANDS = [
     'unspool "Once upon a time" --max-new-tokens 32',
     'unspool steps "Once upon a time" -n 4',
     'unspool tree "Once upon a time" -d "beam(2)" --max-new-tokens 3',
+    'unspool heat "Once upon a time" -d "temperature(0.9) | sample" --max-new-tokens 25',
     'unspool why "Once upon a time" -d "temperature(0.8) | top_p(0.7) | sample(1)"',
 ]
 COLUMNS, LINES = 80, 25
