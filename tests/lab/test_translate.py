@@ -49,7 +49,7 @@ VALUES = {
     "adaptive_p": ["0.4"],
     "mirostat": ['4.0, surprise="truncated"', '3.0, surprise="truncated", version=1'],
     "watermark_kgw": ['bias=1.5, variant="transformers"'],
-    "json_schema": ["""'{"type": "object"}'""", "{}"],
+    "json_schema": ["""'{"type": "object"}', separators=None""", "{}, separators=None"],
     "regex": ["'a|bc+'"],
     "watermark_synthid": ['(1, 22, 333), variant="transformers"'],
     "log_softmax": [""],
@@ -301,9 +301,9 @@ def test_structured_output_goes_along():
     pytest.importorskip("llguidance")
     choice = from_engine("vllm", {"structured_outputs": {"choice": ["yes", "no (maybe)"]}}).decoder.processors
     assert choice == (un.Regex(r"yes|no\ \(maybe\)"),)
-    assert from_engine("openai", {"response_format": {"type": "json_object"}}).decoder.processors == (un.JsonSchema({}),)
+    assert from_engine("openai", {"response_format": {"type": "json_object"}}).decoder.processors == (un.JsonSchema({}, separators=None),)
     assert from_engine("openai", {"response_format": {"type": "text"}}).decoder.processors == ()
-    assert from_engine("ollama", {"format": "json", "temperature": 0}).decoder.processors[0] == un.JsonSchema({})
+    assert from_engine("ollama", {"format": "json", "temperature": 0}).decoder.processors[0] == un.JsonSchema({}, separators=None)
     with pytest.raises(Unsupported, match="Lark"):
         from_engine("vllm", {"structured_outputs": {"grammar": "root ::= x"}})
 

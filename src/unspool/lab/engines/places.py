@@ -160,11 +160,12 @@ def structured(
     def read(method: str, find: Callable[[Any], Any], given: Given) -> Part | None:
         value = given.get(name)
         found = None if value is None else find(value)
-        return None if found is None else REGISTRY[method](found)  # type: ignore[call-arg]
+        free = {"separators": None} if method == "json_schema" else {}   # these engines allow any white space
+        return None if found is None else REGISTRY[method](found, **free)  # type: ignore[call-arg]
 
     def write(part: Any) -> dict[str, Any]:
         if part.separators is not None:
-            raise ParameterError(f"it has no setting for the separators of {part}")
+            raise ParameterError(f"it allows any white space: write json_schema(..., separators=None) in place of {part}")
         return {name: written(json.loads(part.schema))}
 
     places = [Place("json_schema", (Setting(name),), partial(read, "json_schema", schema), write, differs=differs)]
