@@ -50,7 +50,7 @@ def plot(
     seed: int,
     **how: Any,
 ) -> int:
-    """Draw probabilities, entropy, sweeps. Probability or entropy along a text, tokens kept by processors, a temperature's effect, a sweep of a setting."""
+    """Draw a picture. Probability or entropy along a text, tokens kept by processors, a temperature's effect, a sweep of a setting."""
     from unspool.console import read_prompts
 
     check(kind is not None, f"say what to plot, {', '.join(DRAWN)}, and a prompt; as in: unspool plot entropy 'Once upon a time'")
