@@ -195,7 +195,7 @@ class Search:
             if self.shows_choices:
                 rank[members] = frontier.ranks(at, tokens[members])
         columns["lineage"] = child(columns["lineage"], order_among_siblings(parents), generated)
-        columns["processed"] = columns["processed"] + processed
+        columns["processed"] = columns["processed"] + np.where(choice.forced & np.isneginf(processed), 0.0, processed)
         columns["score"] = columns["processed"] if choice.scores is None else np.asarray(host(choice.scores), np.float64)
         return _Children(tokens, parents, logprob, processed, done, rank if self.shows_choices else None, columns)
 

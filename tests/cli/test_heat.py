@@ -33,6 +33,7 @@ def test_what_is_generated_is_coloured_live_and_from_a_file(tmp_path, by):
     arguments = ("heat", "--by", by, "--color", "always")
     found = out(*arguments, ONCE, "-d", "temperature(0.9) | sample(2)", "--max-new-tokens", "6", "--trace", saved)
     assert found == out(*arguments, "--from", saved)
+    assert "leave out --decoder, --trace" in refusal(*arguments, "--from", saved, "-d", "greedy", "--trace", saved)
     assert found.count("Once upon a time") == 2
     assert "\x1b[38;5;" in found
     lines = list(csv.reader(io.StringIO(out("heat", "--from", saved, "-o", "csv", "--choices", "2"))))

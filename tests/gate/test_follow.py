@@ -27,6 +27,14 @@ def test_a_text_goes_through_the_model_in_few_forwards():
     assert search.lane.session.forwards <= 5
 
 
+@pytest.mark.parametrize("then", ["greedy", "sample(2)", "beam(2)", "stochastic_beam(2)", "exact"])
+def test_what_goes_on_after_a_forbidden_token_counts_what_is_possible(then):
+    found = run(table(seed=5), f"top_k(3) | follow((0, 4, 0, 2), then={then})", [PROMPT])[0]
+    assert -np.inf in found[0].processed
+    assert all(len(h.tokens) > 4 for h in found)
+    assert np.isfinite([h.score for h in found]).all()
+
+
 def test_forbidden_tokens_are_taken_and_recorded_as_such():
     model = table(seed=5)
     processed = run(model, "top_k(1) | follow((0, 4, 0, 2))", [PROMPT])[0][0].processed

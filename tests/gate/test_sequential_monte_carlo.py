@@ -81,8 +81,18 @@ def test_texts_that_are_cut_have_no_weight_unless_they_count():
     assert {h.reason for h in whole} == {"end", "length"}
     ended = sum(p for text, p in enumerate_texts(model, [1], 3) if text[-1] == END)
     assert np.exp([h.score for h in cut]).sum() == pytest.approx(ended, abs=0.12)
-    with pytest.raises(un.DeadEnd, match="is at its end within the limit"):
+    with pytest.raises(un.DeadEnd, match="came to its end before it was cut"):
         run(model, MASK | un.SequentialMonteCarlo(5), [[1]], 2)
+
+
+def test_a_text_that_a_stop_cuts_is_not_whole():
+    model = table(seed=4, sharpness=0.5)
+    decoder = MASK | un.SequentialMonteCarlo(60, 60) | un.Loop(2)
+    found = run(model, decoder, [PROMPT], LIMIT, seed=2)[0]
+    assert found
+    assert all(accepted(tuple(h.tokens)) for h in found)
+    decoder = MASK | un.SequentialMonteCarlo(60, 60, truncated=True) | un.Loop(2)
+    assert "loop" in {h.reason for h in run(model, decoder, [PROMPT], LIMIT, seed=2)[0]}
 
 
 def test_what_it_is_told_wrong():

@@ -3,6 +3,7 @@
 import json
 import math
 import sys
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -11,7 +12,7 @@ from helpers.tables import END, Letters, table
 
 import unspool as un
 from unspool.lab import metrics
-from unspool.lab.compare import Comparing
+from unspool.lab.compare import Comparing, check_metrics
 from unspool.lab.generations import Store
 from unspool.views.compare import FEW, tables
 
@@ -403,3 +404,10 @@ def test_bad_input_is_said_in_one_line(wrong, said, tmp_path):
         compared(model(0, context=50), **{"save": tmp_path / "f.jsonl"} | wrong)
     assert "\n" not in str(error.value)
     assert not (tmp_path / "f.jsonl").exists()
+
+
+def test_metrics_of_one_name_are_refused():
+    from unspool.lab.registry import find
+
+    with pytest.raises(un.ParameterError, match="two metrics are called 'length'"):
+        check_metrics([replace(find("length"), decimals=3), "length"], judged=False)

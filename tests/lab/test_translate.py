@@ -320,3 +320,8 @@ def test_what_changes_nothing_is_left_out():
     assert set(written.settings) <= {"temperature", "top_p"}
     assert len(written.notes) == 2
     assert str(written.decoder) == "sample"
+
+
+def test_a_bias_of_false_bans_the_token_of_that_number():
+    for given in ({"15": False}, [[15, False]]):
+        assert from_engine("llama.cpp", {"logit_bias": given, "temperature": 0}).decoder.processors == (un.Banned(15),)

@@ -59,6 +59,7 @@ def record_of(
     settings: dict[str, Any],
     how: dict[str, Any],
     draw: Draw | None = None,
+    default: str = "greedy",
 ) -> tuple[Trace | None, Callable[[], int]]:
     """A record to show, from a saved trace or of a new run (None if nothing came of it), and what ends the command.
 
@@ -68,8 +69,10 @@ def record_of(
 
     if saved is not None:
         check(prompt is None, "give a prompt or a saved trace (--from), not both")
+        given = [name for name, value in (("--decoder", decoder), ("--trace", how["trace"]), ("--chat", how["chat"])) if value]
+        check(not given, f"a saved trace (--from) is shown as it is; leave out {', '.join(given)}")
         return Trace.load(saved), lambda: finish([], [], sink, None)
-    prompts, decoders = read_decoding(prompt, [], decoder)
+    prompts, decoders = read_decoding(prompt, [], decoder or (default,))
     check(len(decoders) == 1, f"this shows one decoder; got {len(decoders)}")
     check_trace(how["trace"], prompts, decoders)
     run = load(how).stream(prompts, decoders[0], chat=how["chat"], level=level, **settings)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from unspool.decoder import Decoder, as_decoder, parse
-from unspool.errors import PromptError, UnspoolError, check
+from unspool.errors import PromptError, UnspoolError, check, whole
 from unspool.lab.comparison import Comparison, row_of, row_of_human
 from unspool.lab.generations import Batch, Generation, Store, key
 from unspool.lab.measuring import Measuring
@@ -65,7 +65,7 @@ class Comparing:
         self.decoders = check_decoders(decoders)
         self.seeds = check_seeds(seeds)
         for value, what in ((together, "together"), (max_new_tokens, "max_new_tokens")):
-            check(isinstance(value, int) and value >= 1, f"{what} must be a whole number >= 1; got {value!r}")
+            whole(what, value, 1)
         counted = [replace(m, unit=m.unit.replace("words", unit)) for m in check_metrics(metrics, judged=judge is not None)]
         self.measuring = Measuring(lm, judge, counted, unit, chat)
         self.model = {"name": lm.name, "fingerprint": lm.info.get("fingerprint"), "tokenizer": lm.tokenizer.hash}
@@ -216,6 +216,8 @@ def check_metrics(names: Sequence[str | Metric], judged: bool) -> list[Metric]:
     check(not isinstance(names, str), f"metrics is a list of names; got {names!r}")
     found = [name if isinstance(name, Metric) else find(name) for name in dict.fromkeys(names)]
     check(len(found) > 0, "metrics is empty; give at least one")
+    twice = next((m.name for i, m in enumerate(found) if m.name in {n.name for n in found[:i]}), None)
+    check(twice is None, f"two metrics are called {twice!r}; their values could not be told apart")
     for metric in found:
         check(metric.needs != "judged" or judged, f"{metric.name} needs a second model: judge=..., or --judge")
     return found

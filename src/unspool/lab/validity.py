@@ -13,7 +13,7 @@ from unspool.decoder import Decoder, Part, as_decoder
 from unspool.errors import DeadEnd, ParameterError, check
 from unspool.frontier import Frontier
 from unspool.language_model import GeneratedText, LanguageModel
-from unspool.strategies.sequential_monte_carlo import CUT, SequentialMonteCarlo
+from unspool.strategies.sequential_monte_carlo import WHOLE, SequentialMonteCarlo
 from unspool.strategy import Choice, Run, Strategy
 from unspool.text import visible
 
@@ -96,7 +96,7 @@ def enumerate_validity(lm: LanguageModel, prompt: str, constraint: Any, *, most:
     options: those of `LanguageModel.stream`, such as max_new_tokens; a text that reaches the limit before its end is not valid.
     """
     found = lm.generate(prompt, _processors(constraint) | _All(most), level="off", **options).sequences
-    whole = [s for s in found if s.reason not in CUT]
+    whole = [s for s in found if s.reason in WHOLE]
     if not whole:
         raise DeadEnd(f"no text of {as_decoder(constraint)} is at its end within the limit on length: raise max_new_tokens")
     masked = np.exp([sum(s.processed) for s in whole])

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 
@@ -244,10 +244,19 @@ class _Vocabulary:
         self.tokens = [*(spell.get(t) or tokenizer.bytes_of(t) for t in range(tokenizer.size)), b"<end>"]
         self.eos_token_id = tokenizer.size
         self.special_token_ids = [*sorted(tokenizer.specials), tokenizer.size]
-        self._encode = tokenizer.encode
+        self._tokenizer = _weakly(tokenizer)
 
     def __call__(self, text: str) -> list[int]:
-        return self._encode(text)
+        tokenizer = self._tokenizer()
+        return [] if tokenizer is None else tokenizer.encode(text)
+
+
+def _weakly(tokenizer: Tokenizer) -> Callable[[], Tokenizer | None]:
+    """A reference by which a cache does not keep the tokenizer."""
+    try:
+        return ref(tokenizer)
+    except TypeError:                                                     # it takes none
+        return lambda: tokenizer
 
 
 _VOCABULARIES: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()

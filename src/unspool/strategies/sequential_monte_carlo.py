@@ -14,8 +14,8 @@ from unspool.step import Hypothesis
 from unspool.strategies.stochastic_beam import gumbel
 from unspool.strategy import Choice, Run, Strategy
 
-CUT = ("length", "context", "time")
-"""Reasons that end a text which is not at its end."""
+WHOLE = ("end", "complete", "stop")
+"""Reasons for which a text is at its end; under any other it was cut."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,8 @@ class SequentialMonteCarlo(Strategy):
     A text's score is the logarithm of its weight / particles, so the scores of all particles (n=particles) sum, by their
     exponentials, to an unbiased estimate of p(valid). The n texts are drawn by weight without replacement.
 
-    truncated: whether texts that are cut at the length limit are valid, too; otherwise their weight is zero.
+    truncated: whether texts that are cut, by a limit or by a stop such as loop or confidence, are valid, too; otherwise their
+    weight is zero. A stop string is an end.
     """
 
     aliases = ("smc",)
@@ -79,10 +80,10 @@ class SequentialMonteCarlo(Strategy):
 
     def rank(self, finished: list[Hypothesis]) -> list[Hypothesis]:
         """In the order in which they are drawn, without those that are cut if they are not valid."""
-        valid = [h for h in finished if self.truncated or h.reason not in CUT]
+        valid = [h for h in finished if self.truncated or h.reason in WHOLE]
         if finished and not valid:
             raise DeadEnd(
-                f"none of {self.particles} particles is at its end within the limit on length, so p(valid) is estimated to be 0: raise "
-                "the limit, or count texts that are cut by sequential_monte_carlo(truncated=True)"
+                f"none of {self.particles} particles came to its end before it was cut, so p(valid) is estimated to be 0: raise "
+                "the limit on length, or count texts that are cut by sequential_monte_carlo(truncated=True)"
             )
         return sorted(valid, key=lambda h: -float(h.columns["lot"]))[: self.n]

@@ -51,7 +51,10 @@ class StochasticBeam(Strategy):
         order = order[values[order] > -np.inf]
         at, values, tokens = at[order], values[order], tokens[order]
         group = frontier["prompt"][at]
-        larger = np.asarray([sum(score > value for score in best[g]) for g, value in zip(group, values, strict=True)])
+        larger = np.zeros(len(values), np.int64)                          # finished texts of larger sums
+        for g in np.unique(group):
+            mine, known = group == g, np.sort(best[g])
+            larger[mine] = len(known) - np.searchsorted(known, values[mine], side="right")
         taken = running_count(group) + larger < many
         dropped = Dropped(tokens[~taken], frontier.rows[at[~taken]], values[~taken], np.full((~taken).sum(), "pruned"))
         at, values, tokens, group = at[taken], values[taken], tokens[taken], group[taken]

@@ -20,6 +20,7 @@ from unspool.lab.engines.places import (
     end_tokens,
     one_id,
     pairs_of,
+    phrase_of,
     place,
     structured,
     words,
@@ -60,7 +61,7 @@ def _write_mirostat(part: Mirostat) -> dict[str, Any]:
 
 def _ruled_out(given: Given) -> list[Any]:
     found = given.get("logit_bias") or []
-    return [token for token, amount in (found.items() if isinstance(found, Mapping) else found) if amount is False]
+    return [phrase_of(token) for token, amount in (found.items() if isinstance(found, Mapping) else found) if amount is False]
 
 
 def _llama_bias(given: Given) -> Part | None:
