@@ -68,11 +68,11 @@ def contestants(size: str) -> dict[str, tuple[Callable[[], int], Callable[[], in
     from transformers import GPT2Config, GPT2LMHeadModel
 
     import unspool.strategies  # noqa: F401
-    from unspool.decode import decode
-    from unspool.decoder import parse
+    from unspool.core.decoder import parse
+    from unspool.core.loop import decode
+    from unspool.core.search import Search
     from unspool.models.families import read_transformer
     from unspool.models.weights import read_weights
-    from unspool.search import Search
 
     torch.manual_seed(0)
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))

@@ -1,6 +1,6 @@
 """Make docs/methods/*.md and docs/settings.md from what the program knows: python docs/make_methods.py
 
-Run it after a change of a docstring, of data/methods.ini or of lab/engines.py, and when the bundled model has changed.
+Run it after a change of a docstring, of data/methods.ini or of lab/engines, and when the bundled model has changed.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """`python -m unspool` is `unspool`."""
 
-from unspool.cli import main
+from unspool.cli.program import main
 
 main()

@@ -9,17 +9,19 @@ from typing import Any, overload
 
 import numpy as np
 
-from unspool.decode import decode
-from unspool.decoder import Decoder, Part, as_decoder
+from unspool.core.decoder import Decoder, Part, as_decoder
+from unspool.core.loop import decode
+from unspool.core.model import Model
+from unspool.core.search import Search
 from unspool.errors import DeadEnd, ParameterError, PromptError, Unsupported, check
-from unspool.model import Model
+from unspool.record.step import LEVELS, Hypothesis, Step
+from unspool.record.trace import Trace
 from unspool.score import Score, score_tokens
-from unspool.search import Search
-from unspool.step import LEVELS, Hypothesis, Step
-from unspool.stops import End, StopStrings
-from unspool.strategies import Follow, Greedy
+from unspool.stops.texts import StopStrings
+from unspool.stops.tokens import End
+from unspool.strategies.follow import Follow
+from unspool.strategies.greedy import Greedy
 from unspool.text import Detokenizer, Tokenizer, check_fit, unfinished, visible
-from unspool.trace import Trace
 from unspool.views.table import StepTable
 
 Prompt = str | Sequence[int]
@@ -125,7 +127,7 @@ class Scores(list[Score]):
 class LanguageModel:
     """A causal language model that reads and writes text.
 
-    model: anything with sessions (`unspool.model.Model`). tokenizer: its `unspool.text.Tokenizer`. name: what it is called
+    model: anything with sessions (`unspool.core.model.Model`). tokenizer: its `unspool.text.Tokenizer`. name: what it is called
     in records; info: what else is recorded of it. chat: what makes a prompt of messages, if it was trained on such.
     """
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from unspool.arrays import Array, Floats, Ints, host, like, log_probs_from_logits
+from unspool.core.model import ROOT, Model, sound
 from unspool.errors import PromptError, check
-from unspool.model import ROOT, Model, sound
 
 ROWS = 64
 """Positions whose logits are held at once."""

@@ -8,7 +8,7 @@ import time
 import pytest
 from helpers.program import Terminal, called, out, refusal
 
-from unspool.commands import compare as command
+from unspool.cli.commands import compare as command
 from unspool.lab.registry import DEFAULT, METRICS
 
 PROMPTS = ["Once upon a time", "The king", "A wolf"]

@@ -178,7 +178,7 @@ def test_a_file_is_written_and_its_ending_chooses_the_form(tmp_path):
 
 
 def test_a_trace_is_saved_and_reads_back(tmp_path):
-    from unspool.trace import Trace
+    from unspool.record.trace import Trace
     from unspool.views.table import StepTable
 
     file = tmp_path / "run.trace"

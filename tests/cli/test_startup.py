@@ -11,7 +11,7 @@ ALWAYS = {"torch", "transformers", "pandas", "huggingface_hub", "pydantic", "ric
 
 def imported(*arguments):
     """The packages that a call has imported when it ends."""
-    code = f"import sys; from unspool.cli import run; run({list(arguments)!r}); print(chr(10) + ' '.join(sys.modules))"
+    code = f"import sys; from unspool.cli.program import run; run({list(arguments)!r}); print(chr(10) + ' '.join(sys.modules))"
     done = subprocess.run([PROGRAM[0], "-c", code], capture_output=True, env=environment(), check=True, text=True)
     return {name.split(".")[0] for name in done.stdout.splitlines()[-1].split()}
 

@@ -11,7 +11,7 @@ import pytest
 import unspool.processors
 import unspool.stops
 import unspool.strategies  # noqa: F401  (so that the registry is full before it is copied)
-from unspool.decoder import REGISTRY
+from unspool.core.decoder import REGISTRY
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "README.ko.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -25,7 +25,7 @@ def blocks(page, language):
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python")], ids=lambda p: p.name)
 def test_python_blocks_run_in_order(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("unspool.decoder.REGISTRY", dict(REGISTRY))      # what the page defines is known on the page alone
+    monkeypatch.setattr("unspool.core.decoder.REGISTRY", dict(REGISTRY))      # what the page defines is known on the page alone
     scope = {"__name__": "__main__"}
     for block in blocks(page, "python"):
         exec(compile(block, str(page), "exec"), scope)

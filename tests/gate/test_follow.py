@@ -5,7 +5,7 @@ import pytest
 from helpers.tables import END, Letters, run, search_of, table, texts
 
 import unspool as un
-from unspool.decode import decode
+from unspool.core.loop import decode
 from unspool.score import score_tokens
 
 PROMPT = [1, 2, 3]

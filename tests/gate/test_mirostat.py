@@ -5,8 +5,8 @@ import pytest
 from helpers.tables import BACKENDS, PROMPTS, normalised, run, search_of, table
 
 import unspool as un
-from unspool.decode import decode
-from unspool.strategy import running_count
+from unspool.core.loop import decode
+from unspool.core.strategy import running_count
 
 
 def replay(model, prompt, new, tau, eta, truncated):

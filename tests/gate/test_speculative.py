@@ -7,7 +7,7 @@ from helpers.tables import BACKENDS, PROMPTS, enumerate_texts, run, search_of, t
 from laws.test_sampling import CASES, LIMIT, MODEL, PROMPT, on, processors
 
 import unspool as un
-from unspool.decode import decode
+from unspool.core.loop import decode
 
 DRAFTS = {"of its own": lambda m, o: o, "perfect": lambda m, o: m, "terrible": lambda m, o: against(m)}
 SOME = ["", "top_p(0.7) | ", "temperature(0.5) | ", "mirostat(0.9, eta=0.6) | ", "guidance", "grammar", "typical(0.5) | "]

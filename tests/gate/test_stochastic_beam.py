@@ -9,8 +9,8 @@ from helpers.tables import BACKENDS, enumerate_texts, run, table, texts
 from laws.test_sampling import CASES, END, MODEL, on, processors
 
 import unspool as un
+from unspool.record.trace import Trace
 from unspool.strategies.stochastic_beam import importance_weights, log_inclusion
-from unspool.trace import Trace
 
 PROMPT, LIMIT, DRAWS = (1, 2), 3, 1500
 

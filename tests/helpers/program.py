@@ -36,7 +36,7 @@ def unspool(*arguments, stdin=b"", **env):
 
 def called(*arguments):
     """The same within this process, which takes a tenth of the time: exit code, standard output and error."""
-    from unspool.cli import run
+    from unspool.cli.program import run
 
     found, said = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(found), contextlib.redirect_stderr(said):

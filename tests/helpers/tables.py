@@ -6,11 +6,11 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from unspool.decode import decode
-from unspool.decoder import as_decoder
+from unspool.core.decoder import as_decoder
+from unspool.core.loop import decode
+from unspool.core.search import Search
 from unspool.models.toy import TableModel
-from unspool.search import Search
-from unspool.strategies import Greedy
+from unspool.strategies.greedy import Greedy
 
 BACKENDS = {"numpy": np.asarray}
 if find_spec("torch"):

@@ -9,8 +9,8 @@ from laws.test_runs import _Probe
 from laws.test_sessions import moves, used
 
 import unspool as un
-from unspool.decode import decode
-from unspool.decoder import as_decoder
+from unspool.core.decoder import as_decoder
+from unspool.core.loop import decode
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")

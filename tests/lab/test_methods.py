@@ -8,7 +8,7 @@ import pytest
 from laws.examples import processors, stops, strategies
 
 import unspool as un
-from unspool.decoder import REGISTRY
+from unspool.core.decoder import REGISTRY
 from unspool.errors import ParameterError, UnknownName
 from unspool.lab import methods as lab
 from unspool.lab.examples import Texts, run
@@ -109,7 +109,7 @@ def test_a_docstring_is_taken_apart():
 
 
 def test_a_part_of_ones_own_is_explained_by_its_docstring(monkeypatch):
-    monkeypatch.setattr("unspool.decoder.REGISTRY", dict(REGISTRY))
+    monkeypatch.setattr("unspool.core.decoder.REGISTRY", dict(REGISTRY))
 
     @dataclass(frozen=True)
     class Halve(un.Processor):

@@ -8,14 +8,14 @@ import pytest
 
 import unspool as un
 from unspool.arrays import host, log_softmax
+from unspool.core.processor import Rows
 from unspool.errors import ParameterError, UnknownName, UnspoolError, Unsupported
 from unspool.lab.engines import ENGINES
 from unspool.lab.engines.llama_cpp import LLAMA
 from unspool.lab.engines.order import commute
 from unspool.lab.methods import parts
 from unspool.lab.translate import from_engine, to_engine
-from unspool.processor import Rows
-from unspool.processors import Temperature
+from unspool.processors.shape import Temperature
 
 VALUES = {
     "bias": ["{3: 1.5, 7: -2.0}"],

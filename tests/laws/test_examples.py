@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from laws.examples import named, neutral, processors, stops, strategies
 
 import unspool as un
-from unspool.decoder import REGISTRY
+from unspool.core.decoder import REGISTRY
 
 PARTS = strategies() | processors() | stops()
 PLAIN = [p for some in PARTS.values() for p in some if "<" not in str(p)]

@@ -10,30 +10,28 @@ import unspool
 ROOT = Path(unspool.__file__).parent
 LAYERS = [
     ["errors", "arrays"],
-    ["randomness", "model", "decoder"],
-    ["processor", "step"],
-    ["stop", "strategy", "trace", "text", "score"],
-    ["lane"],
-    ["frontier", "stages"],
-    ["search"],
-    ["decode"],
+    ["core.__init__", "core.randomness", "core.model", "core.decoder"],
+    ["core.processor", "record.*"],
+    ["core.stop", "core.strategy", "text", "score"],
+    ["core.lane"],
+    ["core.frontier", "core.stages"],
+    ["core.search"],
+    ["core.loop"],
     ["processors.*", "stops.*", "strategies.*", "models.*", "engines.*", "views.*"],
     ["language_model"],
-    ["facts"],
     ["lab.*", "explore.*"],
     ["__init__"],
-    ["console"],
-    ["options"],
-    ["commands.*"],
-    ["cli"],
+    ["cli.console"],
+    ["cli.options"],
+    ["cli.*"],
     ["__main__"],
 ]
 """From the bottom up; a layer imports itself and what is below."""
-HEAVY = {"click": {"cli", "options", "commands"}}
+HEAVY = {"click": {"cli"}}
 HEAVY |= {name: set() for name in ("torch", "huggingface_hub", "pandas", "transformers", "rich", "matplotlib", "textual", "llguidance")}
 HEAVY |= {"rich": {"explore"}, "textual": {"explore"}, "matplotlib": {"views.plot"}}
 """Which modules or packages import these when imported themselves."""
-LAZY = {("views.table", "views.terminal"), ("score", "views.notebook"), ("trace", "views.notebook")}
+LAZY = {("views.table", "views.terminal"), ("score", "views.notebook"), ("record.trace", "views.notebook")}
 """Upward only when called: a table in a terminal is drawn by the view that reads it, a result in a notebook too."""
 FILES = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in ROOT.rglob("*.py")}
 

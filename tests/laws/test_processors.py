@@ -9,7 +9,7 @@ from laws.examples import neutral, processors
 
 import unspool as un
 from unspool.arrays import copy, host, log_softmax, topk
-from unspool.processor import Rows
+from unspool.core.processor import Rows
 from unspool.processors import truncate
 
 EVERY = {name: {str(p): p for some in processors(b).values() for p in some} for name, b in BACKENDS.items()}

@@ -11,9 +11,9 @@ from scipy import stats
 
 import unspool as un
 from unspool.arrays import host
-from unspool.frontier import order_among_siblings
-from unspool.randomness import BLOCK, child, draw, uniform, word
-from unspool.strategy import Choice, Strategy
+from unspool.core.frontier import order_among_siblings
+from unspool.core.randomness import BLOCK, child, draw, uniform, word
+from unspool.core.strategy import Choice, Strategy
 
 LINEAGES = np.asarray([word(str(i)) for i in range(20000)], np.uint64)
 ROOT = np.full(10**5, word(b"a prompt"), np.uint64)

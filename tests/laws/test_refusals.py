@@ -69,7 +69,7 @@ def test_a_stop_s_reason_is_kept_whole(lm):
     try:
         assert lm.generate("abc", un.Greedy() | AtOnce(), end_tokens=()).best.reason == AtOnce.reason
     finally:
-        from unspool.decoder import REGISTRY
+        from unspool.core.decoder import REGISTRY
 
         del REGISTRY["at_once_in_this_test"]
 

@@ -7,9 +7,9 @@ from laws.examples import DECODERS, DRAWING, decoders, strategies
 
 import unspool as un
 from unspool.arrays import host
-from unspool.decode import decode
-from unspool.lane import Lane
-from unspool.strategy import Choice, Look, Strategy
+from unspool.core.lane import Lane
+from unspool.core.loop import decode
+from unspool.core.strategy import Choice, Look, Strategy
 
 EVERY = {name: decoders(backend) for name, backend in BACKENDS.items()}
 backends = pytest.mark.parametrize("backend", BACKENDS)

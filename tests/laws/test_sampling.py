@@ -9,7 +9,7 @@ from helpers.tables import BACKENDS, enumerate_texts, normalised, run, table, te
 from laws.examples import Alternating
 
 import unspool as un
-from unspool.randomness import combine, uniform
+from unspool.core.randomness import combine, uniform
 
 PROMPT, LIMIT, END = (1, 2), 3, 3
 

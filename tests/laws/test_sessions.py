@@ -10,8 +10,8 @@ from laws.examples import DECODERS, decoders
 
 import unspool as un
 from unspool.arrays import host
-from unspool.decode import decode
-from unspool.decoder import as_decoder
+from unspool.core.decoder import as_decoder
+from unspool.core.loop import decode
 from unspool.models.families import read_transformer
 from unspool.models.toy import TableModel
 

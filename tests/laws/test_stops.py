@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from laws.examples import stops
 
 import unspool as un
-from unspool.decode import decode as decoding
-from unspool.lane import Lane
+from unspool.core.lane import Lane
+from unspool.core.loop import decode as decoding
 from unspool.text import Detokenizer, decode
 
 TEXT = st.text(alphabet=st.sampled_from("ab \n가각힣韓é🙂🏽👩‍🚀\u200d"), max_size=12)

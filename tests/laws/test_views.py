@@ -11,7 +11,7 @@ from helpers.tables import Letters, table
 from laws.examples import stops, strategies
 
 import unspool as un
-from unspool.step import LEVELS
+from unspool.record.step import LEVELS
 from unspool.views.heat import BY, Heat
 from unspool.views.heat_text import draw_growing as draw_growing_heat
 from unspool.views.heat_text import draw_heat

@@ -10,9 +10,9 @@ from scipy import stats
 
 import unspool as un
 from unspool.arrays import host
-from unspool.processor import Rows
+from unspool.core.processor import Rows
+from unspool.core.randomness import combine, uniform
 from unspool.processors.watermark import tail
-from unspool.randomness import combine, uniform
 
 VOCABULARY = 40
 MODEL = table(seed=1, vocabulary=VOCABULARY, sharpness=0.5, ends=())

@@ -9,7 +9,7 @@ import pytest
 
 import unspool as un
 from unspool.arrays import host
-from unspool.model import ROOT
+from unspool.core.model import ROOT
 from unspool.models.families import read_transformer
 
 torch = pytest.importorskip("torch")

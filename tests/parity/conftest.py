@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from unspool import Hypothesis, parse
-from unspool.decode import decode
+from unspool.core.loop import decode
+from unspool.core.search import Search
 from unspool.models.families import read_transformer
-from unspool.search import Search
 
 
 @dataclass

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from unspool.arrays import host, log_softmax
+from unspool.core.processor import Rows
 from unspool.lab.translate import from_engine
-from unspool.processor import Rows
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")

@@ -10,7 +10,7 @@ from helpers.program import BUNDLED, called, out, refusal, tiny_folder
 from safetensors.numpy import load_file, save_file
 
 import unspool as un
-from unspool.facts import recorded
+from unspool.lab.facts import recorded
 
 STORIES = Path(__file__).parents[1] / "data" / "stories260K"
 
@@ -53,7 +53,7 @@ def test_a_change_shows(changed):
 def test_percentages_are_compared_to_two_decimals(monkeypatch):
     facts = recorded()
     facts[1] |= {"texts": [], "tables": [{"prompt": "Once upon a time", "steps": [[[",", "96.88"], [" there", "2.88"]]]}]}
-    monkeypatch.setattr("unspool.facts.recorded", lambda: facts)
+    monkeypatch.setattr("unspool.lab.facts.recorded", lambda: facts)
     (check,) = un.verify(un.load(STORIES))
     assert not check.ok
     facts[1]["tables"][0]["steps"][0][1][1] = "2.87"

@@ -474,7 +474,7 @@ class Completion(Suggester):
 
 def decoder_names(text: str) -> list[str]:
     """What the last name of a decoder's text form may become."""
-    from unspool.decoder import REGISTRY, parse
+    from unspool.core.decoder import REGISTRY, parse
 
     parse("greedy")                                                       # so that every part is known
     before, bar, last = text.rpartition("|")

@@ -13,15 +13,16 @@ from pathlib import Path
 
 import numpy as np
 
-from unspool.decoder import Decoder, Part, as_decoder
+from unspool.core.decoder import Decoder, Part, as_decoder
 from unspool.errors import UnspoolError, check
-from unspool.explore.remembering import Remembering
 from unspool.explore.state import State, Tokens
 from unspool.language_model import LanguageModel, Prompt, Stream
-from unspool.step import Hypothesis, Step
-from unspool.strategies import Follow, Greedy
+from unspool.models.remembering import Remembering
+from unspool.record.step import Hypothesis, Step
+from unspool.record.trace import Trace
+from unspool.strategies.follow import Follow
+from unspool.strategies.greedy import Greedy
 from unspool.text import unfinished, visible
-from unspool.trace import Trace
 from unspool.views.heat import Heat
 from unspool.views.why import Why
 

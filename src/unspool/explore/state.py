@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from unspool.decoder import Decoder
+from unspool.core.decoder import Decoder
 
 Tokens = tuple[int, ...]
 

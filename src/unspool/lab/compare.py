@@ -9,14 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from unspool.decoder import Decoder, as_decoder, parse
+from unspool.core.decoder import Decoder, as_decoder, parse
 from unspool.errors import PromptError, UnspoolError, check, whole
 from unspool.lab.comparison import Comparison, row_of, row_of_human
 from unspool.lab.generations import Batch, Generation, Store, key
 from unspool.lab.measuring import Measuring
 from unspool.lab.registry import DEFAULT, Metric, Sample, find
 from unspool.language_model import DEFAULT_NEW_TOKENS, DecoderLike, LanguageModel, Stream
-from unspool.strategies import Greedy
+from unspool.strategies.greedy import Greedy
 
 TOGETHER = 16
 """Prompts that run together."""

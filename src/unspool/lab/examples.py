@@ -7,12 +7,16 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from unspool.arrays import copy
-from unspool.decoder import Decoder, Part, as_decoder
+from unspool.core.decoder import Decoder, Part, as_decoder
 from unspool.errors import ParameterError, check
 from unspool.lab.methods import Method
-from unspool.processors import Automaton, FromHf, Guidance, Temperature
-from unspool.stops import StopFunction
-from unspool.strategies import Greedy, Speculative
+from unspool.processors.constrain import Automaton
+from unspool.processors.contrast import Guidance
+from unspool.processors.from_hf import FromHf
+from unspool.processors.shape import Temperature
+from unspool.stops.tokens import StopFunction
+from unspool.strategies.greedy import Greedy
+from unspool.strategies.speculative import Speculative
 from unspool.views.why import Why
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from importlib.resources import files
 from inspect import getdoc
 from typing import Any
 
-from unspool.decoder import OWN, REGISTRY, Part
+from unspool.core.decoder import OWN, REGISTRY, Part
 from unspool.errors import unknown
 from unspool.lab.engines import ENGINES
 from unspool.lab.engines.engine import Engine, Place

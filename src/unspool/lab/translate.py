@@ -7,14 +7,16 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
-from unspool.decoder import Decoder, Part, as_decoder
+from unspool.core.decoder import Decoder, Part, as_decoder
 from unspool.errors import ParameterError, UnspoolError, Unsupported, check, unknown
 from unspool.lab.engines import ENGINES
 from unspool.lab.engines.engine import Engine, Place
 from unspool.lab.engines.forms import settings_of
 from unspool.lab.engines.order import inversions
-from unspool.processors import Banned, Bias, LogSoftmax
-from unspool.strategies import Beam, Greedy
+from unspool.processors.constrain import Banned, Bias
+from unspool.processors.shape import LogSoftmax
+from unspool.strategies.beam import Beam
+from unspool.strategies.greedy import Greedy
 
 T = TypeVar("T")
 NOTHING: tuple[Any, ...] = (None, False, 0, 1, "", [], {}, ())

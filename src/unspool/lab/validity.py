@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from unspool.arrays import INF, Floats, host
-from unspool.decoder import Decoder, Part, as_decoder
+from unspool.core.decoder import Decoder, Part, as_decoder
+from unspool.core.frontier import Frontier
+from unspool.core.strategy import Choice, Run, Strategy
 from unspool.errors import DeadEnd, ParameterError, check
-from unspool.frontier import Frontier
 from unspool.language_model import GeneratedText, LanguageModel
 from unspool.strategies.sequential_monte_carlo import WHOLE, SequentialMonteCarlo
-from unspool.strategy import Choice, Run, Strategy
 from unspool.text import visible
 
 TOGETHER = 64

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unspool.model import ROOT
+from unspool.core.model import ROOT
 from unspool.models.hub import parse_name, snapshot_folder
 from unspool.models.loading import BUNDLED
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unspool.arrays import Array, Ints
+from unspool.core.model import SPAN, TokenForest
 from unspool.errors import ModelError, Unsupported
-from unspool.model import SPAN, TokenForest
 from unspool.models.hf_cache import Batch, Past, Store, gather
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ Place = tuple[Any, int, int]
 
 
 class TransformersSession:
-    """Rows of a TransformersModel; see `unspool.model.Session`."""
+    """Rows of a TransformersModel; see `unspool.core.model.Session`."""
 
     def __init__(self, model: TransformersModel) -> None:
         self.model, self.nodes, self.store = model, TokenForest(), Store()

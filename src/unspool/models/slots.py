@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 
 from unspool.arrays import Array, Floats, Ints, like, namespace, softmax, widened
-from unspool.model import ROOT, SPAN, TokenForest
+from unspool.core.model import ROOT, SPAN, TokenForest
 from unspool.models.threads import threads
 
 Attend: TypeAlias = Callable[[int, Array, Array, Array], Array]
@@ -109,7 +109,7 @@ class Reading:
 
 
 class SlotSession:
-    """Rows of a SlotModel; see `unspool.model.Session`."""
+    """Rows of a SlotModel; see `unspool.core.model.Session`."""
 
     can = frozenset({"hidden"})
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from unspool.arrays import Array, Floats, Ints
+from unspool.core.model import SPAN, TokenForest
+from unspool.core.randomness import combine
 from unspool.errors import ModelError, ParameterError
-from unspool.model import SPAN, TokenForest
-from unspool.randomness import combine
 
 Distribution = Callable[[tuple[int, ...]], Any]
 
@@ -62,7 +62,7 @@ class TableModel:
 
 
 class TableSession:
-    """Rows of a TableModel; see `unspool.model.Session`."""
+    """Rows of a TableModel; see `unspool.core.model.Session`."""
 
     can = frozenset({"hidden"})
 

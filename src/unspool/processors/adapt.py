@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from unspool.arrays import INF, Array, Floats, Ints, block, host, like, log_softmax, namespace, topk
+from unspool.core.processor import Processor, Rows
 from unspool.errors import check, is_whole, number
-from unspool.processor import Processor, Rows
 from unspool.processors.truncate import scatter_kept
 
 

@@ -9,9 +9,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from unspool.arrays import INF, Array, Ints, block, host, like, namespace
-from unspool.decoder import Part
+from unspool.core.decoder import Part
+from unspool.core.processor import Processor, Rows
 from unspool.errors import ParameterError, check, number
-from unspool.processor import Processor, Rows
 from unspool.processors.penalize import edit
 from unspool.processors.phrases import Phrase, check_phrases, completing, ids_of, phrases_of, tokens_of
 

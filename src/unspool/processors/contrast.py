@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from unspool.arrays import INF, Array, Ints, log_softmax, namespace
-from unspool.decoder import Part
+from unspool.core.decoder import Part
+from unspool.core.model import Model
+from unspool.core.processor import Processor, Rows
 from unspool.errors import ParameterError, check, number
-from unspool.model import Model
-from unspool.processor import Processor, Rows
 
 
 @dataclass(frozen=True)

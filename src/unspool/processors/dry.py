@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from unspool.arrays import Array, Ints, host, like
-from unspool.decoder import Part
+from unspool.core.decoder import Part
+from unspool.core.processor import Processor, Rows
 from unspool.errors import number, whole
-from unspool.processor import Processor, Rows
 from unspool.processors.penalize import check_window, parts
 from unspool.processors.phrases import check_ids, check_phrases, tokens_of
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from unspool.arrays import INF, Array, host, like, namespace
-from unspool.decoder import Part
+from unspool.core.decoder import Part
+from unspool.core.processor import Processor, Rows
 from unspool.errors import ParameterError, check, is_whole, number, whole
-from unspool.processor import Processor, Rows
 from unspool.processors.penalize import edit
 from unspool.processors.phrases import ids_of
 

@@ -13,9 +13,9 @@ from weakref import WeakKeyDictionary, ref
 import numpy as np
 
 from unspool.arrays import Array, Flags, Ints, block, like
-from unspool.decoder import Part
+from unspool.core.decoder import Part
+from unspool.core.processor import Processor, Rows
 from unspool.errors import MissingExtra, ParameterError, Unsupported, check
-from unspool.processor import Processor, Rows
 from unspool.text import Tokenizer
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from unspool.arrays import INF, Array, Ints, copy, host, like, namespace
+from unspool.core.processor import Processor, Rows
 from unspool.errors import check, is_whole, number, whole
-from unspool.processor import Processor, Rows
 
 SCOPES = ("all", "prompt", "generated")
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from unspool.arrays import host
+from unspool.core.processor import Rows
 from unspool.errors import ParameterError, check, is_whole
-from unspool.processor import Rows
 
 Phrase = str | int | tuple[int, ...]
 

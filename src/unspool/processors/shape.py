@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from unspool.arrays import INF, Array, finite, log_softmax, namespace, put, topk
+from unspool.core.processor import Processor, Rows
 from unspool.errors import check, number
-from unspool.processor import Processor, Rows
 from unspool.processors.measures import entropy, possible, total_of
 
 

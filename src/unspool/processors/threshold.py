@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from unspool.arrays import INF, Array, block, finite, log_softmax, logsumexp, namespace
+from unspool.core.processor import Processor, Rows, Standing
 from unspool.errors import check, number
-from unspool.processor import Processor, Rows, Standing
 from unspool.processors.measures import entropy, possible, total_of
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from unspool.arrays import Array, finite, log_softmax, namespace, put, topk
+from unspool.core.processor import Processor, Rows, Standing
 from unspool.errors import check, number, whole
-from unspool.processor import Processor, Rows, Standing
 from unspool.processors.measures import entropy, total_of
 
 CANDIDATES = 256

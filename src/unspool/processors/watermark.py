@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from unspool.arrays import Ints
+from unspool.core.processor import Processor
 from unspool.errors import PromptError, check, is_whole
-from unspool.processor import Processor
 
 WINDOW = 1 << 14
 """Up to this many values of a score, its distribution is computed whole."""

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from unspool.arrays import Array, Flags, Ints, host, like, topk
+from unspool.core.processor import Rows
+from unspool.core.randomness import combine, uniform
 from unspool.errors import MissingExtra, check, number, whole
-from unspool.processor import Rows
 from unspool.processors.penalize import parts
 from unspool.processors.watermark import Detection, Watermark, judge
-from unspool.randomness import combine, uniform
 
 CANDIDATES = 40
 """With its own seeds, transformers marks among so many of the likeliest tokens."""

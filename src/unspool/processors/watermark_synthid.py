@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unspool.arrays import Array, Ints, copy, host, like, namespace
+from unspool.core.processor import Rows
+from unspool.core.randomness import combine
 from unspool.errors import MissingExtra, check, is_whole, whole
-from unspool.processor import Rows
 from unspool.processors.measures import total_of
 from unspool.processors.watermark import Detection, Watermark, judge
-from unspool.randomness import combine
 
 LAYERS = 30
 """Layers of a tournament for which one key is given."""

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from unspool.arrays import INF, Array, like, log_softmax, namespace
-from unspool.decoder import Part
+from unspool.core.decoder import Part
+from unspool.core.processor import Processor, Rows
 from unspool.errors import check, number
-from unspool.processor import Processor, Rows
 from unspool.processors.phrases import check_phrases, ids_of, tokens_of
 
 

@@ -1,9 +1,7 @@
-"""Stops, by what they read. A new one is a few lines beside its siblings and a name below, or any Stop of your own."""
+"""Stops, by family. A new one is a few lines beside its siblings and a name in `unspool/__init__.pyi`, or any of your own."""
 
-from unspool.stops.confidence import Confidence
-from unspool.stops.limits import MaxTime, TokenBudget
-from unspool.stops.loop import Loop
-from unspool.stops.texts import StopRegex, StopStrings
-from unspool.stops.tokens import End, StopFunction
+from importlib import import_module
+from pkgutil import iter_modules
 
-__all__ = ["Confidence", "End", "Loop", "MaxTime", "StopFunction", "StopRegex", "StopStrings", "TokenBudget"]
+for module in iter_modules(__path__):                                    # a part is known by its name once it is defined
+    import_module(f"{__name__}.{module.name}")

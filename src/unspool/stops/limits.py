@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from unspool.arrays import Flags, Ints
+from unspool.core.processor import Rows
+from unspool.core.stop import Stop
 from unspool.errors import number, whole
-from unspool.processor import Rows
-from unspool.stop import Stop
 
 
 @dataclass(frozen=True)

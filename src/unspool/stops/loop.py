@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from unspool.arrays import Array, Flags, Ints
+from unspool.core.processor import Rows
+from unspool.core.stop import Stop
 from unspool.errors import check, whole
-from unspool.processor import Rows
-from unspool.stop import Stop
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from unspool.arrays import Array, Flags, Ints
-from unspool.decoder import Part
+from unspool.core.decoder import Part
+from unspool.core.processor import Rows
+from unspool.core.stop import Stop
 from unspool.errors import ParameterError, check
-from unspool.processor import Rows
-from unspool.stop import Stop
 
 BytesOf = Callable[[int], bytes]
 """The bytes of a token."""

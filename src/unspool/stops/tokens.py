@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from unspool.arrays import Array, Flags, Ints
-from unspool.decoder import Part
+from unspool.core.decoder import Part
+from unspool.core.processor import Rows
+from unspool.core.stop import Stop
 from unspool.errors import check, is_whole
-from unspool.processor import Rows
-from unspool.stop import Stop
 
 
 @dataclass(frozen=True, init=False)

@@ -1,13 +1,7 @@
-"""Strategies: one file each. A new one is a file here and a line below, or any Strategy of your own."""
+"""Strategies: one file each. A new one is a file here and a name in `unspool/__init__.pyi`, or any of your own."""
 
-from unspool.strategies.beam import Beam
-from unspool.strategies.contrastive_search import ContrastiveSearch
-from unspool.strategies.exact import Exact
-from unspool.strategies.follow import Follow
-from unspool.strategies.greedy import Greedy
-from unspool.strategies.sample import Sample
-from unspool.strategies.sequential_monte_carlo import SequentialMonteCarlo
-from unspool.strategies.speculative import Speculative
-from unspool.strategies.stochastic_beam import StochasticBeam
+from importlib import import_module
+from pkgutil import iter_modules
 
-__all__ = ["Beam", "ContrastiveSearch", "Exact", "Follow", "Greedy", "Sample", "SequentialMonteCarlo", "Speculative", "StochasticBeam"]
+for module in iter_modules(__path__):                                    # a part is known by its name once it is defined
+    import_module(f"{__name__}.{module.name}")

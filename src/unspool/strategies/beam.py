@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from unspool.arrays import Floats, Ints
+from unspool.core.frontier import Frontier
+from unspool.core.strategy import Choice, Dropped, Run, Strategy, running_count
 from unspool.errors import check, number, whole
-from unspool.frontier import Frontier
-from unspool.step import Hypothesis
-from unspool.strategy import Choice, Dropped, Run, Strategy, running_count
+from unspool.record.step import Hypothesis
 
 LENGTHS = ("generated", "without_end", "with_prompt", "gnmt")
 

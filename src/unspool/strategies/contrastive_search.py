@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from unspool.arrays import Array, Ints, namespace
+from unspool.core.frontier import Frontier
+from unspool.core.strategy import Choice, Look, Run, Strategy
 from unspool.errors import number, whole
-from unspool.frontier import Frontier
-from unspool.strategy import Choice, Look, Run, Strategy
 
 
 @dataclass(frozen=True)

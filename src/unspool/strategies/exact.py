@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from unspool.core.frontier import Frontier
+from unspool.core.strategy import Choice, Dropped, Run, Strategy
 from unspool.errors import whole
-from unspool.frontier import Frontier
-from unspool.step import Hypothesis
-from unspool.strategy import Choice, Dropped, Run, Strategy
+from unspool.record.step import Hypothesis
 
 LISTED = 100
 """Prefixes, of those that were never followed, that the record holds."""

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from unspool.core.frontier import Frontier
+from unspool.core.strategy import Choice, Look, Run, Strategy
 from unspool.errors import ParameterError, check
-from unspool.frontier import Frontier
 from unspool.processors.phrases import check_ids
-from unspool.step import Hypothesis
-from unspool.strategy import Choice, Look, Run, Strategy
+from unspool.record.step import Hypothesis
 
 TOGETHER = 64
 """Tokens of a text that go through the model at once."""

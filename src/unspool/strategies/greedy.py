@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from unspool.frontier import Frontier
-from unspool.strategy import Choice, Strategy
+from unspool.core.frontier import Frontier
+from unspool.core.strategy import Choice, Strategy
 
 
 @dataclass(frozen=True)

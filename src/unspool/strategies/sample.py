@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from unspool.arrays import host, like
+from unspool.core.frontier import Frontier
+from unspool.core.randomness import draw
+from unspool.core.strategy import Choice, Run, Strategy
 from unspool.errors import whole
-from unspool.frontier import Frontier
-from unspool.randomness import draw
-from unspool.step import Hypothesis
-from unspool.strategy import Choice, Run, Strategy
+from unspool.record.step import Hypothesis
 
 
 @dataclass(frozen=True)

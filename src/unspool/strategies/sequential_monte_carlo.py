@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from unspool.arrays import INF, Floats, Ints, finite, host, like, logsumexp
+from unspool.core.frontier import Frontier
+from unspool.core.randomness import draw
+from unspool.core.strategy import Choice, Run, Strategy
 from unspool.errors import DeadEnd, check, number, whole
-from unspool.frontier import Frontier
-from unspool.randomness import draw
-from unspool.step import Hypothesis
+from unspool.record.step import Hypothesis
 from unspool.strategies.stochastic_beam import gumbel
-from unspool.strategy import Choice, Run, Strategy
 
 WHOLE = ("end", "complete", "stop")
 """Reasons for which a text is at its end; under any other it was cut."""

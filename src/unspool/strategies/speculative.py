@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from unspool.arrays import Array, host, log_softmax, namespace
+from unspool.core.frontier import Frontier
+from unspool.core.model import Model
+from unspool.core.randomness import draw
+from unspool.core.strategy import Choice, Look, Run, Strategy, Twin
 from unspool.errors import check, whole
-from unspool.frontier import Frontier
-from unspool.model import Model
-from unspool.randomness import draw
-from unspool.strategy import Choice, Look, Run, Strategy, Twin
 
 
 @dataclass(frozen=True)

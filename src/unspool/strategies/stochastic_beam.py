@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from unspool.arrays import Floats, host, topk
+from unspool.core.frontier import Frontier
+from unspool.core.strategy import Choice, Dropped, Run, Strategy, running_count
 from unspool.errors import UnspoolError, whole
-from unspool.frontier import Frontier
-from unspool.step import Hypothesis
-from unspool.strategy import Choice, Dropped, Run, Strategy, running_count
-from unspool.trace import Trace
+from unspool.record.step import Hypothesis
+from unspool.record.trace import Trace
 
 LEAST = 2.0**-54
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from unspool.errors import UnspoolError, check
+from unspool.record.trace import Trace
 from unspool.score import Score
 from unspool.text import unfinished, visible
-from unspool.trace import Trace
 from unspool.views.sheet import Sheet, to_json
 from unspool.views.table import Choice, choice_of, considered_nodes
 

@@ -10,7 +10,7 @@ from unspool.views.table import shown
 from unspool.views.terminal import Paint, draw_columns, fit_right
 
 if TYPE_CHECKING:
-    from unspool.facts import Check
+    from unspool.lab.facts import Check
 
 LABELS = {"end_tokens": "end tokens", "tokenizer_sha256": "tokenizer's sha256", "file_bytes": "files"}
 LABELS |= {"resident_bytes": "resident memory", "allocated_bytes": "allocated memory", "reserved_bytes": "reserved memory"}

@@ -15,8 +15,8 @@ from unspool.views.table import CONTROLS, shown
 
 if TYPE_CHECKING:
     from unspool.language_model import GeneratedText, Output
+    from unspool.record.trace import Trace
     from unspool.score import Score
-    from unspool.trace import Trace
 
 MOST = 50
 """Results of a list that are shown."""

@@ -16,8 +16,8 @@ import numpy as np
 
 from unspool.arrays import Floats
 from unspool.errors import MissingExtra, ParameterError, check
+from unspool.record.trace import Trace
 from unspool.text import unfinished, visible
-from unspool.trace import Trace
 from unspool.views.table import Row, shown
 
 try:

@@ -15,7 +15,7 @@ from unspool.views.sheet import Sheet, to_json, to_jsonl
 from unspool.views.table import StepTable
 
 if TYPE_CHECKING:
-    from unspool.facts import Check
+    from unspool.lab.facts import Check
     from unspool.language_model import Output
     from unspool.models.listing import ModelInfo
     from unspool.score import Score

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from unspool.errors import MissingExtra
+from unspool.record.trace import Trace
 from unspool.text import unfinished, visible
-from unspool.trace import Trace
 from unspool.views.page import fragment
 from unspool.views.sheet import Sheet, to_json
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from unspool.errors import MissingExtra, check
+from unspool.record.trace import Trace
 from unspool.text import unfinished, visible
-from unspool.trace import Trace
 from unspool.views.page import LIGHT, fragment, literal, page, themed
 from unspool.views.table import shown
 from unspool.views.terminal import display_width

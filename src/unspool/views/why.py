@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from unspool.decoder import parse
+from unspool.core.decoder import parse
+from unspool.core.processor import Standing
 from unspool.errors import ParameterError, UnspoolError
-from unspool.processor import Standing
-from unspool.step import Stages
+from unspool.record.step import Stages
+from unspool.record.trace import Trace
 from unspool.text import unfinished, visible
-from unspool.trace import Trace
 from unspool.views.page import fragment
 from unspool.views.sheet import Sheet
 from unspool.views.table import shown

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from unspool.decoder import Part
+from unspool.core.decoder import Part
 
 Given = Mapping[str, Any]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from unspool.decoder import Part
+from unspool.core.decoder import Part
 from unspool.errors import ParameterError, unknown
 from unspool.lab.engines.engine import Call, Engine, Given, Place, Setting
 from unspool.lab.engines.places import (
@@ -25,7 +25,9 @@ from unspool.lab.engines.places import (
     structured,
     words,
 )
-from unspool.processors import Banned, Bias, DynamicTemperature, Mirostat, Temperature
+from unspool.processors.adapt import Mirostat
+from unspool.processors.constrain import Banned, Bias
+from unspool.processors.shape import DynamicTemperature, Temperature
 
 LAST = ("repeat_last_n", 64, WINDOW)
 

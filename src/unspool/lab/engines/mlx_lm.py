@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from unspool.lab.engines.engine import Call, Engine, Place, Setting
 from unspool.lab.engines.places import ALL, BIAS, NO_SEED, TOKENS, drawn, place, words
-from unspool.strategies import Greedy, Sample
+from unspool.strategies.greedy import Greedy
+from unspool.strategies.sample import Sample
 
 MLX = Engine(
     "mlx-lm",

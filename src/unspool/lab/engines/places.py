@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 
 import unspool.processors
 import unspool.stops  # noqa: F401
-from unspool.decoder import REGISTRY, Part
+from unspool.core.decoder import REGISTRY, Part
 from unspool.errors import ParameterError
 from unspool.lab.engines.engine import Call, Given, Place, Setting
-from unspool.strategies import Greedy, Sample
+from unspool.strategies.greedy import Greedy
+from unspool.strategies.sample import Sample
 
 
 class Codec(NamedTuple):

@@ -7,12 +7,17 @@ from dataclasses import fields, replace
 from functools import partial
 from typing import Any
 
-from unspool.decoder import REGISTRY, Part
+from unspool.core.decoder import REGISTRY, Part
 from unspool.errors import ParameterError, Unsupported
 from unspool.lab.engines.engine import Call, Engine, Given, Place, Setting
 from unspool.lab.engines.places import LIST, PHRASES, SEQUENCES, TOKENS, listed, place, words
-from unspool.processors import ExponentialDecayLength, ForcedEnd, LogSoftmax, RemoveInvalid
-from unspool.strategies import Beam, ContrastiveSearch, Greedy, Sample
+from unspool.processors.constrain import RemoveInvalid
+from unspool.processors.endings import ExponentialDecayLength, ForcedEnd
+from unspool.processors.shape import LogSoftmax
+from unspool.strategies.beam import Beam
+from unspool.strategies.contrastive_search import ContrastiveSearch
+from unspool.strategies.greedy import Greedy
+from unspool.strategies.sample import Sample
 
 
 def _beams(given: Given) -> Part | None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from unspool.decoder import Part
+from unspool.core.decoder import Part
 from unspool.errors import ParameterError, Unsupported
 from unspool.lab.engines.engine import Call, Engine, Given, Place, Setting
 from unspool.lab.engines.places import BIAS, GENERATED, LARK, LIST, NO_SEED, TOKENS, drawn, end_tokens, place, structured, words
-from unspool.stops import Loop
-from unspool.strategies import Beam
+from unspool.stops.loop import Loop
+from unspool.strategies.beam import Beam
 
 
 def _loop(given: Given) -> Part | None:

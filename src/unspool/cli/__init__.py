@@ -1,0 +1,1 @@
+"""The command line: the program, its options, its terminal, and a file for each command."""

@@ -1,0 +1,165 @@
+"""`unspool compare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from unspool.cli import options
+from unspool.cli.commands.common import INTERRUPTED, load, open_sink, read_decoding
+from unspool.errors import check
+
+if TYPE_CHECKING:
+    from unspool.lab.comparison import Comparison
+
+DECODERS = ("greedy", "beam(4)", "sample(1)", "top_p(0.95) | sample(1)")
+"""Compared if none is named."""
+DECODER = options.repeated(
+    "--decoder",
+    "-d",
+    hint="How to decode; give several, the others are compared with the first.",
+    default="; ".join(DECODERS),
+    metavar="TEXT",
+    shell_complete=options.decoder_names,
+)
+SEEDS = options.option("--seeds", hint="How many, or which, as 0,7,42 (7, for one alone).", default=True, value="3", metavar="N | LIST")
+METRICS = options.option(
+    "--metrics",
+    hint="Names with commas between: perplexity, logprob, bits_per_byte, entropy, uid_variance, uid_local, rep_N, diversity, loops, "
+    "self_bleu, self_bleu_N, distinct_N, ngram_entropy_N, zipf, length, ended; with --judge judge_perplexity, judge_bits_per_byte.",
+    default="perplexity,diversity,loops,self_bleu,length",
+    metavar="LIST",
+)
+UNIT = options.option("--unit", hint="What n-grams are made of.", default=True, value="words", type=click.Choice(["words", "tokens"]))
+REFERENCE = options.option("--reference", hint="A file of human texts, one per line, or prompt, tab, text.", metavar="FILE")
+JUDGE = options.option("--judge", hint="A second model, for judge_perplexity and judge_bits_per_byte.", metavar="MODEL")
+SAVE = options.option("--save", hint="Save every generation, as JSON lines; what is there is not made again.", metavar="FILE")
+PLOT = options.option("--plot", hint="Draw one metric against another: an .svg, .png or .pdf.", metavar="FILE")
+AXES = options.option("--axes", hint="Which two metrics.", default="diversity,perplexity", metavar="X,Y")
+TOGETHER = options.option("--together", hint="How many prompts run at once.", default=True, value=16, type=int)
+
+
+@options.command(
+    options.PROMPT,
+    options.PROMPT_FILES,
+    DECODER,
+    SEEDS,
+    options.NEW_TOKENS,
+    METRICS,
+    UNIT,
+    REFERENCE,
+    JUDGE,
+    SAVE,
+    PLOT,
+    AXES,
+    TOGETHER,
+    *options.RESULT,
+    *options.LOADED,
+    options.CHAT,
+)
+def compare(
+    prompt: str | None,
+    file: tuple[str, ...],
+    decoder: tuple[str, ...],
+    seeds: str,
+    max_new_tokens: int | None,
+    metrics: str | None,
+    unit: str,
+    reference: str | None,
+    judge: str | None,
+    save: str | None,
+    plot: str | None,
+    axes: str | None,
+    together: int,
+    **how: Any,
+) -> int:
+    """Compare decoders. What their texts are like over the same prompts and several seeds, how sure that is, and what it costs."""
+    from unspool.cli.console import Bar, check_writable, note
+    from unspool.lab.compare import Comparing, check_metrics
+    from unspool.lab.registry import DEFAULT
+    from unspool.language_model import DEFAULT_NEW_TOKENS
+    from unspool.views.compare_plot import axes_of, check_path
+
+    sink = open_sink(how)
+    prompts, decoders = read_decoding(prompt, file, decoder or DECODERS)
+    names = list(DEFAULT) if metrics is None else [name.strip() for name in metrics.split(",") if name.strip()]
+    check(axes is None or plot is not None, "--axes says what --plot FILE draws; give both")
+    across = read_axes(axes)
+    if plot:
+        check_writable(check_path(plot))
+        axes_of([m.name for m in check_metrics(names, judged=judge is not None)], *across)
+    run = Comparing(
+        load(how),
+        prompts,
+        decoders,
+        seeds=read_seeds(seeds),
+        max_new_tokens=DEFAULT_NEW_TOKENS if max_new_tokens is None else max_new_tokens,
+        metrics=names,
+        reference=read_reference(reference),
+        judge=load(how | {"model": judge}) if judge else None,
+        unit=unit,
+        save=save,
+        chat=how["chat"],
+        together=together,
+    )
+    interrupted = False
+    with Bar("compare", run.total) as bar:
+        try:
+            for tokens in run:
+                bar.label = run.current
+                bar.advance(tokens)
+        except KeyboardInterrupt:
+            interrupted = True
+    found = run.comparison
+    if found.rows:
+        sink.write(written(found, sink.form) if sink.form != "text" else found.to_text(sink.width, sink.paint))
+        sink.close()
+        if plot:
+            found.plot(Path(plot), *across)
+    if interrupted:
+        note("interrupted" if found.rows else "interrupted before the first texts were whole")
+    return INTERRUPTED if interrupted else 0
+
+
+def written(found: Comparison, form: str) -> str:
+    """A comparison in one of the file forms."""
+    from unspool.views.compare import to_page
+    from unspool.views.sheet import to_json
+
+    if form == "json":
+        return to_json(found.to_dict()) + "\n"
+    if form == "jsonl":
+        return found.to_jsonl()
+    return to_page(found) if form == "html" else found.to_markdown() if form == "md" else found.to_csv()
+
+
+def read_seeds(text: str) -> int | list[int]:
+    """How many seeds, or a list of them, which has a comma."""
+    parts = [part.strip() for part in text.split(",")]
+    parts = parts[:-1] if len(parts) > 1 and not parts[-1] else parts
+    check(
+        all(part.removeprefix("-").isdecimal() for part in parts),
+        f"--seeds is how many, or whole numbers with commas between, as 0,7,42; got {text!r}",
+    )
+    return [int(part) for part in parts] if "," in text else int(text)
+
+
+def read_axes(text: str | None) -> tuple[str | None, str | None]:
+    """The metrics of a picture's axes."""
+    if text is None:
+        return None, None
+    x, comma, y = (part.strip() for part in text.partition(","))
+    check(bool(x and comma and y), f"--axes is two metrics with a comma between, as diversity,perplexity; got {text!r}")
+    return x, y
+
+
+def read_reference(path: str | None) -> list[tuple[str, str]]:
+    """Texts, a line each; with a tab, a prompt stands before it."""
+    from unspool.cli.console import read_lines
+
+    if path is None:
+        return []
+    parts = [line.partition("\t") for line in read_lines([path])]
+    return [(first, second) if tab else ("", first) for first, tab, second in parts]

@@ -1,0 +1,86 @@
+"""`unspool generate`, and the program without a command."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from unspool.cli import options
+from unspool.cli.commands.common import check_trace, finish, follow, load, open_sink, read_decoding
+from unspool.errors import ParameterError, check
+
+if TYPE_CHECKING:
+    from unspool.cli.console import Sink
+    from unspool.language_model import Output
+
+LENGTH = options.option("--max-length", hint="The most tokens, counting the prompt's.", type=int)
+STREAM = options.option("--stream/--no-stream", hint="Show text as it grows, or at the end.", default="stream")
+
+
+@options.command(
+    options.PROMPT,
+    options.PROMPT_FILES,
+    options.DECODERS,
+    options.NEW_TOKENS,
+    LENGTH,
+    options.SEED,
+    STREAM,
+    *options.RESULT,
+    options.TRACE,
+    *options.LOADED,
+    options.CHAT,
+)
+@click.pass_context
+def generate(
+    ctx: click.Context,
+    /,
+    prompt: str | None,
+    file: tuple[str, ...],
+    decoder: tuple[str, ...],
+    max_new_tokens: int | None,
+    max_length: int | None,
+    seed: int,
+    stream: bool | None,
+    trace: str | None,
+    chat: bool,
+    **how: Any,
+) -> int:
+    """Generate text after a prompt, or after every prompt of a file."""
+    if hint := ctx.meta.pop("unspool.hint", ""):
+        from unspool.cli.console import note
+
+        note(hint)
+    sink = open_sink(how)
+    prompts, decoders = read_decoding(prompt, file, decoder)
+    check_streaming(stream, sink, prompts)
+    check_trace(trace, prompts, decoders)
+    lm = load(how)
+    limits: dict[str, Any] = {"max_new_tokens": max_new_tokens, "max_length": max_length}
+    runs = [lm.stream(prompts, d, **limits, chat=chat, seed=seed, level="choices" if trace else "off") for d in decoders]
+    if stream and not all(run.single for run in runs):
+        raise ParameterError("there is nothing to stream: beams compare several texts and know the best only at the end")
+    outputs: list[Output] = []
+    for run in runs:
+        if len(runs) > 1 and sink.form == "text":
+            sink.write(("\n" if outputs else "") + sink.paint(run.recipe["decoder"], "dim") + "\n")
+        outputs += follow(run, sink, live=stream is not False and can_stream(sink, prompts))
+        if run.interrupted:
+            break
+    if sink.form != "text":
+        from unspool.views.report import generated
+
+        sink.write(generated(outputs, sink.form))
+    return finish(runs, outputs, sink, trace)
+
+
+def can_stream(sink: Sink, prompts: list[str]) -> bool:
+    """Whether text can be shown as it grows."""
+    return sink.form == "text" and sink.path is None and len(prompts) == 1
+
+
+def check_streaming(stream: bool | None, sink: Sink, prompts: list[str]) -> None:
+    """Refuse --stream where there is nothing to be seen growing."""
+    check(not stream or sink.form == "text", f"--stream shows text as it grows; the form {sink.form} is written at the end")
+    check(not stream or sink.path is None, "--stream shows text as it grows; --output-file is written at the end")
+    check(not stream or len(prompts) == 1, f"--stream needs one prompt; got {len(prompts)}")

@@ -1,0 +1,140 @@
+"""`unspool heat`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from unspool.cli import options
+from unspool.cli.commands.common import finish, load, open_sink, record_of
+from unspool.errors import PromptError, check
+
+if TYPE_CHECKING:
+    from unspool.cli.console import Sink
+    from unspool.record.trace import Trace
+
+CONTINUATION = options.Argument("continuation", "A given text after it, in place of what the model writes.")
+TEXT = options.option("--text", hint="A given text without a prompt, or - for standard input.")
+FILE = options.option("--file", "-f", hint="The same from a file.", metavar="FILE")
+BY = options.option(
+    "--by",
+    hint="What the colours show.",
+    default=True,
+    value="probability",
+    type=click.Choice(["probability", "surprisal", "entropy", "rank"]),
+)
+LISTED = options.option("-n", "listed", hint="How many of the hottest tokens to list.", default=True, value=5, type=int)
+
+
+@options.command(
+    options.PROMPT,
+    CONTINUATION,
+    TEXT,
+    FILE,
+    options.FROM,
+    BY,
+    LISTED,
+    options.CHOICES,
+    options.ONE_DECODER,
+    options.NEW_TOKENS,
+    options.SEED,
+    *options.RESULT,
+    options.TRACE,
+    *options.LOADED,
+    options.CHAT,
+)
+def heat(
+    prompt: str | None,
+    continuation: str | None,
+    text: str | None,
+    file: str | None,
+    saved: str | None,
+    by: str,
+    listed: int,
+    choices: int,
+    decoder: tuple[str, ...],
+    max_new_tokens: int | None,
+    seed: int,
+    **how: Any,
+) -> int:
+    """Colour a text by how likely it was. Each token's colour is its probability, surprisal or rank, or the entropy before it."""
+    from unspool.views.heat import Heat
+    from unspool.views.heat_text import draw_growing, draw_heat
+
+    check(listed >= 0, f"-n must be at least 0; got {listed}")
+    check(choices >= 1, f"--choices must be at least 1; got {choices}")
+    sink = open_sink(how)
+    check(sink.form in options.FORMS, f"heat has no form {sink.form}; it has {', '.join(options.FORMS)}")
+    given = given_text(prompt, continuation, text, file, saved)
+    if given is not None:
+        check(not decoder, "a given text is not decoded: leave out --decoder, or the text")
+        record, end = record_given(sink, *given, choices, how)
+    else:
+
+        def draw(record: Trace, height: int) -> str:
+            return draw_growing(Heat.from_trace(record, by), sink.width, sink.paint, height)
+
+        settings = {"max_new_tokens": max_new_tokens, "seed": seed, "choices": choices}
+        found, end = record_of(sink, prompt, saved, decoder, "choices", settings, how, draw)
+        if found is None:
+            return end()
+        record = found
+    heats = [Heat.from_trace(record, by, number=i + 1, choices=choices) for i in range(len(record.hypotheses[0]))]
+    if sink.form == "text":
+        heads = [sink.paint(f"{i + 1}\n", "head") if len(heats) > 1 else "" for i in range(len(heats))]
+        sink.write("\n".join(head + draw_heat(h, sink.width, sink.paint, listed) for head, h in zip(heads, heats, strict=True)))
+    else:
+        from unspool.views.report import heated
+
+        sink.write(heated(heats, sink.form))
+    return end()
+
+
+def given_text(
+    prompt: str | None, continuation: str | None, text: str | None, file: str | None, saved: str | None
+) -> tuple[str, str] | None:
+    """The prompt and the given text, if there is one."""
+    from unspool.cli.console import read_text
+
+    given = {"a continuation": continuation, "--text": text, "-f": file, "--from": saved}
+    ways = [name for name, value in given.items() if value is not None]
+    check(len(ways) <= 1, f"give one text; got {' and '.join(ways)}")
+    if continuation is not None:
+        check(not prompt == continuation == "-", "only one of prompt and continuation can come from standard input")
+        return read_text(prompt or ""), read_text(continuation, "continuation")
+    if text is None and file is None:
+        return None
+    check(prompt is None, "--text and -f stand without a prompt; to give one, say: unspool heat PROMPT CONTINUATION")
+    return "", read_text(text, "text") if text is not None else read_whole(str(file))
+
+
+def read_whole(name: str) -> str:
+    """A file's text, without the line break at its end."""
+    try:
+        return Path(name).read_bytes().decode().removeprefix("\ufeff").replace("\r\n", "\n").removesuffix("\n")
+    except OSError as error:
+        raise PromptError(f"cannot read {name}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise PromptError(f"{name} is no UTF-8 text: byte {error.object[error.start]:#04x} at position {error.start}") from None
+
+
+def record_given(sink: Sink, prompt: str, text: str, choices: int, how: dict[str, Any]) -> tuple[Trace, Callable[[], int]]:
+    """The record of a given text, and what ends the command."""
+    from unspool.cli.console import check_writable
+
+    check(not how["chat"], "--chat is for what the model writes; a given text is read as it is")
+    if not text:
+        raise PromptError("there is nothing to colour: the text is empty")
+    if how["trace"]:
+        check_writable(Path(how["trace"]))
+    record = load(how).record(prompt, text, choices=choices)
+
+    def end() -> int:
+        if how["trace"]:
+            record.save(how["trace"])
+        return finish([], [], sink, None)
+
+    return record, end

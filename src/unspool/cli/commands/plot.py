@@ -1,0 +1,164 @@
+"""`unspool plot`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from unspool.cli import options
+from unspool.cli.commands.common import load, open_sink
+from unspool.errors import ParameterError, check, unknown
+
+if TYPE_CHECKING:
+    from unspool.language_model import LanguageModel
+    from unspool.record.trace import Trace
+    from unspool.views.plot import Picture
+
+FORMS = ["svg", "png"]
+KIND = options.Argument("kind", "probability, entropy, kept, temperature or sweep.")
+DECODERS = options.repeated(
+    "--decoder",
+    "-d",
+    hint='How to decode; several for probability and kept; for sweep with {} for the setting, as "top_p({}) | sample(8)".',
+    metavar="TEXT",
+    shell_complete=options.decoder_names,
+)
+TEXT = options.option("--text", hint="A text by a person that goes on from the prompt, to be drawn too or instead.")
+VALUES = options.option("--values", hint="Of the setting, or temperatures, with commas between.", metavar="LIST")
+
+
+@options.command(
+    KIND,
+    options.PROMPT,
+    DECODERS,
+    TEXT,
+    VALUES,
+    options.NEW_TOKENS,
+    options.SEED,
+    options.form("Form of the picture.", FORMS),
+    *options.PLACE,
+    *options.LOADED,
+)
+def plot(
+    kind: str | None,
+    prompt: str | None,
+    decoder: tuple[str, ...],
+    text: str | None,
+    values: str | None,
+    max_new_tokens: int | None,
+    seed: int,
+    **how: Any,
+) -> int:
+    """Draw a picture. Probability or entropy along a text, tokens kept by processors, a temperature's effect, a sweep of a setting."""
+    from unspool.cli.console import read_prompts
+
+    check(kind is not None, f"say what to plot, {', '.join(DRAWN)}, and a prompt; as in: unspool plot entropy 'Once upon a time'")
+    if kind not in DRAWN:
+        raise unknown("plot", str(kind), list(DRAWN))
+    sink = open_sink(how)
+    form = "svg" if sink.form == "text" and sink.path is None else sink.form
+    check(form in FORMS, f"a plot is drawn as {' or '.join(FORMS)}; got {how['output_file'] or form}")
+    (start,) = read_prompts(prompt, [])
+    asked = Asked(load(how), start, decoder, text, values.split(",") if values else [], {"max_new_tokens": max_new_tokens, "seed": seed})
+    picture = DRAWN[str(kind)](asked)
+    sink.write_picture(picture.to_svg().encode() if form == "svg" else picture.to_png())
+    sink.close()
+    return 0
+
+
+@dataclass
+class Asked:
+    """What a plot is drawn of."""
+
+    lm: LanguageModel
+    prompt: str
+    decoders: tuple[str, ...]
+    text: str | None
+    values: list[str]
+    settings: dict[str, Any]
+
+    def trace(self, decoder: str) -> Trace:
+        """A record with all stages of a run, or of the person's text under the decoder's processors."""
+        from unspool.core.decoder import Decoder, parse
+        from unspool.strategies.follow import Follow
+
+        chosen = parse(decoder)
+        if self.text:
+            chosen = Decoder((*chosen.processors, Follow(self.text)))
+        return self.lm.generate(self.prompt, chosen, level="stages", **self.settings).trace
+
+
+def probability(asked: Asked) -> Picture:
+    """The probability of each token, of the person's text first."""
+    from unspool.views import plot as view
+
+    texts = {"human text": asked.lm.score(asked.prompt, asked.text).logprobs} if asked.text else {}
+    for decoder in asked.decoders or ("greedy", "beam(4)", "sample"):
+        texts[decoder] = asked.lm.generate(asked.prompt, decoder, **asked.settings).best.logprobs
+    return view.probability(texts)
+
+
+def entropy(asked: Asked) -> Picture:
+    """The entropy along a text."""
+    from unspool.views import plot as view
+
+    check(len(asked.decoders) <= 1, f"this draws one decoder; got {len(asked.decoders)}")
+    return view.entropy(asked.trace(next(iter(asked.decoders), "greedy")))
+
+
+def kept(asked: Asked) -> Picture:
+    """What each decoder's processors keep."""
+    from unspool.views import plot as view
+
+    rules = asked.decoders or ("top_k(50) | sample", "top_p(0.9) | sample", "min_p(0.1) | sample")
+    return view.kept({d: asked.trace(d) for d in rules})
+
+
+def temperature(asked: Asked) -> Picture:
+    """What temperatures make of the first step."""
+    from unspool.views import plot as view
+
+    check(not asked.decoders, "this draws the model's own distribution at several temperatures (--values); leave out -d")
+    row = asked.lm.steps(asked.prompt, n=1, choices=asked.lm.model.vocabulary)[0]
+    return view.temperature(row, [_number(v) for v in asked.values] or (0.5, 1.0, 2.0))
+
+
+def sweep(asked: Asked) -> Picture:
+    """Log-probability and repetition against a setting."""
+    import numpy as np
+
+    from unspool.lab.metrics import repetition
+    from unspool.views import plot as view
+
+    recipe = asked.decoders[0] if asked.decoders else "temperature({}) | sample(8)"
+    check(len(asked.decoders) <= 1 and "{}" in recipe, 'a sweep needs one decoder with {} for the setting, as -d "top_p({}) | sample(8)"')
+    steps = asked.values or ([] if asked.decoders else ["0.25", "0.5", "0.75", "1", "1.25"])
+    check(bool(steps), "a sweep needs the values of the setting, as --values 0.5,0.8,1")
+    logprob, repeated = "log-probability per token (nats)", "repeated 4-grams (share)"
+    measures: dict[str, list[list[float]]] = {logprob: [], repeated: []}
+    for value in steps:
+        texts = asked.lm.generate(asked.prompt, recipe.replace("{}", value.strip()), **asked.settings).sequences
+        measures[logprob].append([float(np.mean(t.logprobs)) for t in texts])
+        measures[repeated].append([repetition([t.tokens], 4) for t in texts])
+    reference = {}
+    if asked.text:
+        score = asked.lm.score(asked.prompt, asked.text)
+        reference = {logprob: score.per_token, repeated: repetition([score.tokens], 4)}
+    return view.sweep(recipe.replace("{}", "…"), [_number(v) for v in steps], measures, reference)
+
+
+DRAWN: dict[str, Callable[[Asked], Picture]] = {
+    "probability": probability,
+    "entropy": entropy,
+    "kept": kept,
+    "temperature": temperature,
+    "sweep": sweep,
+}
+
+
+def _number(value: str) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        raise ParameterError(f"--values takes numbers with commas between; got {value!r}") from None

@@ -1,0 +1,55 @@
+"""`unspool steps`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from unspool.cli import options
+from unspool.cli.commands.common import open_sink, record_of
+from unspool.errors import check
+
+COUNT = options.option("-n", hint="How many steps.", default=True, value=8, type=int)
+ALL = options.flag("--all", "Every row that was considered, not only the best text's.")
+PROCESSED = options.flag("--processed", "The probabilities after the processors too.")
+
+
+@options.command(
+    options.PROMPT,
+    options.FROM,
+    COUNT,
+    options.CHOICES,
+    ALL,
+    PROCESSED,
+    options.ONE_DECODER,
+    options.SEED,
+    *options.RESULT,
+    options.TRACE,
+    *options.LOADED,
+    options.CHAT,
+)
+def steps(
+    prompt: str | None,
+    saved: str | None,
+    n: int,
+    choices: int,
+    all: bool,
+    processed: bool,
+    decoder: tuple[str, ...],
+    seed: int,
+    **how: Any,
+) -> int:
+    """Show the likeliest next tokens at every step."""
+    from unspool.views.report import stepped
+    from unspool.views.table import StepTable
+    from unspool.views.terminal import draw_steps
+
+    check(n >= 1, f"steps needs -n of at least 1; got {n}")
+    check(choices >= 1, f"--choices must be at least 1; got {choices}")
+    sink = open_sink(how)
+    settings = {"max_new_tokens": n, "seed": seed, "choices": choices}
+    record, end = record_of(sink, prompt, saved, decoder, "choices", settings, how)
+    if record is not None:
+        table = StepTable.from_trace(record, all=all, processed=processed)
+        title = record.bytes_of(record.prompts[0]).decode("utf-8", "replace")
+        sink.write(draw_steps(table, sink.width, sink.paint) if sink.form == "text" else stepped(table, title, sink.form))
+    return end()

@@ -1,0 +1,63 @@
+"""`unspool tree`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from unspool.cli import options
+from unspool.cli.commands.common import open_sink, record_of
+from unspool.errors import check
+
+if TYPE_CHECKING:
+    from unspool.record.trace import Trace
+
+FORMS = ["text", "svg", "png", "html", "json", "dot", "mermaid"]
+FORM = options.form("Form of the tree.", FORMS)
+PRUNED = options.option("--pruned/--no-pruned", hint="Candidates that were not taken too.", default="pruned", value=True)
+LINES = options.option("--lines", hint="The most lines on the screen; 0: all.", default=True, value=400, type=int)
+
+
+@options.command(
+    options.PROMPT,
+    options.FROM,
+    options.ONE_DECODER,
+    options.NEW_TOKENS,
+    options.SEED,
+    PRUNED,
+    LINES,
+    FORM,
+    *options.PLACE,
+    options.TRACE,
+    *options.LOADED,
+    options.CHAT,
+)
+def tree(
+    prompt: str | None,
+    saved: str | None,
+    decoder: tuple[str, ...],
+    max_new_tokens: int | None,
+    seed: int,
+    pruned: bool,
+    lines: int,
+    **how: Any,
+) -> int:
+    """Show the tree of a search. What was kept, finished and pruned, with scores; of samples, where they agree."""
+    from unspool.views.tree import Tree
+    from unspool.views.tree_text import draw_growing, draw_tree
+
+    check(lines >= 0, f"--lines must be at least 0; got {lines}")
+    sink = open_sink(how)
+    check(sink.form in FORMS, f"a tree has no form {sink.form}; it has {', '.join(FORMS)}")
+    settings = {"max_new_tokens": 8 if max_new_tokens is None else max_new_tokens, "seed": seed}
+
+    def draw(record: Trace, height: int) -> str:
+        return draw_growing(Tree.from_trace(record, pruned=pruned), sink.width, sink.paint, height)
+
+    record, end = record_of(sink, prompt, saved, decoder, "choices", settings, how, draw, default="beam(3)")
+    if record is not None:
+        shown = Tree.from_trace(record, pruned=pruned)
+        if sink.form == "png":
+            sink.write_picture(shown.to_png())
+        else:
+            sink.write(draw_tree(shown, sink.width, sink.paint, lines) if sink.form == "text" else shown.to_form(sink.form))
+    return end()

@@ -1,0 +1,179 @@
+"""The arguments and options that commands share, and how they are made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+import unspool
+
+FORMS = ["text", "json", "jsonl", "csv", "md", "html"]
+BACKENDS = ["numpy", "torch", "transformers"]
+DTYPES = ["float32", "float16", "bfloat16"]
+SHELLS = ["bash", "zsh", "fish"]
+
+EXAMPLES = """\b
+Examples:
+  unspool "Once upon a time"
+  unspool "Once upon a time" -d "temperature(0.8) | top_p(0.95) | sample(3)" --seed 7
+  unspool steps "Once upon a time" -n 8
+  unspool score "Once upon a time" " there was a king"
+"""
+
+
+# --- how click is used ------------------------------------------------------------------------------------------------
+
+
+class Argument(click.Argument):
+    """An argument that may be left out, with a line of help."""
+
+    def __init__(self, name: str, hint: str, metavar: str | None = None, value: str | None = None, **more: Any) -> None:
+        super().__init__([name], required=False, metavar=metavar and f"[{metavar}]", default=value, **more)
+        self.label, self.hint = metavar or name.upper(), hint
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str]:
+        """Its line of help."""
+        return self.label, self.hint
+
+
+class Command(click.Command):
+    """A command whose help shows arguments above options."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the help of what it takes."""
+        for title, kind in (("Arguments", click.Argument), ("Options", click.Option)):
+            found = [parameter.get_help_record(ctx) for parameter in self.get_params(ctx) if isinstance(parameter, kind)]
+            if lines := [line for line in found if line]:
+                with formatter.section(title):
+                    formatter.write_dl(lines)
+
+
+def command(*parameters: click.Parameter) -> Callable[[Callable[..., int]], Command]:
+    """Make a function a command that takes these."""
+
+    def make(function: Callable[..., int]) -> Command:
+        return click.command(cls=Command, params=list(parameters))(function)
+
+    return make
+
+
+def option(*names: str, hint: str, default: bool | str = False, value: Any = None, **more: Any) -> click.Option:
+    """An option; `value` is what it has if it is not given, `default` what the help says of that, True for the value itself."""
+    return click.Option(list(names), help=hint, show_default=default, default=value, **more)
+
+
+def repeated(*names: str, hint: str, **more: Any) -> click.Option:
+    """An option that can be given several times, or none: a tuple."""
+    return option(*names, hint=hint, multiple=True, value=(), **more)
+
+
+def flag(name: str, hint: str, **more: Any) -> click.Option:
+    """An option without a value."""
+    return option(name, hint=hint, is_flag=True, value=False, **more)
+
+
+def form(hint: str, forms: Sequence[str]) -> click.Option:
+    """The option that chooses the form of a result."""
+    return option("--output", "-o", hint=hint, default="text", type=click.Choice(forms))
+
+
+# --- completion -------------------------------------------------------------------------------------------------------
+
+
+def decoder_names(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Completions of a decoder's text form: the last name of it."""
+    import unspool.processors
+    import unspool.stops
+    import unspool.strategies  # noqa: F401
+    from unspool.core.decoder import REGISTRY
+
+    begun, bar, last = incomplete.rpartition("|")
+    lead = begun + bar + last[: len(last) - len(last.lstrip())]
+    return [lead + name for name in sorted(REGISTRY) if name.startswith(last.strip())]
+
+
+def model_names(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Completions of a model: the bundled one, and folders that hold one."""
+    folders = (str(path.parent) for path in Path().glob("*/config.json"))
+    return [name for name in ("bundled", *folders) if name.startswith(incomplete)]
+
+
+def show_completion(ctx: click.Context, parameter: click.Parameter, shell: str | None) -> None:
+    """Print the script that makes a shell complete unspool's arguments, and end."""
+    if shell is None or ctx.resilient_parsing:
+        return
+    from click.shell_completion import get_completion_class
+
+    kind = get_completion_class(shell)
+    assert kind is not None, "click knows the shells of SHELLS"
+    script = kind(ctx.command, {}, "unspool", "_UNSPOOL_COMPLETE")
+    print(script.source_template % script.source_vars())
+    ctx.exit()
+
+
+def show_version(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    """Print the version and end."""
+    if wanted and not ctx.resilient_parsing:
+        print(f"unspool {unspool.__version__}")
+        ctx.exit()
+
+
+# --- arguments and options --------------------------------------------------------------------------------------------
+
+PROMPT = Argument("prompt", "The prompt, or - for standard input.")
+FROM = option("saved", "--from", hint="A saved trace, in place of a prompt.", metavar="FILE")
+PROMPT_FILES = repeated("--file", "-f", hint="A file of prompts, one per line; repeatable.", metavar="FILE")
+
+_HOW = 'How to decode, as "top_p(0.9) | sample(3)"'
+_DECODER: dict[str, Any] = {"default": "greedy", "metavar": "TEXT", "shell_complete": decoder_names}
+DECODERS = repeated("--decoder", "-d", hint=f"{_HOW}; give several to see each.", **_DECODER)
+ONE_DECODER = repeated("--decoder", "-d", hint=f"{_HOW}.", **_DECODER)
+NEW_TOKENS = option("--max-new-tokens", hint="The most new tokens.", default="100", type=int)
+SEED = option("--seed", hint="Of all draws.", default=True, value=0, type=int)
+CHOICES = option("--choices", hint="How many of the likeliest tokens.", default=True, value=5, type=int)
+TRACE = option("--trace", hint="Save the record of every step, as JSON lines.", metavar="FILE")
+CHAT = flag("--chat", "The prompt is what a user says to a model with a chat template.")
+
+PLACE = [
+    option("--output-file", hint="Write to a file, whole or not at all; without -o its ending, as .csv, chooses the form.", metavar="FILE"),
+    option(
+        "--color",
+        hint="Colour; auto: on a terminal, unless NO_COLOR is set.",
+        default=True,
+        value="auto",
+        type=click.Choice(["auto", "always", "never"]),
+    ),
+]
+"""Where the result goes, and how it looks."""
+RESULT = [form("Form of the result.", FORMS), *PLACE]
+ENGINE = [
+    option("--device", hint="cuda, mps or cpu; auto: the first that torch can use."),
+    option("--dtype", hint="Number format of torch.", default="float32; on a GPU the checkpoint's", type=click.Choice(DTYPES)),
+    option("--backend", hint="What computes.", default="numpy", type=click.Choice(BACKENDS)),
+]
+"""What computes, where and in which numbers."""
+MODEL = option(
+    "--model",
+    "-m",
+    hint="bundled, a folder, or a hub's org/name[@revision].",
+    default=True,
+    value="bundled",
+    shell_complete=model_names,
+)
+LOADED = [MODEL, *ENGINE]
+"""Which model, and what computes."""
+PROGRAM = [
+    flag("--version", "Show the version.", callback=show_version, is_eager=True, expose_value=False),
+    option(
+        "--show-completion",
+        hint="Print the script with which a shell completes arguments.",
+        type=click.Choice(SHELLS),
+        callback=show_completion,
+        is_eager=True,
+        expose_value=False,
+    ),
+]
+"""What the program takes without a command."""

@@ -1,0 +1,117 @@
+"""The program: its commands by name, and its answer to what is wrong with a command line."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+from unspool.cli import options
+from unspool.errors import UnspoolError
+
+COMMANDS = (
+    "generate",
+    "steps",
+    "tree",
+    "heat",
+    "why",
+    "explore",
+    "score",
+    "detect",
+    "compare",
+    "plot",
+    "explain",
+    "translate",
+    "models",
+    "verify",
+)
+"""In the order of the help; each is a module of unspool.cli.commands, imported when it is asked for."""
+
+
+class Program(click.Group):
+    """Commands, of which `generate` is the one meant when the first argument is no command."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands in the order of the help."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """A command from its module."""
+        if name not in COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"unspool.cli.commands.{name}"), name)
+        return command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put `generate` in front of a bare prompt or of options that are generate's."""
+        own = {name for parameter in self.get_params(ctx) for name in parameter.opts}
+        if args and args[0] not in COMMANDS and args[0].partition("=")[0] not in own:
+            ctx.meta["unspool.hint"] = near_command(args[0])
+            args = ["generate", *args]
+        return super().parse_args(ctx, args or ["--help"])
+
+
+def near_command(word: str) -> str:
+    """A hint if a prompt is one word that looks like a command mistyped."""
+    if not (word.isalpha() and word.islower()):
+        return ""
+    from difflib import get_close_matches
+
+    near = get_close_matches(word, COMMANDS, n=1, cutoff=0.7)
+    return f"{word!r} is no command, so it is taken as a prompt; did you mean: unspool {near[0]}?" if near else ""
+
+
+@click.group(
+    cls=Program,
+    params=options.PROGRAM,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    subcommand_metavar="PROMPT | COMMAND [ARGS]...",
+    epilog=options.EXAMPLES,
+)
+def app() -> None:
+    """Decode text from a language model, by every strategy, in full view.
+
+    A PROMPT alone is generated from (say `unspool generate steps` for a prompt that is a command's name).
+    """
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run a command line; the exit code. What is wrong with it is said in one line."""
+    from unspool.cli.console import note
+
+    try:
+        return int(app(args=arguments, prog_name="unspool", standalone_mode=False) or 0)
+    except click.ClickException as error:
+        note(usage_message(error))
+    except UnspoolError as error:
+        note(str(error))
+    except OSError as error:
+        note(f"{error.filename or 'the operating system says'}: {error.strerror}")
+    except MemoryError:
+        note("out of memory")
+    except (KeyboardInterrupt, click.Abort):
+        note("interrupted")
+        return 130
+    return 2
+
+
+def usage_message(error: click.ClickException) -> str:
+    """What is wrong with the arguments, and what may have been meant."""
+    message = str(error.format_message()).rstrip(".")
+    ctx = getattr(error, "ctx", None)
+    if "unexpected extra argument" in message:
+        message += "; put a text of several words in quotes"
+    hint = ctx.meta.get("unspool.hint") if ctx else ""
+    return f"{message} ({hint})" if hint else f"{message} (see {ctx.command_path} --help)" if ctx else message
+
+
+def main() -> None:
+    """The program `unspool`."""
+    for file in (sys.stdout, sys.stderr):
+        file.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]
+    sys.exit(run())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""Processors: functions from next-token scores to next-token scores, under any strategy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+
+from unspool.arrays import Array, Flags, Floats, Ints, host
+from unspool.core.decoder import Part
+from unspool.core.model import Model
+from unspool.core.randomness import uniform, word
+
+
+@dataclass
+class Rows:
+    """What a processor may know about the R rows whose scores it sees."""
+
+    tokens: Array
+    """(R, T), left-padded with -1, beside the scores."""
+    lengths: Ints
+    """(R,), tokens of each row without padding."""
+    prompt_lengths: Ints
+    """(R,), how many of them are the prompt's."""
+    ends: tuple[int, ...] = ()
+    uniforms: Callable[[str], Floats] = field(default=lambda purpose: np.zeros(0))
+    """A uniform in [0, 1) for each row, for a purpose of the processor's own naming."""
+
+    @property
+    def generated(self) -> Ints:
+        """(R,), tokens after the prompt."""
+        return self.lengths - self.prompt_lengths
+
+    @classmethod
+    def of(cls, tokens: Array, prompt_length: int = 0) -> Rows:
+        """Rows without padding, as Hugging Face's `input_ids`; what they draw depends on their tokens alone."""
+        texts = host(tokens)
+        lengths = (texts >= 0).sum(-1)
+        lineage = np.asarray([word(text[text >= 0].astype(np.int64).tobytes()) for text in texts], np.uint64)
+        return cls(tokens, lengths, np.full(len(lengths), prompt_length), uniforms=partial(uniform, 0, lineage, lengths))
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How one token stood in a distribution."""
+
+    probability: float
+    rank: int
+    """How many tokens were likelier."""
+    above: float
+    """The probability of those together."""
+    best: float
+    """The probability of the likeliest."""
+    entropy: float
+    """Of the distribution, in nats."""
+
+
+class Processor(Part):
+    """A map from scores (R, V) to scores (R, V).
+
+    Subclasses are frozen dataclasses that implement `process`; nothing lives in self. One with a memory also implements
+    `begin` and `advance`: a memory is an immutable value for each row, and follows the rows wherever they fork.
+    """
+
+    role = "processor"
+    stateful: ClassVar[bool] = False
+    reads_scores: ClassVar[bool] = False
+    """Whether `advance` needs the scores that entered the processor."""
+    completes: ClassVar[bool] = False
+    """Whether it knows, by `complete`, where a text is whole and nothing can follow; asked if there are no end tokens."""
+
+    def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
+        """New scores; the arguments are left as they are.
+
+        scores (R, V): unnormalised log-probabilities, -inf for what cannot come. memory: a list of R values, or the
+        companion's logits (R, V).
+        """
+        raise NotImplementedError
+
+    def begin(self, prompt: Ints) -> Any:
+        """The memory of a row that holds just the prompt."""
+
+    def advance(self, memories: Sequence[Any], tokens: Sequence[int], scores: Sequence[Array]) -> Sequence[Any]:
+        """The memories after one more token each; scores: what entered `process` before it, where `reads_scores`."""
+        return memories
+
+    def complete(self, memories: Sequence[Any]) -> Flags:
+        """For each memory whether the text is whole and nothing can follow, so that it ends."""
+        raise NotImplementedError
+
+    def sparing(self, token: Standing) -> Processor | None:
+        """This processor with the setting nearest its own at which it would have kept a token; None if it cannot say."""
+        return None
+
+    def companion(self) -> Model | None:
+        """A second model whose logits `process` gets as its memory; its rows are extended by the same tokens."""
+        return None
+
+    def companion_prompt(self, prompt: Ints) -> Sequence[int]:
+        """What the companion reads in place of the prompt."""
+        return list(map(int, prompt))
+
+    def __call__(self, input_ids: Array, scores: Array) -> Array:
+        """Hugging Face's signature, for processors without memory."""
+        if self.stateful or self.companion() is not None:
+            raise TypeError(f"{self} has a memory that follows the rows; it cannot be called on scores alone")
+        return self.process(Rows.of(input_ids), scores)

@@ -1,0 +1,35 @@
+"""The base of stops: when a hypothesis is finished. They answer for candidates, before the choice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from unspool.arrays import Array, Flags, Ints
+from unspool.core.decoder import Part
+from unspool.core.processor import Rows
+
+
+class Stop(Part):
+    """Says which candidates end their hypothesis: a frozen dataclass that implements `ends`.
+
+    One with a memory sets `stateful` and implements `begin` and `advance` too: a memory is an immutable value that follows the text
+    wherever it forks, and `ends` asks what it holds after the candidate's token.
+    """
+
+    role = "stop"
+    reason: ClassVar[str] = "stop"
+    stateful: ClassVar[bool] = False
+    reads_logits: ClassVar[bool] = False
+    """Whether `advance` needs the model's logits that a token was chosen from."""
+
+    def ends(self, rows: Rows, tokens: Ints, memory: Sequence[Any]) -> Flags:
+        """For each candidate, its row extended by its token: whether it ends; memory: the candidates', with their tokens."""
+        raise NotImplementedError
+
+    def begin(self, prompt: Ints) -> Any:
+        """The memory of a row that holds just the prompt."""
+
+    def advance(self, memories: Sequence[Any], tokens: Sequence[int], logits: Sequence[Array]) -> Sequence[Any]:
+        """The memories after one more token each; logits: the model's before it, each (V,), where `reads_logits`."""
+        return memories
