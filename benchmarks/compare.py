@@ -86,10 +86,10 @@ def contestants(size: str) -> dict[str, tuple[Callable[[], int], Callable[[], in
         decoder = parse(text)
 
         def run_ours() -> int:
-            search = Search(ours, tokens.tolist(), decoder.processors, limits=[NEW] * prompts, ends=())
+            search = Search(ours, tokens.tolist(), decoder.processors, limits=[NEW] * prompts, end_tokens=())
             for _ in decode(search, decoder.strategy):
                 pass
-            return sum(len(h.tokens) for found in search.finished for h in decoder.strategy.rank(found))
+            return sum(len(h.tokens) for found in search.found for h in found)
 
         def run_theirs() -> int:
             fixed = {"max_new_tokens": NEW, "min_new_tokens": NEW, "pad_token_id": 0, "eos_token_id": None}

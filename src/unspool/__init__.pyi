@@ -4,6 +4,9 @@ from unspool.arrays import log_probs_from_logits as log_probs_from_logits
 from unspool.core.decoder import Decoder as Decoder
 from unspool.core.decoder import parse as parse
 from unspool.core.model import ROOT as ROOT
+from unspool.core.model import Model as Model
+from unspool.core.model import Plan as Plan
+from unspool.core.model import Session as Session
 from unspool.core.processor import Processor as Processor
 from unspool.core.processor import Rows as Rows
 from unspool.core.stop import Stop as Stop
@@ -28,6 +31,9 @@ from unspool.errors import (
     ParameterError as ParameterError,
 )
 from unspool.errors import (
+    PartError as PartError,
+)
+from unspool.errors import (
     PromptError as PromptError,
 )
 from unspool.errors import (
@@ -43,21 +49,10 @@ from unspool.lab.compare import compare as compare
 from unspool.lab.comparison import Comparison as Comparison
 from unspool.lab.facts import Check as Check
 from unspool.lab.facts import verify as verify
-from unspool.language_model import (
-    GeneratedText as GeneratedText,
-)
-from unspool.language_model import (
-    LanguageModel as LanguageModel,
-)
-from unspool.language_model import (
-    Output as Output,
-)
-from unspool.language_model import (
-    Stream as Stream,
-)
-from unspool.language_model import (
-    load as load,
-)
+from unspool.language_model import LanguageModel as LanguageModel
+from unspool.loader import load as load
+from unspool.output import GeneratedText as GeneratedText
+from unspool.output import Output as Output
 from unspool.processors.adapt import AdaptiveP as AdaptiveP
 from unspool.processors.adapt import Mirostat as Mirostat
 from unspool.processors.constrain import (
@@ -171,6 +166,7 @@ from unspool.strategies.sequential_monte_carlo import SequentialMonteCarlo as Se
 from unspool.strategies.speculative import Speculative as Speculative
 from unspool.strategies.stochastic_beam import StochasticBeam as StochasticBeam
 from unspool.strategies.stochastic_beam import importance_weights as importance_weights
+from unspool.stream import Stream as Stream
 from unspool.views.table import StepTable as StepTable
 
 __version__: str

@@ -49,6 +49,19 @@ def copy(x: Array) -> Array:
     return x.copy() if isinstance(x, np.ndarray) else x.clone()
 
 
+def read_only(x: Array) -> Array:
+    """The same numbers in an array that cannot be written to; a tensor as it is, whose `version` tells."""
+    if isinstance(x, np.ndarray):
+        x = x.view()
+        x.flags.writeable = False
+    return x
+
+
+def version(x: Array) -> int:
+    """How often a tensor was changed in place; 0 for arrays, and for tensors that do not count."""
+    return 0 if isinstance(x, np.ndarray) or x.is_inference() else int(x._version)
+
+
 def gather(x: Array, index: Array) -> Array:
     """The chosen columns of every row: x (R, V), index (R, K) -> (R, K)."""
     return np.take_along_axis(x, index, -1) if isinstance(x, np.ndarray) else x.gather(-1, index)
@@ -108,10 +121,10 @@ def logsumexp(x: Array) -> Array:
 
 def log_softmax(x: Array) -> Array:
     """Log-probabilities of scores along the last axis; a row of -inf stays -inf."""
-    return x - finite(logsumexp(x))
+    return x - or_zero(logsumexp(x))
 
 
-def finite(x: Array) -> Array:
+def or_zero(x: Array) -> Array:
     """x with 0 in place of -inf, for subtracting."""
     return namespace(x).where(x == -INF, namespace(x).zeros_like(x), x)
 

@@ -8,6 +8,7 @@ UnspoolError (a ValueError)
 ├── ModelError          weights, configuration or tokenizer that cannot be loaded, or logits that are not numbers
 ├── DeadEnd             a prompt none of whose hypotheses could go on
 ├── Unsupported         something this model or session cannot do, by name
+├── PartError           a processor, strategy or stop that does not keep its contract, by name
 └── MissingExtra        an optional dependency that is not installed
 """
 
@@ -48,6 +49,10 @@ class DeadEnd(UnspoolError):
 
 class Unsupported(UnspoolError):
     """The model or session cannot do this."""
+
+
+class PartError(UnspoolError):
+    """A part of a decoder broke its contract: it changed an argument, or answered with what is no answer."""
 
 
 class MissingExtra(UnspoolError):

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from unspool.arrays import Array, Floats, Ints, host, like, log_probs_from_logits
-from unspool.core.model import ROOT, Model, sound
-from unspool.errors import PromptError, check
+from unspool.core.model import ROOT, Model, Plan
+from unspool.errors import ModelError, PromptError, check
 
 ROWS = 64
 """Positions whose logits are held at once."""
@@ -127,13 +127,14 @@ def _batches(work: list[Window]) -> Iterator[list[Window]]:
 
 def _read(model: Model, windows: list[tuple[Ints, int]], measure: Measure) -> list[Floats]:
     """For each (tokens, how many are not scored) the measure of the others, in one forward."""
-    session = model.session()
-    rows = session.extend([ROOT] * len(windows), [tokens[:-1] for tokens, _ in windows])
+    session = model.session(Plan(len(windows), max(len(tokens) for tokens, _ in windows)))
+    rows = session.extend([ROOT] * len(windows), [tokens[:-1] for tokens, _ in windows], every=True)
     paths = [session.nodes.path(int(row))[skip - 1 :] for row, (_, skip) in zip(rows, windows, strict=True)]
     labels = np.concatenate([tokens[skip:] for tokens, skip in windows])
     places, parts = np.concatenate(paths), []
     for start in range(0, len(places), ROWS):
-        logits = sound(session.logits(places[start : start + ROWS]))
-        some = like(labels[start : start + ROWS], logits)
-        parts.append(host(measure(logits, some)).astype(np.float64))
+        logits = session.logits(places[start : start + ROWS])
+        parts.append(host(measure(logits, like(labels[start : start + ROWS], logits))).astype(np.float64))
+        if np.isnan(parts[-1]).any():
+            raise ModelError("the model's logits hold NaN; its weights are broken or its arithmetic overflowed")
     return np.split(np.concatenate(parts), np.cumsum([len(p) for p in paths])[:-1])

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
-from unspool.errors import ModelError
+from unspool.errors import ModelError, PromptError
 
 if TYPE_CHECKING:
     import tokenizers
@@ -59,6 +59,48 @@ def unfinished(data: bytes) -> bytes:
     decoder = codecs.getincrementaldecoder("utf-8")("ignore")
     decoder.decode(data[-3:])
     return decoder.getstate()[0]
+
+
+def begins_text(tokenizer: Tokenizer, prompt: Sequence[int]) -> bool:
+    """Whether text begins after these tokens, and with a space that is the tokenizer's own."""
+    return tokenizer.prefixes_space and all(t in tokenizer.specials for t in prompt)
+
+
+def pieces(tokenizer: Tokenizer, tokens: Iterable[int]) -> list[str]:
+    """Each token as text; a character that several tokens make up appears where it is finished."""
+    found, pending = list[str](), b""
+    for token in tokens:
+        data = pending + tokenizer.bytes_of(int(token))
+        pending = unfinished(data)
+        done = data[: len(data) - len(pending)]
+        found.append(visible(done) if done or not pending else "")
+    if pending:
+        found[-1] += visible(pending)
+    return found
+
+
+class TokenIds:
+    """A tokenizer of numbers: text is token ids with a space before each. For models without a tokenizer of their own."""
+
+    prefixes_space = True
+    specials: frozenset[int] = frozenset()
+
+    def __init__(self, size: int) -> None:
+        self.size, self.hash = size, f"token ids below {size}"
+
+    def encode(self, text: str) -> list[int]:
+        if not re.fullmatch(r"\s*(\d+\s*)*", text):
+            raise PromptError(f"this model has no tokenizer: give token ids, as a list or as text such as '3 1 4'; got {text!r:.80}")
+        return [int(number) for number in text.split()]
+
+    def encode_prompt(self, text: str) -> list[int]:
+        return self.encode(text)
+
+    def bytes_of(self, token: int) -> bytes:
+        return f" {int(token)}".encode()
+
+    def name_of(self, token: int) -> str:
+        return str(int(token))
 
 
 class Detokenizer:

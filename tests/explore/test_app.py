@@ -44,11 +44,11 @@ def says(text):
         p[data[min(len(tokens) - 1, len(data) - 1)]] = 1.0
         return p
 
-    return un.LanguageModel(TableModel(probabilities, 257, ends=(256,)), Bytes())
+    return un.LanguageModel(TableModel(probabilities, 257, end_tokens=(256,)), Bytes())
 
 
 def letters(decoder="top_k(3) | sample", **options):
-    return Explorer(un.LanguageModel(table(seed=1, ends=()), Letters()), "bcd", decoder, **options)
+    return Explorer(un.LanguageModel(table(seed=1, end_tokens=()), Letters()), "bcd", decoder, **options)
 
 
 class Keys:

@@ -141,7 +141,7 @@ def test_all_that_a_strategy_found_stays_in_the_tree():
 
 def test_going_on_can_be_interrupted():
     e = explorer("sample", seed=5)
-    e.lm.model.ends = ()
+    e.lm.model.end_tokens = ()
     assert e.grow(50, lambda tokens: len(tokens) < 7) == "interrupted"
     assert len(e.state.text) == 7
 

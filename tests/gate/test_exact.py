@@ -20,7 +20,7 @@ def best_of(model, prompt, rule=lambda p, prompt, new: p):
 @pytest.mark.parametrize("n", [1, 5, 30])
 def test_exact_search_is_enumeration(backend, ends, n):
     for seed in range(3):
-        model = table(seed=seed, vocabulary=4, ends=ends, backend=BACKENDS[backend])
+        model = table(seed=seed, vocabulary=4, end_tokens=ends, backend=BACKENDS[backend])
         for prompt, found in zip(PROMPTS, run(model, un.Exact(n), PROMPTS, LIMIT), strict=True):
             best, logprobs = best_of(model, prompt)
             assert texts(found) == best[:n]
@@ -39,15 +39,15 @@ def test_exact_search_under_processors_is_enumeration(case):
 
 
 def test_it_finds_all_there_is_and_ends():
-    model = table(seed=1, vocabulary=4, ends=(END,))
+    model = table(seed=1, vocabulary=4, end_tokens=(END,))
     everything = best_of(model, (1, 2))[0]
     assert texts(run(model, un.Exact(10**6), [(1, 2)], LIMIT)[0]) == everything
 
 
 def test_it_opens_no_prefix_that_cannot_win():
-    model = table(seed=1, vocabulary=4, ends=(END,), sharpness=4.0)
+    model = table(seed=1, vocabulary=4, end_tokens=(END,), sharpness=4.0)
     queries = []
-    asked = un.models.toy.TableModel(lambda text: queries.append(text) or model.probabilities(text), 4, ends=(END,))
+    asked = un.models.toy.TableModel(lambda text: queries.append(text) or model.probabilities(text), 4, end_tokens=(END,))
     best = run(asked, un.Exact(), [(1,)], 5)[0][0]
     prefixes = dict(prefix_masses(model, (1,), 5))
     assert set(queries) <= {(1, *text) for text, mass in prefixes.items() if np.log(mass) >= best.score - 1e-5}

@@ -51,7 +51,7 @@ def test_several_texts_come_back_in_their_order_and_share_what_they_share():
     strategy = un.Follow(some)
     search = search_of(table(), un.Decoder((strategy,)), [PROMPT], limit=9)
     steps = list(decode(search, strategy))
-    found = strategy.rank(search.finished[0])
+    found = strategy.rank(search.found[0])
     assert texts(found) == list(dict.fromkeys(some))
     prefixes = {text[: i + 1] for text in some for i in range(len(text))}
     assert sum(len(step) for step in steps) == len(prefixes) + 1          # (1, 0) ends, and goes on
@@ -70,10 +70,10 @@ def test_end_tokens_and_stops_end_only_the_last_token():
 @pytest.mark.parametrize("strategy", ["greedy", "sample(3)", "beam(3)", "exact", "contrastive_search"])
 def test_what_goes_on_goes_on_as_if_it_had_come_this_way(strategy):
     model = table(seed=2)
-    whole = run(model, strategy, [PROMPT], limit=6, seed=3, ends=())[0][0]
+    whole = run(model, strategy, [PROMPT], limit=6, seed=3, end_tokens=())[0][0]
     for count in range(1, 6):
         follow = f"follow({tuple(whole.tokens[:count])}, then={strategy})"
-        found = run(model, follow, [PROMPT], limit=6, seed=3, ends=())[0][0]
+        found = run(model, follow, [PROMPT], limit=6, seed=3, end_tokens=())[0][0]
         assert found.tokens == whole.tokens
         np.testing.assert_allclose(found.logprobs, whole.logprobs, atol=1e-6)
         np.testing.assert_allclose(found.score, whole.score, atol=1e-6)
@@ -81,7 +81,7 @@ def test_what_goes_on_goes_on_as_if_it_had_come_this_way(strategy):
 
 @pytest.mark.parametrize("strategy", ["greedy", "sample(3)", "beam(3)", "exact"])
 def test_it_goes_on_after_forbidden_tokens(strategy):
-    found = run(table(), f"top_k(2) | follow((0, 1, 2, 3), then={strategy})", [PROMPT], limit=7, ends=())[0]
+    found = run(table(), f"top_k(2) | follow((0, 1, 2, 3), then={strategy})", [PROMPT], limit=7, end_tokens=())[0]
     assert found
     for h in found:
         assert len(h.tokens) == 7

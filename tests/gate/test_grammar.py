@@ -37,7 +37,7 @@ class Pieces(Letters):
 
 def lm_of(tokenizer, seed=0, end=True, sharpness=1.0):
     """A random model over a tokenizer's tokens."""
-    return un.LanguageModel(table(seed, tokenizer.size, sharpness, ends=(tokenizer.size - 1,) if end else ()), tokenizer)
+    return un.LanguageModel(table(seed, tokenizer.size, sharpness, end_tokens=(tokenizer.size - 1,) if end else ()), tokenizer)
 
 
 ABC = Pieces("a", "b", "c", "ab", "ca", "abc", "é", b"\xc3", b"\xa9", "b")
@@ -76,7 +76,7 @@ def test_ended_texts_are_the_matches_and_no_others(pattern):
     """Under a limit of 3 tokens and the end, the ended texts that are possible are those that re.fullmatch accepts."""
     tokenizer = Pieces("a", "b", "c", "ab", "é", b"\xc3", b"\xa9")
     lm = lm_of(tokenizer)
-    end = lm.model.ends[0]
+    end = lm.model.end_tokens[0]
     part = un.Regex(pattern).resolve(tokenizer)
     states, found = {(): part.begin(np.zeros(0))}, set()
     for _ in range(4):
@@ -108,7 +108,7 @@ def test_greedy_is_the_best_token_that_leaves_a_match_possible(sized, seed):
     lm = lm_of(tokenizer, seed)
     matches = {text for n in range(sized[1] + 1) for text in map("".join, product("abcé", repeat=n)) if re.fullmatch(sized[0], text)}
     assume(matches)
-    tokens, text, end = [], "", lm.model.ends[0]
+    tokens, text, end = [], "", lm.model.end_tokens[0]
     while end not in tokens:
         p = lm.model.probabilities((0, *tokens))
         reach = [text in matches if t == end else any(m.startswith(text + tokenizer.pieces[t].decode()) for m in matches) for t in range(6)]
@@ -120,7 +120,7 @@ def test_greedy_is_the_best_token_that_leaves_a_match_possible(sized, seed):
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_wide_beams_and_exact_search_find_all_texts_in_order(backend):
     pattern, tokenizer = "a?(b|ca){1,2}", Pieces("a", "b", "c", "ab", "ca")
-    model = table(5, tokenizer.size, ends=(5,), backend=BACKENDS[backend])
+    model = table(5, tokenizer.size, end_tokens=(5,), backend=BACKENDS[backend])
     part = un.Regex(pattern).resolve(tokenizer)
     whole = {(*text, 5) for text in continuations(pattern, tokenizer, 5)}
 

@@ -43,7 +43,7 @@ def guided(model, scale, prompt, negative, new):
 def test_every_hypothesis_has_its_guided_probability(seed, width, scale, negative, backend):
     model, tested, prompts = gpt2(seed), gpt2(seed, backend), prompts_of(seed)
     decoder = un.Guidance(scale, tested, negative) | un.Beam(width, length_penalty=0.0, n=width)
-    for prompt, found in zip(prompts, run(tested, decoder, prompts, 6, ends=(0, 1)), strict=True):
+    for prompt, found in zip(prompts, run(tested, decoder, prompts, 6, end_tokens=(0, 1)), strict=True):
         assert len(found) == width
         for h in found:
             expected = [guided(model, scale, prompt, negative, h.tokens[:i])[token] for i, token in enumerate(h.tokens)]
@@ -57,7 +57,7 @@ def test_greedy_guidance_is_transformers(seed, scale, tally):
     pytest.importorskip("transformers")
     other = in_transformers(*tiny_gpt2(seed))
     prompts = prompts_of(seed)
-    found = run(gpt2(seed), un.Guidance(scale, gpt2(seed)) | un.Greedy(), prompts, 8, ends=())
+    found = run(gpt2(seed), un.Guidance(scale, gpt2(seed)) | un.Greedy(), prompts, 8, end_tokens=())
     for prompt, hypotheses in zip(prompts, found, strict=True):
         ids = torch.tensor([prompt])
         options = {"guidance_scale": scale, "max_new_tokens": 8, "do_sample": False, "pad_token_id": 0}

@@ -5,8 +5,8 @@ import pytest
 from helpers.tables import BACKENDS, PROMPTS, normalised, run, search_of, table
 
 import unspool as un
+from unspool.core.candidates import running_count
 from unspool.core.loop import decode
-from unspool.core.strategy import running_count
 
 
 def replay(model, prompt, new, tau, eta, truncated):
@@ -39,7 +39,7 @@ def test_mu_follows_every_hypothesis(backend, surprise, strategy):
 
 @pytest.mark.parametrize("surprise", ["original", "truncated"])
 def test_the_mus_of_live_beams_are_their_own(surprise):
-    model, decoder = table(seed=3, ends=()), un.Mirostat(1.0, 0.8, surprise) | un.Beam(4)
+    model, decoder = table(seed=3, end_tokens=()), un.Mirostat(1.0, 0.8, surprise) | un.Beam(4)
     search = search_of(model, decoder, PROMPTS, 6)
     compared = set()
     for _ in decode(search, decoder.strategy):

@@ -55,7 +55,7 @@ def test_a_cold_speculation_is_greedy_in_a_batch(backend, tokens):
 
 
 def test_a_perfect_draft_saves_forwards():
-    model = table(seed=3, ends=())
+    model = table(seed=3, end_tokens=())
     for decoder in (un.Speculative(model, 4), un.Temperature(0) | un.Speculative(model, 4)):
         decoder = un.decoder.as_decoder(decoder)
         search = search_of(model, decoder, PROMPTS, 20)

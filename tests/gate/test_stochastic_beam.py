@@ -34,7 +34,7 @@ def orders(exact, n):
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("n", [1, 2])
 def test_texts_are_drawn_without_replacement(backend, n):
-    model = table(seed=3, vocabulary=3, ends=(2,), backend=BACKENDS[backend])
+    model = table(seed=3, vocabulary=3, end_tokens=(2,), backend=BACKENDS[backend])
     exact = dict(enumerate_texts(model, PROMPT, LIMIT))
     fits([tuple(texts(found)) for found in samples(model, n)], orders(exact, n))
 
@@ -48,7 +48,7 @@ def test_they_are_drawn_from_what_the_processors_leave(case):
 
 
 def test_inclusion_probabilities_are_exact():
-    model = table(seed=4, vocabulary=3, ends=(2,))
+    model = table(seed=4, vocabulary=3, end_tokens=(2,))
     exact = dict(enumerate_texts(model, PROMPT, LIMIT))
     inclusion = {text: sum(mass for drawn, mass in orders(exact, 3) if text in drawn) for text in exact}
     found = samples(model, 3)
@@ -59,7 +59,7 @@ def test_inclusion_probabilities_are_exact():
 
 @pytest.mark.parametrize("n", [1, 2, 4])
 def test_weighted_sums_have_no_bias(n):
-    model = table(seed=3, vocabulary=3, ends=(2,))
+    model = table(seed=3, vocabulary=3, end_tokens=(2,))
     exact = dict(enumerate_texts(model, PROMPT, LIMIT))
     found = samples(model, n)
     for f in (lambda text: 1.0, len, lambda text: float(text[0] == 1)):
@@ -73,7 +73,7 @@ def weights(found):
 
 
 def test_all_texts_with_their_probabilities_where_n_is_enough():
-    model = table(seed=3, vocabulary=3, ends=(2,))
+    model = table(seed=3, vocabulary=3, end_tokens=(2,))
     exact = dict(enumerate_texts(model, PROMPT, LIMIT))
     for n in (len(exact), len(exact) + 5):
         found = samples(model, n, draws=1)[0]
@@ -82,7 +82,7 @@ def test_all_texts_with_their_probabilities_where_n_is_enough():
 
 
 def test_a_smaller_sample_is_the_beginning_of_a_larger_one():
-    model = table(seed=8, ends=(END,))
+    model = table(seed=8, end_tokens=(END,))
     many = texts(run(model, un.StochasticBeam(12), [PROMPT], 4)[0])
     assert len(set(many)) == 12
     for n in (1, 2, 7):

@@ -43,15 +43,15 @@ class Letters:
         return chr(ord("a") + token)
 
 
-def table(seed=0, vocabulary=VOCABULARY, sharpness=1.5, ends=(END,), backend=np.asarray, **options):
+def table(seed=0, vocabulary=VOCABULARY, sharpness=1.5, end_tokens=(END,), backend=np.asarray, **options):
     """A random table model that remembers its answers."""
-    model = TableModel.random(vocabulary, seed, sharpness, ends=ends, backend=backend, **options)
+    model = TableModel.random(vocabulary, seed, sharpness, end_tokens=end_tokens, backend=backend, **options)
     model.probabilities = cache(model.probabilities)
     return model
 
 
 def search_of(model, decoder, prompts, limit=5, **options):
-    options = {"ends": model.ends, "limits": [limit] * len(prompts)} | options
+    options = {"end_tokens": model.end_tokens, "limits": [limit] * len(prompts)} | options
     return Search(model, prompts, decoder.processors, decoder.stops, **options)
 
 
@@ -61,7 +61,9 @@ def run(model, decoder, prompts, limit=5, **options):
     search, strategy = search_of(model, decoder, prompts, limit, **options), decoder.strategy or Greedy()
     for _ in decode(search, strategy):
         pass
-    return [strategy.rank(found) for found in search.finished]
+    for died in search.dead.values():
+        raise died
+    return search.found
 
 
 def texts(found):
@@ -95,7 +97,7 @@ def enumerate_texts(model, prompt, limit, rule: Rule = unchanged) -> Iterator[tu
     """
 
     def walk(new, mass):
-        if len(new) == limit or (new and new[-1] in model.ends):
+        if len(new) == limit or (new and new[-1] in model.end_tokens):
             yield new, mass
             return
         p = rule(normalised(np.asarray(model.probabilities((*prompt, *new)), np.float64)), prompt, new)

@@ -48,4 +48,4 @@ def test_our_own_engine_gives_the_same_numbers(name, ours, theirs):
     rows = [s.extend(r[[2, 0, 0]], [[5], [6, 7, 8], [9]]) for s, r in zip(sessions, rows, strict=True)]
     mine, other = (s.logits(r) for s, r in zip(sessions, rows, strict=True))
     np.testing.assert_allclose(mine, other, atol=1e-4)
-    assert (own.context, own.ends, own.start) == (ours(name).context, ours(name).ends, ours(name).start)
+    assert (own.context, own.end_tokens, own.start) == (ours(name).context, ours(name).end_tokens, ours(name).start)

@@ -25,7 +25,7 @@ def test_what_was_found_out(kind, ours):
     assert ("computed from the tokens" in repr(model)) == (kind in UNCACHED)
     assert model.head is not None
     assert "hidden" in model.session().can
-    assert (model.vocabulary, model.ends, model.start, model.architecture) == (24, (2,), 1, kind)
+    assert (model.vocabulary, model.end_tokens, model.start, model.architecture) == (24, (2,), 1, kind)
     assert model.context == {"gpt2": 64, "mamba": 1 << 20, "bloom": 1 << 20}.get(kind, 128)
 
 

@@ -24,7 +24,7 @@ ALL += ["distinct_1", "ngram_entropy_1", "zipf", "length", "ended"]
 
 def model(seed=0, **options):
     made = table(seed, **options)
-    return un.LanguageModel(made, Letters(made.vocabulary, made.ends), f"table {seed}")
+    return un.LanguageModel(made, Letters(made.vocabulary, made.end_tokens), f"table {seed}")
 
 
 LM = model()
@@ -98,7 +98,7 @@ def test_costs_are_what_the_model_was_asked(decoder):
 
 
 def test_other_models_are_counted_apart():
-    target, draft, other = (Counting(table(seed, ends=())) for seed in range(3))
+    target, draft, other = (Counting(table(seed, end_tokens=())) for seed in range(3))
     lm = un.LanguageModel(target, Letters())
     decoders = {"drafted": un.Speculative(draft, tokens=2), "guided": un.Guidance(1.5, other), "guided by itself": un.Guidance(1.5, target)}
     found = compared(lm, ["abc"], decoders, metrics=["length"], seeds=1)
@@ -163,7 +163,7 @@ def test_differences_are_those_of_values():
 
 
 def test_a_judge_that_is_the_model_agrees_with_it():
-    lm = model(0, ends=())
+    lm = model(0, end_tokens=())
     found = compared(lm, metrics=["perplexity", "judge_perplexity", "bits_per_byte", "judge_bits_per_byte"], judge=lm)
     for row in found.rows:
         assert row.values["judge_perplexity"].value == pytest.approx(row.values["perplexity"].value)
@@ -280,7 +280,7 @@ def test_decoders_with_live_objects_are_not_taken_from_a_file(tmp_path):
     path = tmp_path / "texts.jsonl"
     for seed in (1, 2):
         before = path.stat().st_size if path.exists() else 0
-        compared(model(0, ends=()), ["ab"], [un.Speculative(table(seed, ends=()))], save=path, seeds=1)
+        compared(model(0, end_tokens=()), ["ab"], [un.Speculative(table(seed, end_tokens=()))], save=path, seeds=1)
         assert path.stat().st_size > before
 
 

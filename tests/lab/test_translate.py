@@ -148,7 +148,7 @@ def test_processors_that_trade_places_make_no_difference():
     tokens = chance.randint(0, 12, (4, 9))
     scores = chance.randn(4, 12)
     rows = Rows.of(tokens, 4)
-    rows.ends = (2,)
+    rows.end_tokens = (2,)
     some = [
         *("temperature(0.6)", "repetition_penalty(1.4)", "bias({3: 2.0})", 'presence_penalty(0.4, scope="all")'),
         *("frequency_penalty(0.3)", "dry(0.8, allowed_length=1, breakers=())", "banned(5)", "suppress(1)", "suppress_at_begin(3)"),

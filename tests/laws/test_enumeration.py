@@ -12,8 +12,8 @@ PROMPTS, LIMIT = [[1], [2, 0], [3, 3, 1]], 4
 backends = pytest.mark.parametrize("backend", BACKENDS)
 
 
-def small(seed, backend="numpy", ends=(3,)):
-    return table(seed=seed, vocabulary=4, ends=ends, backend=BACKENDS[backend])
+def small(seed, backend="numpy", end_tokens=(3,)):
+    return table(seed=seed, vocabulary=4, end_tokens=end_tokens, backend=BACKENDS[backend])
 
 
 def no_bigram_twice(probabilities, prompt, new):
@@ -61,7 +61,7 @@ def test_full_width_beam_is_brute_force(backend, processors, ends, options, weig
 @pytest.mark.parametrize("penalty", [0.0, 1.0])
 def test_beam_is_its_definition(width, ends, early, penalty):
     for seed in range(4):
-        model = table(seed=seed, vocabulary=5, ends=ends, sharpness=1.0)
+        model = table(seed=seed, vocabulary=5, end_tokens=ends, sharpness=1.0)
         decoder = un.Beam(width, penalty, early, n=width)
         for prompt, found in zip(PROMPTS, run(model, decoder, PROMPTS, 6), strict=True):
             assert texts(found) == plain_beam(model, prompt, 6, width, penalty, early)
@@ -77,7 +77,7 @@ def plain_beam(model, prompt, limit, width, penalty, early):
             for token, p in enumerate(normalised(model.probabilities((*prompt, *text))))
         ]
         candidates.sort(reverse=True)
-        done = [length == limit or text[-1] in model.ends for _, text in candidates]
+        done = [length == limit or text[-1] in model.end_tokens for _, text in candidates]
         finished += [(score / length**penalty, text) for (score, text), over in list(zip(candidates, done))[:width] if over]
         beams = [(text, score) for (score, text), over in zip(candidates, done) if not over][:width]
         finished = sorted(finished, reverse=True)[:width]

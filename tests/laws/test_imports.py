@@ -10,15 +10,21 @@ import unspool
 ROOT = Path(unspool.__file__).parent
 LAYERS = [
     ["errors", "arrays"],
-    ["core.__init__", "core.randomness", "core.model", "core.decoder"],
-    ["core.processor", "record.*"],
-    ["core.stop", "core.strategy", "text", "score"],
+    ["core.__init__", "core.randomness", "core.decoder", "core.tree", "record.*", "text", "prompt"],
+    ["core.model", "core.call", "core.candidates", "core.memory"],
+    ["core.processor", "score"],
+    ["core.stop"],
     ["core.lane"],
-    ["core.frontier", "core.stages"],
+    ["core.distributions"],
+    ["core.frontier"],
+    ["core.strategy", "core.observe"],
     ["core.search"],
     ["core.loop"],
-    ["processors.*", "stops.*", "strategies.*", "models.*", "engines.*", "views.*"],
+    ["processors.*", "stops.*", "strategies.*", "models.*", "output"],
+    ["views.*"],
+    ["stream"],
     ["language_model"],
+    ["loader"],
     ["lab.*", "explore.*"],
     ["__init__"],
     ["cli.console"],
@@ -31,7 +37,7 @@ HEAVY = {"click": {"cli"}}
 HEAVY |= {name: set() for name in ("torch", "huggingface_hub", "pandas", "transformers", "rich", "matplotlib", "textual", "llguidance")}
 HEAVY |= {"rich": {"explore"}, "textual": {"explore"}, "matplotlib": {"views.plot"}}
 """Which modules or packages import these when imported themselves."""
-LAZY = {("views.table", "views.terminal"), ("score", "views.notebook"), ("record.trace", "views.notebook")}
+LAZY = {("language_model", "lab.translate"), ("output", "views.notebook")} | {("views.table", "views.terminal"), ("score", "views.notebook"), ("record.trace", "views.notebook")}
 """Upward only when called: a table in a terminal is drawn by the view that reads it, a result in a notebook too."""
 FILES = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in ROOT.rglob("*.py")}
 

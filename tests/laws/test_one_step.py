@@ -19,12 +19,9 @@ EXAMPLES = {name: part for name, part in EXAMPLES.items() if not isinstance(part
 def left_by(part, model, prompt):
     """{(token,): probability} after the processor, asked for once and without a search."""
     length = np.asarray([len(prompt)])
-    rows = un.Rows(np.asarray([prompt]), length, length, tuple(model.ends), lambda purpose: np.zeros(1))
-    scores, memory = logits_of(model, prompt), None
-    if part.companion() is not None:
-        memory = logits_of(part.companion(), part.companion_prompt(np.asarray(prompt)))
-    elif part.stateful:
-        memory = [part.begin(np.asarray(prompt))]
+    rows = un.Rows(np.asarray([prompt]), length, length, tuple(model.end_tokens), lambda purpose: np.zeros(1))
+    scores, memory = logits_of(model, prompt), [part.begin(np.asarray(prompt))] if part.stateful else None
+    rows.companions = tuple(logits_of(c, part.companion_prompt(np.asarray(prompt), i)) for i, c in enumerate(part.companions()))
     after = part.process(rows, scores, memory)[0].astype(np.float64)
     return {(token,): p for token, p in enumerate(softmax(after[None])[0]) if p > 0}
 

@@ -45,16 +45,13 @@ def processed(part, backend, seed=0):
     rng = np.random.default_rng(seed)
     rows, before = rows_of(rng, backend), scores_of(rng)
     scores = BACKENDS[backend](before.copy())
-    memory = None
-    if part.stateful:
-        memory = [part.begin(np.asarray([1, 2])) for _ in range(5)]
-    elif part.companion() is not None:
-        memory = BACKENDS[backend](rng.normal(size=before.shape).astype(np.float32))
-    tokens, held = host(rows.tokens).copy(), None if part.companion() is None else copy(memory)
+    memory = [part.begin(np.asarray([1, 2])) for _ in range(5)] if part.stateful else None
+    rows.companions = tuple(BACKENDS[backend](rng.normal(size=before.shape).astype(np.float32)) for _ in part.companions())
+    tokens, held = host(rows.tokens).copy(), [copy(logits) for logits in rows.companions]
     after = part.process(rows, scores, memory)
     assert np.array_equal(host(scores), before), "the scores were changed in place"
     assert np.array_equal(host(rows.tokens), tokens), "the rows were changed in place"
-    assert held is None or np.array_equal(host(held), host(memory)), "the memory was changed in place"
+    assert all(map(np.array_equal, map(host, held), map(host, rows.companions))), "a companion's logits were changed in place"
     return scores, after
 
 
@@ -143,8 +140,9 @@ def test_rows_that_have_died_stay_dead_without_a_word(backend, name):
     """Scores of -inf alone are no error and no number: a processor passes them on."""
     part, backend = EVERY[backend][name].resolve(Letters()), BACKENDS[backend]
     scores = backend(np.full((1, VOCABULARY), -np.inf, np.float32))
-    memory = [part.begin(np.asarray([1]))] if part.stateful else None if part.companion() is None else backend(np.zeros((1, 6), np.float32))
-    after = host(part.process(Rows.of(backend(np.asarray([[1, 2]]))), scores, memory))
+    rows, memory = Rows.of(backend(np.asarray([[1, 2]]))), [part.begin(np.asarray([1]))] if part.stateful else None
+    rows.companions = tuple(backend(np.zeros((1, 6), np.float32)) for _ in part.companions())
+    after = host(part.process(rows, scores, memory))
     assert np.isneginf(after).all()
 
 
@@ -165,14 +163,14 @@ class Trap:
 @pytest.mark.parametrize("level", ["tokens", "choices"])
 @pytest.mark.parametrize("strategy", ["sample(40)", "beam(6, n=6)", "exact(20)"])
 def test_what_has_no_way_on_dies_alone(backend, strategy, level):
-    model = table(seed=2, backend=BACKENDS[backend], ends=())
+    model = table(seed=2, backend=BACKENDS[backend], end_tokens=())
     found = run(model, un.Automaton(Trap()) | un.parse(strategy), PROMPTS, 3, level=level)
     assert all(found)
     assert all(2 not in h.tokens[:-1] for hypotheses in found for h in hypotheses)
 
 
 def test_only_a_prompt_without_hypotheses_is_an_error_and_is_named():
-    lm = un.LanguageModel(table(seed=2, ends=()), Letters(specials=()))
+    lm = un.LanguageModel(table(seed=2, end_tokens=()), Letters(specials=()))
     decoder = un.Allowed(2) | un.NoRepeatNgram(1) | un.Beam(2)
     with pytest.raises(un.DeadEnd, match="'abc'"):
         lm.generate(["a", "abc"], decoder, max_new_tokens=1)
@@ -202,6 +200,8 @@ def test_what_was_passed_over_is_remembered():
 def test_guidance_leaves_what_either_side_rules_out(backend, scale):
     values = np.asarray([[[0.0, -np.inf, 1.0, -np.inf]], [[1.0, 2, -np.inf, -np.inf]]], np.float32)
     scores, without = map(BACKENDS[backend], values)
-    found = host(un.Guidance(scale, table()).process(Rows.of(BACKENDS[backend](np.asarray([[1]]))), scores, without))[0]
+    rows = Rows.of(BACKENDS[backend](np.asarray([[1]])))
+    rows.companions = (without,)
+    found = host(un.Guidance(scale, table()).process(rows, scores))[0]
     p, q = host(log_softmax(scores))[0], host(log_softmax(without))[0]
     np.testing.assert_allclose(found, [q[0] + scale * (p[0] - q[0]), -np.inf, p[2], -np.inf], atol=1e-6)

@@ -89,11 +89,12 @@ class _Forking(Strategy):
     def run(self, frontier):
         while len(frontier):
             assert len(np.unique(frontier["lineage"])) == len(frontier)
-            at = np.repeat(np.arange(len(frontier)), 2)
-            u = frontier.uniform("sample", at)
+            forked = frontier.fork(2, "side")
+            u = forked.uniform("sample")
             assert len(np.unique(u)) == len(u)
-            expected = frontier.lineages(at)[frontier.ends(at, at * 0) == ""]
-            frontier = yield Choice(at * 0, frontier.rows[at], uniform=u)
+            at = np.arange(len(forked))
+            expected = forked.lineages[forked.reasons(at, at * 0) == ""]
+            frontier = yield Choice(at * 0, forked.rows, uniform=u)
             assert np.array_equal(frontier["lineage"], expected)
 
 

@@ -37,7 +37,7 @@ def retold(steps, prompt, output):
     for step in steps:
         mine = np.ones(len(step), bool) if prompt is None else step.prompt == prompt
         for i in np.flatnonzero(mine):
-            nodes[int(step.nodes[i])] = (int(step.parents[i]), int(step.tokens[i]), step.logprob[i], step.processed[i], step.done[i])
+            nodes[int(step.nodes[i])] = (int(step.parents[i]), int(step.tokens[i]), step.logprob[i], step.processed[i], step.reason[i])
     for h in output.trace.hypotheses[0]:
         found = [nodes[n] for n in h.nodes[1:]]
         assert [parent for parent, *_ in found] == h.nodes[:-1]

@@ -68,7 +68,7 @@ def test_cached_is_uncached_and_steps_add_up(backend, name):
 
 def from_scratch(model, decoder, prompt, new):
     """The model's and the processed log-probabilities after a text that no session has seen."""
-    lane = Lane(model, decoder.processors, ends=model.ends)
+    lane = Lane(model, decoder.processors, end_tokens=model.end_tokens)
     rows = lane.begin([np.asarray(prompt)])
     rows = lane.session.extend(rows, [new])
     return distributions(lane, rows)
@@ -92,7 +92,7 @@ PROCESSED = [name for name in DECODERS if name.endswith("| greedy") and name not
 def test_forked_is_recomputed(backend, name):
     """A tree grown in a mixed order, rows passed over, parts of it forgotten: every row answers as if alone."""
     model, decoder = made(backend, name)
-    lane = Lane(model, decoder.processors, ends=model.ends)
+    lane = Lane(model, decoder.processors, end_tokens=model.end_tokens)
     prompts = [np.asarray(p) for p in PROMPTS]
     rng, alive = np.random.default_rng(5), {}
     for prompt, row in zip(PROMPTS, lane.begin(prompts), strict=True):
@@ -125,7 +125,7 @@ class _Probe(Strategy):
             possible = (values > -np.inf).ravel()
             seen = yield Look(frontier.take(at), [[int(t), 0] for t in best.ravel()])
             first = seen.at(0)
-            expected, ends = host(first.logprobs), np.flatnonzero(possible & (frontier.ends(at, best.ravel()) == ""))
+            expected, ends = host(first.logprobs), np.flatnonzero(possible & (frontier.reasons(at, best.ravel()) == ""))
             take = ends[: len(frontier)]
             if not len(take):
                 return

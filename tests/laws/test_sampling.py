@@ -237,8 +237,8 @@ def alternating(p, prompt, new):
     return keep(p, [t for t in range(len(p)) if t % 2 == len(new) % 2])
 
 
-OTHER = table(seed=9, vocabulary=4, ends=(END,))
-MODEL = table(seed=10, vocabulary=4, ends=(END,))
+OTHER = table(seed=9, vocabulary=4, end_tokens=(END,))
+MODEL = table(seed=10, vocabulary=4, end_tokens=(END,))
 
 
 class EvenThenOdd(Alternating):
@@ -323,7 +323,7 @@ def processors(name, other):
 
 
 def on(backend):
-    return (table(seed=s, vocabulary=4, ends=(END,), backend=BACKENDS[backend]) for s in (10, 9))
+    return (table(seed=s, vocabulary=4, end_tokens=(END,), backend=BACKENDS[backend]) for s in (10, 9))
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import unspool as un
 from unspool.arrays import host
 from unspool.core.decoder import as_decoder
 from unspool.core.loop import decode
+from unspool.core.search import SPARE
 from unspool.models.families import read_transformer
 from unspool.models.toy import TableModel
 
@@ -71,16 +72,17 @@ def test_only_what_lives_or_was_looked_at_is_held(name):
     search = search_of(model, decoder, PROMPTS)
     for _ in decode(search, decoder.strategy):
         nodes = search.lane.nodes
-        looked = [int(r) for pairs in search.looked.values() for lane, rows in pairs if lane is search.lane for r in rows]
-        needed = {n for row in (*search.live, *looked) for n in nodes.path(row).tolist()}
+        live = [row for run in search.runs.values() for row in run.places]
+        assert search._gone < max(SPARE, len(live) / 4)
+        looked = [int(r) for run in search.runs.values() for lane, rows in run.looked if lane is search.lane for r in rows]
+        search.collect(at_once=True)
+        needed = {n for row in (*live, *looked) for n in nodes.path(row).tolist()}
         assert used(search.lane.session) == len(needed)
-        for memory in (*search.lane.memories, *search.lane.stop_memories):
-            assert memory is None or set(memory.values) <= needed
-    assert used(search.lane.session) == 0
-    assert not search.live
-    lanes = [search.lane, *(twins.lane for twins in search.twins.values())]
-    lanes += [companion for lane in lanes for companion in lane.companions if companion]
-    assert [used(lane.session) for lane in lanes] == [0] * len(lanes)
+        for seat in (*search.lane.chain, *search.lane.ending):
+            assert seat.memory is None or set(seat.memory.values) <= needed
+            assert set(seat.entered) <= needed
+    assert not search.runs
+    assert [used(lane.session) for lane in search.lanes()] == [0] * len(list(search.lanes()))
 
 
 def test_slots_are_used_again():
@@ -89,8 +91,8 @@ def test_slots_are_used_again():
     for _ in decode(search, un.Beam(width)):
         top = max((tree.top for tree in search.lane.nodes.trees.values()), default=0)
         assert top <= len(prompt) + 200 + 40 * width
-    assert search.finished[0]
-    pools = [pool.hidden.shape[0] for pool in search.lane.session.pools.values()]
+    assert search.found[0]
+    pools = [pool.hidden.shape[1] for pool in search.lane.session.pools.values()]
     assert all(size <= 512 for size in pools)
 
 

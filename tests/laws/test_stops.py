@@ -125,7 +125,7 @@ def decode_bytes(tokens):
 
 @pytest.mark.parametrize("strategy", ["sample(30)", "beam(6, n=6, early_stopping=True)", "exact(20)"])
 def test_hypotheses_end_once_and_for_a_reason(strategy):
-    model = table(seed=5, ends=(5, 3))
+    model = table(seed=5, end_tokens=(5, 3))
     for found in run(model, un.parse(f"{strategy} | end(1)"), [[1], [2, 2]], 4):
         assert found
         for h in found:
@@ -135,20 +135,20 @@ def test_hypotheses_end_once_and_for_a_reason(strategy):
 
 
 def test_end_tokens_may_be_switched_off():
-    assert all(len(h.tokens) == 6 for h in run(table(seed=5), un.Sample(20), [[1]], 6, ends=())[0])
+    assert all(len(h.tokens) == 6 for h in run(table(seed=5), un.Sample(20), [[1]], 6, end_tokens=())[0])
 
 
 @pytest.mark.parametrize("strategy", ["sample(3)", "beam(3, n=3)", "exact(2)"])
 def test_time_ends_every_hypothesis(strategy, monkeypatch):
     now = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now.__setitem__(0, now[0] + 1) or now[0])
-    found = run(table(seed=5, ends=()), un.parse(f"{strategy} | max_time(8.0)"), [[1]], 10**6)[0]
+    found = run(table(seed=5, end_tokens=()), un.parse(f"{strategy} | max_time(8.0)"), [[1]], 10**6)[0]
     assert {h.reason for h in found} == {"time"}
     assert all(1 <= len(h.tokens) < 20 for h in found)
 
 
 def test_a_context_that_is_full_ends_the_text():
-    lm = un.LanguageModel(table(seed=5, ends=(), context=6), Letters(specials=()))
+    lm = un.LanguageModel(table(seed=5, end_tokens=(), context=6), Letters(specials=()))
     output = lm.generate("abc", "beam(2)", max_new_tokens=50)
     assert (len(output.tokens), output.best.reason) == (3, "context")
     assert np.isfinite(output.logprob)
@@ -163,7 +163,7 @@ def loops(tokens, count, period, shortest):
 @pytest.mark.parametrize("strategy", ["sample(60)", "beam(5, n=5, early_stopping=True)"])
 @pytest.mark.parametrize("loop", [un.Loop(2), un.Loop(3, 1), un.Loop(2, 3, 2), un.Loop(2, 2, 2)], ids=str)
 def test_a_loop_ends_where_it_closes(loop, strategy):
-    found = run(table(seed=5, ends=(), vocabulary=3), loop | un.parse(strategy), [[1], [2, 2, 2]], 9)
+    found = run(table(seed=5, end_tokens=(), vocabulary=3), loop | un.parse(strategy), [[1], [2, 2, 2]], 9)
     reasons = set()
     for h in (h for some in found for h in some):
         closed = [i for i in range(len(h.tokens) + 1) if loops(h.tokens[:i], loop.count, loop.period, loop.shortest)]
@@ -186,14 +186,14 @@ def test_a_pattern_across_tokens_ends_the_text_with_the_token_by_which_it_matche
 
 @pytest.mark.parametrize("strategy", ["greedy", "sample(4)", "beam(3, n=3)"])
 def test_a_budget_counts_the_prompt(strategy):
-    for prompt, found in zip(PROMPTS, run(table(seed=5, ends=()), un.parse(f"{strategy} | token_budget(4)"), PROMPTS, 9), strict=True):
+    for prompt, found in zip(PROMPTS, run(table(5, end_tokens=()), un.parse(f"{strategy} | token_budget(4)"), PROMPTS, 9), strict=True):
         assert {(len(h.tokens), h.reason) for h in found} == {(max(4 - len(prompt), 1), "length")}
 
 
 @pytest.mark.parametrize("strategy", ["sample(20)", "beam(3, n=3, early_stopping=True)"])
 def test_a_function_of_the_new_tokens_ends_the_text(strategy):
     decoder = un.StopFunction(lambda tokens: sum(tokens) > 7) | un.parse(strategy)
-    for h in (h for found in run(table(seed=5, ends=()), decoder, PROMPTS, 9) for h in found):
+    for h in (h for found in run(table(seed=5, end_tokens=()), decoder, PROMPTS, 9) for h in found):
         assert [sum(h.tokens[: i + 1]) > 7 for i in range(len(h.tokens))] == [False] * (len(h.tokens) - 1) + [h.reason == "stop"]
 
 
@@ -216,8 +216,8 @@ SEARCHES = ["greedy", "sample(12)", "beam(4, n=4, early_stopping=True)", "contra
 )
 def test_a_text_ends_with_the_token_by_which_the_model_is_unsure(measure, window, lines, strategy, backend):
     """The model's own confidence counts, whatever the processors make of it."""
-    model, reasons = table(seed=5, ends=(), backend=BACKENDS[backend]), set()
-    search = un.Speculative(table(seed=6, ends=(), backend=BACKENDS[backend])) if strategy == "speculative" else un.parse(strategy)
+    model, reasons = table(seed=5, end_tokens=(), backend=BACKENDS[backend]), set()
+    search = un.Speculative(table(seed=6, end_tokens=(), backend=BACKENDS[backend])) if strategy == "speculative" else un.parse(strategy)
     for least in lines:
         stop = un.Confidence(least, window, measure, k=4 if measure == "deepconf" else 20)
         line = least if measure == "deepconf" else np.log(least)
@@ -235,7 +235,7 @@ def test_a_text_ends_with_the_token_by_which_the_model_is_unsure(measure, window
 def test_confidence_is_read_from_distributions_that_are_known_anyway(strategy):
     def asked(decoder):
         """How many rows' logits a run asks of the session."""
-        search, count = search_of(table(seed=5, ends=()), decoder, PROMPTS), [0]
+        search, count = search_of(table(seed=5, end_tokens=()), decoder, PROMPTS), [0]
         logits = search.lane.session.logits
         search.lane.session.logits = lambda rows: count.__setitem__(0, count[0] + len(rows)) or logits(rows)
         assert bool(search.lane.reading) == bool(decoder.stops)
@@ -265,7 +265,7 @@ def test_what_a_stop_remembers_is_recomputed_where_rows_fork(stop, backend, monk
         row = int(rng.choice([row for row, (_, new) in alive.items() if new]))
         fresh, (prompt, new) = Lane(model, stops=[stop]), alive[row]
         alone = fresh.session.extend(fresh.begin([np.asarray(prompt)]), [new])
-        np.testing.assert_equal(lane.stop_memories[0]([row]), fresh.stop_memories[0](alone))
+        np.testing.assert_equal(lane.ending[0].memory([row]), fresh.ending[0].memory(alone))
         lane.read[row] = lane.session.logits([row])[0]                    # as a frontier does that is asked for its endings
 
 

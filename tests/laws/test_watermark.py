@@ -15,7 +15,7 @@ from unspool.core.randomness import combine, uniform
 from unspool.processors.watermark import tail
 
 VOCABULARY = 40
-MODEL = table(seed=1, vocabulary=VOCABULARY, sharpness=0.5, ends=())
+MODEL = table(seed=1, vocabulary=VOCABULARY, sharpness=0.5, end_tokens=())
 MARKS = [
     un.WatermarkKgw(0.25, 3.0, context_width=2),
     un.WatermarkKgw(0.4, 3.0, context_width=3, seeding_scheme="selfhash"),
@@ -150,7 +150,7 @@ def test_over_keys_synthid_changes_no_probability():
 @pytest.mark.parametrize("strategy", ["sample(6)", "beam(3, n=3)"])
 def test_a_context_marks_once_in_every_hypothesis_of_a_batch(strategy, history):
     """The rule is found again from each text alone: what stood there before, in this text, after its prompt."""
-    model, mark = table(seed=8, vocabulary=4, sharpness=0.5, ends=()), un.WatermarkSynthid(3, 2, history)
+    model, mark = table(seed=8, vocabulary=4, sharpness=0.5, end_tokens=()), un.WatermarkSynthid(3, 2, history)
     marked = set()
     for prompt, found in zip(PROMPTS[:2], run(model, mark | un.parse(strategy), [[1, 2, 3], [2]], 12), strict=True):
         for h in found:

@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from unspool.language_model import load  # noqa: E402
+from unspool.loader import load  # noqa: E402
 from unspool.models.families import FAMILIES, read_transformer  # noqa: E402
 
 REFERENCE = f"transformers {transformers.__version__}"

@@ -163,9 +163,9 @@ class TestFiles:
 
     def test_end_and_start_tokens(self, folder):
         made(eos_token_id=7, bos_token_id=5).save_pretrained(folder)
-        assert (un.load(folder).model.ends, un.load(folder).model.start) == ((7,), 5)
+        assert (un.load(folder).model.end_tokens, un.load(folder).model.start) == ((7,), 5)
         (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [7, 9]}))
-        assert un.load(folder).model.ends == (7, 9)
+        assert un.load(folder).model.end_tokens == (7, 9)
 
     def test_tokenizer_in_two_files(self, tmp_path, small_tokenizer):
         made().save_pretrained(tmp_path)

@@ -187,10 +187,10 @@ class TestTwoModels:
         for array in one.model.arrays():
             if array.flags.writeable:
                 array[...] = 0
-        one.info["fingerprint"], one.model.ends = "changed", (3,)
+        one.info["fingerprint"], one.model.end_tokens = "changed", (3,)
         assert two.generate("Once", max_new_tokens=5).logprob == expected
         assert two.info["fingerprint"] != "changed"
-        assert two.model.ends != (3,)
+        assert two.model.end_tokens != (3,)
         assert un.load(folder).generate("Once", max_new_tokens=5).logprob == expected
 
     def test_side_by_side(self, folder):

@@ -59,11 +59,11 @@ def prompts_of():
 def run():
     """Decode prompts together: the hypotheses of each, best first, and the Steps."""
 
-    def run(model, prompts, decoder: str, limit: int, ends=(), **options) -> tuple[list[list[Hypothesis]], list]:
+    def run(model, prompts, decoder: str, limit: int, end_tokens=(), **options) -> tuple[list[list[Hypothesis]], list]:
         chosen = parse(decoder)
-        search = Search(model, prompts, chosen.processors, limits=[limit] * len(prompts), ends=ends, **options)
+        search = Search(model, prompts, chosen.processors, limits=[limit] * len(prompts), end_tokens=end_tokens, **options)
         steps = list(decode(search, chosen.strategy))
-        return [chosen.strategy.rank(found) for found in search.finished], steps
+        return [chosen.strategy.rank(found) for found in search.found], steps
 
     return run
 
@@ -73,7 +73,7 @@ def theirs_of():
     """A Checkpoint's `generate` in transformers for one prompt."""
     torch = pytest.importorskip("torch")
 
-    def generate(checkpoint: Checkpoint, prompt: list[int], limit: int, ends=(), **settings):
+    def generate(checkpoint: Checkpoint, prompt: list[int], limit: int, end_tokens=(), **settings):
         ids = torch.tensor([prompt])
         fixed = {"do_sample": False, "pad_token_id": 0, "return_dict_in_generate": True, "output_scores": True, "use_cache": True}
         with torch.no_grad():

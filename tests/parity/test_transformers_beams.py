@@ -77,7 +77,7 @@ def nearest(found, steps):
     """The smallest difference on which our search decided: between beams kept and pruned, and between what it returned."""
     gaps = list(-np.diff([h.score for h in found]))
     for step in steps:
-        went_on, pruned = step.score[step.done == ""], step.dropped["score"][step.dropped["why"] == "pruned"]
+        went_on, pruned = step.score[step.reason == ""], step.dropped["score"][step.dropped["why"] == "pruned"]
         if len(went_on) and len(pruned):
             gaps.append(went_on.min() - pruned.max())
     return min(map(abs, gaps), default=np.inf)

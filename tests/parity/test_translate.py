@@ -52,7 +52,7 @@ def theirs(model, settings, tokens, scores):
 
 def ours(settings, tokens, scores):
     rows = Rows.of(tokens, PROMPT)
-    rows.ends = ENDS
+    rows.end_tokens = ENDS
     for processor in from_engine("transformers", settings).decoder.processors:
         scores = processor.process(rows, scores)
     return host(log_softmax(scores))
@@ -85,7 +85,7 @@ def test_searches_find_the_same_texts(checkpoint, prompts_of, run, theirs_of, cu
         ends = one.likely[:1]
         decoder = str(from_engine("transformers", settings).decoder)
         for prompt in prompts_of(seed, 48, 3):
-            (found,), _ = run(one.ours, [prompt], decoder, limit, ends=ends)
+            (found,), _ = run(one.ours, [prompt], decoder, limit, end_tokens=ends)
             wanted = theirs_of(one, prompt, limit, ends, **settings).sequences
             assert [h.tokens for h in found] == [cut(row, prompt, ends) for row in wanted]
             same += len(found)

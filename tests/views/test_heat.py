@@ -100,7 +100,7 @@ NASTY = 'a <b>&"\n\x1b[31m\u202eעברית 한 👩‍👧\t\x00 '
 
 @pytest.fixture(scope="module")
 def nasty():
-    return Heat.from_trace(un.LanguageModel(table(3, 257, ends=(256,)), Bytes()).record("<i>한"[:3], NASTY))
+    return Heat.from_trace(un.LanguageModel(table(3, 257, end_tokens=(256,)), Bytes()).record("<i>한"[:3], NASTY))
 
 
 def test_characters_of_several_tokens_are_one(nasty):
@@ -112,7 +112,7 @@ def test_characters_of_several_tokens_are_one(nasty):
 
 
 def test_a_text_that_ends_within_a_character_shows_its_bytes():
-    lm = un.LanguageModel(table(3, 257, ends=(256,)), Bytes())
+    lm = un.LanguageModel(table(3, 257, end_tokens=(256,)), Bytes())
     trace = lm.generate("x", un.Follow((0x61, 0xED, 0x95)), level="choices").trace
     assert [s.text for s in Heat.from_trace(trace).spans] == ["a", "\\xed\\x95"]
     trace = lm.generate([[0x78, 0xED]], un.Follow((0x95, 0x9C, 256)), level="choices")[0].trace

@@ -48,7 +48,7 @@ def test_exact_search_shows_what_it_bounded_away():
 
 
 def test_a_text_of_thousands_of_tokens_is_a_tree_too():
-    model = table(5, ends=())
+    model = table(5, end_tokens=())
     model.context = 4000
     trace = un.LanguageModel(model, Letters(specials=())).record("a", "bcd" * 800)
     tree = Tree.from_trace(trace)
@@ -106,7 +106,7 @@ def test_markup_and_controls_are_data():
 
 
 def test_ten_thousand_nodes_are_drawn_and_counted():
-    lm = un.LanguageModel(table(5, ends=()), Letters(specials=()))
+    lm = un.LanguageModel(table(5, end_tokens=()), Letters(specials=()))
     tree = Tree.from_trace(lm.generate("abc", "sample(100)", max_new_tokens=120, level="choices").trace)
     assert number_of_nodes(tree) == 12_000
     text = draw_tree(tree, 80, Paint(False))

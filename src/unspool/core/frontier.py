@@ -1,38 +1,50 @@
-"""A frontier: rows whose next-token distribution is known, of all prompts of a call.
+"""A frontier: rows whose next-token distribution is known, of all prompts of a call; what a strategy sees.
 
 Large arrays stay where the model computed them and are made when first read; what strategies get is small and on the host.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from unspool.arrays import Array, Floats, Ints, finite, host, like, logsumexp, topk
+from unspool.arrays import Array, Floats, Ints, gather, host, like, or_zero, topk
+from unspool.core.call import Call
+from unspool.core.candidates import Candidates, sorted_candidates
+from unspool.core.distributions import Distributions
 from unspool.core.lane import Lane
-from unspool.core.model import sound
 from unspool.core.processor import Rows
-from unspool.core.randomness import Lineage, child
+from unspool.core.randomness import Lineage, child, draw
 from unspool.errors import ModelError
-
-if TYPE_CHECKING:
-    from unspool.core.search import Search
 
 RANKED = 64
 """Tokens whose ranks are counted at once: each compares a whole row."""
 
 
 class Frontier:
-    """R rows of one lane with their columns; `frontier["prompt"]` is a column (R,)."""
+    """R rows of one lane with their columns; `frontier["prompt"]` is a column (R,).
 
-    def __init__(self, search: Search, lane: Lane, rows: Ints, columns: dict[str, Any]) -> None:
-        self.search, self.lane, self.rows, self.columns = search, lane, rows, columns
-        self._whole: Frontier | None = None
-        self._index: Any = None
-        self.chains: tuple[Frontier, list[Ints]] | None = None
+    Every frontier has the columns prompt, node (in the record), score, processed (the sum of processed log-probabilities) and
+    lineage (what draws depend on), beside a strategy's own.
+    """
+
+    def __init__(
+        self, call: Call, source: Distributions, index: Ints | None, rows: Ints, lengths: Ints, columns: dict[str, Any]
+    ) -> None:
+        self._call, self.source, self._index = call, source, index
+        self.rows, self.lengths, self.columns = rows, lengths, columns
+        self._chains: tuple[Frontier, list[Ints]] | None = None
+        self.places: Places = {}
+
+    @classmethod
+    def of(cls, call: Call, lane: Lane, rows: Ints, lengths: Ints, columns: dict[str, Any]) -> Frontier:
+        """Rows whose distributions nobody has asked for yet."""
+        found = cls(call, Distributions(lane, rows), None, rows, lengths, columns)
+        found.source.draw = found._draws
+        return found
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -41,54 +53,68 @@ class Frontier:
         return self.columns[name]
 
     def take(self, index: Any) -> Frontier:
-        """The rows at these positions; what is known of them is shared."""
-        part = Frontier(self.search, self.lane, self.rows[index], {k: v[index] for k, v in self.columns.items()})
-        part._whole, part._index = self, np.arange(len(self))[index] if isinstance(index, slice) else index
-        if self.chains:
-            whole, chains = self.chains
-            part.chains = whole, [chains[i] for i in np.arange(len(self))[index]]
+        """The rows at these positions, in this order, some perhaps more than once; what is known of them is shared."""
+        index = np.arange(len(self))[index]
+        at = index if self._index is None else self._index[index]
+        part = Frontier(self._call, self.source, at, self.rows[index], self.lengths[index], {k: v[index] for k, v in self.columns.items()})
+        part.places = self.places
+        if self._chains:
+            whole, chains = self._chains
+            part._chains = whole, [chains[i] for i in index]
         return part
 
-    @property
-    def source(self) -> Frontier:
-        """What it was taken from: distributions are known there."""
-        return self if self._whole is None else self._whole
+    def fork(self, n: int, name: str) -> Frontier:
+        """Every row n times, each with a number of its own, 0 to n - 1, in the column `name`."""
+        forked = self.take(np.repeat(np.arange(len(self)), n))
+        forked.columns[name] = np.tile(np.arange(n), len(self))
+        return forked
 
-    @classmethod
-    def together(cls, parts: Sequence[Frontier]) -> Frontier:
-        """The rows of several frontiers that were taken from one."""
-        return parts[0] if len(parts) == 1 else parts[0].source.take(np.concatenate([p._index for p in parts]))
-
-    @property
-    def fresh(self) -> bool:
-        """Whether it shares nothing and no distribution of it is known."""
-        return self._whole is None and "logits" not in self.__dict__
-
-    def settle(self, runs: int) -> None:
-        """Where several runs share it, compute the distributions now: one run's next choice may free its rows."""
-        if runs > 1 and len(self):
-            _ = self.raw_total, self.total
+    def looked(self, whole: Frontier, chains: list[Ints]) -> Frontier:
+        """This frontier as the ends of chains that were looked at: the positions in `whole` of the tokens of each."""
+        self._chains = whole, chains
+        return self
 
     def at(self, depth: int) -> Frontier:
         """Of looked-at chains, the rows after `depth + 1` tokens of each chain that is as long."""
-        if self.chains is None:
+        if self._chains is None:
             raise ModelError("only a frontier that was looked at has chains")
-        whole, chains = self.chains
+        whole, chains = self._chains
         return whole.take(np.asarray([c[depth] for c in chains if len(c) > depth], np.int64))
 
-    # --- lengths and randomness ---------------------------------------------------------------------------------
+    # --- the call -------------------------------------------------------------------------------------------------------
 
-    @cached_property
-    def lengths(self) -> Ints:
-        """(R,), tokens of each row, prompt included."""
-        return np.asarray([self.lane.nodes.length(int(row)) for row in self.rows], np.int64)
+    @property
+    def prompts(self) -> int:
+        """How many prompts the call has; the column prompt lies below it."""
+        return len(self._call.prompts)
+
+    @property
+    def end_tokens(self) -> tuple[int, ...]:
+        """The tokens that end a text."""
+        return self._call.end_tokens
+
+    @property
+    def vocabulary(self) -> int:
+        """How many tokens the model knows."""
+        return self.source.lane.model.vocabulary
+
+    @property
+    def records(self) -> bool:
+        """Whether what was considered and dropped is recorded."""
+        return self._call.records
+
+    def place(self, row: int) -> tuple[Frontier, int]:
+        """Where a living row stands, here or waiting: its frontier and its position there."""
+        return self.places[int(row)]
+
+    # --- lengths and randomness -----------------------------------------------------------------------------------------
 
     @cached_property
     def prompt_lengths(self) -> Ints:
-        """(R,)"""
-        return np.asarray(self.search.prompt_lengths[self["prompt"]])
+        """(R,), tokens of each row's prompt."""
+        return np.asarray(self._call.prompt_lengths[self.columns["prompt"]])
 
-    @property
+    @cached_property
     def generated(self) -> Ints:
         """(R,), new tokens of each row."""
         return self.lengths - self.prompt_lengths
@@ -96,118 +122,161 @@ class Frontier:
     @property
     def left(self) -> Ints:
         """(R,), tokens by which a row may still grow."""
-        return np.asarray(self.search.limits[self["prompt"]] - self.generated)
+        return np.asarray(self._call.limits[self.columns["prompt"]] - self.generated)
 
     def tokens(self, i: int) -> Ints:
         """The tokens of the i-th row, prompt included."""
-        return self.lane.nodes.tokens(int(self.rows[i]))
-
-    def lineages(self, at: Ints) -> Lineage:
-        """The lineage of each child, given the positions of their parents in the order of the choice."""
-        return child(self["lineage"][at], order_among_siblings(at), self.generated[at])
-
-    def uniform(self, purpose: str, at: Ints | None = None) -> Floats:
-        """A uniform for each row, or for each child whose parent's position is in `at`."""
-        if at is None:
-            return self.search.uniform(self["lineage"], self.generated, purpose)
-        return self.search.uniform(self.lineages(at), self.generated[at], purpose)
-
-    # --- distributions ------------------------------------------------------------------------------------------
+        return self.source.lane.nodes.tokens(int(self.rows[i]))
 
     @cached_property
+    def lineages(self) -> Lineage:
+        """(R,), of the next child of each row; where a row is there more than once, of its first child, its second, and so on."""
+        return child(self.columns["lineage"], order_among_siblings(self.rows), self.generated)
+
+    def uniform(self, purpose: str, index: Any = None, of: str = "row") -> Floats:
+        """Uniforms in [0, 1) for a purpose: one for each row, (R,); with `index` (I,) one for each row and index, (R, I).
+
+        of="prompt": the same for all rows of a prompt that have as many tokens.
+        """
+        lineage = self.lineages if of == "row" else self._call.lineages[self.columns["prompt"]]
+        if index is None:
+            return self._call.uniform(lineage, self.generated, purpose)
+        return self._call.uniform(lineage[:, None], self.generated[:, None], purpose, index)
+
+    def _draws(self, purpose: str) -> Floats:
+        """The uniforms of the rows themselves, for processors."""
+        return self._call.uniform(self.columns["lineage"], self.generated, purpose)
+
+    def process(self, watch: Callable[[Array], None]) -> None:
+        """Let the processors work once more; `watch` sees the scores (R, V) after each."""
+        lane = self.source.lane
+        lane.process(lane.describe(self.rows, self.logits, self._draws), self.rows, self.logits, watch)
+
+    def draw(self, uniforms: Floats) -> Ints:
+        """A token for each row by inverse CDF of its processed distribution, given uniforms (R,)."""
+        return np.asarray(host(draw(self.scores, uniforms)))
+
+    # --- distributions --------------------------------------------------------------------------------------------------
+
+    def of_source(self, array: Array) -> Array:
+        """The rows of this frontier from those of its source."""
+        return array if self._index is None else array[like(self._index, array)]
+
+    @property
     def logits(self) -> Array:
         """(R, V), the model's own."""
-        if self._whole is not None:
-            return self._whole.logits[self._index]
-        return sound(self.lane.session.logits(self.rows))
+        return self.of_source(self.source.logits)
 
-    @cached_property
+    @property
     def scores(self) -> Array:
         """(R, V), after the processors."""
-        if not self.lane.processors:
-            return self.logits
-        if self._whole is not None:
-            return self._whole.scores[self._index]
-        rows = self.lane.describe(self.rows, self.logits, self.uniform)
-        return self.lane.process(rows, self.rows, self.logits)
+        return self.of_source(self.source.scores)
 
-    @cached_property
-    def raw_total(self) -> Array:
-        """(R, 1), log of the sum of exp(logits)."""
-        return self._whole.raw_total[self._index] if self._whole is not None else logsumexp(self.logits)
-
-    @cached_property
+    @property
     def total(self) -> Array:
+        """(R, 1), log of the sum of exp(logits)."""
+        return self.of_source(self.source.total)
+
+    @property
+    def processed_total(self) -> Array:
         """(R, 1), log of the sum of exp(scores)."""
-        if not self.lane.processors:
-            return self.raw_total
-        return self._whole.total[self._index] if self._whole is not None else logsumexp(self.scores)
+        return self.of_source(self.source.processed_total)
 
     @property
     def logprobs(self) -> Array:
         """(R, V), processed log-probabilities."""
-        return self.scores - finite(self.total)
+        return self.of_source(self.source.scores - or_zero(self.source.processed_total))
 
     def top(self, k: int, renormalise: bool = True) -> tuple[Floats, Ints]:
         """The k best tokens of every row, best first, on the host: processed log-probabilities and tokens, (R, k)."""
         values, tokens = topk(self.scores, k)
         values = host(values).astype(np.float64)
         if renormalise:
-            values = values - finite(host(self.total))
+            values = values - or_zero(host(self.processed_total))
         return values, host(tokens)
 
     def pick(self, at: Ints, tokens: Ints) -> tuple[Floats, Floats]:
         """For (position, token) pairs: the model's log-probabilities and the processed ones, float64."""
-        place = like(at, self.logits)
-        column = like(np.asarray(tokens, np.int64), self.logits)
-        raw = host(self.logits[place, column]).astype(np.float64) - host(self.raw_total)[at, 0]
-        if self.scores is self.logits:
+        source, at = self.source, at if self._index is None else self._index[at]
+        raw = picked(source.logits, at, tokens) - host(source.total)[at, 0]
+        if source.plain:
             return raw, raw
-        processed = host(self.scores[place, column]).astype(np.float64) - finite(host(self.total))[at, 0]
-        return raw, processed
+        return raw, picked(source.scores, at, tokens) - or_zero(host(source.processed_total))[at, 0]
 
     def ranks(self, at: Ints, tokens: Ints) -> Ints:
         """For (position, token) pairs: how many tokens are likelier under the model."""
-        found = np.zeros(len(at), np.int64)
+        found, logits = np.zeros(len(at), np.int64), self.logits
         for first in range(0, len(at), RANKED):
             some = slice(first, first + RANKED)
-            place, column = like(at[some], self.logits), like(np.asarray(tokens[some], np.int64), self.logits)
-            found[some] = host((self.logits[place] > self.logits[place, column][:, None]).sum(-1))
+            rows = logits[like(at[some], logits)]
+            own = gather(rows, like(np.asarray(tokens[some], np.int64)[:, None], logits))
+            found[some] = host((rows > own).sum(-1))
         return found
 
-    def hidden(self) -> Array:
-        """(R, E), final hidden states."""
-        return self.lane.session.hidden(self.rows)
+    def hidden(self, layer: int | None = None) -> Array:
+        """(R, E), final hidden states, or those after a layer."""
+        return self.source.lane.session.hidden(self.rows) if layer is None else self.source.lane.session.hidden(self.rows, layer)
 
-    # --- endings ------------------------------------------------------------------------------------------------
+    def hidden_before(self, i: int) -> Array:
+        """(T, E), final hidden states at every token of the i-th row, its last included."""
+        lane = self.source.lane
+        return lane.session.hidden(lane.nodes.path(int(self.rows[i])))
 
-    def ends(self, at: Ints, tokens: Ints) -> Any:
-        """Why each candidate (position, token) would be finished, "" if it would go on."""
+    # --- candidates -----------------------------------------------------------------------------------------------------
+
+    def candidates(self, scores: Floats, tokens: Ints, by: Ints | None = None) -> Candidates:
+        """Children that a strategy weighs, (R, K) of them, in order: those of each group together, best first.
+
+        by: the group of each row, (R,); its prompt if not given. Those that cannot come, of score -inf, are left out.
+        """
+        return sorted_candidates(self.rows, self.columns["prompt"] if by is None else by, scores, tokens)
+
+    def reasons(self, at: Ints, tokens: Ints) -> Any:
+        """Why each candidate, a (position, token) pair, would be finished, "" if it would go on: (N,)."""
         at, tokens = np.asarray(at, np.int64), np.asarray(tokens, np.int64)
-        why = np.full(len(tokens), "", dtype=object)
+        found = np.full(len(tokens), "", dtype=object)
         if not len(tokens):
-            return why
-        rows = Rows(None, self.lengths[at], self.prompt_lengths[at], self.search.ends)
-        if self.lane.reading:
-            self.lane.read.update(zip(map(int, self.rows), self.logits, strict=True))
-        for stop, memory in zip(self.lane.stops, self.lane.stop_memories, strict=True):
-            known = memory.after(self.rows[at], tokens) if memory else []
-            why[(why == "") & stop.ends(rows, tokens, known)] = stop.reason
-        if not self.search.ends:
-            for processor, memory in zip(self.lane.processors, self.lane.memories, strict=True):
-                if processor.completes and memory:
-                    why[(why == "") & processor.complete(memory.after(self.rows[at], tokens))] = "complete"
-        full = (why == "") & (self.left[at] <= 1)
-        why[full] = self.search.limit_reasons[self["prompt"][at[full]]]
-        why[np.isin(tokens, self.search.ends)] = "end"
-        return why
+            return found
+        lane, call = self.source.lane, self._call
+        if lane.ending or not call.end_tokens:
+            self._ask_stops(at, tokens, found)
+        full = (found == "") & (self.left[at] <= 1)
+        if full.any():
+            found[full] = call.limit_reasons[self.columns["prompt"][at[full]]]
+        for token in call.end_tokens:
+            found[tokens == token] = "end"
+        return found
+
+    def _ask_stops(self, at: Ints, tokens: Ints, found: Any) -> None:
+        """The reasons of stops; without end tokens also of processors that know when a text is whole."""
+        lane, handles = self.source.lane, self.rows[at]
+        if lane.reading:
+            lane.note_logits(self.rows, self.logits)
+        rows = Rows(None, self.lengths[at], self.prompt_lengths[at], self._call.end_tokens)
+        for seat in lane.ending:
+            found[(found == "") & lane.ended(seat, rows, handles, tokens)] = seat.part.reason
+        if not self._call.end_tokens:
+            for seat in lane.chain:
+                if seat.part.completes and seat.memory:
+                    found[(found == "") & lane.complete(seat, handles, tokens)] = "complete"
+
+
+def picked(x: Array, at: Ints, tokens: Ints) -> Floats:
+    """x[at, tokens] on the host, float64."""
+    return np.asarray(host(x[like(at, x), like(np.asarray(tokens, np.int64), x)]), np.float64)
 
 
 def order_among_siblings(parents: Ints) -> Ints:
-    """For each child, how many earlier ones have the same parent."""
+    """For each child, how many earlier ones have the same parent: (N,)."""
+    if len(parents) < 2 or len(set(parents.tolist())) == len(parents):
+        return np.zeros(len(parents), np.int64)
     seen: dict[int, int] = {}
     order = []
-    for p in np.asarray(parents).tolist():
+    for p in parents.tolist():
         order.append(seen.get(p, 0))
         seen[p] = order[-1] + 1
     return np.asarray(order, np.int64)
+
+
+Places: TypeAlias = dict[int, tuple[Frontier, int]]
+"""Where each living row of a run stands: a frontier, and the position there."""

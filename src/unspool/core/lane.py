@@ -1,9 +1,4 @@
-"""A lane: the rows of one model, and the memories that follow them.
-
-Whatever belongs to a row and is not an array column (a processor's state, the tail of a text, a companion's row) is a
-Memory: a cache that is computed, when it is read, from the nearest ancestor that has it. So chains, speculation, waiting
-and rewinding need no code of their own.
-"""
+"""A lane: the rows of one model, with the processors and stops that read them."""
 
 from __future__ import annotations
 
@@ -12,165 +7,206 @@ from typing import Any
 
 import numpy as np
 
-from unspool.arrays import Array, Ints, like
-from unspool.core.model import ROOT, SPAN, Model, TokenForest, sound
+from unspool.arrays import Array, Flags, Ints, like, read_only, version
+from unspool.core.decoder import Part
+from unspool.core.memory import Memory, nearest
+from unspool.core.model import NO_PLAN, Model, Plan
 from unspool.core.processor import Processor, Rows
 from unspool.core.stop import Stop
-from unspool.errors import Unsupported
-
-Advance = Callable[[list[int], list[Any], list[int]], Sequence[Any]]
-"""advance(parents, their values, tokens) -> values of the rows that these tokens make of them."""
+from unspool.core.tree import ROOT, SPAN, TokenForest
+from unspool.errors import PartError, Unsupported
 
 
-class Memory:
-    """A value for each row, computed from the nearest ancestor that has one."""
+class Seat:
+    """A processor or a stop where it sits in a lane, with what follows the rows for it."""
 
-    def __init__(self, nodes: TokenForest, advance: Advance) -> None:
-        self.nodes, self.advance, self.values = nodes, advance, dict[int, Any]()
+    def __init__(self, lane: Lane, part: Any, place: int, advance: Callable[..., Sequence[Any]]) -> None:
+        self.part, self.place = part, place
+        self.memory = Memory(lane.nodes, advance) if part.stateful else None
+        self.entered: dict[int, Array] = {}
+        """Of the rows that came by, what entered the processor, if its memory depends on it."""
+        self.twins: list[Twins] = []
 
-    def __call__(self, rows: Iterable[int]) -> list[Any]:
-        """The values of rows."""
-        wanted = [int(row) for row in rows]
-        missing = [row for row in dict.fromkeys(wanted) if row not in self.values]
-        if missing:
-            parents = [self.nodes.parent(row) for row in missing]
-            tokens = [self.nodes.token(row) for row in missing]
-            self.values.update(zip(missing, self.advance(parents, self(parents), tokens), strict=True))
-        return [self.values[row] for row in wanted]
-
-    def after(self, rows: Iterable[int], tokens: Iterable[int]) -> Sequence[Any]:
-        """The values that rows would have after one more token each."""
-        parents = [int(row) for row in rows]
-        return self.advance(parents, self(parents), [int(token) for token in tokens])
-
-    def keep(self, rows: Iterable[int]) -> None:
-        """Forget all but what these rows need."""
-        kept = {}
-        for row in rows:
-            at = int(row)
-            while at not in self.values:
-                at = self.nodes.parent(at)
-            kept[at] = self.values[at]
-        self.values = kept
+    def keep(self, rows: Sequence[int]) -> None:
+        """Forget what these rows do not need."""
+        if self.memory:
+            self.memory.keep(rows)
+            if self.entered:
+                needed = {*map(int, rows), *self.memory.values}
+                self.entered = {row: scores for row, scores in self.entered.items() if row in needed}
+        for twins in self.twins:
+            twins.keep(rows)
 
 
 class Lane:
-    """The session of one model with the processors and stops that read its rows."""
+    """The session of one model, its processors in order, and its stops."""
 
     def __init__(
-        self, model: Model, processors: Sequence[Processor] = (), stops: Sequence[Stop] = (), ends: Sequence[int] = ()
+        self,
+        model: Model,
+        processors: Sequence[Processor] = (),
+        stops: Sequence[Stop] = (),
+        end_tokens: Sequence[int] = (),
+        plan: Plan = NO_PLAN,
     ) -> None:
-        self.model, self.processors, self.stops, self.ends = model, tuple(processors), tuple(stops), tuple(ends)
+        self.model, self.end_tokens = model, tuple(end_tokens)
+        self.processors, self.stops = tuple(processors), tuple(stops)
         self.forwards = self.tokens = 0
         """What the session was asked to run: how often, and how many tokens."""
         self.prompt_lengths: dict[int, int] = {}                         # by tree
-        self.session = model.session()
+        layers = {layer for p in self.processors for layer in p.reads_layers}
+        self.session = model.session(Plan(plan.rows, plan.length, tuple(sorted(layers | {*plan.layers}))))
         self.nodes = self.session.nodes
-        self.entered: list[dict[int, Array]] = [{} for _ in self.processors]
-        self.memories = [Memory(self.nodes, self._advance(i, p)) if p.stateful else None for i, p in enumerate(self.processors)]
-        self.stop_memories = [Memory(self.nodes, self._advance_stop(s)) if s.stateful else None for s in self.stops]
-        self.reading = [m for m, s in zip(self.stop_memories, self.stops, strict=True) if m and s.reads_logits]
+        self._require({"layers"} if layers else set(), processors)
+        self.chain = [Seat(self, p, i, self._advance(i)) for i, p in enumerate(self.processors)]
+        self.ending = [Seat(self, s, i, self._advance_stop(i)) for i, s in enumerate(self.stops)]
+        for seat in self.chain:
+            seat.twins = [Twins(self.nodes, Lane(companion, plan=plan)) for companion in seat.part.companions()]
+        self.reading = [s.memory for s in self.ending if s.memory and s.part.reads_logits]
         self.read: dict[int, Array] = {}                                 # logits of rows for these, since the last `keep`
         self._read_before: dict[int, Array] = {}                         # and from before it
-        self.companions = [Lane(c) if (c := p.companion()) is not None else None for p in self.processors]
-        self.twins = [Twins(self.nodes, lane) if lane else None for lane in self.companions]
+
+    def _require(self, needs: set[str] | frozenset[str], who: Any) -> None:
+        lacking = needs - self.session.can
+        if lacking:
+            parts = ", ".join(map(str, who))
+            raise Unsupported(f"this model's session gives no {', '.join(sorted(lacking))}, which {parts} needs")
 
     def begin(self, prompts: Sequence[Ints]) -> Ints:
         """One row for each prompt."""
         rows = self.extend([ROOT] * len(prompts), prompts)
         self.prompt_lengths |= {int(row) // SPAN: len(prompt) for row, prompt in zip(rows, prompts, strict=True)}
-        parts: list[Any] = [*self.processors, *self.stops]
-        for part, memory in zip(parts, [*self.memories, *self.stop_memories], strict=True):
-            if memory:
-                memory.values.update((int(row), part.begin(prompt)) for row, prompt in zip(rows, prompts, strict=True))
-        for processor, twins in zip(self.processors, self.twins, strict=True):
-            if twins:
-                chains = [np.asarray(processor.companion_prompt(prompt), np.int64) for prompt in prompts]
-                twins.begin(rows, chains)
+        for seat in (*self.chain, *self.ending):
+            if seat.memory:
+                seat.memory.values.update((int(row), seat.part.begin(prompt)) for row, prompt in zip(rows, prompts, strict=True))
+            for i, twins in enumerate(seat.twins):
+                twins.begin(rows, [np.asarray(seat.part.companion_prompt(prompt, i), np.int64) for prompt in prompts])
         return rows
 
-    def extend(self, parents: Sequence[int] | Ints, chains: Sequence[Sequence[int] | Ints]) -> Ints:
+    def extend(self, parents: Sequence[int] | Ints, chains: Sequence[Sequence[int] | Ints], every: bool = False) -> Ints:
         """Grow the session's rows, and count it."""
         self.forwards += len(chains) > 0
         self.tokens += sum(map(len, chains))
-        return self.session.extend(parents, chains)
+        return self.session.extend(parents, chains, every)
+
+    def logits(self, rows: Sequence[int] | Ints, layer: int | None = None) -> Array:
+        """The model's logits after rows; nobody can change them in place."""
+        return read_only(self.session.logits(rows) if layer is None else self.session.logits(rows, layer))
 
     def all(self) -> Iterator[Lane]:
         """This lane and those of its processors' companions."""
         yield self
-        for lane in self.companions:
-            if lane:
-                yield from lane.all()
+        for seat in self.chain:
+            for twins in seat.twins:
+                yield from twins.lane.all()
 
-    def process(self, rows: Rows, handles: Ints, logits: Array, watch: Callable[[Array], None] | None = None) -> Array:
-        """The scores of rows after every processor; `watch` sees those after each."""
+    # --- processors ---------------------------------------------------------------------------------------------------
+
+    def process(
+        self, rows: Rows, handles: Ints, logits: Array, watch: Callable[[Array], None] | None = None, before: int | None = None
+    ) -> Array:
+        """The scores of rows after every processor, or after those before one; `watch` sees the scores after each."""
         scores = logits
-        for i, processor in enumerate(self.processors):
-            memory, twins = self.memories[i], self.twins[i]
-            if processor.reads_scores:
-                self.entered[i].update((int(row), scores[j]) for j, row in enumerate(handles))
-            known: Any = memory(handles) if memory else twins.logits(handles) if twins else None
-            scores = processor.process(rows, scores, known)
+        for seat in self.chain[:before]:
+            if seat.part.reads_scores:
+                seat.entered.update(zip(map(int, handles), scores, strict=True))
+            scores = self._processed(seat, rows, handles, scores)
             if watch is not None:
                 watch(scores)
         return scores
 
+    def _processed(self, seat: Seat, rows: Rows, handles: Ints, scores: Array) -> Array:
+        """What a processor makes of scores, refused if it is no such thing or if an argument was changed."""
+        part = seat.part
+        memory = seat.memory(handles) if seat.memory else None
+        rows.companions = tuple(twins.logits(handles) for twins in seat.twins)
+        rows.layers = tuple(self.logits(handles, layer) for layer in part.reads_layers)
+        before = version(scores)
+        try:
+            found = part.process(rows, scores, memory)
+        except ValueError as error:
+            if "read-only" in str(error):
+                raise PartError(f"the processor {part} changes what it is given; it must work on a copy (unspool.arrays.copy)") from error
+            raise
+        if version(scores) != before:
+            raise PartError(f"the processor {part} changes what it is given; it must work on a copy (unspool.arrays.copy)")
+        shape = getattr(found, "shape", None)
+        if shape is None or tuple(shape) != tuple(scores.shape):
+            what = f"an array of shape {tuple(shape)}" if shape is not None else repr(found)[:60]
+            raise PartError(f"the processor {part} returned {what} for scores of shape {tuple(scores.shape)}; it returns new scores (R, V)")
+        return read_only(found)
+
     def describe(self, rows: Sequence[int] | Ints, beside: Array, uniforms: Callable[[str], Any]) -> Rows:
         """What processors may know of rows; the tokens lie beside an array."""
         texts = [self.nodes.tokens(int(row)) for row in rows]
-        tokens = np.full((len(texts), max(map(len, texts), default=0)), -1, np.int64)
+        lengths = np.asarray([len(text) for text in texts], np.int64)
+        tokens = np.full((len(texts), int(lengths.max(initial=0))), -1, np.int64)
         for i, text in enumerate(texts):
             tokens[i, tokens.shape[1] - len(text) :] = text
         prompts = np.asarray([self.prompt_lengths[int(row) // SPAN] for row in rows], np.int64)
-        return Rows(like(tokens, beside), np.asarray([len(t) for t in texts], np.int64), prompts, self.ends, uniforms)
+        return Rows(read_only(like(tokens, beside)), read_only(lengths), read_only(prompts), self.end_tokens, uniforms)
 
-    def keep(self, rows: Sequence[int]) -> None:
-        """Forget every other row."""
-        for memory in (*self.memories, *self.stop_memories):
-            if memory:
-                memory.keep(rows)
-        for i, memory in enumerate(self.memories):
-            if memory and self.entered[i]:
-                needed = {*map(int, rows), *memory.values}
-                self.entered[i] = {row: scores for row, scores in self.entered[i].items() if row in needed}
-        needed = {row for memory in self.reading for row in memory.values}
-        self.read, self._read_before = {}, {row: logits for row, logits in self.read.items() if row in needed}
-        for twins in self.twins:
-            if twins:
-                twins.keep(rows)
-        self.session.keep(rows)
-
-    def _advance(self, i: int, processor: Processor) -> Advance:
+    def _advance(self, place: int) -> Callable[..., Sequence[Any]]:
         def advance(parents: list[int], values: list[Any], tokens: list[int]) -> Sequence[Any]:
-            return processor.advance(values, tokens, self._entering(i, parents) if processor.reads_scores else [])
+            part = self.processors[place]
+            entered = self._entering(place, parents) if part.reads_scores else []
+            found: Sequence[Any] = counted(part, "advance", part.advance(values, tokens, entered), len(tokens))
+            return found
 
         return advance
 
-    def _entering(self, i: int, rows: list[int]) -> list[Array]:
-        """The scores that enter the i-th processor at rows, computed where the rows were passed over."""
-        missing = [row for row in dict.fromkeys(rows) if row not in self.entered[i]]
+    def _entering(self, place: int, rows: list[int]) -> list[Array]:
+        """The scores that enter a processor at rows, computed where the rows were passed over."""
+        entered = self.chain[place].entered
+        missing = [row for row in dict.fromkeys(rows) if row not in entered]
         if missing:
-            logits = self.session.logits(missing)
-            self.process(self.describe(missing, logits, _no_uniforms), np.asarray(missing), logits)
-        return [self.entered[i][row] for row in rows]
+            logits = self.logits(missing)
+            scores = self.process(self.describe(missing, logits, _no_uniforms), np.asarray(missing), logits, before=place)
+            entered.update(zip(missing, scores, strict=True))
+        return [entered[row] for row in rows]
 
-    def _advance_stop(self, stop: Stop) -> Advance:
+    # --- stops --------------------------------------------------------------------------------------------------------
+
+    def note_logits(self, rows: Ints, logits: Array) -> None:
+        """Keep the logits of rows for the stops that read them."""
+        if self.reading:
+            self.read.update(zip(map(int, rows), logits, strict=True))
+
+    def ended(self, seat: Seat, rows: Rows, handles: Ints, tokens: Ints) -> Flags:
+        """Which candidates, rows extended by a token each, a stop ends."""
+        known = seat.memory.after(handles, tokens) if seat.memory else []
+        return np.asarray(counted(seat.part, "ends", seat.part.ends(rows, tokens, known), len(tokens)), bool)
+
+    def complete(self, seat: Seat, handles: Ints, tokens: Ints) -> Flags:
+        """Which candidates a processor knows to be whole."""
+        assert seat.memory is not None
+        found = seat.part.complete(seat.memory.after(handles, tokens))
+        return np.asarray(counted(seat.part, "complete", found, len(tokens)), bool)
+
+    def _advance_stop(self, place: int) -> Callable[..., Sequence[Any]]:
         def advance(parents: list[int], values: list[Any], tokens: list[int]) -> Sequence[Any]:
-            return stop.advance(values, tokens, self._logits(parents) if stop.reads_logits else [])
+            part = self.stops[place]
+            logits = self._logits_read(parents) if part.reads_logits else []
+            found: Sequence[Any] = counted(part, "advance", part.advance(values, tokens, logits), len(tokens))
+            return found
 
         return advance
 
-    def _logits(self, rows: list[int]) -> list[Array]:
+    def _logits_read(self, rows: list[int]) -> list[Array]:
         """The model's logits at rows, one array for each distinct row."""
         known = self._read_before | self.read
         missing = [row for row in dict.fromkeys(rows) if row not in known]
         if missing:
-            known.update(zip(missing, sound(self.session.logits(missing)), strict=True))
+            known.update(zip(missing, self.logits(missing), strict=True))
         return [known[row] for row in rows]
 
-
-def _no_uniforms(purpose: str) -> Any:
-    raise Unsupported(f"the draw {purpose!r} cannot be repeated for a token that was passed over; put the adaptive processor before it")
+    def keep(self, rows: Sequence[int]) -> None:
+        """Forget every other row."""
+        for seat in (*self.chain, *self.ending):
+            seat.keep(rows)
+        needed = {row for memory in self.reading for row in memory.values}
+        self.read, self._read_before = {}, {row: logits for row, logits in self.read.items() if row in needed}
+        self.session.keep(rows)
 
 
 class Twins:
@@ -188,8 +224,8 @@ class Twins:
         wanted = [int(row) for row in rows]
         behind: dict[int, list[int]] = {}
         reached: set[int] = set()
-        for row in sorted(dict.fromkeys(wanted), key=self.nodes.length, reverse=True):    # longest first: they pass the others
-            chain, at = [], row
+        for row in sorted({row for row in wanted if row not in self.twin}, key=self.nodes.length, reverse=True):
+            chain, at = [], row                                          # longest first: they pass the others
             while at not in self.twin and at not in reached:
                 chain.append(at)
                 at = self.nodes.parent(at)
@@ -200,22 +236,28 @@ class Twins:
             ready = [row for row, chain in behind.items() if self.nodes.parent(chain[0]) in self.twin]
             parents = [self.twin[self.nodes.parent(behind[row][0])] for row in ready]
             chains = [np.asarray([self.nodes.token(n) for n in behind[row]]) for row in ready]
-            for row, last in zip(ready, self.lane.extend(parents, chains), strict=True):
+            for row, last in zip(ready, self.lane.extend(parents, chains, every=True), strict=True):
                 path = self.lane.nodes.path(int(last))[-len(behind[row]) :]
                 self.twin.update(zip(behind.pop(row), map(int, path), strict=True))
         return np.asarray([self.twin[row] for row in wanted], np.int64)
 
     def logits(self, rows: Ints) -> Array:
         """The other model's logits after the twins."""
-        return self.lane.session.logits(self(rows))
+        return self.lane.logits(self(rows))
 
     def keep(self, rows: Iterable[int], also: Sequence[int] = ()) -> None:
         """Forget all but the nearest twins of these rows, and the other lane's rows in `also`."""
-        kept = {}
-        for row in rows:
-            at = int(row)
-            while at not in self.twin:
-                at = self.nodes.parent(at)
-            kept[at] = self.twin[at]
-        self.twin = kept
-        self.lane.keep([*kept.values(), *also])
+        self.twin = {at: self.twin[at] for at in nearest(rows, self.twin, self.nodes)}
+        self.lane.keep([*self.twin.values(), *also])
+
+
+def counted(part: Part, verb: str, found: Any, count: int) -> Any:
+    """An answer for each of so many rows, refused if it is not."""
+    if found is None or not hasattr(found, "__len__") or len(found) != count:
+        given = repr(found)[:60] if not hasattr(found, "__len__") else f"{len(found)} values"
+        raise PartError(f"{part.role} {part}: {verb} gave {given} for {count} rows; it gives one for each")
+    return found
+
+
+def _no_uniforms(purpose: str) -> Any:
+    raise Unsupported(f"the draw {purpose!r} cannot be repeated for a token that was passed over; put the adaptive processor before it")

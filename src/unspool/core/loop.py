@@ -1,71 +1,82 @@
-"""The loop: serve what every run asks for, in as few forwards as there can be."""
+"""The loop: serve what every run asks for, in as few forwards as there can be. It knows no strategy."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-
-import numpy as np
+from typing import Any
 
 from unspool.core.frontier import Frontier
-from unspool.core.search import Search
-from unspool.core.strategy import Ask, Choice, Look, Run, Strategy, Twin
+from unspool.core.search import Run, Search, resume
+from unspool.core.strategy import Choice, Each, Look, Strategy, Twin
+from unspool.errors import PartError
 from unspool.record.step import Step
 
 
 def decode(search: Search, strategy: Strategy) -> Iterator[Step]:
-    """Run a strategy over all prompts of a search and yield every step; the hypotheses are then in `search.finished`.
+    """Run a strategy over all prompts of a search and yield every step; the hypotheses are then in `search.found`."""
+    seen: dict[Run, Choice] = {}                                         # choices whose rows were looked at already
+    each: dict[Run, Each] = {}
+    looks: dict[Run, Look] = {}
+    twins: dict[Run, Twin] = {}
+    choices: dict[Run, Choice] = {}
 
-    Choices whose rows were looked at already go first, for they need no forward; then all looks, merged by model; then
-    everybody's choices in one forward.
-    """
-    search.require(strategy.needs)
-    start = search.begin()
-    at = {0: start} if strategy.many else {i: start.take(np.asarray([i])) for i in range(len(start))}
-    runs = {i: strategy.run(frontier) for i, frontier in at.items()}
-    asks: dict[int, Ask] = {}
-    for i, frontier in at.items():
-        search.start(i, frontier)
-    for i in at:
-        _resume(search, runs, asks, i, None)
-    while asks:
-        seen = {i: ask for i, ask in asks.items() if isinstance(ask, Choice) and ask.seen is not None}
-        answers = {} if seen else _peek(search, asks)
-        for i, answer in answers.items():
-            _resume(search, runs, asks, i, answer)
-        if answers:
-            continue
-        choices = _sharing(seen) if seen else {i: ask for i, ask in asks.items() if isinstance(ask, Choice)}
-        new, step = search.grow(choices, {i: at[i] for i in choices})
-        yield step
-        for i in choices:
-            at[i] = new if len(choices) == 1 else new.take(np.flatnonzero(new["prompt"] == i))
-            _resume(search, runs, asks, i, at[i])
+    def go_on(run: Run | None, answer: Frontier | None) -> None:
+        """Let a run go on to what it asks for next; where it is over, the one that waited for it."""
+        while run is not None:
+            ask: Any = resume(run, answer)
+            if ask is not None:
+                kind = seen if isinstance(ask, Choice) and ask.seen is not None else kinds.get(type(ask))
+                if kind is None:
+                    raise PartError(f"the strategy {run.strategy} yielded {ask!r}; it yields a Choice, a Look, a Twin or an Each")
+                kind[run] = ask
+                return
+            run = search.end(run)
+            answer = None if run is None else run.frontier
+
+    kinds: dict[type, dict[Run, Any]] = {Choice: choices, Each: each, Look: looks, Twin: twins}
+    for run in search.begin(strategy):
+        go_on(run, None)
+
+    while True:
+        # 1. Rows that are handed over begin runs of their own.
+        if each:
+            run, handed = each.popitem()
+            inner = search.each(run, handed)
+            for one in inner:
+                go_on(one, None)
+            if not inner:
+                go_on(run, run.frontier)
+        # 2. Choices whose rows were looked at already need no forward.
+        elif seen:
+            yield from _commit(search, seen, go_on)
+        # 3. Looks, those at one lane in one forward.
+        elif looks:
+            lane = next(iter(looks.values())).frontier.source.lane
+            some = {run: looks.pop(run) for run in [run for run, ask in looks.items() if ask.frontier.source.lane is lane]}
+            for run, answer in zip(some, search.look(some), strict=True):
+                go_on(run, answer)
+        # 4. The same texts under another model, for all who ask for that model.
+        elif twins:
+            model = next(iter(twins.values())).model
+            those = {run: twins.pop(run) for run in [run for run, ask in twins.items() if ask.model is model]}
+            for run, answer in zip(those, search.twin(those), strict=True):
+                go_on(run, answer)
+        # 5. Everybody's choices in one forward.
+        elif choices:
+            yield from _commit(search, choices, go_on)
+        else:
+            return
 
 
-def _sharing(seen: dict[int, Choice]) -> dict[int, Choice]:
-    """Those choices whose rows were looked at in the same forward as the first's."""
-    frontiers = {i: choice.seen for i, choice in seen.items() if choice.seen is not None}
-    source = next(iter(frontiers.values())).source
-    return {i: seen[i] for i, frontier in frontiers.items() if frontier.source is source}
-
-
-def _peek(search: Search, asks: dict[int, Ask]) -> dict[int, Frontier]:
-    """Answer all looks at one lane, or all twins under one model."""
-    looks = {i: ask for i, ask in asks.items() if isinstance(ask, Look)}
-    if looks:
-        lane = next(iter(looks.values())).frontier.lane
-        return search.look({i: ask for i, ask in looks.items() if ask.frontier.lane is lane})
-    twins = {i: ask for i, ask in asks.items() if isinstance(ask, Twin)}
-    if twins:
-        model = next(iter(twins.values())).model
-        return search.twin({i: ask for i, ask in twins.items() if ask.model is model})
-    return {}
-
-
-def _resume(search: Search, runs: dict[int, Run], asks: dict[int, Ask], i: int, answer: Frontier | None) -> None:
-    """Let a run go on to what it asks for next."""
-    try:
-        asks[i] = next(runs[i]) if answer is None else runs[i].send(answer)
-    except StopIteration:
-        asks.pop(i, None)
-        search.end(i)
+def _commit(search: Search, asked: dict[Run, Choice], go_on: Any) -> Iterator[Step]:
+    """Take down the choices of some runs, let their rows grow, and let the runs go on."""
+    work, steps = [], []
+    for run, choice in asked.items():
+        step, children = search.commit(run, choice)
+        steps.append(step)
+        work.append((run, choice, children))
+    asked.clear()
+    search.grow(work)
+    yield from steps
+    for run, *_ in work:
+        go_on(run, run.frontier)

@@ -25,9 +25,13 @@ class Rows:
     """(R,), tokens of each row without padding."""
     prompt_lengths: Ints
     """(R,), how many of them are the prompt's."""
-    ends: tuple[int, ...] = ()
+    end_tokens: tuple[int, ...] = ()
     uniforms: Callable[[str], Floats] = field(default=lambda purpose: np.zeros(0))
     """A uniform in [0, 1) for each row, for a purpose of the processor's own naming."""
+    companions: tuple[Array, ...] = ()
+    """The logits (R, V) of the processor's `companions`, in their order."""
+    layers: tuple[Array, ...] = ()
+    """The logits (R, V) that the model would have after each of the processor's `reads_layers`."""
 
     @property
     def generated(self) -> Ints:
@@ -71,12 +75,13 @@ class Processor(Part):
     """Whether `advance` needs the scores that entered the processor."""
     completes: ClassVar[bool] = False
     """Whether it knows, by `complete`, where a text is whole and nothing can follow; asked if there are no end tokens."""
+    reads_layers: tuple[int, ...] = ()
+    """The layers of the model whose early logits it reads: k for those after k of them; a field or a class variable."""
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        """New scores; the arguments are left as they are.
+        """New scores (R, V); the arguments are left as they are.
 
-        scores (R, V): unnormalised log-probabilities, -inf for what cannot come. memory: a list of R values, or the
-        companion's logits (R, V).
+        scores (R, V): unnormalised log-probabilities, -inf for what cannot come. memory: a list of R values, where it is stateful.
         """
         raise NotImplementedError
 
@@ -95,16 +100,16 @@ class Processor(Part):
         """This processor with the setting nearest its own at which it would have kept a token; None if it cannot say."""
         return None
 
-    def companion(self) -> Model | None:
-        """A second model whose logits `process` gets as its memory; its rows are extended by the same tokens."""
-        return None
+    def companions(self) -> Sequence[Model]:
+        """Other models whose logits `process` finds in its rows; their rows are extended by the same tokens."""
+        return ()
 
-    def companion_prompt(self, prompt: Ints) -> Sequence[int]:
-        """What the companion reads in place of the prompt."""
+    def companion_prompt(self, prompt: Ints, which: int) -> Sequence[int]:
+        """What a companion reads in place of the prompt."""
         return list(map(int, prompt))
 
     def __call__(self, input_ids: Array, scores: Array) -> Array:
         """Hugging Face's signature, for processors without memory."""
-        if self.stateful or self.companion() is not None:
-            raise TypeError(f"{self} has a memory that follows the rows; it cannot be called on scores alone")
+        if self.stateful or self.companions() or self.reads_layers:
+            raise TypeError(f"{self} needs more than the tokens, and cannot be called on scores alone")
         return self.process(Rows.of(input_ids), scores)

@@ -45,6 +45,8 @@ def child(lineage: Lineage, index: Any, step: Any = 0) -> Lineage:
     The step counts because a row and its first child have one lineage, and their second children need two.
     """
     index = np.asarray(index)
+    if not index.any():
+        return lineage
     return np.where(index == 0, lineage, combine(lineage, index + (np.asarray(step) << 32)))
 
 

@@ -23,6 +23,16 @@ class Stop(Part):
     reads_logits: ClassVar[bool] = False
     """Whether `advance` needs the model's logits that a token was chosen from."""
 
+    @property
+    def end_tokens(self) -> tuple[int, ...]:
+        """Tokens that are end tokens beside the model's own."""
+        return ()
+
+    @property
+    def cuts(self) -> tuple[str, ...]:
+        """Strings before which the text is cut."""
+        return ()
+
     def ends(self, rows: Rows, tokens: Ints, memory: Sequence[Any]) -> Flags:
         """For each candidate, its row extended by its token: whether it ends; memory: the candidates', with their tokens."""
         raise NotImplementedError

@@ -1,29 +1,32 @@
 """Strategies: which row grows by which tokens.
 
-A strategy is a generator over frontiers. It yields what it wants (a Choice commits, a Look peeks, a Twin asks another
-model) and is sent the frontier that results. The loop that serves it is in `decode.py`, and is the only one.
+A strategy is a generator over frontiers. It yields what it wants (a Choice commits, a Look peeks, a Twin asks another model, an Each
+hands rows to runs of their own) and is sent the frontier that results. The loop that serves it is in `loop.py`, and is the only one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, TypeAlias
 
-import numpy as np
-
-from unspool.arrays import Floats, Ints
+from unspool.arrays import Floats
+from unspool.core.candidates import Dropped
 from unspool.core.decoder import Part
+from unspool.core.frontier import Frontier
 from unspool.core.model import Model
+from unspool.errors import check
 from unspool.record.step import Hypothesis
 
-if TYPE_CHECKING:
-    from unspool.core.frontier import Frontier
+__all__ = ["Around", "Ask", "Choice", "Dropped", "Each", "Look", "Run", "Strategy", "Twin"]
 
 
 @dataclass
 class Choice:
-    """What one round does: N children, each a token after a row of the frontier or after a row that waited."""
+    """What one round does: N children, each a token after a row of the frontier or after a row that waited.
+
+    Rows of the frontier that neither grow nor wait are forgotten.
+    """
 
     tokens: Any
     """(N,)"""
@@ -31,12 +34,14 @@ class Choice:
     """(N,), rows."""
     scores: Any = None
     """(N,), what the strategy ranks by; the sum of processed log-probabilities if not given."""
-    done: Any = None
-    """(N,), why the child is a finished hypothesis, "" if it is not; `frontier.ends` if not given."""
-    memory: dict[str, Any] = field(default_factory=dict)
+    reasons: Any = None
+    """(N,), why the child is a finished hypothesis, "" if it is not; `frontier.reasons` if not given."""
+    columns: dict[str, Any] = field(default_factory=dict)
     """Columns (N, ...) that follow the rows from here on."""
     waits: Sequence[int] = ()
-    """Rows that stay without growing."""
+    """Rows of the frontier that stay without growing, until a later choice grows and frees them."""
+    frees: Sequence[int] = ()
+    """Rows that wait no longer."""
     seen: Frontier | None = None
     """A frontier already looked at, one row for each child: committed without a forward."""
     dropped: Dropped | None = None
@@ -44,17 +49,6 @@ class Choice:
     """(N,), the draw behind each child."""
     forced: bool = False
     """Whether children that the processors forbid stay, with a processed log-probability of -inf."""
-
-
-@dataclass
-class Dropped:
-    """Candidates that were considered and not taken; arrays (D,)."""
-
-    tokens: Ints
-    parents: Ints
-    scores: Floats
-    why: Any
-    """(D,), a few words for each."""
 
 
 @dataclass
@@ -78,7 +72,18 @@ class Twin:
     model: Model
 
 
-Ask: TypeAlias = Choice | Look | Twin
+@dataclass
+class Each:
+    """Let every row of a frontier go on by a run of its own, of this strategy, which also ranks what its run finds.
+
+    Answers, when the last of them is over, with a frontier without rows; what they found belongs to the run that asked.
+    """
+
+    frontier: Frontier
+    strategy: Strategy
+
+
+Ask: TypeAlias = Choice | Look | Twin | Each
 Run: TypeAlias = "Generator[Ask, Frontier, None]"
 
 
@@ -87,16 +92,25 @@ class Strategy(Part):
 
     role = "strategy"
     many: ClassVar[bool] = True
-    """Whether one run serves the rows of all prompts; otherwise every prompt has a run of its own."""
+    """Whether `run` takes rows of any number, of several prompts; otherwise it gets one, and every row has a run of its own."""
     streams: ClassVar[bool] = True
     """Whether a prompt's only row is its text so far; not where rows compete and the best is known at the end."""
     needs: ClassVar[frozenset[str]] = frozenset()
     """What it asks of a session: "hidden"."""
 
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        if "run" in cls.__dict__ and cls.many is False:
+            cls.start, cls.run = cls.run, row_by_row  # type: ignore[assignment, method-assign]
+
     def run(self, frontier: Frontier) -> Run:
-        """Choose until no row is left."""
+        """Choose until no row is left. A strategy around this one goes on with it by `yield from inner.run(frontier)`."""
         while len(frontier):
             frontier = yield self.choose(frontier)
+
+    def start(self, frontier: Frontier) -> Run:
+        """What the loop runs: `run` as it was written, also where `many` is False."""
+        return self.run(frontier)
 
     def choose(self, frontier: Frontier) -> Choice:
         """The choice of one round, for strategies that need no more."""
@@ -106,7 +120,57 @@ class Strategy(Part):
         """The hypotheses of one prompt to return, best first."""
         return finished
 
+    def most_rows(self) -> int | None:
+        """How many rows of a prompt grow together at most; None where nobody can say."""
+        return None
 
-def running_count(groups: Ints) -> Ints:
-    """0, 1, 2, ... within each run of equal values of a sorted array."""
-    return np.arange(len(groups)) - np.searchsorted(groups, groups)
+
+def row_by_row(strategy: Strategy, frontier: Frontier) -> Run:
+    """The `run` of a strategy whose `many` is False, wherever it is called from: every row has a run of its own."""
+    if len(frontier):
+        yield Each(frontier, strategy)
+
+
+class Around(Strategy):
+    """A strategy that contains one: it decides where that one begins, or which of its texts are returned.
+
+    A frozen dataclass with a field for the strategy inside, `then` if `inside` names no other; None is none. Its `run` hands rows over
+    by `yield from self.then.run(frontier)`. What it does not say is as it is with the strategy inside; a `__post_init__` of its own
+    calls this one.
+    """
+
+    role = "strategy"
+    inside: ClassVar[str] = "then"
+
+    def __post_init__(self) -> None:
+        place, inner = f"{self.name}({self.inside}=...)", self.inner
+        check(inner is None or isinstance(inner, Strategy), f"{place} takes a strategy such as greedy; got {inner!r}")
+
+    @property
+    def inner(self) -> Strategy | None:
+        """The strategy inside."""
+        found: Strategy | None = getattr(self, self.inside)
+        return found
+
+    @property
+    def streams(self) -> bool:  # type: ignore[override]
+        """As the strategy inside."""
+        return self.inner is None or self.inner.streams
+
+    @property
+    def needs(self) -> frozenset[str]:  # type: ignore[override]
+        """As the strategy inside."""
+        return frozenset() if self.inner is None else self.inner.needs
+
+    def resolve(self, tokenizer: Any) -> Part:
+        """With the strategy inside resolved, too."""
+        return self if self.inner is None else replace(self, **{self.inside: self.inner.resolve(tokenizer)})  # type: ignore[type-var]
+
+    def run(self, frontier: Frontier) -> Run:
+        """As the strategy inside."""
+        if self.inner is not None:
+            yield from self.inner.run(frontier)
+
+    def rank(self, finished: list[Hypothesis]) -> list[Hypothesis]:
+        """As the strategy inside; where that had a run for each row, its runs have ranked already, and their order is that of the rows."""
+        return self.inner.rank(finished) if self.inner is not None and self.inner.many else finished

@@ -16,12 +16,14 @@ import numpy as np
 from unspool.core.decoder import Decoder, Part, as_decoder
 from unspool.errors import UnspoolError, check
 from unspool.explore.state import State, Tokens
-from unspool.language_model import LanguageModel, Prompt, Stream
+from unspool.language_model import LanguageModel
 from unspool.models.remembering import Remembering
+from unspool.prompt import Prompt
 from unspool.record.step import Hypothesis, Step
 from unspool.record.trace import Trace
 from unspool.strategies.follow import Follow
 from unspool.strategies.greedy import Greedy
+from unspool.stream import Stream
 from unspool.text import unfinished, visible
 from unspool.views.heat import Heat
 from unspool.views.why import Why
@@ -204,9 +206,9 @@ class Explorer:
         run = self._run(state, Follow(path[: wanted[-1] + 1]), wanted[-1] + 1, "choices")
         steps = iter(run)
         for i in range(wanted[-1] + 1):
-            run.search.level = "tokens" if i not in wanted else "stages" if abs(i - state.cursor) <= NEAR else "choices"
+            run.record("tokens" if i not in wanted else "stages" if abs(i - state.cursor) <= NEAR else "choices")
             step = next(steps)
-            if run.search.drew and self._parts not in self._drawing:      # what is known so far was of this seed
+            if run.drew and self._parts not in self._drawing:      # what is known so far was of this seed
                 self._steps[state.prompt, self._parts, state.seed] = known = self._steps.pop((state.prompt, self._parts, 0))
                 self._drawing.add(self._parts)
             if i in wanted:
@@ -253,8 +255,7 @@ class Explorer:
 
     def _run(self, state: State, strategy: Part, limit: int, level: str) -> Stream:
         decoder = Decoder((*state.decoder.processors, strategy, *state.decoder.stops))
-        prompts: list[list[int]] = [list(state.prompt)]
-        return self.lm.stream(prompts, decoder, max_new_tokens=limit, seed=state.seed, level=level, choices=self.choices)  # type: ignore[arg-type]
+        return self.lm.stream(state.prompt, decoder, max_new_tokens=limit, seed=state.seed, level=level, choices=self.choices)
 
     def _note(self, tokens: Sequence[int], logprobs: Sequence[float]) -> None:
         path = tuple(tokens)

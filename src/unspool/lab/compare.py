@@ -15,8 +15,9 @@ from unspool.lab.comparison import Comparison, row_of, row_of_human
 from unspool.lab.generations import Batch, Generation, Store, key
 from unspool.lab.measuring import Measuring
 from unspool.lab.registry import DEFAULT, Metric, Sample, find
-from unspool.language_model import DEFAULT_NEW_TOKENS, DecoderLike, LanguageModel, Stream
+from unspool.language_model import DEFAULT_NEW_TOKENS, DecoderLike, LanguageModel
 from unspool.strategies.greedy import Greedy
+from unspool.stream import Stream
 
 TOGETHER = 16
 """Prompts that run together."""
@@ -112,7 +113,7 @@ class Comparing:
         for _ in run:
             yield
         outputs = run.outputs
-        batch = _cost(run, self.lm, sum(len(o.sequences) for o in outputs), time.perf_counter() - began)
+        batch = _cost(run, sum(len(o.sequences) for o in outputs), time.perf_counter() - began)
         new = [
             Generation(name, p, seed, number, s.text, s.tokens, s.logprobs, s.reason, recipe | {"model": self.lm.name}, self.model, batch)
             for p, output in zip(missing, outputs, strict=True)
@@ -156,13 +157,8 @@ def _written_out(decoder: Decoder) -> bool:
         return False
 
 
-def _cost(run: Stream, lm: LanguageModel, texts: int, seconds: float) -> Batch:
-    counts = {"forwards": 0, "tokens": 0, "other_forwards": 0, "other_tokens": 0}
-    for lane in run.search.lanes():
-        other = "" if lane.model is lm.model else "other_"
-        counts[other + "forwards"] += lane.forwards
-        counts[other + "tokens"] += lane.tokens
-    return Batch(texts, **counts, seconds=seconds, drew=run.search.drew)
+def _cost(run: Stream, texts: int, seconds: float) -> Batch:
+    return Batch(texts, **run.cost(), seconds=seconds, drew=run.drew)
 
 
 # --- what is asked for --------------------------------------------------------------------------------------------------

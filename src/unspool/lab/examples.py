@@ -20,7 +20,8 @@ from unspool.strategies.speculative import Speculative
 from unspool.views.why import Why
 
 if TYPE_CHECKING:
-    from unspool.language_model import LanguageModel, Output
+    from unspool.language_model import LanguageModel
+    from unspool.output import Output
 
 FOLLOWED, SHOWN = 300, 8
 """Tokens followed through the stages, and of them those that are shown."""

@@ -234,3 +234,15 @@ def _plain(part: Any) -> Any:
 
 def _token(phrase: Any) -> Any:
     return phrase[0] if isinstance(phrase, tuple) and len(phrase) == 1 else phrase
+
+
+def call_for(settings: Mapping[str, Any]) -> str:
+    """The arguments of `generate` that say what another library's keywords say, as text; "" if none of them knows the keywords."""
+    for name in ("transformers", "vllm", "llama.cpp", "openai"):
+        draws = name == "transformers" and not {"num_beams", "do_sample"} & settings.keys()
+        try:
+            found = from_engine(name, {**settings, "do_sample": True} if draws else settings)
+        except UnspoolError:
+            continue
+        return ", ".join([repr(str(found.decoder)), *(f"{k}={v!r}" for k, v in found.options.items())])
+    return ""

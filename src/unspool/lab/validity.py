@@ -13,7 +13,8 @@ from unspool.core.decoder import Decoder, Part, as_decoder
 from unspool.core.frontier import Frontier
 from unspool.core.strategy import Choice, Run, Strategy
 from unspool.errors import DeadEnd, ParameterError, check
-from unspool.language_model import GeneratedText, LanguageModel
+from unspool.language_model import LanguageModel
+from unspool.output import GeneratedText
 from unspool.strategies.sequential_monte_carlo import WHOLE, SequentialMonteCarlo
 from unspool.text import visible
 

@@ -42,7 +42,7 @@ def details(lm: LanguageModel) -> dict[str, Any]:
         "layers": getattr(model, "layers", 0),
         "context": model.context,
         "vocabulary": model.vocabulary,
-        "end_tokens": list(model.ends),
+        "end_tokens": list(model.end_tokens),
         "tokenizer": f"{type(lm.tokenizer).__name__}, {lm.tokenizer.size} tokens",
         "tokenizer_sha256": lm.tokenizer.hash,
         "backend": info.get("backend", ""),

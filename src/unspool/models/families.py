@@ -289,7 +289,7 @@ class Reader:
             architecture=self.kind,
             vocabulary=vocabulary,
             context=context,
-            ends=token_ids(self.config.get("eos_token_id")),
+            end_tokens=token_ids(self.config.get("eos_token_id")),
             start=next(iter(token_ids(self.config.get("bos_token_id"))), None),
             heads=self.heads,
             key_heads=self.key_heads,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from unspool.arrays import Array
+from unspool.core.model import NO_PLAN, Plan
 from unspool.errors import MissingExtra, ModelError, ParameterError, Unsupported
 from unspool.models.hf_cache import Batch, gather
 from unspool.models.hf_session import TransformersSession
@@ -60,7 +61,7 @@ class TransformersModel:
         self.head: Head | None = None
         self.vocabulary = self._check_causal(int(embeddings.weight.shape[0]))
         settings = getattr(inner, "generation_config", None)
-        self.ends = self._ids(getattr(settings, "eos_token_id", None)) or self._ids(getattr(self.config, "eos_token_id", None))
+        self.end_tokens = self._ids(getattr(settings, "eos_token_id", None)) or self._ids(getattr(self.config, "eos_token_id", None))
         starts = self._ids(getattr(settings, "bos_token_id", None)) or self._ids(getattr(self.config, "bos_token_id", None))
         self.start = next(iter(starts), None)
 
@@ -73,9 +74,9 @@ class TransformersModel:
         """How many numbers were learned."""
         return int(self.inner.num_parameters())
 
-    def session(self) -> TransformersSession:
+    def session(self, plan: Plan = NO_PLAN) -> TransformersSession:
         """A new set of rows."""
-        return TransformersSession(self)
+        return TransformersSession(self, plan)
 
     @contextmanager
     def still(self) -> Iterator[None]:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unspool.arrays import Array, Ints
-from unspool.core.model import SPAN, TokenForest
-from unspool.errors import ModelError, Unsupported
+from unspool.core.model import NO_PLAN, Plan, layers_within
+from unspool.core.tree import TokenForest
+from unspool.errors import Unsupported
 from unspool.models.hf_cache import Batch, Past, Store, gather
 
 if TYPE_CHECKING:
@@ -28,8 +29,9 @@ Place = tuple[Any, int, int]
 class TransformersSession:
     """Rows of a TransformersModel; see `unspool.core.model.Session`."""
 
-    def __init__(self, model: TransformersModel) -> None:
-        self.model, self.nodes, self.store = model, TokenForest(), Store()
+    def __init__(self, model: TransformersModel, plan: Plan = NO_PLAN) -> None:
+        layers_within(plan.layers, 1)                                    # it remembers none
+        self.model, self.nodes, self.store = model, TokenForest(model.vocabulary, model.context), Store()
         self.can = frozenset({"hidden"}) if model.gives_hidden else frozenset()
         self.states: dict[int, Place] = {}
         """Of every living row, its final hidden state."""
@@ -37,25 +39,18 @@ class TransformersSession:
         """Of every living row, its logits, if they do not follow from its hidden state."""
         self.forwards = 0
 
-    def extend(self, parents: Sequence[int] | Ints, chains: Sequence[Sequence[int] | Ints]) -> Ints:
-        """Grow rows, all in one forward if the model is told positions."""
+    def extend(self, parents: Sequence[int] | Ints, chains: Sequence[Sequence[int] | Ints], every: bool = False) -> Ints:
+        """Grow rows, all in one forward if the model is told positions. What comes out at each token is kept, whether asked for or not."""
         rows: Ints = np.array(parents, np.int64)
-        grown: list[tuple[Ints, int]] = []
-        for i, chain in enumerate(chains):
-            tokens = np.asarray(chain, np.int64)
-            if not len(tokens):
-                continue
-            if tokens.min() < 0 or tokens.max() >= self.model.vocabulary:
-                bad = next(int(t) for t in tokens if not 0 <= t < self.model.vocabulary)
-                raise ModelError(f"token {bad} is outside the vocabulary of {self.model.vocabulary}")
-            tree, slots = self.nodes.grow(int(rows[i]), tokens)
-            rows[i] = tree * SPAN + int(slots[-1])
-            grown.append((self.nodes.path(int(rows[i])), len(tokens)))
         groups: dict[int, list[tuple[Ints, int, Past]]] = {}
-        for path, new in grown:
-            past = self.store.past(path, len(path) - new) if self.model.caches else None
+        for i, new in enumerate(self.nodes.grow(rows, chains)):
+            if not len(new):
+                continue
+            rows[i] = new[-1]
+            path = self.nodes.path(int(rows[i]))
+            past = self.store.past(path, len(path) - len(new)) if self.model.caches else None
             count = past[2] if past else 0
-            groups.setdefault(0 if self.model.told_positions else count, []).append((path, new, past))
+            groups.setdefault(0 if self.model.told_positions else count, []).append((path, len(new), past))
         for group in groups.values():
             self._forward(group)
         return rows
@@ -63,21 +58,21 @@ class TransformersSession:
     def keep(self, rows: Iterable[int]) -> None:
         """Forget rows, and what is known of them."""
         self.nodes.keep(rows)
-        if sum(int(nodes.used.sum()) for nodes in self.nodes.trees.values()) == max(len(self.states), len(self.answers)):
+        if len(self.nodes) == max(len(self.states), len(self.answers)):
             return                                                        # as at most steps of greedy search
-        alive = {tree * SPAN + int(slot) for tree, nodes in self.nodes.trees.items() for slot in np.flatnonzero(nodes.used)}
+        alive = self.nodes.alive()
         self.states = {row: place for row, place in self.states.items() if row in alive}
         self.answers = {row: place for row, place in self.answers.items() if row in alive}
         self.store.keep(alive)
 
-    def logits(self, rows: Sequence[int] | Ints) -> Array:
+    def logits(self, rows: Sequence[int] | Ints, layer: int | None = None) -> Array:
         """Logits (R, V) in float32."""
         if self.model.head is None:
             return _rows(self.answers, rows).float()
         with self.model.still():
             return self.model.head(_rows(self.states, rows)).float()
 
-    def hidden(self, rows: Sequence[int] | Ints) -> Array:
+    def hidden(self, rows: Sequence[int] | Ints, layer: int | None = None) -> Array:
         """Final hidden states (R, E) in float32."""
         if not self.can:
             raise Unsupported(f"{self.model} gives no hidden states")
@@ -96,8 +91,7 @@ class TransformersSession:
         tokens, positions = np.zeros((2, len(work), longest), np.int64)
         mask = np.zeros((len(work), behind + longest), np.int64)
         for i, ((path, *_), count, more) in enumerate(zip(work, counts, fresh, strict=True)):
-            tree = int(path[-1]) // SPAN
-            tokens[i, :more] = self.nodes.trees[tree].token[path[count:] - tree * SPAN]
+            tokens[i, :more] = self.nodes.tokens(int(path[-1]))[count:]
             positions[i] = np.minimum(count + np.arange(longest), len(path) - 1)
             mask[i, batch.first[i] : behind + more] = 1
         given = [torch.from_numpy(a) for a in (tokens, mask, positions)]

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from unspool.arrays import Array, Ints
-from unspool.core.model import ROOT, Model, Session, TokenForest
+from unspool.core.model import NO_PLAN, ROOT, Model, Plan, Session
+from unspool.core.tree import TokenForest
 
 MOST = 4096
 """Rows that are remembered; a new session of more begins with none."""
@@ -21,19 +22,19 @@ class Remembering:
 
     def __init__(self, model: Model) -> None:
         self.model, self.vocabulary, self.context = model, model.vocabulary, model.context
-        self.ends, self.start = model.ends, model.start
-        self._forget()
+        self.end_tokens, self.start = model.end_tokens, model.start
+        self._forget(Plan())
 
-    def _forget(self) -> None:
-        self.inner: Session = self.model.session()
+    def _forget(self, plan: Plan) -> None:
+        self.layers, self.inner = plan.layers, self.model.session(Plan(layers=plan.layers))
         self.prompts: dict[bytes, list[int]] = {}
         self.children: dict[tuple[int, int], list[int]] = {}
         """Rows by their parent and token."""
 
-    def session(self) -> Session:
+    def session(self, plan: Plan = NO_PLAN) -> Session:
         """The rows there are, as if they were new."""
-        if sum(map(len, self.children.values())) > MOST:
-            self._forget()
+        if sum(map(len, self.children.values())) > MOST or plan.layers != self.layers:
+            self._forget(plan)
         return Borrowed(self)
 
 
@@ -44,8 +45,8 @@ class Borrowed:
         self.owner, self.inner, self.can, self.given = owner, owner.inner, owner.inner.can, set[int]()
         self.nodes: TokenForest = owner.inner.nodes
 
-    def extend(self, parents: Sequence[int] | Ints, chains: Sequence[Sequence[int] | Ints]) -> Ints:
-        """Grow rows: along those that are known, then by computing the rest in one forward."""
+    def extend(self, parents: Sequence[int] | Ints, chains: Sequence[Sequence[int] | Ints], every: bool = False) -> Ints:
+        """Grow rows: along those that are known, then by computing the rest in one forward; any may be asked again."""
         at: Ints = np.array(parents, np.int64)
         rest: list[tuple[int, Ints]] = []
         for i, given in enumerate(chains):
@@ -54,7 +55,7 @@ class Borrowed:
             if known < len(chain):
                 rest.append((i, chain[known:]))
         if rest:
-            grown = self.inner.extend([int(at[i]) for i, _ in rest], [chain for _, chain in rest])
+            grown = self.inner.extend([int(at[i]) for i, _ in rest], [chain for _, chain in rest], every=True)
             for (i, chain), row in zip(rest, grown, strict=True):
                 self._remember(int(at[i]), chain, int(row))
                 at[i] = row
@@ -94,10 +95,8 @@ class Borrowed:
     def keep(self, rows: Iterable[int]) -> None:
         """Nothing is forgotten: a later session may want it."""
 
-    def logits(self, rows: Sequence[int] | Ints) -> Array:
-        """Unnormalised log-probabilities of the token after each row: (R, V)."""
-        return self.inner.logits(rows)
+    def logits(self, rows: Sequence[int] | Ints, layer: int | None = None) -> Array:
+        return self.inner.logits(rows, layer)
 
-    def hidden(self, rows: Sequence[int] | Ints) -> Array:
-        """Final hidden states at each row: (R, E)."""
-        return self.inner.hidden(rows)
+    def hidden(self, rows: Sequence[int] | Ints, layer: int | None = None) -> Array:
+        return self.inner.hidden(rows, layer)

@@ -15,7 +15,8 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 
 from unspool.arrays import Array, Floats, Ints, like, namespace, softmax, widened
-from unspool.core.model import ROOT, SPAN, TokenForest
+from unspool.core.model import NO_PLAN, Plan, layers_within
+from unspool.core.tree import SPAN, TokenForest, places
 from unspool.models.threads import threads
 
 Attend: TypeAlias = Callable[[int, Array, Array, Array], Array]
@@ -34,6 +35,8 @@ class Rule:
 
 BLOCK = 256
 """Tokens of a long chain that go through the model at once."""
+SLOT = SPAN - 1
+"""The bits of a row that are its slot."""
 TOGETHER = 16
 """Rows of a tree that share one reading of keys; beyond it a row pays too much for its neighbours' slots."""
 
@@ -41,6 +44,8 @@ TOGETHER = 16
 class SlotModel(Protocol):
     """A transformer as plain array code: what a SlotSession needs of it."""
 
+    vocabulary: int
+    context: int
     layers: int
     key_heads: int
     head_size: int
@@ -53,8 +58,8 @@ class SlotModel(Protocol):
     small: bool
     """Whether one thread is enough; see `unspool.models.threads`."""
 
-    def forward(self, tokens: Array, positions: Array, attend: Attend) -> Array:
-        """Final hidden states of tokens (N,) at positions (N,): (N, E)."""
+    def forward(self, tokens: Array, positions: Array, attend: Attend, layers: Sequence[int] = ()) -> Array:
+        """Hidden states of tokens (N,) at positions (N,), final, and those after some layers: (1 + L, N, E)."""
 
     def head(self, hidden: Array) -> Array:
         """Logits (N, V) of hidden states (N, E)."""
@@ -64,21 +69,21 @@ class SlotModel(Protocol):
 
 
 class Pool:
-    """Keys, values and hidden states of one tree: (layers, heads, slots, size) and (slots, width)."""
+    """Keys, values and hidden states of one tree: (layers, heads, slots, size) and (1 + L, slots, width), the final states first."""
 
-    def __init__(self, model: SlotModel, slots: int) -> None:
+    def __init__(self, model: SlotModel, slots: int, states: int) -> None:
         shape = (model.layers, model.key_heads, slots, model.head_size)
-        self.keys, self.values, self.hidden = model.zeros(shape), model.zeros(shape), model.zeros((slots, model.width))
+        self.keys, self.values, self.hidden = model.zeros(shape), model.zeros(shape), model.zeros((states, slots, model.width))
 
     def reserve(self, model: SlotModel, slots: int) -> None:
         """Make room for this many slots."""
-        have = self.hidden.shape[0]
+        states, have = self.hidden.shape[:2]
         if slots <= have:
             return
-        more, xp = Pool(model, max(slots - have, have)), namespace(self.hidden)
+        more, xp = Pool(model, max(slots - have, have), states), namespace(self.hidden)
         self.keys = xp.concat([self.keys, more.keys], axis=2)
         self.values = xp.concat([self.values, more.values], axis=2)
-        self.hidden = xp.concat([self.hidden, more.hidden], axis=0)
+        self.hidden = xp.concat([self.hidden, more.hidden], axis=1)
 
 
 @dataclass
@@ -111,19 +116,23 @@ class Reading:
 class SlotSession:
     """Rows of a SlotModel; see `unspool.core.model.Session`."""
 
-    can = frozenset({"hidden"})
+    can = frozenset({"hidden", "layers"})
 
-    def __init__(self, model: SlotModel) -> None:
-        self.model, self.nodes, self.pools = model, TokenForest(), dict[int, Pool]()
+    def __init__(self, model: SlotModel, plan: Plan = NO_PLAN) -> None:
+        self.model, self.nodes, self.pools = model, TokenForest(model.vocabulary, model.context), dict[int, Pool]()
+        self.layers = layers_within(plan.layers, model.layers)
+        self.room = plan.length or 0
         self.forwards = 0
 
-    def extend(self, parents: Sequence[int] | Ints, chains: Sequence[Sequence[int] | Ints]) -> Ints:
-        """Grow rows; long chains go through the model in blocks."""
+    def extend(self, parents: Sequence[int] | Ints, chains: Sequence[Sequence[int] | Ints], every: bool = False) -> Ints:
+        """Grow rows; long chains go through the model in blocks. Logits are made when they are asked for, of any row."""
         rows: Ints = np.array(parents, np.int64)
-        whole = [np.asarray(c, np.int64) for c in chains]
-        for start in range(0, max(map(len, whole), default=0), BLOCK):
-            growing = [i for i, c in enumerate(whole) if len(c) > start]
-            rows[growing] = self._forward(rows[growing], [whole[i][start : start + BLOCK] for i in growing])
+        grown = self.nodes.grow(rows, chains)
+        for start in range(0, max(map(len, grown), default=0), BLOCK):
+            self._forward([new[start : start + BLOCK] for new in grown if len(new) > start])
+        for i, new in enumerate(grown):
+            if len(new):
+                rows[i] = new[-1]
         return rows
 
     def keep(self, rows: Iterable[int]) -> None:
@@ -131,51 +140,50 @@ class SlotSession:
         self.nodes.keep(rows)
         self.pools = {tree: self.pools[tree] for tree in self.nodes.trees}
 
-    def hidden(self, rows: Sequence[int] | Ints) -> Array:
-        """Final hidden states (R, E)."""
-        where = [divmod(int(row), SPAN) for row in rows]
+    def hidden(self, rows: Sequence[int] | Ints, layer: int | None = None) -> Array:
+        """Final hidden states (R, E), or those after a layer of the plan."""
+        which, where = 0 if layer is None else 1 + self.layers.index(layer), places(rows)
         trees = {tree for tree, _ in where}
         if len(trees) == 1:
-            pool = self.pools[trees.pop()].hidden
-            return pool[like(np.asarray([slot for _, slot in where]), pool)]
-        states = [self.pools[tree].hidden[slot] for tree, slot in where]
-        return namespace(states[0]).stack(states)
+            states = self.pools[trees.pop()].hidden[which]
+            return states[like(np.asarray([slot for _, slot in where]), states)]
+        found = [self.pools[tree].hidden[which, slot] for tree, slot in where]
+        return namespace(found[0]).stack(found)
 
-    def logits(self, rows: Sequence[int] | Ints) -> Array:
+    def logits(self, rows: Sequence[int] | Ints, layer: int | None = None) -> Array:
         """Logits (R, V); those of 16-bit weights in float32."""
         with threads(self.model.small):
-            return widened(self.model.head(self.hidden(rows)))
+            return widened(self.model.head(self.hidden(rows, layer)))
 
-    def _forward(self, parents: Ints, chains: list[Ints]) -> Ints:
-        """One forward of all chains, flat: a linear layer never sees padding."""
-        grown = [self.nodes.grow(int(parent), chain) for parent, chain in zip(parents, chains, strict=True)]
+    def _forward(self, chains: list[Ints]) -> None:
+        """One forward of new rows, some chains of them, flat: a linear layer never sees padding."""
         starts = np.cumsum([0, *map(len, chains)])
         by_tree: dict[int, list[int]] = {}
-        for i, (tree, _) in enumerate(grown):
+        ends = places(new[-1] for new in chains)                         # (tree, slot) of the last of each chain
+        for i, (tree, _) in enumerate(ends):
             by_tree.setdefault(tree, []).append(i)
-        readings, writes, positions = [], [], np.zeros(starts[-1], np.int64)
+        readings, writes = [], []
+        tokens, positions = np.zeros((2, starts[-1]), np.int64)
         for tree, members in by_tree.items():
             nodes = self.nodes.trees[tree]
             if tree not in self.pools:
-                self.pools[tree] = Pool(self.model, len(nodes.token))
+                self.pools[tree] = Pool(self.model, max(len(nodes.token), self.room), 1 + len(self.layers))
             pool = self.pools[tree]
             pool.reserve(self.model, nodes.top)
             at = np.concatenate([np.arange(starts[i], starts[i + 1]) for i in members])
-            writes.append((pool, _run(at), _run(np.concatenate([grown[i][1] for i in members]))))
+            slots = np.concatenate([chains[i] for i in members]) & SLOT
+            tokens[at], positions[at] = nodes.token[slots], nodes.depth[slots]
+            writes.append((pool, as_run(at), as_run(slots)))
             for first in range(0, len(members), TOGETHER):
                 some = members[first : first + TOGETHER]
-                paths = [nodes.path(int(grown[i][1][-1])) for i in some]
-                for i, path in zip(some, paths, strict=True):
-                    positions[starts[i] : starts[i + 1]] = np.arange(len(path) - len(chains[i]), len(path))
                 at = np.concatenate([np.arange(starts[i], starts[i + 1]) for i in some])
-                window, mask = _window(paths, [len(chains[i]) for i in some], nodes.top)
-                distance = positions[at][:, None] - nodes.depth[: nodes.top][window]
-                readings.append(Reading(pool, _run(at), window, mask, distance))
-        hidden = self._run_model(np.concatenate(chains), positions, readings, writes)
-        for pool, some_at, slots in writes:
-            pool.hidden[slots] = hidden[some_at]
+                window, mask = _window([nodes.path(ends[i][1]) for i in some], [len(chains[i]) for i in some])
+                distance = positions[at][:, None] - nodes.depth[window]
+                readings.append(Reading(pool, as_run(at), window, mask, distance))
+        hidden = self._run_model(tokens, positions, readings, writes)    # (1 + L, N, E)
+        for pool, some_at, its in writes:
+            pool.hidden[:, its] = hidden[:, some_at]
         self.forwards += 1
-        return np.asarray([tree * SPAN + slots[-1] for tree, slots in grown], np.int64)
 
     def _run_model(
         self, tokens: Ints, positions: Ints, readings: list[Reading], writes: list[tuple[Pool, Any, Any]]
@@ -199,7 +207,7 @@ class SlotSession:
             return out
 
         with threads(model.small):
-            return model.forward(like(tokens, sample), like(positions, sample), attend)
+            return model.forward(like(tokens, sample), like(positions, sample), attend, self.layers)
 
 
 def _attention(queries: Array, keys: Array, values: Array, reading: Reading, rule: Rule) -> Array:
@@ -222,26 +230,27 @@ def _attention(queries: Array, keys: Array, values: Array, reading: Reading, rul
     return xp.reshape(xp.permute_dims(out, (1, 0, 2)), (n, heads * size))
 
 
-def _window(paths: list[Ints], new: list[int], top: int) -> tuple[Any, Any]:
-    """What the last `new` tokens of each path read: all slots below top with a mask, or the union of the paths."""
-    sees = np.zeros((sum(new), top), bool)
+def _window(paths: list[Ints], new: list[int]) -> tuple[Any, Array | None]:
+    """What the last `new` tokens of each path read: the union of the paths, or all slots below its last if it is at least half of those.
+
+    The mask (tokens, window) is 0 where a token sees a slot and -inf elsewhere; None if all see all.
+    """
+    union = np.sort(paths[0]) if len(paths) == 1 else np.unique(np.concatenate(paths))
+    top = int(union[-1]) + 1
+    window = as_run(union) if 2 * len(union) < top else slice(0, top)
+    size = window.stop - window.start if isinstance(window, slice) else len(window)
+    sees = np.zeros((sum(new), size), bool)
     first = 0
     for path, count in zip(paths, new, strict=True):
-        past, own = path[: len(path) - count], path[len(path) - count :]
-        sees[first : first + count, past] = True
-        sees[np.ix_(np.arange(first, first + count), own)] = np.tri(count, dtype=bool)
+        at = path - window.start if isinstance(window, slice) else np.searchsorted(window, path)
+        sees[first : first + count, at[: len(path) - count]] = True
+        sees[np.ix_(np.arange(first, first + count), at[len(path) - count :])] = np.tri(count, dtype=bool)
         first += count
-    union = np.flatnonzero(sees.any(0))
-    window = _run(union) if 2 * len(union) < top else slice(0, top)
-    sees = sees[:, window]
     return window, None if sees.all() else np.where(sees, np.float32(0), np.float32(-np.inf))
 
 
-def _run(indices: Ints) -> slice | Ints:
+def as_run(indices: Ints) -> slice | Ints:
     """A slice where the indices are one ascending run: read as a view."""
-    if len(indices) and (np.diff(indices) == 1).all():
+    if len(indices) and indices[-1] - indices[0] == len(indices) - 1 and (len(indices) == 1 or (np.diff(indices) == 1).all()):
         return slice(int(indices[0]), int(indices[-1]) + 1)
     return indices
-
-
-__all__ = ["ROOT", "Attend", "SlotModel", "SlotSession"]

@@ -6,8 +6,8 @@ process holds one of the cores they wait for each other by spinning: a step of t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -21,7 +21,7 @@ SMALL = 64 << 20
 def _blas() -> Any:
     from threadpoolctl import ThreadpoolController
 
-    return ThreadpoolController().select(user_api="blas")
+    return ThreadpoolController().select(user_api="blas").lib_controllers
 
 
 def is_small(weights: Iterable[Any]) -> bool:
@@ -30,7 +30,14 @@ def is_small(weights: Iterable[Any]) -> bool:
     return all(isinstance(w, np.ndarray) for w in arrays) and sum(w.nbytes for w in arrays) < SMALL
 
 
-def threads(small: bool) -> AbstractContextManager[Any]:
+@contextmanager
+def threads(small: bool) -> Iterator[None]:
     """A context for products: with one thread for a small model, as the library is set otherwise."""
-    limits: AbstractContextManager[Any] = _blas().limit(limits=1) if small else nullcontext()
-    return limits
+    held = [(library, n) for library in _blas() if (n := library.get_num_threads()) != 1] if small else []
+    for library, _ in held:
+        library.set_num_threads(1)
+    try:
+        yield
+    finally:
+        for library, n in held:
+            library.set_num_threads(n)

@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 
 from unspool.arrays import Array, Floats, Ints
-from unspool.core.model import SPAN, TokenForest
+from unspool.core.model import NO_PLAN, Plan, layers_within
 from unspool.core.randomness import combine
-from unspool.errors import ModelError, ParameterError
+from unspool.core.tree import TokenForest
+from unspool.errors import ParameterError
 
+LAYERS = 4
+"""How many layers a table model says it has."""
 Distribution = Callable[[tuple[int, ...]], Any]
 
 
@@ -30,13 +33,13 @@ class TableModel:
         probabilities: Distribution,
         vocabulary: int,
         *,
-        ends: Sequence[int] = (),
+        end_tokens: Sequence[int] = (),
         start: int | None = None,
         context: int = 1 << 20,
         backend: Callable[[Any], Array] = np.asarray,
     ) -> None:
         self.probabilities, self.vocabulary, self.context = probabilities, vocabulary, context
-        self.ends, self.start, self.backend = tuple(ends), start, backend
+        self.end_tokens, self.start, self.backend = tuple(end_tokens), start, backend
 
     @classmethod
     def from_matrix(cls, matrix: Any, **options: Any) -> TableModel:
@@ -56,45 +59,37 @@ class TableModel:
 
         return cls(probabilities, vocabulary, **options)
 
-    def session(self) -> TableSession:
+    def session(self, plan: Plan = NO_PLAN) -> TableSession:
         """A new set of rows."""
-        return TableSession(self)
+        return TableSession(self, plan)
 
 
 class TableSession:
-    """Rows of a TableModel; see `unspool.core.model.Session`."""
+    """Rows of a TableModel; see `unspool.core.model.Session`. Its layers are tables of their own, a little flatter than the last."""
 
-    can = frozenset({"hidden"})
+    can = frozenset({"hidden", "layers"})
 
-    def __init__(self, model: TableModel) -> None:
-        self.model, self.nodes, self.forwards = model, TokenForest(), 0
+    def __init__(self, model: TableModel, plan: Plan) -> None:
+        self.model, self.nodes, self.forwards = model, TokenForest(model.vocabulary, model.context), 0
+        self.layers = layers_within(plan.layers, LAYERS)
 
-    def extend(self, parents: Sequence[int] | Ints, chains: Sequence[Sequence[int] | Ints]) -> Ints:
-        """Grow rows."""
+    def extend(self, parents: Sequence[int] | Ints, chains: Sequence[Sequence[int] | Ints], every: bool = False) -> Ints:
+        grown = self.nodes.grow(parents, chains)
         self.forwards += 1
-        rows = []
-        for parent, chain in zip(parents, chains, strict=True):
-            if not len(chain):
-                rows.append(int(parent))
-                continue
-            bad = [int(t) for t in chain if not 0 <= int(t) < self.model.vocabulary]
-            if bad:
-                raise ModelError(f"token {bad[0]} is outside the vocabulary of {self.model.vocabulary}")
-            tree, slots = self.nodes.grow(int(parent), np.asarray(chain, np.int64))
-            rows.append(tree * SPAN + int(slots[-1]))
-        return np.asarray(rows, np.int64)
+        return np.asarray([new[-1] if len(new) else parent for new, parent in zip(grown, parents, strict=True)], np.int64)
 
     def keep(self, rows: Iterable[int]) -> None:
-        """Forget rows."""
         self.nodes.keep(rows)
 
-    def logits(self, rows: Sequence[int] | Ints) -> Array:
-        """Log-probabilities (R, V), float32."""
+    def logits(self, rows: Sequence[int] | Ints, layer: int | None = None) -> Array:
+        """Log-probabilities (R, V), float32; after layer k of LAYERS those to the power k / LAYERS, normalised."""
         table = np.asarray([self.model.probabilities(tuple(self.nodes.tokens(int(r)).tolist())) for r in rows], np.float64)
+        table = table ** (1 if layer is None else layer / LAYERS)
         with np.errstate(divide="ignore"):
             return self.model.backend(np.log(table / table.sum(-1, keepdims=True)).astype(np.float32))
 
-    def hidden(self, rows: Sequence[int] | Ints) -> Array:
+    def hidden(self, rows: Sequence[int] | Ints, layer: int | None = None) -> Array:
         """A pseudo-random vector (R, 8) for each text, float32."""
         keys = [int(combine(*(np.uint64(t + 1) for t in self.nodes.tokens(int(r))))) for r in rows]
-        return self.model.backend(np.asarray([np.random.default_rng(k).normal(size=8) for k in keys], np.float32))
+        states = np.asarray([np.random.default_rng(k).normal(size=8) for k in keys], np.float32)
+        return self.model.backend(states if layer is None else states * np.float32(layer / LAYERS))

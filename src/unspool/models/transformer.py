@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from unspool.arrays import Array, Floats, namespace
+from unspool.core.model import NO_PLAN, Plan
 from unspool.models.rope import Rope
 from unspool.models.slots import Attend, Rule, SlotSession
 from unspool.models.threads import is_small
@@ -74,7 +75,7 @@ class Transformer:
     architecture: str
     vocabulary: int
     context: int
-    ends: tuple[int, ...]
+    end_tokens: tuple[int, ...]
     start: int | None
     heads: int
     key_heads: int
@@ -103,9 +104,9 @@ class Transformer:
         self.layers, self.width, self.dtype = len(self.blocks), int(self.embedding.shape[1]), self.embedding.dtype
         self.small = is_small(self.arrays())
 
-    def session(self) -> SlotSession:
+    def session(self, plan: Plan = NO_PLAN) -> SlotSession:
         """A new set of rows."""
-        return SlotSession(self)
+        return SlotSession(self, plan)
 
     def zeros(self, shape: tuple[int, ...]) -> Array:
         """Zeros beside the weights."""
@@ -127,8 +128,9 @@ class Transformer:
         """How many numbers were learned."""
         return sum(math.prod(array.shape) for array in self.arrays())
 
-    def forward(self, tokens: Array, positions: Array, attend: Attend) -> Array:
-        """Final hidden states (N, E) of tokens (N,) at positions (N,)."""
+    def forward(self, tokens: Array, positions: Array, attend: Attend, layers: Sequence[int] = ()) -> Array:
+        """Hidden states of tokens (N,) at positions (N,): the final ones and those after some layers, normed alike, (1 + L, N, E)."""
+        after: dict[int, Array] = {}
         x = self.embedding[tokens]
         if self.embedding_scale != 1:
             x = x * self.embedding_scale
@@ -148,7 +150,10 @@ class Transformer:
             else:
                 x = x + a
                 x = x + self._mlp(block, x if block.before_mlp is None else block.before_mlp(x))
-        return self.final_norm(x)
+            if layer + 1 in layers:
+                after[layer + 1] = x
+        states = [self.final_norm(x), *(self.final_norm(after[layer]) for layer in layers)]
+        return states[0][None] if len(states) == 1 else namespace(x).stack(states)
 
     def head(self, hidden: Array) -> Array:
         """Logits (N, V) of hidden states (N, E)."""
@@ -160,8 +165,8 @@ class Transformer:
         n, size, xp = h.shape[0], self.head_size, namespace(h)
         parts = [linear(h) for linear in block.qkv]
         joined = parts[0] if len(parts) == 1 else xp.concat(parts, axis=-1)
-        ends = [self.heads * size, (self.heads + self.key_heads) * size]
-        q, k, v = joined[:, : ends[0]], joined[:, ends[0] : ends[1]], joined[:, ends[1] :]
+        queries, both = self.heads * size, (self.heads + self.key_heads) * size
+        q, k, v = joined[:, :queries], joined[:, queries:both], joined[:, both:]
         if self.whole_norms and block.query_norm is not None and block.key_norm is not None:
             q, k = block.query_norm(q), block.key_norm(k)
         q, k, v = (xp.reshape(a, (n, -1, size)) for a in (q, k, v))

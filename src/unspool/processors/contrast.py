@@ -8,7 +8,7 @@ from typing import Any
 
 from unspool.arrays import INF, Array, Ints, log_softmax, namespace
 from unspool.core.decoder import Part
-from unspool.core.model import Model
+from unspool.core.model import Model, as_model
 from unspool.core.processor import Processor, Rows
 from unspool.errors import ParameterError, check, number
 
@@ -29,8 +29,7 @@ class Guidance(Processor):
 
     def __post_init__(self) -> None:
         number("guidance(scale)", self.scale)
-        object.__setattr__(self, "model", getattr(self.model, "model", self.model))
-        check(hasattr(self.model, "session"), f"guidance(model=...) needs a model or LanguageModel; got {self.model!r}")
+        object.__setattr__(self, "model", as_model(self.model, "guidance(model=...)"))
         check(self.negative is None or len(self.negative) > 0, "guidance(negative=...) must not be empty")
 
     def resolve(self, tokenizer: Any) -> Part:
@@ -39,11 +38,11 @@ class Guidance(Processor):
             return Guidance(self.scale, self.model, tuple(tokenizer.encode(self.negative)))
         return self
 
-    def companion(self) -> Model:
+    def companions(self) -> Sequence[Model]:
         """The model after the other prompt."""
-        return self.model
+        return (self.model,)
 
-    def companion_prompt(self, prompt: Ints) -> Sequence[int]:
+    def companion_prompt(self, prompt: Ints, which: int) -> Sequence[int]:
         """The negative prompt, or the prompt's last token."""
         if isinstance(self.negative, str):
             raise ParameterError("guidance: a negative text needs a tokenizer; decode with a LanguageModel, or give token ids")
@@ -51,7 +50,7 @@ class Guidance(Processor):
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         """Mix the two log-probabilities."""
-        xp, with_prompt, without = namespace(scores), log_softmax(scores), log_softmax(memory)
+        xp, with_prompt, without = namespace(scores), log_softmax(scores), log_softmax(rows.companions[0])
         zero = xp.zeros_like(with_prompt)
         both = (with_prompt > -INF) & (without > -INF)                   # what either rules out is not moved
         return with_prompt + (self.scale - 1) * xp.where(both, with_prompt - xp.where(both, without, zero), zero)

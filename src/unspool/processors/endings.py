@@ -96,7 +96,7 @@ class ForcedEnd(Processor):
             return scores
         if isinstance(self.token, str):
             raise ParameterError("forced_end: a text needs a tokenizer; decode with a LanguageModel, or give a token id")
-        ends = rows.ends if self.token is None else (self.token,)
+        ends = rows.end_tokens if self.token is None else (self.token,)
         if not ends:
             raise ParameterError("forced_end: the model has no end token; name one, as in forced_end(20, token=2)")
         keep = np.ones(tuple(scores.shape), bool)
@@ -106,4 +106,4 @@ class ForcedEnd(Processor):
 
 def _ends(rows: Rows, which: Any, scores: Array) -> list[tuple[int, int]]:
     """The cells of end tokens in the rows that are marked."""
-    return [(int(r), t) for r in np.flatnonzero(which) for t in rows.ends if t < scores.shape[-1]]
+    return [(int(r), t) for r in np.flatnonzero(which) for t in rows.end_tokens if t < scores.shape[-1]]

@@ -112,7 +112,7 @@ class PrefixConstrained(Processor):
             return only(scores, [list(self.allowed(text.tolist())) for text in parts(rows, "all")])
         if self._tree is None:
             raise ParameterError("prefix_constrained: texts need a tokenizer; decode with a LanguageModel, or give token ids")
-        return only(scores, [self._next(text.tolist(), rows.ends) for text in parts(rows, "generated")])
+        return only(scores, [self._next(text.tolist(), rows.end_tokens) for text in parts(rows, "generated")])
 
     def _next(self, new: list[int], ends: tuple[int, ...]) -> list[int]:
         at = self._tree

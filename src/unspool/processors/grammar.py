@@ -57,7 +57,7 @@ class _Constraint(Processor):
             if state is not None:
                 may = state.allowed()
                 row[: len(may)] = may
-                row[list(rows.ends)] = [state.ends_with(token) for token in rows.ends]
+                row[list(rows.end_tokens)] = [state.ends_with(token) for token in rows.end_tokens]
         return block(scores, like(keep, scores))
 
     def complete(self, memories: Sequence[State | None]) -> Flags:

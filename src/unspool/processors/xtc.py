@@ -56,7 +56,7 @@ class Xtc(Processor):
         stays = xp.max(xp.where(likely & (logprobs == least), places, -1), axis=-1, keepdims=True)
         cut = likely & (places != stays)
         safe = np.zeros(vocabulary, bool)
-        ids = [p[0] for p in tokens_of(self.protect, "xtc")] + list(rows.ends if self.protect_ends else ())
+        ids = [p[0] for p in tokens_of(self.protect, "xtc")] + list(rows.end_tokens if self.protect_ends else ())
         safe[[t for t in ids if t < vocabulary]] = True
         safe = like(safe, scores)
         chosen = like(rows.uniforms("xtc") < self.probability, scores)[:, None]

@@ -6,7 +6,6 @@ processors, and `score` what the strategy ranks by.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -42,12 +41,6 @@ class Stages:
     above: Floats
     """(R, S, m), the probability, before the stage, of those."""
 
-    @classmethod
-    def join(cls, parts: Sequence[Stages]) -> Stages:
-        """The nodes of several."""
-        names = [f.name for f in fields(cls) if f.name != "names"]
-        return cls(parts[0].names, *(np.concatenate([getattr(p, n) for p in parts]) for n in names))
-
     def take(self, index: Any) -> Stages:
         """Some of the nodes."""
         return Stages(self.names, *(getattr(self, f.name)[index] for f in fields(self) if f.name != "names"))
@@ -67,16 +60,6 @@ class Considered:
     stages: Stages | None = None
     """What every processor did, at that level."""
 
-    @classmethod
-    def join(cls, parts: Sequence[Considered]) -> Considered:
-        """The nodes of several."""
-        names = [f.name for f in fields(cls) if f.name != "stages"]
-        stages = [p.stages for p in parts if p.stages is not None]
-        columns = [[getattr(p, n) for p in parts] for n in names]
-        joined = cls(*(None if any(v is None for v in some) else np.concatenate(some) for some in columns))  # type: ignore[arg-type]
-        joined.stages = Stages.join(stages) if stages else None
-        return joined
-
     def take(self, index: Any) -> Considered:
         """Some of the nodes."""
         columns = [getattr(self, f.name) for f in fields(self) if f.name != "stages"]
@@ -87,7 +70,10 @@ class Considered:
 
 @dataclass
 class Step:
-    """One commit: N children and what was considered. Nodes are numbered in the order they were born."""
+    """One commit: N children and what was considered.
+
+    The nodes of each prompt are numbered in the order they were born, from its own, 0.
+    """
 
     prompt: Ints
     parents: Ints
@@ -96,29 +82,32 @@ class Step:
     logprob: Floats
     processed: Floats
     score: Floats
-    done: Any
+    reason: Any
     """(N,), why a child is finished, "" if it goes on."""
     uniform: Floats | None = None
     rank: Ints | None = None
     """(N,), how many tokens the model held for likelier; at the levels with alternatives."""
     considered: Considered | None = None
     dropped: dict[str, Any] | None = None
-    """Candidates not taken: prompt, parents, tokens, score and why, each (D,)."""
+    """Candidates not taken: prompt, parents, tokens, score and reason, each (D,)."""
 
     def __len__(self) -> int:
         return len(self.nodes)
 
     def only(self, prompt: int) -> Step:
-        """The part of one prompt."""
+        """The part of one prompt, as if there were no other: its number is then 0."""
         mine = self.prompt == prompt
-        part = Step(*(getattr(self, f.name)[mine] for f in fields(self)[:8]))
-        part.uniform = None if self.uniform is None else self.uniform[mine]
-        part.rank = None if self.rank is None else self.rank[mine]
-        if self.considered is not None:
-            part.considered = self.considered.take(self.considered.prompt == prompt)
+        columns = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("considered", "dropped")}
+        own: dict[str, Any] = {k: None if v is None else v[mine] for k, v in columns.items()}
+        part = Step(**own)
+        part.prompt = np.zeros_like(part.prompt)
+        if self.considered is not None and (at := self.considered.prompt == prompt).any():
+            part.considered = self.considered.take(at)
+            part.considered.prompt = np.zeros_like(part.considered.prompt)
         if self.dropped is not None:
             at = self.dropped["prompt"] == prompt
             part.dropped = {k: np.asarray(v)[at] for k, v in self.dropped.items()}
+            part.dropped["prompt"] = np.zeros_like(part.dropped["prompt"])
         return part
 
 

@@ -14,8 +14,9 @@ import numpy as np
 from unspool.errors import UnspoolError
 from unspool.record.step import LEVELS, Considered, Hypothesis, Stages, Step
 
-FORMAT = 1
-"""Of the file. Fields may be added within a format; what a field means does not change."""
+FORMAT = 2
+"""Of the file. Fields may be added within a format; what a field means does not change. Format 1 had other names for two of them."""
+NAMES_OF_1 = {"done": "reason", "why": "reason"}
 T = TypeVar("T")
 
 
@@ -147,10 +148,10 @@ def _read(path: str | Path, number: int, line: str, torn: bool = False) -> dict[
 
 
 def _check_format(path: str | Path, found: Any) -> None:
-    if type(found) is not int or found != FORMAT:
+    if type(found) is not int or not 1 <= found <= FORMAT:
         newer = type(found) is int and found > FORMAT
         advice = "a newer unspool wrote it: update unspool" if newer else "record it again"
-        raise UnspoolError(f"{path} has trace format {found}, and this version reads format {FORMAT}: {advice}")
+        raise UnspoolError(f"{path} has trace format {found}, and this version reads formats 1 to {FORMAT}: {advice}")
 
 
 def _sound(ok: bool, what: str) -> None:
@@ -205,17 +206,18 @@ def _arrays(values: dict[str, Any], size: int, whole: tuple[str, ...], flat: boo
 
 
 def _step(values: dict[str, Any]) -> Step:
-    own = _known(Step, values)
+    own = _known(Step, {NAMES_OF_1.get(k, k): v for k, v in values.items()})
     considered, dropped = own.pop("considered", None), own.pop("dropped", None)
-    size, done = len(own["nodes"]), np.asarray([str(why) for why in own.pop("done")], dtype=object)
-    _sound(len(done) == size, "done has another length than its neighbours")
-    step = Step(**_arrays(own, size, ("prompt", "parents", "nodes", "tokens", "rank")), done=done)
+    size, reason = len(own["nodes"]), np.asarray([str(why) for why in own.pop("reason")], dtype=object)
+    _sound(len(reason) == size, "reason has another length than its neighbours")
+    step = Step(**_arrays(own, size, ("prompt", "parents", "nodes", "tokens", "rank")), reason=reason)
     if considered:
         step.considered = _considered(considered)
     if dropped:
-        why = np.asarray([str(w) for w in dropped["why"]], dtype=object)
+        dropped = {NAMES_OF_1.get(k, k): v for k, v in dropped.items()}
+        reason = np.asarray([str(why) for why in dropped["reason"]], dtype=object)
         columns = {name: dropped[name] for name in ("prompt", "parents", "tokens", "score")}
-        step.dropped = {**_arrays(columns, len(why), ("prompt", "parents", "tokens")), "why": why}
+        step.dropped = {**_arrays(columns, len(reason), ("prompt", "parents", "tokens")), "reason": reason}
     return step
 
 

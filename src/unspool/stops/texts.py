@@ -37,6 +37,10 @@ class StopStrings(Stop):
         object.__setattr__(self, "strings", strings)
         object.__setattr__(self, "_bytes_of", _bytes_of)
 
+    @property
+    def cuts(self) -> tuple[str, ...]:
+        return self.strings
+
     def resolve(self, tokenizer: Any) -> Part:
         """With the bytes of every token."""
         return StopStrings(*self.strings, _bytes_of=tokenizer.bytes_of)

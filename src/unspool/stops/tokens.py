@@ -29,6 +29,10 @@ class End(Stop):
             check(is_whole(t, 0), f"end() takes token ids >= 0; got {t!r}")
         object.__setattr__(self, "tokens", tokens)
 
+    @property
+    def end_tokens(self) -> tuple[int, ...]:
+        return self.tokens
+
     def resolve(self, tokenizer: Any) -> Part:
         """The same, if the tokenizer knows the tokens."""
         for t in self.tokens:

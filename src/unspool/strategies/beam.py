@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from unspool.arrays import Floats, Ints
+from unspool.core.candidates import running_count
 from unspool.core.frontier import Frontier
-from unspool.core.strategy import Choice, Dropped, Run, Strategy, running_count
+from unspool.core.strategy import Choice, Run, Strategy
 from unspool.errors import check, number, whole
 from unspool.record.step import Hypothesis
 
@@ -64,45 +65,36 @@ class Beam(Strategy):
 
     def run(self, frontier: Frontier) -> Run:
         """Grow all beams of all prompts together."""
-        best: list[list[float]] = [[] for _ in frontier.search.prompts]   # of each prompt the best scores that finished, worst first
+        best: list[list[float]] = [[] for _ in range(frontier.prompts)]   # of each prompt the best scores that finished, worst first
         while len(frontier):
             frontier = yield self.choose_among(frontier, best)
 
     def choose_among(self, frontier: Frontier, best: list[list[float]]) -> Choice:
         """The children of one round; `best` is updated."""
-        many = max(2, 1 + len(frontier.search.ends)) * self.width
-        values, tokens = frontier.top(many, self.renormalise)
-        total = (values + frontier["score"][:, None]).ravel()
-        at, tokens = np.repeat(np.arange(len(frontier)), values.shape[1]), tokens.ravel()
-        order = np.lexsort((-total, frontier["prompt"][at]))              # each prompt's candidates together, best first
-        order = order[total[order] > -np.inf]
-        group = frontier["prompt"][at[order]]
-        rank = running_count(group)
-        order, group, rank = order[rank < many], group[rank < many], rank[rank < many]
-        total, at, tokens = total[order], at[order], tokens[order]
+        many = max(2, 1 + len(frontier.end_tokens)) * self.width
+        values, tokens = frontier.top(many, self.renormalise)            # (R, many)
+        found = frontier.candidates(values + frontier["score"][:, None], tokens).best(many)
+        at, prompt = found.at, found.group                               # (N,), as all that follows
+        reasons = frontier.reasons(at, found.tokens)
+        goes_on = reasons == ""
+        ranked = found.score / self.weight(frontier, at, reasons)
+        finished = ~goes_on & (found.rank < self.width)
+        goes_on[goes_on] = running_count(prompt[goes_on]) < self.width   # the best of those that go on
+        for group, score in zip(prompt[finished].tolist(), ranked[finished].tolist(), strict=True):
+            insort(best[group], score)
+            del best[group][: -self.wanted]
+        over = self.over(frontier, best, prompt, at, found.score, goes_on)[prompt]
+        grows = goes_on & ~over
+        taken = finished | grows
+        dropped = found.dropped(~taken, np.where(over & goes_on, "the search was over", "pruned")) if frontier.records else None
+        score = np.where(finished, ranked, found.score)[taken]
+        return Choice(found.tokens[taken], found.parents[taken], score, reasons[taken], dropped=dropped)
 
-        done = frontier.ends(at, tokens)
-        ranked = total / self.weight(frontier, at, done)
-        finished = (done != "") & (rank < self.width)
-        goes_on = done == ""
-        goes_on[goes_on] = running_count(group[goes_on]) < self.width
-        for prompt, score in zip(group[finished], ranked[finished], strict=True):
-            insort(best[prompt], score)
-            del best[prompt][: -self.wanted]
-        over = self.over(frontier, best, group, at, total, goes_on)
-        grows = goes_on & ~over[group]
-        take = np.flatnonzero(finished | grows)
-        left = np.flatnonzero(~(finished | grows))
-        why = np.where(over[group[left]] & goes_on[left], "the search was over", "pruned")
-        dropped = Dropped(tokens[left], frontier.rows[at[left]], total[left], why)
-        score = np.where(finished, ranked, total)[take]
-        return Choice(tokens[take], frontier.rows[at[take]], score, done[take], dropped=dropped)
-
-    def weight(self, frontier: Frontier, at: Ints, done: Any) -> Floats:
+    def weight(self, frontier: Frontier, at: Ints, reasons: Any) -> Floats:
         """What the log-probability of each candidate is divided by."""
         length = frontier.generated[at] + 1
         if self.length in ("without_end", "with_prompt"):
-            length = np.maximum(length - (done == "end"), 1)
+            length = np.maximum(length - (reasons == "end"), 1)
         return self._weight(length + frontier.prompt_lengths[at] if self.length == "with_prompt" else length)
 
     def _weight(self, length: Any) -> Floats:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unspool.arrays import Array, Ints, namespace
+from unspool.arrays import Array, Floats, namespace
 from unspool.core.frontier import Frontier
 from unspool.core.strategy import Choice, Look, Run, Strategy
 from unspool.errors import number, whole
@@ -33,19 +33,21 @@ class ContrastiveSearch(Strategy):
             values, tokens = frontier.top(self.k)
             k = tokens.shape[1]
             seen = yield Look(frontier.take(np.repeat(np.arange(len(frontier)), k)), tokens.ravel())
-            near = likeness(seen, np.repeat(frontier.rows, k)).reshape(-1, k)
+            near = likeness(frontier, seen.hidden(), k)
             score = np.where(values > -np.inf, (1 - self.alpha) * np.exp(values) - self.alpha * near, -np.inf)
             best = score.argmax(-1)
             pick = np.arange(len(frontier)) * k + best
             rows = np.arange(len(frontier))
             frontier = yield Choice(tokens[rows, best], frontier.rows, score[rows, best], seen=seen.take(pick))
 
+    def most_rows(self) -> int:
+        return self.k
 
-def likeness(seen: Frontier, before: Ints) -> np.ndarray:
-    """For each row the largest cosine between its hidden state and those of the tokens up to the row before it."""
-    session, states = seen.lane.session, seen.hidden()
-    contexts = {int(row): session.hidden(session.nodes.path(int(row))) for row in dict.fromkeys(before)}
-    return np.asarray([_cosine(state, contexts[int(row)]) for state, row in zip(states, before, strict=True)])
+
+def likeness(frontier: Frontier, states: Array, k: int) -> Floats:
+    """(R, k), for each of k states after a row the largest cosine with those of the row's tokens; states (R * k, E)."""
+    contexts = [frontier.hidden_before(i) for i in range(len(frontier))]
+    return np.asarray([[_cosine(states[i * k + j], context) for j in range(k)] for i, context in enumerate(contexts)])
 
 
 def _cosine(state: Array, context: Array) -> float:

@@ -37,31 +37,33 @@ class Exact(Strategy):
     def run(self, frontier: Frontier) -> Run:
         """Grow the best prefix of the queue until n texts have finished."""
         queue: list[tuple[float, int, int]] = []                         # (cost, row, token)
-        open_tokens: dict[int, int] = {}                                 # row -> how many of its tokens are queued
+        queued: dict[int, int] = {}                                      # row -> how many of its tokens are queued
         found = 0
         while True:
             if len(frontier):
-                values, tokens = frontier.top(self.expand or frontier.lane.model.vocabulary)
+                values, tokens = frontier.top(self.expand or frontier.vocabulary)
                 row, score = int(frontier.rows[0]), float(frontier["score"][0])
-                possible = np.flatnonzero(values[0] > -np.inf)
-                for i in possible:
-                    heapq.heappush(queue, (-(score + values[0, i]), row, int(tokens[0, i])))
-                open_tokens[row] = len(possible)
+                possible = values[0] > -np.inf
+                costs = -(score + values[0, possible])
+                queued[row] = len(costs)
+                for cost, token in zip(costs.tolist(), tokens[0, possible].tolist(), strict=True):
+                    heapq.heappush(queue, (cost, row, token))
             if not queue:
                 return
             cost, row, token = heapq.heappop(queue)
-            open_tokens[row] -= 1
-            dropped = self._bounded(frontier, queue, row, token) if found + 1 == self.n and frontier.search.shows_choices else None
-            waits = [r for r, count in open_tokens.items() if count]
-            frontier = yield Choice([token], [row], [-cost], waits=waits, dropped=dropped)
+            queued[row] -= 1
+            dropped = self._bounded(frontier, queue, row, token) if found + 1 == self.n and frontier.records else None
+            waits = [r for r in frontier.rows.tolist() if queued[r]]
+            frees = [] if queued[row] else [row]
+            frontier = yield Choice([token], [row], [-cost], waits=waits, frees=frees, dropped=dropped)
             found += len(frontier) == 0
             if found == self.n:
                 return
 
     def _bounded(self, frontier: Frontier, queue: list[tuple[float, int, int]], row: int, token: int) -> Dropped | None:
         """What the bound spared if this token ends the search: the likeliest prefixes that were never followed."""
-        source, i = frontier.search.live[row]
-        if not queue or source.ends(np.asarray([i]), np.asarray([token]))[0] == "":
+        source, i = frontier.place(row)
+        if not queue or source.reasons(np.asarray([i]), np.asarray([token]))[0] == "":
             return None
         costs, rows, tokens = map(np.asarray, zip(*heapq.nsmallest(LISTED, queue), strict=True))
         return Dropped(tokens, rows, -costs, np.full(len(costs), "bounded", dtype=object))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from unspool.core.frontier import Frontier
-from unspool.core.strategy import Choice, Look, Run, Strategy
+from unspool.core.strategy import Around, Choice, Look, Run, Strategy
 from unspool.errors import ParameterError, check
 from unspool.processors.phrases import check_ids
 from unspool.record.step import Hypothesis
@@ -19,7 +19,7 @@ TOGETHER = 64
 
 
 @dataclass(frozen=True)
-class Follow(Strategy):
+class Follow(Around):
     """Take the tokens of a given text, or of several as a tree, whatever their probability (teacher forcing).
 
     texts: a text, a tuple of token ids, or a tuple of several such. A token that the processors forbid is taken all the same; its
@@ -32,12 +32,12 @@ class Follow(Strategy):
     then: Strategy | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         what = 'follow(texts) takes a text, a tuple of token ids, or a tuple of such, none empty, as in follow(" a king")'
         object.__setattr__(self, "texts", _frozen(self.texts))
         some = self._some
         check(len(some) > 0 and all(_is_text(text) for text in some), f"{what}; got {self.texts!r}")
-        check(self.then is None or isinstance(self.then, Strategy), f"follow(then=...) takes a strategy such as greedy; got {self.then!r}")
-        check(self.then is None or len(some) == 1, f"follow(then=...) goes on after one text; got {len(some)} texts")
+        check(self.inner is None or len(some) == 1, f"follow(then=...) goes on after one text; got {len(some)} texts")
 
     @property
     def _some(self) -> tuple[Any, ...]:
@@ -45,23 +45,13 @@ class Follow(Strategy):
         several = isinstance(self.texts, tuple) and any(isinstance(text, str | tuple) for text in self.texts)
         return self.texts if several else (self.texts,)
 
-    @property
-    def streams(self) -> bool:  # type: ignore[override]
-        """As it is with the strategy that goes on."""
-        return self.then is None or self.then.streams
-
-    @property
-    def needs(self) -> frozenset[str]:  # type: ignore[override]
-        """As it is with the strategy that goes on."""
-        return frozenset() if self.then is None else self.then.needs
-
     def resolve(self, tokenizer: Any) -> Follow:
         """With tokens in place of texts."""
         some = tuple(tuple(tokenizer.encode(text)) if isinstance(text, str) else text for text in self._some)
         for given, tokens in zip(self._some, some, strict=True):
             check(len(tokens) > 0, f"follow: {given!r} has no tokens in this tokenizer")
             check_ids("follow", tokens, tokenizer)
-        then: Any = self.then.resolve(tokenizer) if self.then else None
+        then: Any = self.then and self.then.resolve(tokenizer)
         return replace(self, texts=some, then=then)
 
     def run(self, frontier: Frontier) -> Run:
@@ -85,23 +75,23 @@ class Follow(Strategy):
     def _choose(self, frontier: Frontier, tree: _Tree, places: list[int]) -> tuple[Choice, list[int]]:
         """One token more of every text, and the places of the rows that go on."""
         full = frontier.left <= 1
-        children: list[tuple[int, int, bool]] = []                        # (row, node, whether its text ends here)
+        children: list[tuple[int, int, bool]] = []                        # (position, node, whether its text ends here)
         for row, place in enumerate(places):
             for node in tree.children[place].values():
                 children += [(row, node, True)] * bool(node in tree.last or full[row])
                 children += [(row, node, False)] * bool(tree.children[node] and not full[row])
         at, nodes, last = (np.asarray(column) for column in zip(*children, strict=True))
         tokens = tree.token[nodes]
-        ends = frontier.ends(at, tokens)
-        done = np.where(last, np.where((ends == "") & (self.then is None), "followed", ends), "")
+        reasons = frontier.reasons(at, tokens)
+        reasons = np.where(last, np.where((reasons == "") & (self.then is None), "followed", reasons), "")
         processed = frontier.pick(at, tokens)[1]
         scores = frontier["score"][at] + np.where(processed > -np.inf, processed, 0.0)
-        return Choice(tokens, frontier.rows[at], scores, done, forced=True), nodes[done == ""].tolist()
+        return Choice(tokens, frontier.rows[at], scores, reasons, forced=True), nodes[reasons == ""].tolist()
 
     def rank(self, finished: list[Hypothesis]) -> list[Hypothesis]:
         """In the order of the texts, or as the strategy that went on ranks them."""
         if self.then:
-            return self.then.rank(finished) if len(finished) > 1 else finished
+            return super().rank(finished) if len(finished) > 1 else finished
 
         def place(h: Hypothesis) -> tuple[bool, int]:                     # (whether it was cut short, of which text)
             return min((len(text) > len(h.tokens), i) for i, text in enumerate(self._some) if text[: len(h.tokens)] == tuple(h.tokens))

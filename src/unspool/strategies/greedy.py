@@ -15,5 +15,7 @@ class Greedy(Strategy):
     aliases = ("greedy_search",)
 
     def choose(self, frontier: Frontier) -> Choice:
-        """The best token of every row."""
         return Choice(frontier.top(1)[1][:, 0], frontier.rows)
+
+    def most_rows(self) -> int:
+        return 1

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from unspool.arrays import host, like
 from unspool.core.frontier import Frontier
-from unspool.core.randomness import draw
 from unspool.core.strategy import Choice, Run, Strategy
 from unspool.errors import whole
 from unspool.record.step import Hypothesis
@@ -30,16 +26,14 @@ class Sample(Strategy):
 
     def run(self, frontier: Frontier) -> Run:
         """Fork every prompt n times, then let each row go its own way."""
-        at = np.repeat(np.arange(len(frontier)), self.n)
-        texts = np.tile(np.arange(self.n), len(frontier))
+        frontier = frontier.fork(self.n, "text")
         while len(frontier):
-            u = frontier.uniform("sample", at)
-            scores = frontier.scores
-            tokens = host(draw(scores if len(at) == len(frontier) else scores[like(at, scores)], u))
-            frontier = yield Choice(tokens, frontier.rows[at], memory={"text": texts}, uniform=u)
-            at = np.arange(len(frontier))
-            texts = frontier["text"]
+            u = frontier.uniform("sample")
+            frontier = yield Choice(frontier.draw(u), frontier.rows, columns={"text": frontier["text"]}, uniform=u)
 
     def rank(self, finished: list[Hypothesis]) -> list[Hypothesis]:
-        """In the order in which they were begun."""
-        return sorted(finished, key=lambda h: int(h.columns["text"]))
+        """In the order in which they were begun; first what ended before that."""
+        return sorted(finished, key=lambda h: int(h.columns.get("text", -1)))
+
+    def most_rows(self) -> int:
+        return self.n

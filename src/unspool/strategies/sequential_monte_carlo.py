@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unspool.arrays import INF, Floats, Ints, finite, host, like, logsumexp
+from unspool.arrays import INF, Floats, logsumexp, or_zero
 from unspool.core.frontier import Frontier
-from unspool.core.randomness import draw
 from unspool.core.strategy import Choice, Run, Strategy
 from unspool.errors import DeadEnd, check, number, whole
 from unspool.record.step import Hypothesis
@@ -51,32 +50,31 @@ class SequentialMonteCarlo(Strategy):
 
     def run(self, frontier: Frontier) -> Run:
         """Each round draw the particles anew where their weights are uneven, then a token for each."""
-        at, step = np.repeat(np.arange(len(frontier)), self.particles), 0
-        weights = np.full(len(at), -np.log(self.particles))              # logarithms
+        frontier = frontier.take(np.repeat(np.arange(len(frontier)), self.particles))
+        weights = np.full(len(frontier), -np.log(self.particles))        # logarithms
         while len(frontier):
-            at, weights = self.drawn_anew(frontier, at, weights, step)
-            scores = frontier.scores[like(at, frontier.scores)]
-            uniforms = frontier.uniform("sample", at)
-            tokens = np.asarray(host(draw(scores, uniforms)))
-            raw, processed = frontier.pick(at, tokens)
-            weights = weights + np.where(processed > -INF, raw - finite(processed), -INF)
-            lots = weights + gumbel(frontier.uniform("sequential_monte_carlo lot", at))
-            frontier = yield Choice(tokens, frontier.rows[at], weights, memory={"lot": lots}, uniform=uniforms)
-            at, weights, step = np.arange(len(frontier)), frontier["score"], step + 1
+            frontier, weights = self.drawn_anew(frontier, weights)
+            u = frontier.uniform("sample")
+            tokens = frontier.draw(u)
+            raw, processed = frontier.pick(np.arange(len(frontier)), tokens)
+            weights = weights + np.where(processed > -INF, raw - or_zero(processed), -INF)
+            lots = weights + gumbel(frontier.uniform("sequential_monte_carlo lot"))
+            frontier = yield Choice(tokens, frontier.rows, weights, columns={"lot": lots}, uniform=u)
+            weights = frontier["score"]
 
-    def drawn_anew(self, frontier: Frontier, at: Ints, weights: Floats, step: int) -> tuple[Ints, Floats]:
+    def drawn_anew(self, frontier: Frontier, weights: Floats) -> tuple[Frontier, Floats]:
         """The particles, those of a prompt drawn by weight, at even distances, where their weights are uneven."""
-        prompts, order, new = frontier["prompt"][at], np.arange(len(at)), weights.copy()
+        prompts, order, new = frontier["prompt"], np.arange(len(frontier)), weights.copy()
         for prompt in np.unique(prompts):
             mine = np.flatnonzero(prompts == prompt)
             total = logsumexp(weights[mine])
             share = np.exp(weights[mine] - total)
             if 1 / (share**2).sum() < self.resample * len(mine):
-                u = frontier.search.uniform(frontier.search.lineages[prompt], step, "resample")
+                u = frontier.take(mine[:1]).uniform("resample", of="prompt")
                 places = np.searchsorted(np.cumsum(share), (np.arange(len(mine)) + u) / len(mine), side="right")
                 order[mine] = mine[places.clip(max=len(mine) - 1)]
                 new[mine] = total - np.log(len(mine))
-        return at[order], new
+        return frontier.take(order), new
 
     def rank(self, finished: list[Hypothesis]) -> list[Hypothesis]:
         """In the order in which they are drawn, without those that are cut if they are not valid."""
@@ -86,4 +84,7 @@ class SequentialMonteCarlo(Strategy):
                 f"none of {self.particles} particles came to its end before it was cut, so p(valid) is estimated to be 0: raise "
                 "the limit on length, or count texts that are cut by sequential_monte_carlo(truncated=True)"
             )
-        return sorted(valid, key=lambda h: -float(h.columns["lot"]))[: self.n]
+        return sorted(valid, key=lambda h: -float(h.columns.get("lot", INF)))[: self.n]
+
+    def most_rows(self) -> int:
+        return self.particles

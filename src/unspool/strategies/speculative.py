@@ -9,10 +9,10 @@ import numpy as np
 
 from unspool.arrays import Array, host, log_softmax, namespace
 from unspool.core.frontier import Frontier
-from unspool.core.model import Model
+from unspool.core.model import Model, as_model
 from unspool.core.randomness import draw
 from unspool.core.strategy import Choice, Look, Run, Strategy, Twin
-from unspool.errors import check, whole
+from unspool.errors import whole
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,7 @@ class Speculative(Strategy):
     tokens: int = 4
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "draft", getattr(self.draft, "model", self.draft))
-        check(hasattr(self.draft, "session"), f"speculative(draft) needs a model or LanguageModel; got {self.draft!r}")
+        object.__setattr__(self, "draft", as_model(self.draft, "speculative(draft)"))
         whole("speculative(tokens=...)", self.tokens, 1)
 
     def run(self, frontier: Frontier) -> Run:

@@ -8,7 +8,7 @@ import numpy as np
 
 from unspool.arrays import Floats, host, topk
 from unspool.core.frontier import Frontier
-from unspool.core.strategy import Choice, Dropped, Run, Strategy, running_count
+from unspool.core.strategy import Choice, Run, Strategy
 from unspool.errors import UnspoolError, whole
 from unspool.record.step import Hypothesis
 from unspool.record.trace import Trace
@@ -36,8 +36,8 @@ class StochasticBeam(Strategy):
 
     def run(self, frontier: Frontier) -> Run:
         """Grow the rows of all prompts together, each prompt's largest sums at a time."""
-        top = gumbel(frontier.uniform("stochastic_beam root"))
-        best: list[list[float]] = [[] for _ in frontier.search.prompts]   # of each prompt the largest sums that finished
+        top = gumbel(frontier.uniform("stochastic_beam root"))           # (R,), the sum of each row
+        best: list[list[float]] = [[] for _ in range(frontier.prompts)]   # of each prompt the largest sums that finished
         while len(frontier):
             frontier = yield self.choose_among(frontier, top, best)
             top = frontier["score"]
@@ -45,23 +45,18 @@ class StochasticBeam(Strategy):
     def choose_among(self, frontier: Frontier, top: Floats, best: list[list[float]]) -> Choice:
         """The children of one round, given the sum of each row (R,); `best` is updated."""
         many = self.n + 1
-        values, tokens = topk(perturbed(frontier, top), many)
-        at, values, tokens = np.repeat(np.arange(len(frontier)), values.shape[1]), values.ravel(), tokens.ravel()
-        order = np.lexsort((-values, frontier["prompt"][at]))             # each prompt's candidates together, largest first
-        order = order[values[order] > -np.inf]
-        at, values, tokens = at[order], values[order], tokens[order]
-        group = frontier["prompt"][at]
-        larger = np.zeros(len(values), np.int64)                          # finished texts of larger sums
-        for g in np.unique(group):
-            mine, known = group == g, np.sort(best[g])
-            larger[mine] = len(known) - np.searchsorted(known, values[mine], side="right")
-        taken = running_count(group) + larger < many
-        dropped = Dropped(tokens[~taken], frontier.rows[at[~taken]], values[~taken], np.full((~taken).sum(), "pruned"))
-        at, values, tokens, group = at[taken], values[taken], tokens[taken], group[taken]
-        done = frontier.ends(at, tokens)
-        for g, value in zip(group[done != ""], values[done != ""], strict=True):
-            best[g] = sorted([*best[g], value], reverse=True)[:many]
-        return Choice(tokens, frontier.rows[at], values, done, dropped=dropped)
+        found = frontier.candidates(*topk(perturbed(frontier, top), many))
+        larger = np.zeros(len(found), np.int64)                          # finished texts of larger sums
+        for group in np.unique(found.group):
+            mine, known = found.group == group, np.sort(best[group])
+            larger[mine] = len(known) - np.searchsorted(known, found.score[mine], side="right")
+        taken = found.rank + larger < many
+        dropped = found.dropped(~taken) if frontier.records else None
+        found = found.take(taken)
+        reasons = frontier.reasons(found.at, found.tokens)
+        for group, score in zip(found.group[reasons != ""], found.score[reasons != ""], strict=True):
+            best[group] = sorted([*best[group], score], reverse=True)[:many]
+        return Choice(found.tokens, found.parents, found.score, reasons, dropped=dropped)
 
     def rank(self, finished: list[Hypothesis]) -> list[Hypothesis]:
         """The n of the largest sums, each with the log-probability that its own exceeds the threshold."""
@@ -72,8 +67,7 @@ class StochasticBeam(Strategy):
 
 def perturbed(frontier: Frontier, top: Floats) -> Floats:
     """(R, V), for every child its log-probability plus Gumbel noise, given that the largest of a row's is `top` (R,)."""
-    index = np.arange(frontier.lane.model.vocabulary)
-    u = frontier.search.uniform(frontier["lineage"][:, None], frontier.generated[:, None], "stochastic_beam", index)
+    u = frontier.uniform("stochastic_beam", np.arange(frontier.vocabulary))
     noisy = frontier["processed"][:, None] + host(frontier.logprobs).astype(np.float64) + gumbel(u)
     possible = noisy > -np.inf
     gap = np.where(possible, noisy.max(-1, keepdims=True, initial=-np.inf), 0.0) - np.where(possible, noisy, 0.0)

@@ -14,7 +14,7 @@ from unspool.views.sheet import Sheet
 from unspool.views.table import CONTROLS, shown
 
 if TYPE_CHECKING:
-    from unspool.language_model import GeneratedText, Output
+    from unspool.output import GeneratedText, Output
     from unspool.record.trace import Trace
     from unspool.score import Score
 

@@ -16,8 +16,8 @@ from unspool.views.table import StepTable
 
 if TYPE_CHECKING:
     from unspool.lab.facts import Check
-    from unspool.language_model import Output
     from unspool.models.listing import ModelInfo
+    from unspool.output import Output
     from unspool.score import Score
     from unspool.views.detection import Found
     from unspool.views.heat import Heat

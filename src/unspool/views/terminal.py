@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from unspool.views.table import CONTROLS, Choice, StepTable, shown
 
 if TYPE_CHECKING:
-    from unspool.language_model import GeneratedText, Output
     from unspool.models.listing import ModelInfo
+    from unspool.output import GeneratedText, Output
     from unspool.score import Score
 
 STYLES = {"prompt": "1", "new": "36", "chosen": "1;36", "dim": "2", "head": "1", "bad": "31"}

@@ -75,17 +75,17 @@ class Tree:
             return visible(data, unfinished(bytes_at.get(parent, start))) if data else trace.names.get(token, "")
 
         for step in trace.steps:
-            columns = (step.parents, step.nodes, step.tokens, step.logprob, step.score, step.done)
-            for parent, number, token, logprob, score, done in zip(*columns, strict=True):
-                state = FINISHED if done else KEPT
-                node = Node(text_of(int(parent), int(token)), int(token), float(logprob), float(score), state, str(done))
+            columns = (step.parents, step.nodes, step.tokens, step.logprob, step.score, step.reason)
+            for parent, number, token, logprob, score, reason in zip(*columns, strict=True):
+                state = FINISHED if reason else KEPT
+                node = Node(text_of(int(parent), int(token)), int(token), float(logprob), float(score), state, str(reason))
                 node.best = int(number) in best
                 add(int(parent), node)
                 made[int(number)] = node
                 bytes_at[int(number)] = bytes_at.get(int(parent), start) + trace.tokens.get(int(token), b"")
             if pruned and step.dropped is not None:
                 d = step.dropped
-                for parent, token, score, why in zip(d["parents"], d["tokens"], d["score"], d["why"], strict=True):
+                for parent, token, score, why in zip(d["parents"], d["tokens"], d["score"], d["reason"], strict=True):
                     add(int(parent), Node(text_of(int(parent), int(token)), int(token), math.nan, float(score), PRUNED, str(why)))
         tree = cls(visible(start), roots, str(trace.recipe.get("decoder", "")))
         tree._overlay()

@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from unspool.cli.commands.live import Draw
     from unspool.cli.console import Sink
     from unspool.core.decoder import Decoder
-    from unspool.language_model import LanguageModel, Output, Stream
+    from unspool.language_model import LanguageModel
+    from unspool.output import Output
     from unspool.record.trace import Trace
+    from unspool.stream import Stream
 
 INTERRUPTED = 130
 """The exit code of a program that Ctrl-C ends."""
@@ -28,7 +30,7 @@ def open_sink(how: dict[str, Any]) -> Sink:
 
 def load(how: dict[str, Any]) -> LanguageModel:
     """The model that the options name."""
-    from unspool.language_model import load
+    from unspool.loader import load
 
     return load(how["model"], device=how["device"], dtype=how["dtype"], backend=how["backend"])
 
@@ -90,7 +92,7 @@ def follow(run: Stream, sink: Sink, live: bool | None = None, draw: Draw | None 
     from unspool.views.terminal import draw_output, safe
 
     show, began = sink.paint, False
-    with Live(sink, draw) as screen, Bar(run.recipe["decoder"], int(run.search.limits.max()), wanted=screen.draw is None) as bar:
+    with Live(sink, draw) as screen, Bar(run.recipe["decoder"], max(run.limits), wanted=screen.draw is None) as bar:
         try:
             for step in run:
                 screen.show(run)

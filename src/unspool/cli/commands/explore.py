@@ -31,7 +31,7 @@ def explore(prompt: str | None, saved: str | None, choices: int, decoder: tuple[
     from unspool.explore.explorer import Explorer
 
     text, lm = read_text(prompt or ""), load(how)
-    start = lm.stream(text, chat=True).search.prompts[0].tolist() if how["chat"] else text
+    start = lm.stream(text, chat=True).prompt_tokens[0] if how["chat"] else text
     explorer = Explorer(lm, start, decoder[0] if decoder else None, seed=seed, choices=choices)
     if saved is not None:
         explorer.load(saved)

@@ -12,7 +12,7 @@ from unspool.errors import ParameterError, check
 
 if TYPE_CHECKING:
     from unspool.cli.console import Sink
-    from unspool.language_model import Output
+    from unspool.output import Output
 
 LENGTH = options.option("--max-length", hint="The most tokens, counting the prompt's.", type=int)
 STREAM = options.option("--stream/--no-stream", hint="Show text as it grows, or at the end.", default="stream")

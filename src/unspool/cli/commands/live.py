@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from unspool.cli.console import Sink
-    from unspool.language_model import Stream
     from unspool.record.trace import Trace
+    from unspool.stream import Stream
 
 Draw = Callable[["Trace", int], str]
 """(what is recorded so far, how many lines there are) -> what to show"""

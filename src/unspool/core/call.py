@@ -1,0 +1,46 @@
+"""What one call asked for: its prompts, how far each may grow, and the draws that belong to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from unspool.arrays import Floats
+from unspool.core.randomness import Lineage, uniform, word
+from unspool.errors import check, whole
+
+
+class Call:
+    """The settings of a decoding run that strategies may read.
+
+    limits: the most new tokens of each prompt, and limit_reasons what that is called. names: what tells prompts apart for randomness,
+    their tokens if not given.
+    """
+
+    def __init__(
+        self,
+        prompts: Sequence[Sequence[int]],
+        limits: Sequence[int],
+        end_tokens: Sequence[int] = (),
+        seed: int = 0,
+        names: Sequence[str] | None = None,
+        limit_reasons: Sequence[str] | None = None,
+        records: bool = False,
+    ) -> None:
+        whole("seed", seed)
+        check(len(limits) == len(prompts), f"limits needs one number for each prompt; got {len(limits)} for {len(prompts)}")
+        self.prompts = [np.asarray(p, np.int64) for p in prompts]
+        self.prompt_lengths = np.asarray([len(p) for p in self.prompts], np.int64)
+        self.limits, self.limit_reasons = np.asarray(limits, np.int64), np.asarray(limit_reasons or ["length"] * len(self.prompts))
+        self.end_tokens, self.seed, self.records = tuple(int(t) for t in end_tokens), seed, records
+        keys = [p.tobytes() for p in self.prompts] if names is None else names
+        self.lineages: Lineage = np.asarray([word(key) for key in keys], np.uint64)
+        self.drew = False
+        """Whether anything random was asked for: without a draw, every seed gives the same texts."""
+
+    def uniform(self, lineage: Lineage, step: Any, purpose: str, index: Any = 0) -> Floats:
+        """Uniforms in [0, 1) of this call's seed: the only draws there are."""
+        self.drew = True
+        return uniform(self.seed, lineage, step, purpose, index)

@@ -1,0 +1,81 @@
+"""What comes next at some rows: the model's distributions, and those that its lane's processors leave."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from unspool.arrays import Array, Floats, Ints, host, logsumexp, namespace
+from unspool.core.lane import Lane
+from unspool.errors import ModelError, PartError
+
+
+class Distributions:
+    """The next-token distributions of R rows of one lane, each computed when it is first read.
+
+    Large arrays stay where the model computed them, in its array library; frontiers are views of them.
+    """
+
+    def __init__(self, lane: Lane, rows: Ints) -> None:
+        self.lane, self.rows = lane, rows
+        self.draw: Callable[[str], Floats] = no_draws
+        """The uniforms (R,) of these rows for a purpose, for processors that draw."""
+
+    @cached_property
+    def logits(self) -> Array:
+        """(R, V), the model's own."""
+        return self.lane.logits(self.rows)
+
+    @cached_property
+    def total(self) -> Array:
+        """(R, 1), log of the sum of exp(logits)."""
+        total = logsumexp(self.logits)
+        if bool(namespace(total).any(namespace(total).isnan(total))):
+            raise ModelError("the model's logits hold NaN or infinity; its weights are broken or its arithmetic overflowed")
+        return total
+
+    @property
+    def plain(self) -> bool:
+        """Whether no processor changes the logits."""
+        return not self.lane.chain
+
+    @cached_property
+    def scores(self) -> Array:
+        """(R, V), after the processors."""
+        return self.logits if self.plain else self.process()
+
+    def process(self, watch: Callable[[Array], None] | None = None) -> Array:
+        """The scores after the processors; `watch` sees those after each."""
+        rows = self.lane.describe(self.rows, self.logits, self.draw)
+        return self.lane.process(rows, self.rows, self.logits, watch)
+
+    @cached_property
+    def processed_total(self) -> Array:
+        """(R, 1), log of the sum of exp(scores); -inf where the processors leave nothing."""
+        if self.plain:
+            return self.total
+        total = logsumexp(self.scores)
+        if bool(namespace(total).any(namespace(total).isnan(total))):
+            _ = self.total                                               # the model's own NaN is the model's
+            raise PartError(f"the processor {self._culprit()} returned NaN or infinity; what cannot come is -inf")
+        return total
+
+    def _culprit(self) -> Any:
+        """The first processor whose scores are no logarithms."""
+        after: list[Array] = []
+        self.process(after.append)
+        broken = (np.isnan(host(logsumexp(scores))).any() for scores in after)
+        return next((seat.part for seat, bad in zip(self.lane.chain, broken, strict=True) if bad), self.lane.chain[-1].part)
+
+    def settle(self) -> None:
+        """Compute all of it now: the rows may be forgotten before all who share them have read them."""
+        if len(self.rows):
+            _ = self.total, self.processed_total
+
+
+def no_draws(purpose: str) -> Floats:
+    """Rows that nobody gave uniforms."""
+    raise ModelError(f"the draw {purpose!r} belongs to a row of a run; these rows are of none")

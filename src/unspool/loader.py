@@ -1,0 +1,67 @@
+"""Opening models: by name, from a folder, or as an object that the caller holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from unspool.errors import check
+from unspool.language_model import LanguageModel
+from unspool.text import Tokenizer
+
+
+def load(
+    name: Any = None,
+    *,
+    tokenizer: Any = None,
+    backend: str | None = None,
+    device: str | None = None,
+    dtype: str | None = None,
+) -> LanguageModel:
+    """A LanguageModel: the bundled one if no name is given, a Hugging Face folder, or a model of the hub.
+
+    name: "bundled", a folder, or as on the hub: "gpt2", "org/name", "org/name@revision"; "hf:gpt2" if a folder has the name too.
+    It computes in numpy on the CPU; backend="torch", a device ("cuda", "mps", or "auto" for the best there is) or a dtype
+    ("bfloat16") chooses torch; backend="transformers" runs any causal model through that library. name may also be a model object
+    of transformers, which is used where it is and left as it is. tokenizer: in place of the model's own, one of transformers or of
+    the tokenizers library, or a folder; a model object needs it.
+    """
+    if name is not None and not isinstance(name, str | Path):
+        return _hold(name, tokenizer, backend, device, dtype)
+    from unspool.models.chat import FolderChat, template_of
+    from unspool.models.loading import find, fingerprint, read_model, read_tokenizer
+
+    found = find(name)
+    model, engine = read_model(found.folder, backend, device, dtype)
+    info = {"fingerprint": fingerprint(found.folder), "architecture": model.architecture, "backend": engine.backend}
+    info |= {"device": engine.device, "dtype": engine.dtype} | ({"revision": found.revision} if found.revision else {})
+    reads = read_tokenizer(found.folder) if tokenizer is None else _reader(tokenizer)
+    return LanguageModel(model, reads, found.name, info, template_of(tokenizer) or FolderChat(found.folder))
+
+
+def _hold(held: Any, tokenizer: Any, backend: str | None, device: str | None, dtype: str | None) -> LanguageModel:
+    """A LanguageModel of a model object that the caller holds."""
+    from unspool.models.chat import template_of
+    from unspool.models.hf import TransformersModel
+
+    ready, kind = hasattr(held, "session"), type(held).__name__
+    check(ready or hasattr(held, "get_input_embeddings"), f"load takes a name, a folder or a model object of transformers; got {kind}")
+    check(tokenizer is not None, f"a model object needs its tokenizer: load(model, tokenizer=...), here a {kind}")
+    check(
+        backend in (None, "transformers") and device is None and dtype is None,
+        "a model object is used where it is and as it is: leave out backend, device and dtype",
+    )
+    model = held if ready else TransformersModel(held)
+    name = str(getattr(getattr(held, "config", None), "name_or_path", "") or kind)
+    info = {"architecture": getattr(model, "architecture", kind)}
+    if isinstance(model, TransformersModel):
+        info |= {"backend": "transformers", "device": str(model.device), "dtype": str(model.dtype).removeprefix("torch.")}
+    return LanguageModel(model, _reader(tokenizer), name, info, template_of(tokenizer))
+
+
+def _reader(tokenizer: Any) -> Tokenizer:
+    """A tokenizer that the caller gives, as an object or a folder."""
+    from unspool.models.hf_tokenizer import as_tokenizer
+    from unspool.models.loading import read_tokenizer
+
+    return read_tokenizer(Path(tokenizer)) if isinstance(tokenizer, str | Path) else as_tokenizer(tokenizer)

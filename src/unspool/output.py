@@ -1,0 +1,114 @@
+"""What comes of a call: texts with their numbers, and the record of how they were made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from unspool.errors import DeadEnd
+from unspool.record.trace import Trace
+from unspool.score import Score
+
+
+@dataclass(frozen=True)
+class GeneratedText:
+    """One generated text: its new tokens and their numbers."""
+
+    text: str
+    tokens: list[int]
+    logprobs: list[float]
+    """The model's own log-probability of each token."""
+    processed: list[float]
+    """The same after the processors."""
+    score: float
+    """What the strategy ranks by."""
+    reason: str
+    """Why it ended: end, complete, length, context, stop, loop, confidence, time, followed, interrupted, or a reason of one's own stop."""
+
+    @property
+    def logprob(self) -> float:
+        """The sum of the model's log-probabilities."""
+        return float(np.sum(self.logprobs))
+
+    @property
+    def perplexity(self) -> float:
+        """exp of minus the mean log-probability of a token."""
+        return float(np.exp(-np.mean(self.logprobs)))
+
+    def _repr_html_(self) -> str:
+        from unspool.views.notebook import of_text
+
+        return of_text(self)
+
+
+@dataclass(frozen=True)
+class Output:
+    """What was generated after one prompt, best first, with the record of how.
+
+    Of several prompts decoded together one may come to nothing: then it has no sequences, and `failure` says why.
+    """
+
+    prompt: str
+    """The prompt as text."""
+    prompt_tokens: list[int]
+    sequences: list[GeneratedText]
+    recipe: dict[str, Any]
+    trace: Trace = field(repr=False)
+    failure: str = ""
+
+    @property
+    def best(self) -> GeneratedText:
+        """The best sequence; an error where there is none."""
+        if not self.sequences:
+            raise DeadEnd(self.failure)
+        return self.sequences[0]
+
+    @property
+    def text(self) -> str:
+        """The best sequence's text, without the prompt."""
+        return self.best.text
+
+    @property
+    def tokens(self) -> list[int]:
+        """The best sequence's new tokens."""
+        return self.best.tokens
+
+    @property
+    def logprob(self) -> float:
+        """The best sequence's log-probability under the model."""
+        return self.best.logprob
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it but the trace as plain values."""
+        found = [
+            {"text": s.text, "tokens": s.tokens, "logprob": s.logprob, "perplexity": s.perplexity, "score": s.score}
+            | {"reason": s.reason, "logprobs": s.logprobs, "processed": s.processed}
+            for s in self.sequences
+        ]
+        values = {"prompt": self.prompt, "prompt_tokens": self.prompt_tokens, "sequences": found, "recipe": self.recipe}
+        return values | ({"failure": self.failure} if self.failure else {})
+
+    def _repr_html_(self) -> str:
+        from unspool.views.notebook import of_output
+
+        return of_output(self)
+
+
+class Outputs(list[Output]):
+    """Outputs of several prompts, a list that shows itself in a notebook."""
+
+    def _repr_html_(self) -> str:
+        from unspool.views.notebook import of_outputs
+
+        return of_outputs(self)
+
+
+class Scores(list[Score]):
+    """Scores of several texts, a list that shows itself in a notebook."""
+
+    def _repr_html_(self) -> str:
+        from unspool.views.notebook import of_scores
+
+        return of_scores(self)

@@ -1,0 +1,63 @@
+"""The recorder: gives every child its node, tells each node's story, and makes steps and hypotheses of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from unspool.arrays import Flags, Floats, Ints
+from unspool.record.step import LEVELS, Hypothesis, Step
+
+Node = tuple[int, int, float, float]
+"""(the node before it, its token, the model's log-probability, the processed one)"""
+KEPT = ("prompt", "score", "processed", "lineage", "node")
+"""Columns that every row has; the others are a strategy's own."""
+
+
+class Recorder:
+    """The record of a run as it grows. The nodes of every prompt are numbered from its own, 0, in the order they are born.
+
+    level: how much is recorded (`unspool.record.step.LEVELS`); choices: how many alternatives.
+    """
+
+    def __init__(self, prompts: int, level: str, choices: int) -> None:
+        self.level, self.choices = level, choices
+        self.nodes: list[list[Node]] = [[(-1, -1, 0.0, 0.0)] for _ in range(prompts)]
+
+    @property
+    def shows_choices(self) -> bool:
+        """Whether the record holds alternatives."""
+        return LEVELS.index(self.level) >= LEVELS.index("choices")
+
+    @property
+    def shows_stages(self) -> bool:
+        """Whether it also holds what every processor did."""
+        return self.level == "stages"
+
+    def born(self, columns: dict[str, Any], tokens: Ints, logprob: Floats, processed: Floats, reasons: Any, possible: Flags) -> Step:
+        """The step of some children, of which those that are possible get a node, in the column of that name.
+
+        columns: the children's, with the nodes of their parents; the rest (N,).
+        """
+        parents = columns["node"]
+        born = np.full(len(tokens), -1, np.int64)
+        some: Any = slice(None) if possible.all() else possible
+        told = (columns["prompt"], parents, tokens, logprob, processed)
+        for i, prompt, *node in zip(np.flatnonzero(possible).tolist(), *(a[some].tolist() for a in told), strict=True):
+            born[i] = len(self.nodes[prompt])
+            self.nodes[prompt].append(tuple(node))
+        columns["node"] = born
+        made = (columns["prompt"], parents, born, tokens, logprob, processed, columns["score"], reasons)
+        return Step(*(a[some] for a in made))
+
+    def hypothesis(self, columns: dict[str, Any], reason: str) -> Hypothesis:
+        """The text that ends at a node, given its columns."""
+        prompt, nodes = int(columns["prompt"]), [int(columns["node"])]
+        story = self.nodes[prompt]
+        while nodes[-1]:
+            nodes.append(story[nodes[-1]][0])
+        nodes.reverse()
+        tokens, logprobs, processed = zip(*(story[n][1:] for n in nodes[1:]), strict=True)
+        own = {k: v for k, v in columns.items() if k not in KEPT}
+        return Hypothesis(prompt, list(tokens), list(logprobs), list(processed), float(columns["score"]), reason, nodes, own)

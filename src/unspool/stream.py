@@ -1,0 +1,199 @@
+"""A run in progress: its steps as they are made, its text as it becomes certain, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeAlias, TypedDict
+
+import numpy as np
+
+from unspool.core.decoder import Decoder
+from unspool.core.loop import decode
+from unspool.core.search import Search
+from unspool.errors import check
+from unspool.output import GeneratedText, Output, Outputs
+from unspool.record.step import LEVELS, Hypothesis, Step
+from unspool.record.trace import Trace
+from unspool.strategies.greedy import Greedy
+from unspool.text import Detokenizer, Tokenizer, begins_text
+
+Messages: TypeAlias = Sequence[Mapping[str, Any]]
+
+
+class Options(TypedDict, total=False):
+    """What a call may set beside its prompt and its decoder."""
+
+    messages: Messages | None
+    """A conversation, `[{"role": "user", "content": "Hello"}]`, in place of a prompt, for models with a chat template."""
+    chat: bool
+    """Every prompt is what a user says."""
+    max_new_tokens: int | None
+    """The most new tokens of each prompt: 100 if neither it nor max_length is given."""
+    max_length: int | None
+    """The most tokens of prompt and new text together."""
+    seed: int
+    """Of all draws, 0 if not given."""
+    end_tokens: Sequence[int] | None
+    """The model's own if not given; () to go on regardless."""
+    level: str
+    """How much is recorded: "off", "tokens" if not given, "choices" or "stages"."""
+    choices: int
+    """How many alternatives are recorded at every place, 5 if not given."""
+    ids: Sequence[str] | None
+    """Names of the prompts for randomness, so that equal prompts can have different draws."""
+
+
+class Stream:
+    """A run in progress: iterate over its Steps; `output` is there when it has ended.
+
+    If the iteration is broken off (Ctrl-C, or `close`), what was generated so far is the output, with the reason "interrupted".
+    `prompts` are the texts, `recipe` what makes the run again. alone: one prompt, not a list of them, so that it is an error if
+    nothing comes of it.
+    """
+
+    def __init__(
+        self,
+        search: Search,
+        decoder: Decoder,
+        tokenizer: Tokenizer,
+        prompts: Sequence[str],
+        recipe: dict[str, Any],
+        model: dict[str, Any],
+        alone: bool = True,
+    ) -> None:
+        self.prompts, self.recipe = list(prompts), recipe
+        self._search, self._tokenizer, self._model, self._alone = search, tokenizer, model, alone
+        strategy = decoder.strategy or Greedy()
+        self._cuts = tuple(s for stop in decoder.stops for s in stop.cuts)
+        self.single = strategy.streams
+        """Whether the first prompt has had one row throughout, so that its text can be shown as it grows."""
+        self.interrupted = False
+        self._writer, self._written = self._new_writer(0), ""
+        self._kept: list[Step] = []
+        self._steps = decode(search, strategy)
+        self._outputs: Outputs | None = None
+
+    # --- what was asked for, and what it took ------------------------------------------------------------------------
+
+    @property
+    def prompt_tokens(self) -> list[list[int]]:
+        """The token ids of every prompt."""
+        return [p.tolist() for p in self._search.call.prompts]
+
+    @property
+    def limits(self) -> list[int]:
+        """The most new tokens of every prompt."""
+        limits: list[int] = self._search.call.limits.tolist()
+        return limits
+
+    @property
+    def drew(self) -> bool:
+        """Whether anything random was asked for so far: without a draw, every seed gives the same texts."""
+        return self._search.call.drew
+
+    def cost(self) -> dict[str, int]:
+        """What models were asked to run: forwards and tokens of the model itself, other_forwards and other_tokens of all others."""
+        counts = {"forwards": 0, "tokens": 0, "other_forwards": 0, "other_tokens": 0}
+        for lane in self._search.lanes():
+            other = "" if lane.model is self._search.model else "other_"
+            counts[other + "forwards"] += lane.forwards
+            counts[other + "tokens"] += lane.tokens
+        return counts
+
+    def record(self, level: str) -> None:
+        """From the next step on record at another level."""
+        check(level in LEVELS, f"level is one of {', '.join(LEVELS)}; got {level!r}")
+        self._search.record(level)
+
+    # --- as it goes ---------------------------------------------------------------------------------------------------
+
+    def __iter__(self) -> Iterator[Step]:
+        try:
+            for step in self._steps:
+                if self._search.recorder.level != "off":
+                    self._kept.append(step)
+                yield step
+        except (KeyboardInterrupt, GeneratorExit):
+            self.interrupt()
+            raise
+
+    def interrupt(self) -> None:
+        """End now: what was generated so far is the output."""
+        if not self.interrupted:
+            self.interrupted, self._steps = True, iter(())
+            self._search.interrupt()
+
+    def text(self) -> Iterator[str]:
+        """The first prompt's text as it becomes certain; with several rows, only once the best is known."""
+        for step in self:
+            if piece := self.certain(step):
+                yield piece
+        if piece := self.rest():
+            yield piece
+
+    def certain(self, step: Step) -> str:
+        """What a step makes certain of the first prompt's text: nothing once several rows compete for it (see `single`)."""
+        mine = np.flatnonzero(step.prompt == 0)
+        self.single = self.single and len(mine) <= 1 and self._search.rows_of(0) <= 1
+        piece = self._writer.add(int(step.tokens[mine[0]])) if self.single and len(mine) else ""
+        self._written += piece
+        return piece
+
+    def rest(self) -> str:
+        """What of the first prompt's text was not certain before the end."""
+        text = self.output.text
+        return text[len(self._written) :] if text.startswith(self._written) else "\n" + text
+
+    # --- what came of it ----------------------------------------------------------------------------------------------
+
+    @property
+    def outputs(self) -> Outputs:
+        """One Output for each prompt."""
+        if self._outputs is None:
+            for _ in self:
+                pass
+            self._outputs = Outputs(map(self._output, range(len(self.prompts))))
+        if self._alone:
+            _ = self._outputs[0].best                                    # an error if there is none
+        return self._outputs
+
+    @property
+    def output(self) -> Output:
+        """The first prompt's Output."""
+        return self.outputs[0]
+
+    def _output(self, prompt: int) -> Output:
+        found = self._search.found[prompt]
+        tokens, texts = self.prompt_tokens[prompt], [self._sequence(h) for h in found]
+        failure = "" if found else self._failure(prompt)
+        return Output(self.prompts[prompt], tokens, texts, self.recipe, self._trace(prompt, found), failure)
+
+    def _failure(self, prompt: int) -> str:
+        """Why nothing came of a prompt."""
+        if prompt in self._search.dead:
+            return str(self._search.dead[prompt])
+        if self.interrupted:
+            return f"the run was interrupted before the first token of the prompt {self.prompts[prompt][:60]!r}"
+        about = "the processors leave no token" if self._search.processors else "the strategy chose no text"
+        return f"no hypothesis is left for the prompt {self.prompts[prompt][:60]!r}: {about} under {self.recipe['decoder']}"
+
+    def so_far(self) -> Trace:
+        """The record of the first prompt as it stands, best first; texts that may still grow come last, for the reason "growing"."""
+        finished = sorted(self._search.found[0], key=lambda h: -h.score)
+        return self._trace(0, [*finished, *sorted(self._search.growing("growing", 0), key=lambda h: -h.score)])
+
+    def _trace(self, prompt: int, found: list[Hypothesis]) -> Trace:
+        steps = self._kept if len(self.prompts) == 1 else [s.only(prompt) for s in self._kept if (s.prompt == prompt).any()]
+        tokens, level = self.prompt_tokens[prompt], self._search.recorder.level
+        trace = Trace([tokens], steps, [[replace(h, prompt=0) for h in found]], level, self.recipe, self._model)
+        trace.mention(self._tokenizer.bytes_of, self._tokenizer.name_of, self._tokenizer.specials)
+        return trace
+
+    def _sequence(self, h: Hypothesis) -> GeneratedText:
+        writer = self._new_writer(h.prompt)
+        text = "".join(map(writer.add, h.tokens)) + writer.finish()
+        return GeneratedText(text, h.tokens, h.logprobs, h.processed, h.score, h.reason)
+
+    def _new_writer(self, prompt: int) -> Detokenizer:
+        return Detokenizer(self._tokenizer, self._cuts, begins_text(self._tokenizer, self._search.call.prompts[prompt].tolist()))
