@@ -86,6 +86,7 @@ class LanguageModel:
         recipe |= {"revision": self.info["revision"]} if "revision" in self.info else {}
         recipe |= {"max_length": total} if total is not None else {"max_new_tokens": new or DEFAULT_NEW_TOKENS}
         resolved = chosen.resolve(self.tokenizer)
+        strategy = resolved.strategy or Greedy()
         search = Search(
             self.model,
             tokens,
@@ -98,9 +99,10 @@ class LanguageModel:
             level=given.get("level", "tokens"),
             choices=given.get("choices", 5),
             names=ids,
+            rows=strategy.most_rows(),
         )
         model = {"name": self.name, "tokenizer": self.tokenizer.hash, **self.info}
-        return Stream(search, resolved, self.tokenizer, texts, recipe, model, alone)
+        return Stream(search, strategy, resolved.stops, self.tokenizer, texts, recipe, model, alone)
 
     def steps(
         self,
@@ -134,6 +136,8 @@ class LanguageModel:
         Both may be token ids in place of texts. The prompt may be empty if the model has a start token. stride: see
         `unspool.score.score_tokens`.
         """
+        if is_sequence(prompt) and is_sequence(text) and len(prompt) == len(text) == 0:
+            return Scores()
         prompts, texts = given_texts(prompt), given_texts(text)
         if (prompts is None) != (texts is None):
             raise PromptError(f"score takes a prompt and a text, or two lists of as many; got {prompt!r:.60} and {text!r:.60}")

@@ -8,14 +8,14 @@ from typing import Any, TypeAlias, TypedDict
 
 import numpy as np
 
-from unspool.core.decoder import Decoder
 from unspool.core.loop import decode
 from unspool.core.search import Search
+from unspool.core.stop import Stop
+from unspool.core.strategy import Strategy
 from unspool.errors import check
 from unspool.output import GeneratedText, Output, Outputs
 from unspool.record.step import LEVELS, Hypothesis, Step
 from unspool.record.trace import Trace
-from unspool.strategies.greedy import Greedy
 from unspool.text import Detokenizer, Tokenizer, begins_text
 
 Messages: TypeAlias = Sequence[Mapping[str, Any]]
@@ -55,7 +55,8 @@ class Stream:
     def __init__(
         self,
         search: Search,
-        decoder: Decoder,
+        strategy: Strategy,
+        stops: Sequence[Stop],
         tokenizer: Tokenizer,
         prompts: Sequence[str],
         recipe: dict[str, Any],
@@ -64,8 +65,7 @@ class Stream:
     ) -> None:
         self.prompts, self.recipe = list(prompts), recipe
         self._search, self._tokenizer, self._model, self._alone = search, tokenizer, model, alone
-        strategy = decoder.strategy or Greedy()
-        self._cuts = tuple(s for stop in decoder.stops for s in stop.cuts)
+        self._cuts = tuple(s for stop in stops for s in stop.cuts)
         self.single = strategy.streams
         """Whether the first prompt has had one row throughout, so that its text can be shown as it grows."""
         self.interrupted = False
@@ -96,7 +96,7 @@ class Stream:
         """What models were asked to run: forwards and tokens of the model itself, other_forwards and other_tokens of all others."""
         counts = {"forwards": 0, "tokens": 0, "other_forwards": 0, "other_tokens": 0}
         for lane in self._search.lanes():
-            other = "" if lane.model is self._search.model else "other_"
+            other = "" if lane is self._search.lane else "other_"
             counts[other + "forwards"] += lane.forwards
             counts[other + "tokens"] += lane.tokens
         return counts
@@ -175,13 +175,15 @@ class Stream:
             return str(self._search.dead[prompt])
         if self.interrupted:
             return f"the run was interrupted before the first token of the prompt {self.prompts[prompt][:60]!r}"
-        about = "the processors leave no token" if self._search.processors else "the strategy chose no text"
+        about = "the processors leave no token" if self._search.lane.processors else "the strategy chose no text"
         return f"no hypothesis is left for the prompt {self.prompts[prompt][:60]!r}: {about} under {self.recipe['decoder']}"
 
     def so_far(self) -> Trace:
         """The record of the first prompt as it stands, best first; texts that may still grow come last, for the reason "growing"."""
-        finished = sorted(self._search.found[0], key=lambda h: -h.score)
-        return self._trace(0, [*finished, *sorted(self._search.growing("growing", 0), key=lambda h: -h.score)])
+        finished, growing = self._search.found[0], self._search.growing("growing", 0)
+        if self._search.runs:                                            # what it found is ranked when it is over
+            finished = sorted(finished, key=lambda h: -h.score)
+        return self._trace(0, [*finished, *sorted(growing, key=lambda h: -h.score)])
 
     def _trace(self, prompt: int, found: list[Hypothesis]) -> Trace:
         steps = self._kept if len(self.prompts) == 1 else [s.only(prompt) for s in self._kept if (s.prompt == prompt).any()]

@@ -278,7 +278,7 @@ def test_what_no_token_can_begin_is_told_before_decoding(text):
 
 def test_a_text_that_no_token_can_go_on_is_a_dead_end():
     with pytest.raises(un.DeadEnd):
-        lm_of(Pieces("a", "b")).generate([[0]], un.Regex("a1"))
+        lm_of(Pieces("a", "b")).generate([0], un.Regex("a1"))
 
 
 def test_a_constraint_needs_a_tokenizer():

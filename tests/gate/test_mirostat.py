@@ -43,9 +43,9 @@ def test_the_mus_of_live_beams_are_their_own(surprise):
     search = search_of(model, decoder, PROMPTS, 6)
     compared = set()
     for _ in decode(search, decoder.strategy):
-        for row, (frontier, i) in search.live.items():
+        for row, (frontier, i) in [place for alive in search.runs.values() for place in alive.places.items()]:
             prompt, tokens = PROMPTS[int(frontier["prompt"][i])], search.lane.nodes.tokens(row).tolist()
-            mu = search.lane.memories[0]([row])[0]
+            mu = search.lane.chain[0].memory([row])[0]
             assert mu == pytest.approx(replay(model, prompt, tokens[len(prompt) :], 1.0, 0.8, surprise == "truncated")[0][-1], abs=1e-4)
             compared.add(round(mu, 4))
     assert len(compared) > 20

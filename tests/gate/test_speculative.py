@@ -7,6 +7,7 @@ from helpers.tables import BACKENDS, PROMPTS, enumerate_texts, run, search_of, t
 from laws.test_sampling import CASES, LIMIT, MODEL, PROMPT, on, processors
 
 import unspool as un
+from unspool.core.decoder import as_decoder
 from unspool.core.loop import decode
 
 DRAFTS = {"of its own": lambda m, o: o, "perfect": lambda m, o: m, "terrible": lambda m, o: against(m)}
@@ -39,7 +40,7 @@ def test_what_a_rejected_draft_leaves_is_drawn_from():
     """Few texts and a draft that is often wrong: a wrong residual shows."""
     shares = np.asarray([0.7, 0.2, 0.1])
     model, draft = (un.models.toy.TableModel(lambda text, p=p: p, 3) for p in (shares, np.ones(3)))
-    found = drawn_speculatively(model, un.decoder.as_decoder(un.Speculative(draft, 2)), 900, limit=2)
+    found = drawn_speculatively(model, as_decoder(un.Speculative(draft, 2)), 900, limit=2)
     fits(found, {(a, b): shares[a] * shares[b] for a in range(3) for b in range(3)})
 
 
@@ -57,7 +58,7 @@ def test_a_cold_speculation_is_greedy_in_a_batch(backend, tokens):
 def test_a_perfect_draft_saves_forwards():
     model = table(seed=3, end_tokens=())
     for decoder in (un.Speculative(model, 4), un.Temperature(0) | un.Speculative(model, 4)):
-        decoder = un.decoder.as_decoder(decoder)
+        decoder = as_decoder(decoder)
         search = search_of(model, decoder, PROMPTS, 20)
         steps = list(decode(search, decoder.strategy))
         assert sum(map(len, steps)) == 20 * len(PROMPTS)

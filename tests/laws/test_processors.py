@@ -173,7 +173,12 @@ def test_only_a_prompt_without_hypotheses_is_an_error_and_is_named():
     lm = un.LanguageModel(table(seed=2, end_tokens=()), Letters(specials=()))
     decoder = un.Allowed(2) | un.NoRepeatNgram(1) | un.Beam(2)
     with pytest.raises(un.DeadEnd, match="'abc'"):
-        lm.generate(["a", "abc"], decoder, max_new_tokens=1)
+        lm.generate("abc", decoder, max_new_tokens=1)
+    alive, dead = lm.generate(["a", "abc"], decoder, max_new_tokens=1)
+    assert (alive.text, dead.sequences, alive.failure) == (lm.generate("a", decoder, max_new_tokens=1).text, [], "")
+    assert "'abc'" in dead.failure
+    with pytest.raises(un.DeadEnd, match="'abc'"):
+        _ = dead.text
     assert lm.generate(["a", "ab"], decoder, max_new_tokens=1)[1].text == "c"
     for level in ("tokens", "choices"):
         with pytest.raises(un.DeadEnd, match="'ab'"):
@@ -187,7 +192,7 @@ def test_what_was_passed_over_is_remembered():
     search = search_of(model, decoder, [[1]], 6)
     rows = search.lane.begin([np.asarray([1])])
     chain = search.lane.session.extend(rows, [[0, 1, 2]])
-    mu = search.lane.memories[0](chain)[0]
+    mu = search.lane.chain[0].memory(chain)[0]
     step = 2 * 0.7
     for text, token in (((1,), 0), ((1, 0), 1), ((1, 0, 1), 2)):
         p = np.asarray(model.probabilities(text))

@@ -175,7 +175,7 @@ def test_a_torn_file_is_refused_in_one_line(lines, tmp_path):
         read(tmp_path / "t", "".join([*lines[:2], "{{\n", *lines[3:]]))
 
 
-@pytest.mark.parametrize(("number", "words"), [(2, "newer unspool wrote it: update"), (0, "record it again"), ("1", "record it again")])
+@pytest.mark.parametrize(("number", "words"), [(3, "newer unspool wrote it: update"), (0, "record it again"), ("1", "record it again")])
 def test_another_format_says_what_to_do(lines, tmp_path, number, words):
     head = json.loads(lines[0]) | {"unspool_trace": number}
     with pytest.raises(un.UnspoolError, match=words):

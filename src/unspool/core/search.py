@@ -78,7 +78,7 @@ class Search:
     """The state of one decoding call: the lanes, the runs, and the record.
 
     prompts: token ids. limits: the most new tokens of each prompt. level: how much Steps hold (`unspool.record.step.LEVELS`), choices:
-    how many alternatives. The rest: see `Call`.
+    how many alternatives. rows: how many of a prompt grow together at most, if that is known. The rest: see `Call`.
     """
 
     def __init__(
@@ -95,11 +95,14 @@ class Search:
         choices: int = 5,
         names: Sequence[str] | None = None,
         limit_reasons: Sequence[str] | None = None,
+        rows: int | None = None,
     ) -> None:
         self.call = Call(prompts, limits, end_tokens, seed, names, limit_reasons)
         self.recorder = Recorder(len(prompts), level, choices)
         self.record(level)
-        self.model, self.processors, self.stops = model, tuple(processors), tuple(stops)
+        longest = int((self.call.prompt_lengths + self.call.limits).max(initial=0))
+        plan = Plan(None if rows is None else rows * len(prompts), min(longest, model.context))
+        self.lane = Lane(model, processors, stops, self.call.end_tokens, plan)
         self.twins: dict[int, Twins] = {}
         """The rows of second models, by the model's id."""
         self._begun: set[tuple[int, int]] = set()                        # (model, prompt) that have twins
@@ -120,12 +123,8 @@ class Search:
 
     def begin(self, strategy: Strategy) -> list[Run]:
         """The runs of a strategy over the prompts: one, or one for each."""
-        rows_each = strategy.most_rows()
-        longest = int((self.call.prompt_lengths + self.call.limits).max(initial=0))
-        count = len(self.call.prompts)
-        plan = Plan(None if rows_each is None else rows_each * count, min(longest, self.model.context))
-        self.lane = Lane(self.model, self.processors, self.stops, self.call.end_tokens, plan)
         self._require(strategy)
+        count = len(self.call.prompts)
         columns = {
             "prompt": np.arange(count),
             "node": np.zeros(count, np.int64),
@@ -259,7 +258,7 @@ class Search:
                 raise ParameterError(
                     f"the second model has {model.vocabulary} tokens and the model {self.lane.model.vocabulary}; they need one vocabulary"
                 )
-            self.twins[id(model)] = Twins(self.lane.nodes, Lane(model, self.processors, end_tokens=self.call.end_tokens))
+            self.twins[id(model)] = Twins(self.lane.nodes, Lane(model, self.lane.processors, end_tokens=self.call.end_tokens))
         twins, nodes = self.twins[id(model)], self.lane.nodes
         new = {prompt: row for row, prompt in zip(frontier.rows.tolist(), frontier["prompt"].tolist(), strict=True)}
         new = {prompt: row for prompt, row in new.items() if (id(model), prompt) not in self._begun}
