@@ -8,8 +8,10 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
+from unspool.errors import ModelError  # noqa: E402
 from unspool.language_model import load  # noqa: E402
-from unspool.models.families import FAMILIES, read_transformer  # noqa: E402
+from unspool.models.families import FAMILIES  # noqa: E402
+from unspool.models.reading import read_transformer  # noqa: E402
 
 REFERENCE = f"transformers {transformers.__version__}"
 TINY = {
@@ -29,6 +31,7 @@ FALCON = {k: v for k, v in TINY.items() if k != "intermediate_size"}
 GROUPED = {**TINY, "num_key_value_heads": 2}
 LLAMA3 = {"rope_type": "llama3", "rope_theta": 5e5, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
 OLD = {"original_max_position_embeddings": 32}
+NEW = {"new_decoder_architecture": True, "num_kv_heads": 2}
 WINDOWS = ["sliding_attention", "full_attention", "sliding_attention"]
 
 CASES = {
@@ -57,7 +60,7 @@ CASES = {
     "bloom": ("bloom", BLOOM),
     "bloom, six heads": ("bloom", {**BLOOM, "hidden_size": 36, "n_head": 6}),
     "falcon": ("falcon", FALCON),
-    "falcon new": ("falcon", {**FALCON, "new_decoder_architecture": True, "num_kv_heads": 2}),
+    "falcon new": ("falcon", {**FALCON, **NEW}),
     "falcon alibi": ("falcon", {**FALCON, "alibi": True, "multi_query": False, "parallel_attn": False, "bias": True}),
 }
 
@@ -97,6 +100,52 @@ def test_logits_equal_those_of_transformers(case, backend, tally):
         row = session.extend(row, [[token]])
     assert np.abs(np.asarray(session.logits(row)) - expected[-1:]).max() < 1e-4
     tally(f"logits of {CASES[case][0]}")
+
+
+@pytest.mark.parametrize("change", [{"parallel_attn": False}, {"multi_query": False}, {**NEW, "num_ln_in_parallel_attn": 1}])
+def test_logits_of_falcons_generations(change):
+    model = reference("falcon", {**FALCON, **change})
+    with torch.no_grad():
+        expected = model(tokens()).logits[0, -1:].numpy()
+    weights = {name: array.numpy() for name, array in model.state_dict().items()}
+    session = read_transformer("falcon", model.config.to_dict(), weights).session()
+    assert np.abs(session.logits(session.extend([-1], [tokens()[0].numpy()])) - expected).max() < 1e-4
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_weight_is_needed(case):
+    kind, settings = CASES[case]
+    model = reference(kind, settings)
+    config, weights = model.config.to_dict(), {name: array.numpy() for name, array in model.state_dict().items()}
+    tied = {"lm_head.weight"} if FAMILIES[kind].defaults.get("tie_word_embeddings") or settings.get("tie_word_embeddings") else set()
+    needed = [name for name in weights if name.endswith(".weight") and name not in tied]
+    assert len(needed) > 5 * model.config.num_hidden_layers
+    for name in needed:
+        with pytest.raises(ModelError, match="the weights lack"):
+            read_transformer(kind, config, {other: array for other, array in weights.items() if other != name})
+
+
+@pytest.mark.parametrize(
+    ("kind", "windows"),
+    [
+        ("llama", "_______"),
+        ("mistral", "wwwwwww"),
+        ("phi3", "wwwwwww"),
+        ("qwen2", "___wwww"),
+        ("qwen3", "___wwww"),
+        ("gemma2", "w_w_w_w"),
+        ("gemma3_text", "wwwww_w"),
+    ],
+)
+def test_windows_are_those_of_the_family_where_a_config_lists_none(kind, windows):
+    """Older configs have no layer_types; newer ones list what transformers made of the same settings."""
+    used = {"sliding_window": 6, "use_sliding_window": True, "max_window_layers": 3}
+    model = reference(kind, {**GROUPED, "num_hidden_layers": 7, "head_dim": 8, **used})
+    weights = {name: array.numpy() for name, array in model.state_dict().items()}
+    listed = {**model.config.to_dict(), "sliding_window": 6}
+    for config in (listed, {key: value for key, value in listed.items() if key != "layer_types"}):
+        rules = read_transformer(kind, config, weights).rules
+        assert "".join("w" if rule.window == 6 else "_" for rule in rules) == windows
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])

@@ -11,7 +11,7 @@ import pytest
 from unspool import Hypothesis, parse
 from unspool.core.loop import decode
 from unspool.core.search import Search
-from unspool.models.families import read_transformer
+from unspool.models.reading import read_transformer
 
 
 @dataclass
