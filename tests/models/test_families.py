@@ -112,6 +112,35 @@ def test_logits_of_falcons_generations(change):
     assert np.abs(session.logits(session.extend([-1], [tokens()[0].numpy()])) - expected).max() < 1e-4
 
 
+BARE = {
+    "qwen2 unused window": ("qwen2", {**GROUPED, "use_sliding_window": True, "sliding_window": 6}),
+    "gemma2 plain": ("gemma2", {**GROUPED, "head_dim": 16}),
+    "gemma3 plain": ("gemma3_text", {**GROUPED, "head_dim": 16, "num_hidden_layers": 7, "sliding_window": 6}),
+}
+
+
+@pytest.mark.parametrize("case", [*CASES, *BARE])
+def test_what_a_config_leaves_out_is_filled_in_as_transformers_does(case):
+    kind, settings = {**CASES, **BARE}[case]
+    model = reference(kind, settings)
+    weights = {name: array.numpy() for name, array in model.state_dict().items()}
+    ropes = {"rope_theta": 1e6, "rope_local_base_freq": 1e4} if FAMILIES[kind].local_rope else {}
+
+    def logits(config):
+        session = read_transformer(kind, config, weights).session()
+        return session.logits(session.extend([-1], [tokens()[0].numpy()]))
+
+    assert np.abs(logits({**settings, **ropes}) - logits(model.config.to_dict())).max() < 1e-4
+
+
+def test_null_in_a_config_is_no_default():
+    settings = {**CASES["gemma2"][1], "attn_logit_softcapping": None, "final_logit_softcapping": None, "sliding_window": None}
+    weights = {name: array.numpy() for name, array in reference("gemma2", settings).state_dict().items()}
+    model = read_transformer("gemma2", settings, weights)
+    assert model.softcap is None
+    assert {(rule.window, rule.softcap) for rule in model.rules} == {(None, None)}
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_every_weight_is_needed(case):
     kind, settings = CASES[case]

@@ -69,7 +69,7 @@ class Family:
     scale_embedding: bool = False
     """Embeddings are multiplied by sqrt(width)."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
-    """Config keys that are filled in where a config.json lacks them."""
+    """Config keys that are filled in, as transformers does, where a config.json lacks them; null there means none."""
     variant: Callable[[Config], Mapping[str, Any]] = lambda config: {}
     """Fields of this entry that a config.json, with the defaults, changes."""
 
@@ -85,17 +85,18 @@ LLAMA = Family(
     down="mlp.down_proj",
     before_attention="input_layernorm",
     before_mlp="post_attention_layernorm",
+    defaults={"hidden_act": "silu", "rms_norm_eps": 1e-6},
 )
 
 
-def like_llama(**changes: Any) -> Family:
-    """Llama with changes."""
-    return Family(**{**vars(LLAMA), **changes})
+def like_llama(defaults: Mapping[str, Any] | None = None, /, **changes: Any) -> Family:
+    """Llama with changes, and with these defaults over its own."""
+    return Family(**{**vars(LLAMA), **changes, "defaults": {**LLAMA.defaults, **(defaults or {})}})
 
 
 def last_layers(config: Config, layer: int) -> bool:
     """Qwen's windows."""
-    return bool(config.get("use_sliding_window")) and layer >= int(config.get("max_window_layers", 0))
+    return bool(config.get("use_sliding_window")) and layer >= int(config.get("max_window_layers", 28))
 
 
 def all_but_every_sixth(config: Config, layer: int) -> bool:
@@ -118,7 +119,10 @@ def falcon(config: Config) -> Mapping[str, Any]:
 
 
 QK_NORMS = {"query_norm": "self_attn.q_norm", "key_norm": "self_attn.k_norm"}
-GEMMA = {"norm_plus_one": True, "scale_embedding": True, "defaults": {"hidden_act": "gelu_pytorch_tanh", "tie_word_embeddings": True}}
+GEMMA = {"norm_plus_one": True, "scale_embedding": True}
+GEMMA_1 = {"hidden_act": "gelu_pytorch_tanh", "tie_word_embeddings": True}
+GEMMA_3 = {**GEMMA_1, "query_pre_attn_scalar": 256, "sliding_window": 4096}
+GEMMA_2 = {**GEMMA_3, "attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0}
 FOUR_NORMS = {
     "after_attention": "post_attention_layernorm",
     "before_mlp": "pre_feedforward_layernorm",
@@ -144,15 +148,19 @@ FAMILIES: dict[str, Family] = {
         defaults={"activation_function": "gelu_new", "tie_word_embeddings": True, "layer_norm_epsilon": 1e-5},
     ),
     "llama": LLAMA,
-    "mistral": like_llama(windows=lambda config, layer: True),
+    "mistral": like_llama({"sliding_window": 4096}, windows=lambda config, layer: True),
     "qwen2": like_llama(windows=last_layers),
     "qwen3": like_llama(**QK_NORMS, windows=last_layers),
-    "gemma": like_llama(**GEMMA),
-    "gemma2": like_llama(**GEMMA, **FOUR_NORMS, windows=lambda config, layer: layer % 2 == 0),
-    "gemma3_text": like_llama(**GEMMA, **FOUR_NORMS, **QK_NORMS, windows=all_but_every_sixth, local_rope=True),
-    "olmo2": like_llama(**QK_NORMS, **LAST_NORMS, after_mlp="post_feedforward_layernorm", whole_norms=True),
+    "gemma": like_llama(GEMMA_1, **GEMMA),
+    "gemma2": like_llama(GEMMA_2, **GEMMA, **FOUR_NORMS, windows=lambda config, layer: layer % 2 == 0),
+    "gemma3_text": like_llama(GEMMA_3, **GEMMA, **FOUR_NORMS, **QK_NORMS, windows=all_but_every_sixth, local_rope=True),
+    "olmo2": like_llama({"rms_norm_eps": 1e-5}, **QK_NORMS, **LAST_NORMS, after_mlp="post_feedforward_layernorm", whole_norms=True),
     "phi3": like_llama(
-        qkv=("self_attn.qkv_proj",), gate="mlp.gate_up_proj", up="mlp.gate_up_proj", windows=lambda config, layer: True
+        {"rms_norm_eps": 1e-5},
+        qkv=("self_attn.qkv_proj",),
+        gate="mlp.gate_up_proj",
+        up="mlp.gate_up_proj",
+        windows=lambda config, layer: True,
     ),
     "gpt_neox": Family(
         layer="gpt_neox.layers.{}.",
@@ -197,7 +205,7 @@ FAMILIES: dict[str, Family] = {
         before_attention="self_attn_layer_norm",
         before_mlp="final_layer_norm",
         centred=True,
-        defaults={"tie_word_embeddings": True},
+        defaults={"activation_function": "relu", "tie_word_embeddings": True},
     ),
     "bloom": Family(
         layer="transformer.h.{}.",

@@ -22,7 +22,7 @@ class Reader:
 
     def __init__(self, architecture: str, config: Config, weights: Mapping[str, Array]) -> None:
         self.architecture, family = architecture, FAMILIES[architecture]
-        self.config = {**family.defaults, **{k: v for k, v in config.items() if v is not None}}
+        self.config = {k: v for k, v in {**family.defaults, **config}.items() if v is not None}
         self.family = replace(family, **family.variant(self.config))
         self.prefix = self.family.embedding.rsplit(".", 1)[0] + "."
         self.weights = dict(weights)
