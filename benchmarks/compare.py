@@ -71,7 +71,7 @@ def contestants(size: str) -> dict[str, tuple[Callable[[], int], Callable[[], in
     from unspool.core.decoder import parse
     from unspool.core.loop import decode
     from unspool.core.search import Search
-    from unspool.models.families import read_transformer
+    from unspool.models.reading import read_transformer
     from unspool.models.weights import read_weights
 
     torch.manual_seed(0)

@@ -8,7 +8,7 @@ from helpers.checkpoints import tiny_gpt2
 from helpers.tables import BACKENDS, run
 
 import unspool as un
-from unspool.models.families import read_transformer
+from unspool.models.reading import read_transformer
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "data" / "contrastive-4.49.json").read_text())
 REFERENCE = f"transformers {GOLDEN['transformers']}"

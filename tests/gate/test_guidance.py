@@ -10,7 +10,7 @@ from helpers.tables import BACKENDS, run
 
 import unspool as un
 from unspool.arrays import host, log_softmax
-from unspool.models.families import read_transformer
+from unspool.models.reading import read_transformer
 
 REFERENCE = f"transformers {version('transformers')}" if find_spec("transformers") else "transformers"
 CASES = [(seed, 2 + seed % 3, (0.5, 1.5, 3.0, 7.0)[seed % 4], (None, (3, 4))[seed % 2], "numpy") for seed in range(32)]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from helpers.tables import run
 
-from unspool.models.families import read_transformer
+from unspool.models.reading import read_transformer
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")

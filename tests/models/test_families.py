@@ -8,8 +8,10 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
+from unspool.errors import ModelError  # noqa: E402
 from unspool.loader import load  # noqa: E402
-from unspool.models.families import FAMILIES, read_transformer  # noqa: E402
+from unspool.models.families import FAMILIES  # noqa: E402
+from unspool.models.reading import read_transformer  # noqa: E402
 
 REFERENCE = f"transformers {transformers.__version__}"
 TINY = {
@@ -29,6 +31,7 @@ FALCON = {k: v for k, v in TINY.items() if k != "intermediate_size"}
 GROUPED = {**TINY, "num_key_value_heads": 2}
 LLAMA3 = {"rope_type": "llama3", "rope_theta": 5e5, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
 OLD = {"original_max_position_embeddings": 32}
+NEW = {"new_decoder_architecture": True, "num_kv_heads": 2}
 WINDOWS = ["sliding_attention", "full_attention", "sliding_attention"]
 
 CASES = {
@@ -57,7 +60,7 @@ CASES = {
     "bloom": ("bloom", BLOOM),
     "bloom, six heads": ("bloom", {**BLOOM, "hidden_size": 36, "n_head": 6}),
     "falcon": ("falcon", FALCON),
-    "falcon new": ("falcon", {**FALCON, "new_decoder_architecture": True, "num_kv_heads": 2}),
+    "falcon new": ("falcon", {**FALCON, **NEW}),
     "falcon alibi": ("falcon", {**FALCON, "alibi": True, "multi_query": False, "parallel_attn": False, "bias": True}),
 }
 
@@ -97,6 +100,81 @@ def test_logits_equal_those_of_transformers(case, backend, tally):
         row = session.extend(row, [[token]])
     assert np.abs(np.asarray(session.logits(row)) - expected[-1:]).max() < 1e-4
     tally(f"logits of {CASES[case][0]}")
+
+
+@pytest.mark.parametrize("change", [{"parallel_attn": False}, {"multi_query": False}, {**NEW, "num_ln_in_parallel_attn": 1}])
+def test_logits_of_falcons_generations(change):
+    model = reference("falcon", {**FALCON, **change})
+    with torch.no_grad():
+        expected = model(tokens()).logits[0, -1:].numpy()
+    weights = {name: array.numpy() for name, array in model.state_dict().items()}
+    session = read_transformer("falcon", model.config.to_dict(), weights).session()
+    assert np.abs(session.logits(session.extend([-1], [tokens()[0].numpy()])) - expected).max() < 1e-4
+
+
+BARE = {
+    "qwen2 unused window": ("qwen2", {**GROUPED, "use_sliding_window": True, "sliding_window": 6}),
+    "gemma2 plain": ("gemma2", {**GROUPED, "head_dim": 16}),
+    "gemma3 plain": ("gemma3_text", {**GROUPED, "head_dim": 16, "num_hidden_layers": 7, "sliding_window": 6}),
+}
+
+
+@pytest.mark.parametrize("case", [*CASES, *BARE])
+def test_what_a_config_leaves_out_is_filled_in_as_transformers_does(case):
+    kind, settings = {**CASES, **BARE}[case]
+    model = reference(kind, settings)
+    weights = {name: array.numpy() for name, array in model.state_dict().items()}
+    ropes = {"rope_theta": 1e6, "rope_local_base_freq": 1e4} if FAMILIES[kind].local_rope else {}
+
+    def logits(config):
+        session = read_transformer(kind, config, weights).session()
+        return session.logits(session.extend([-1], [tokens()[0].numpy()]))
+
+    assert np.abs(logits({**settings, **ropes}) - logits(model.config.to_dict())).max() < 1e-4
+
+
+def test_null_in_a_config_is_no_default():
+    settings = {**CASES["gemma2"][1], "attn_logit_softcapping": None, "final_logit_softcapping": None, "sliding_window": None}
+    weights = {name: array.numpy() for name, array in reference("gemma2", settings).state_dict().items()}
+    model = read_transformer("gemma2", settings, weights)
+    assert model.softcap is None
+    assert {(rule.window, rule.softcap) for rule in model.rules} == {(None, None)}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_weight_is_needed(case):
+    kind, settings = CASES[case]
+    model = reference(kind, settings)
+    config, weights = model.config.to_dict(), {name: array.numpy() for name, array in model.state_dict().items()}
+    tied = {"lm_head.weight"} if FAMILIES[kind].defaults.get("tie_word_embeddings") or settings.get("tie_word_embeddings") else set()
+    needed = [name for name in weights if name.endswith(".weight") and name not in tied]
+    assert len(needed) > 5 * model.config.num_hidden_layers
+    for name in needed:
+        with pytest.raises(ModelError, match="the weights lack"):
+            read_transformer(kind, config, {other: array for other, array in weights.items() if other != name})
+
+
+@pytest.mark.parametrize(
+    ("kind", "windows"),
+    [
+        ("llama", "_______"),
+        ("mistral", "wwwwwww"),
+        ("phi3", "wwwwwww"),
+        ("qwen2", "___wwww"),
+        ("qwen3", "___wwww"),
+        ("gemma2", "w_w_w_w"),
+        ("gemma3_text", "wwwww_w"),
+    ],
+)
+def test_windows_are_those_of_the_family_where_a_config_lists_none(kind, windows):
+    """Older configs have no layer_types; newer ones list what transformers made of the same settings."""
+    used = {"sliding_window": 6, "use_sliding_window": True, "max_window_layers": 3}
+    model = reference(kind, {**GROUPED, "num_hidden_layers": 7, "head_dim": 8, **used})
+    weights = {name: array.numpy() for name, array in model.state_dict().items()}
+    listed = {**model.config.to_dict(), "sliding_window": 6}
+    for config in (listed, {key: value for key, value in listed.items() if key != "layer_types"}):
+        rules = read_transformer(kind, config, weights).rules
+        assert "".join("w" if rule.window == 6 else "_" for rule in rules) == windows
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])

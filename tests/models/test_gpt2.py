@@ -10,7 +10,7 @@ import pytest
 import unspool as un
 from unspool.arrays import host
 from unspool.core.model import ROOT
-from unspool.models.families import read_transformer
+from unspool.models.reading import read_transformer
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")

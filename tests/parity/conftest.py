@@ -11,7 +11,7 @@ import pytest
 from unspool import Hypothesis, parse
 from unspool.core.loop import decode
 from unspool.core.search import Search
-from unspool.models.families import read_transformer
+from unspool.models.reading import read_transformer
 
 
 @dataclass
@@ -78,7 +78,7 @@ def theirs_of():
         fixed = {"do_sample": False, "pad_token_id": 0, "return_dict_in_generate": True, "output_scores": True, "use_cache": True}
         with torch.no_grad():
             return checkpoint.theirs.generate(
-                ids, attention_mask=torch.ones_like(ids), max_new_tokens=limit, eos_token_id=list(ends) or None, **fixed, **settings
+                ids, attention_mask=torch.ones_like(ids), max_new_tokens=limit, eos_token_id=list(end_tokens) or None, **fixed, **settings
             )
 
     return generate

@@ -9,12 +9,12 @@ from pathlib import Path
 from unspool.errors import ModelError
 from unspool.models import hub
 from unspool.models.architecture import check_architecture
-from unspool.models.families import KEYS
+from unspool.models.families import FAMILIES, KEYS
 from unspool.models.loading import BUNDLED, read_json
 from unspool.models.weights import BUFFERS, read_header
 
 NO_PARAMETERS = ("__metadata__", *BUFFERS)
-HEADS = ("lm_head.weight", "embed_out.weight")
+HEADS = {f"{family.head}.weight" for family in FAMILIES.values()}
 """Output weights, which are the embedding again if the configuration ties them."""
 
 
@@ -66,7 +66,8 @@ def describe(folder: Path, name: str) -> ModelInfo:
         if not files:
             raise ModelError("no model.safetensors")
         shapes = {key: entry["shape"] for path in files for key, entry in read_header(path)[0].items() if not key.endswith(NO_PARAMETERS)}
-        tied = config.get("tie_word_embeddings", config.get("model_type") in ("gpt2", "opt", "bloom", "falcon", "gemma", "gemma2"))
+        family = FAMILIES.get(str(config.get("model_type")))
+        tied = config.get("tie_word_embeddings", family is not None and family.defaults.get("tie_word_embeddings"))
         return ModelInfo(
             name,
             str(folder),

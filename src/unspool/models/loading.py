@@ -12,8 +12,8 @@ from unspool.errors import ModelError, UnknownName
 from unspool.models import hub
 from unspool.models.architecture import check_architecture, check_kind
 from unspool.models.engine import Engine, choose, to_torch
-from unspool.models.families import read_transformer
 from unspool.models.hub_errors import Missing, Unreachable
+from unspool.models.reading import read_transformer
 from unspool.models.sums import check_sums
 from unspool.models.weights import read_weights, stored_dtype
 from unspool.text import Tokenizer, TokenizerFile

@@ -70,7 +70,7 @@ class Block:
 
 @dataclass(eq=False)
 class Transformer:
-    """A decoder-only transformer; `unspool.models.families` makes it from a checkpoint."""
+    """A decoder-only transformer; `unspool.models.reading` makes it from a checkpoint."""
 
     architecture: str
     vocabulary: int
