@@ -37,7 +37,8 @@ HEAVY = {"click": {"cli"}}
 HEAVY |= {name: set() for name in ("torch", "huggingface_hub", "pandas", "transformers", "rich", "matplotlib", "textual", "llguidance")}
 HEAVY |= {"rich": {"explore"}, "textual": {"explore"}, "matplotlib": {"views.plot"}}
 """Which modules or packages import these when imported themselves."""
-LAZY = {("language_model", "lab.translate"), ("output", "views.notebook")} | {("views.table", "views.terminal"), ("score", "views.notebook"), ("record.trace", "views.notebook")}
+LAZY = {("language_model", "lab.translate"), ("output", "views.notebook")}
+LAZY |= {("views.table", "views.terminal"), ("score", "views.notebook"), ("record.trace", "views.notebook")}
 """Upward only when called: a table in a terminal is drawn by the view that reads it, a result in a notebook too."""
 FILES = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in ROOT.rglob("*.py")}
 

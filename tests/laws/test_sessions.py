@@ -12,12 +12,8 @@ import unspool as un
 from unspool.arrays import host
 from unspool.core.decoder import as_decoder
 from unspool.core.loop import decode
-<<<<<<< HEAD
 from unspool.core.search import SPARE
-from unspool.models.families import read_transformer
-=======
 from unspool.models.reading import read_transformer
->>>>>>> families
 from unspool.models.toy import TableModel
 
 EVERY = decoders()
