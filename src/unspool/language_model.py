@@ -17,6 +17,7 @@ from unspool.errors import DeadEnd, ParameterError, PromptError, Unsupported, ch
 from unspool.record.step import LEVELS, Hypothesis, Step
 from unspool.record.trace import Trace
 from unspool.score import Score, score_tokens
+from unspool.shown import Shown
 from unspool.stops.texts import StopStrings
 from unspool.stops.tokens import End
 from unspool.strategies.follow import Follow
@@ -31,7 +32,7 @@ Chat = Callable[[Messages], str]
 
 
 @dataclass(frozen=True)
-class GeneratedText:
+class GeneratedText(Shown):
     """One generated text: its new tokens and their numbers."""
 
     text: str
@@ -55,14 +56,9 @@ class GeneratedText:
         """exp of minus the mean log-probability of a token."""
         return float(np.exp(-np.mean(self.logprobs)))
 
-    def _repr_html_(self) -> str:
-        from unspool.views.notebook import of_text
-
-        return of_text(self)
-
 
 @dataclass(frozen=True)
-class Output:
+class Output(Shown):
     """What was generated after one prompt, best first, with the record of how."""
 
     prompt: str
@@ -100,28 +96,13 @@ class Output:
         ]
         return {"prompt": self.prompt, "prompt_tokens": self.prompt_tokens, "sequences": found, "recipe": self.recipe}
 
-    def _repr_html_(self) -> str:
-        from unspool.views.notebook import of_output
 
-        return of_output(self)
-
-
-class Outputs(list[Output]):
+class Outputs(list[Output], Shown):
     """Outputs of several prompts, a list that shows itself in a notebook."""
 
-    def _repr_html_(self) -> str:
-        from unspool.views.notebook import of_outputs
 
-        return of_outputs(self)
-
-
-class Scores(list[Score]):
+class Scores(list[Score], Shown):
     """Scores of several texts, a list that shows itself in a notebook."""
-
-    def _repr_html_(self) -> str:
-        from unspool.views.notebook import of_scores
-
-        return of_scores(self)
 
 
 class LanguageModel:

@@ -12,6 +12,7 @@ import numpy as np
 from unspool.arrays import Array, Floats, Ints, host, like, log_probs_from_logits
 from unspool.core.model import ROOT, Model, sound
 from unspool.errors import PromptError, check
+from unspool.shown import Shown
 
 ROWS = 64
 """Positions whose logits are held at once."""
@@ -24,7 +25,7 @@ Window = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
-class Score:
+class Score(Shown):
     """Log-probabilities of a continuation's tokens, in nats, given what stands before each.
 
     Sums of logarithms do not underflow as products of probabilities do: 0.5 ** 1024 is 5.56e-309, near the least number
@@ -73,11 +74,6 @@ class Score:
         names = ("logprob", "per_token", "per_byte", "per_character", "bits_per_byte", "perplexity")
         fields = {"prompt": self.prompt, "text": self.text, "tokens": self.tokens, "pieces": self.pieces, "logprobs": self.logprobs}
         return fields | {name: getattr(self, name) for name in names}
-
-    def _repr_html_(self) -> str:
-        from unspool.views.notebook import of_score
-
-        return of_score(self)
 
 
 def score_tokens(

@@ -10,8 +10,9 @@ from helpers.tables import Letters, normalised, table
 
 import unspool as un
 from unspool.text import TokenizerBase
-from unspool.views.heat import BY, SCALES, Heat
+from unspool.views.heat import Heat
 from unspool.views.heat_text import MARKS, draw_growing, draw_heat
+from unspool.views.heat_tokens import BY, SCALES
 from unspool.views.page import DARK, LIGHT
 from unspool.views.terminal import Paint, display_width
 

@@ -10,9 +10,10 @@ from rich.text import Text
 
 from unspool.explore.explorer import Branch, Explorer, Option
 from unspool.explore.state import State
-from unspool.views.heat import BY, Heat
+from unspool.views.characters import CONTROLS, marked
+from unspool.views.heat import Heat
+from unspool.views.heat_tokens import BY
 from unspool.views.page import DARK, LIGHT
-from unspool.views.table import CONTROLS, marked
 from unspool.views.terminal import display_width, fit_left, fit_right, pad, wrap
 
 LAYERS = (*BY, "none")

@@ -11,10 +11,11 @@ from typing import Any
 
 from unspool.core.decoder import Decoder, as_decoder, parse
 from unspool.errors import PromptError, UnspoolError, check, whole
-from unspool.lab.comparison import Comparison, row_of, row_of_human
+from unspool.lab.comparison import Comparison
 from unspool.lab.generations import Batch, Generation, Store, key
 from unspool.lab.measuring import Measuring
 from unspool.lab.registry import DEFAULT, Metric, Sample, find
+from unspool.lab.rows import row_of, row_of_human
 from unspool.language_model import DEFAULT_NEW_TOKENS, DecoderLike, LanguageModel, Stream
 from unspool.strategies.greedy import Greedy
 

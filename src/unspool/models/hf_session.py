@@ -9,7 +9,7 @@ model's own head makes the logits, or the logits where the head does more than t
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -17,9 +17,7 @@ from unspool.arrays import Array, Ints
 from unspool.core.model import SPAN, TokenForest
 from unspool.errors import ModelError, Unsupported
 from unspool.models.hf_cache import Batch, Past, Store, gather
-
-if TYPE_CHECKING:
-    from unspool.models.hf import TransformersModel
+from unspool.models.hf_running import Running
 
 Place = tuple[Any, int, int]
 """A tensor (R, N, ...) and two indices into it."""
@@ -28,7 +26,7 @@ Place = tuple[Any, int, int]
 class TransformersSession:
     """Rows of a TransformersModel; see `unspool.core.model.Session`."""
 
-    def __init__(self, model: TransformersModel) -> None:
+    def __init__(self, model: Running) -> None:
         self.model, self.nodes, self.store = model, TokenForest(), Store()
         self.can = frozenset({"hidden"}) if model.gives_hidden else frozenset()
         self.states: dict[int, Place] = {}

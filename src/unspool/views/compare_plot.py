@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from unspool.errors import ParameterError, check, unknown
 
 if TYPE_CHECKING:
-    from unspool.lab.comparison import Comparison, Row
+    from unspool.lab.rows import Compared, DecoderRow
 
 FORMS = (".svg", ".png", ".pdf")
 PREFERRED = ("diversity", "perplexity")
@@ -36,7 +36,7 @@ def axes_of(names: list[str], x: str | None, y: str | None) -> tuple[str, str]:
     return x, left.pop(0) if y is None else y
 
 
-def plot(c: Comparison, path: str | Path | None, x: str | None, y: str | None) -> Any:
+def plot(c: Compared, path: str | Path | None, x: str | None, y: str | None) -> Any:
     """See `Comparison.plot`."""
     target = check_path("picture.svg" if path is None else path)
     from matplotlib import rc_context
@@ -71,7 +71,7 @@ def plot(c: Comparison, path: str | Path | None, x: str | None, y: str | None) -
     return figure
 
 
-def _point(axis: Any, row: Row, x: str, y: str, **style: Any) -> None:
+def _point(axis: Any, row: DecoderRow, x: str, y: str, **style: Any) -> None:
     at, errors = [], []
     for one in (row.values[x], row.values[y]):
         at.append(one.value)
@@ -91,6 +91,6 @@ def _log_scale(axis: Any, side: str) -> None:
     one.set_minor_formatter(NullFormatter())
 
 
-def _title(c: Comparison) -> str:
+def _title(c: Compared) -> str:
     bars = "bars: 95 % intervals over prompts" if any(row.prompts > 1 for row in c.rows) else "one prompt: no intervals"
     return f"{c.settings['model']['name']}, at most {c.settings['max_new_tokens']} new tokens; {bars}"

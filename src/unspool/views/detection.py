@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
+from unspool.views.characters import shown
 from unspool.views.sheet import Sheet
-from unspool.views.table import shown
 from unspool.views.terminal import Paint, draw_columns
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from unspool.views.characters import CONTROLS, safe, shown
 from unspool.views.sheet import Sheet
-from unspool.views.table import CONTROLS, shown
-from unspool.views.terminal import Paint, display_width, fit_left, fit_right, pad, safe, wrap
+from unspool.views.terminal import Paint, display_width, fit_left, fit_right, pad, wrap
 
 if TYPE_CHECKING:
     from unspool.lab.examples import Distribution, Line, Run, Texts

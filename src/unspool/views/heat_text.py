@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from unspool.views.heat import Heat, Token
-from unspool.views.table import CONTROLS, marked
+from unspool.views.characters import CONTROLS, marked
+from unspool.views.heat import Heat
+from unspool.views.heat_tokens import Token
 from unspool.views.terminal import Paint, display_width, fit_right, pad, wrap
 
 MARKS = " ░▒▓█"

@@ -4,50 +4,61 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from functools import singledispatch
+from typing import Any
 
+from unspool.language_model import GeneratedText, Output, Outputs, Scores
+from unspool.record.trace import Trace
+from unspool.score import Score
+from unspool.shown import Shown
+from unspool.views.characters import CONTROLS, shown
 from unspool.views.heat import Heat
 from unspool.views.heat_html import STYLE as HEAT
-from unspool.views.heat_html import coloured
 from unspool.views.page import fragment
 from unspool.views.sheet import Sheet
-from unspool.views.table import CONTROLS, shown
-
-if TYPE_CHECKING:
-    from unspool.language_model import GeneratedText, Output
-    from unspool.record.trace import Trace
-    from unspool.score import Score
 
 MOST = 50
 """Results of a list that are shown."""
 
 
-def of_output(output: Output) -> str:
+@singledispatch
+def html_of(result: Shown) -> str:
+    """What a result shows of itself: a function below for each kind."""
+    raise TypeError(f"views/notebook.py draws no {type(result).__name__}: register a function for it")
+
+
+@html_of.register
+def _of_output(output: Output) -> str:
     """The prompt with its texts, best first, and their numbers."""
     return fragment(_output(output))
 
 
-def of_outputs(outputs: Sequence[Output]) -> str:
+@html_of.register
+def _of_outputs(outputs: Outputs) -> str:
     """One after the other, with what they have in common once."""
     return fragment(*map(_output, outputs[:MOST]), _rest(len(outputs)))
 
 
-def of_text(text: GeneratedText) -> str:
+@html_of.register
+def _of_text(text: GeneratedText) -> str:
     """A text and its numbers."""
     return fragment(_texts("", [text]))
 
 
-def of_score(score: Score) -> str:
+@html_of.register
+def _of_score(score: Score) -> str:
     """The text coloured by probability, then its sums."""
     return fragment(_score(score), style=HEAT)
 
 
-def of_scores(scores: Sequence[Score]) -> str:
+@html_of.register
+def _of_scores(scores: Scores) -> str:
     """Each text with its sums."""
     return fragment(*map(_score, scores[:MOST]), _rest(len(scores)), style=HEAT)
 
 
-def of_trace(trace: Trace) -> str:
+@html_of.register
+def _of_trace(trace: Trace) -> str:
     """What was recorded, and the texts that came of it."""
     about = {**trace.recipe, "model": trace.model.get("name", ""), "level": trace.level, "steps": len(trace.steps)}
     lines = [[name, shown(str(value))] for name, value in about.items()]
@@ -75,7 +86,7 @@ def _texts(prompt: str, texts: Iterable[GeneratedText]) -> str:
 def _score(score: Score) -> str:
     names = ("logprob", "per_token", "per_byte", "per_character", "bits_per_byte", "perplexity")
     sums = [[name.replace("_", " ") for name in names], [f"{getattr(score, name):.4f}" for name in names]]
-    return coloured(Heat.from_score(score)) + Sheet(sums[0], sums[1:]).to_html("sums")
+    return Heat.from_score(score).block() + Sheet(sums[0], sums[1:]).to_html("sums")
 
 
 def _line(prompt: str, text: str = "") -> str:

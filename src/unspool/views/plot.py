@@ -18,7 +18,8 @@ from unspool.arrays import Floats
 from unspool.errors import MissingExtra, ParameterError, check
 from unspool.record.trace import Trace
 from unspool.text import unfinished, visible
-from unspool.views.table import Row, shown
+from unspool.views.cells import Row
+from unspool.views.characters import shown
 
 try:
     from matplotlib import rc_context

@@ -13,8 +13,8 @@ from typing import Any
 from unspool.errors import MissingExtra, check
 from unspool.record.trace import Trace
 from unspool.text import unfinished, visible
+from unspool.views.characters import shown
 from unspool.views.page import LIGHT, fragment, literal, page, themed
-from unspool.views.table import shown
 from unspool.views.terminal import display_width
 
 KEPT, FINISHED, PRUNED = "kept", "finished", "pruned"

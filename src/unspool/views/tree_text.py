@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from unspool.views.terminal import Paint, display_width, fit_left, fit_right, safe, wrap
+from unspool.views.characters import safe
+from unspool.views.terminal import Paint, display_width, fit_left, fit_right, wrap
 from unspool.views.tree import FINISHED, KEPT, PRUNED, Node, Tree, number
 
 LEGEND = "numbers: the score so far; of finished texts (■) the one they are ranked by; ✗: not taken"

@@ -14,9 +14,9 @@ from unspool.errors import ParameterError, UnspoolError
 from unspool.record.step import Stages
 from unspool.record.trace import Trace
 from unspool.text import unfinished, visible
+from unspool.views.characters import shown
 from unspool.views.page import fragment
 from unspool.views.sheet import Sheet
-from unspool.views.table import shown
 from unspool.views.terminal import Paint, display_width, fit_left, fit_right, pad, wrap
 
 

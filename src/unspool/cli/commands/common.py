@@ -87,7 +87,8 @@ def follow(run: Stream, sink: Sink, live: bool | None = None, draw: Draw | None 
     """
     from unspool.cli.commands.live import Live
     from unspool.cli.console import Bar
-    from unspool.views.terminal import draw_output, safe
+    from unspool.views.characters import safe
+    from unspool.views.results import draw_output
 
     show, began = sink.paint, False
     with Live(sink, draw) as screen, Bar(run.recipe["decoder"], int(run.search.limits.max()), wanted=screen.draw is None) as bar:

@@ -16,9 +16,8 @@ def models(model: str | None, **how: Any) -> int:
     """List models, or describe one. Without an argument: the bundled model and those of the hub that are cached."""
     from unspool.models.details import details
     from unspool.models.listing import bundled, is_shelf, models_cached, models_in
-    from unspool.views.models import draw_details
+    from unspool.views.models import draw_details, draw_models
     from unspool.views.report import detailed, listed
-    from unspool.views.terminal import draw_models
 
     sink = open_sink(how)
     if model is None or is_shelf(model):

@@ -28,7 +28,7 @@ def score(prompt: str | None, continuation: str | None, file: tuple[str, ...], s
     """Show the log-probability of a text. It is read after a prompt, token by token."""
     from unspool.cli.console import read_pairs
     from unspool.views.report import scored
-    from unspool.views.terminal import draw_score
+    from unspool.views.results import draw_score
 
     sink = open_sink(how)
     pairs = read_pairs(prompt, continuation, list(file))

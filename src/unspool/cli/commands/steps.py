@@ -41,7 +41,6 @@ def steps(
     """Show the likeliest next tokens at every step."""
     from unspool.views.report import stepped
     from unspool.views.table import StepTable
-    from unspool.views.terminal import draw_steps
 
     check(n >= 1, f"steps needs -n of at least 1; got {n}")
     check(choices >= 1, f"--choices must be at least 1; got {choices}")
@@ -51,5 +50,5 @@ def steps(
     if record is not None:
         table = StepTable.from_trace(record, all=all, processed=processed)
         title = record.bytes_of(record.prompts[0]).decode("utf-8", "replace")
-        sink.write(draw_steps(table, sink.width, sink.paint) if sink.form == "text" else stepped(table, title, sink.form))
+        sink.write(table.to_text(sink.width, sink.paint) if sink.form == "text" else stepped(table, title, sink.form))
     return end()
