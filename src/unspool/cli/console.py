@@ -122,7 +122,7 @@ class Sink:
             self._parts.append(text)
             return
         try:
-            sys.stdout.write(text.translate(PLAIN) if self._plain else text)
+            sys.stdout.write(text.translate(ASCII) if self._plain else text)
             sys.stdout.flush()
         except BrokenPipeError:                                           # whoever read it has gone: end without a word
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -145,7 +145,7 @@ class Sink:
 
 _ALIKE = {"+": "├┬┴┤┼╭╮┌┐", "`": "└╰", "'": "┘╯’", "|": "│┃║▏▎▍▌▋▊▉", "-": "─━–−—▒", "=": "═▓", ".": "░·", "#": "█■", "*": "●•", "v": "✓"}
 _ALIKE |= {"x": "✗×", ">": "›→≥", "<": "≤", "~": "…", "$": "⏎", "^": "⇥", "_": "␣", "0": "∅", '"': "“”"}
-PLAIN = {ord(c): plain for plain, some in _ALIKE.items() for c in some}
+ASCII = {ord(c): plain for plain, some in _ALIKE.items() for c in some}
 """What draws, in characters that any screen has; each takes one column as before."""
 
 

@@ -12,7 +12,7 @@ import unspool
 
 FORMS = ["text", "json", "jsonl", "csv", "md", "html"]
 BACKENDS = ["numpy", "torch", "transformers"]
-DTYPES = ["float32", "float16", "bfloat16"]
+_DTYPES = ["float32", "float16", "bfloat16"]
 SHELLS = ["bash", "zsh", "fish"]
 
 EXAMPLES = """\b
@@ -151,7 +151,7 @@ PLACE = [
 RESULT = [form("Form of the result.", FORMS), *PLACE]
 ENGINE = [
     option("--device", hint="cuda, mps or cpu; auto: the first that torch can use."),
-    option("--dtype", hint="Number format of torch.", default="float32; on a GPU the checkpoint's", type=click.Choice(DTYPES)),
+    option("--dtype", hint="Number format of torch.", default="float32; on a GPU the checkpoint's", type=click.Choice(_DTYPES)),
     option("--backend", hint="What computes.", default="numpy", type=click.Choice(BACKENDS)),
 ]
 """What computes, where and in which numbers."""

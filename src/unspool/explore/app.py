@@ -27,15 +27,15 @@ from unspool.explore.explorer import Explorer
 Job = Callable[[], "str | None"]
 """Something the explorer does; what it has to say."""
 
-NARROW = 72
+NARROW_SCREEN = 72
 """Columns below which the step stands below the text."""
 FRAME = 0.05
 """Seconds between two pictures of a text that grows."""
-WHOLE = 1 << 20
+TO_THE_END = 1 << 20
 """More tokens than a context holds: to the end."""
 
 HINTS = "? help  ⏎ choose  g go on  u undo  d decoder  c colour  t tree  s save  q quit"
-KEYS = [
+HELP_KEYS = [
     ("← → h l", "walk along the text; Home and End to its ends"),
     ("↑ ↓ k j", "another token of the step; Page Up and Page Down"),
     ("Enter, 1-9", "choose it: the text goes on from there, what stood after it stays in the tree"),
@@ -54,7 +54,7 @@ KEYS = [
     ("L", "light or dark"),
     ("q", "quit"),
 ]
-LEGEND = [
+SYMBOLS = [
     ("●", "the text's own token"),
     ("○", "a token from which a branch goes on"),
     ("✗", "cut, by this processor; the line below says what it would have taken to survive"),
@@ -111,7 +111,7 @@ class Explore(App[None]):
         *(Binding(str(i), f"take({i})") for i in range(1, 10)),
         Binding("space", "grow(1)"),
         Binding("g", "grow(0)"),
-        Binding("G", f"grow({WHOLE})"),
+        Binding("G", f"grow({TO_THE_END})"),
         Binding("plus", "more(1)"),
         Binding("minus", "more(-1)"),
         Binding("r", "again"),
@@ -132,7 +132,7 @@ class Explore(App[None]):
 
     def __init__(self, explorer: Explorer, saved: str | None = None, light: bool = False) -> None:
         super().__init__()
-        self.explorer, self.saved, self.layer, self.n = explorer, saved, panes.LAYERS[0], 16
+        self.explorer, self.saved, self.layer, self.n = explorer, saved, panes.COLOURED_BY[0], 16
         self.theme = "textual-light" if light else "textual-dark"
         self.scene = panes.Scene.of(explorer)
         self.pick = 0
@@ -162,16 +162,16 @@ class Explore(App[None]):
 
     def on_resize(self, event: events.Resize) -> None:
         """Side by side, or one below the other."""
-        self.screen_stack[0].set_class(event.size.width < NARROW, "narrow")
+        self.screen_stack[0].set_class(event.size.width < NARROW_SCREEN, "narrow")
 
     def on_pane_resized(self) -> None:
         """Draw for the new size."""
         self.draw()
 
     @property
-    def look(self) -> panes.Look:
+    def look(self) -> panes.Palette:
         """The colours."""
-        return panes.Look(self.theme != "textual-light")
+        return panes.Palette(self.theme != "textual-light")
 
     # --- what takes time ---------------------------------------------------------------------------------------------
 
@@ -321,7 +321,7 @@ class Explore(App[None]):
 
     def action_colour(self) -> None:
         """Colour by the next measure."""
-        self.layer = panes.LAYERS[(panes.LAYERS.index(self.layer) + 1) % len(panes.LAYERS)]
+        self.layer = panes.COLOURED_BY[(panes.COLOURED_BY.index(self.layer) + 1) % len(panes.COLOURED_BY)]
         self.draw()
 
     def action_light(self) -> None:
@@ -403,7 +403,7 @@ class Explore(App[None]):
     def action_decoder(self) -> None:
         """Write another decoder."""
         decoder = str(self.explorer.state.decoder)
-        self.ask("decoder", decoder, lambda value: self.do(lambda: self.explorer.use(value, self._may_go_on), line=True), decoder_names)
+        self.ask("decoder", decoder, lambda value: self.do(lambda: self.explorer.use(value, self._may_go_on), line=True), completions)
 
     def action_write(self) -> None:
         """Write words of one's own."""
@@ -472,7 +472,7 @@ class Completion(Suggester):
         return next((name for name in self.complete(value) if name != value), None)
 
 
-def decoder_names(text: str) -> list[str]:
+def completions(text: str) -> list[str]:
     """What the last name of a decoder's text form may become."""
     from unspool.core.decoder import REGISTRY, parse
 
@@ -482,7 +482,7 @@ def decoder_names(text: str) -> list[str]:
     return [before + bar + last[: len(last) - len(word)] + name for name in sorted(REGISTRY) if word and name.startswith(word)]
 
 
-class Window(ModalScreen[Any]):
+class Dialog(ModalScreen[Any]):
     """A window over the screen that Esc closes."""
 
     CSS = """
@@ -496,22 +496,22 @@ class Window(ModalScreen[Any]):
         self.styles.align = ("center", "middle")
 
 
-class Help(Window):
+class Help(Dialog):
     """The keys."""
 
     def compose(self) -> ComposeResult:
         """A line for each."""
         lines = Table.grid(padding=(0, 2))
-        for keys, meaning in [*KEYS, ("", ""), *LEGEND]:
+        for keys, meaning in [*HELP_KEYS, ("", ""), *SYMBOLS]:
             lines.add_row(Text(keys, "bold"), meaning)
         with VerticalScroll(id="window"):
             yield Static(lines)
 
 
-class Visited(Window):
+class Visited(Dialog):
     """The tree of all texts; its result is the number of the branch to go to."""
 
-    def __init__(self, explorer: Explorer, look: panes.Look) -> None:
+    def __init__(self, explorer: Explorer, look: panes.Palette) -> None:
         super().__init__()
         self.branches, self.colours = explorer.branches(), look
 

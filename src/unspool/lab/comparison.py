@@ -19,7 +19,7 @@ class Comparison(Compared):
 
     def to_text(self, width: int = 0, paint: Paint = PLAIN) -> str:
         """Tables as a terminal shows them, split to fit a width (0: as wide as they are)."""
-        return view.draw(self, width, paint)
+        return view.draw_comparison(self, width, paint)
 
     def __str__(self) -> str:
         return self.to_text()
@@ -59,4 +59,4 @@ class Comparison(Compared):
 
         x and y: metrics of the comparison; diversity and perplexity if they are there, otherwise its first two.
         """
-        return compare_plot.plot(self, path, x, y)
+        return compare_plot.plot_comparison(self, path, x, y)

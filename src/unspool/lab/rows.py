@@ -13,9 +13,9 @@ from unspool.arrays import Floats
 from unspool.errors import ParameterError
 from unspool.lab.bootstrap import Estimate, difference, estimate
 from unspool.lab.generations import Generation
-from unspool.lab.registry import Metric, Sample
+from unspool.lab.registry import Metric, TextSample
 
-Made = Sequence[tuple[Generation, Sample]]
+Made = Sequence[tuple[Generation, TextSample]]
 """Texts of one decoder, each as it was made and as metrics read it."""
 
 
@@ -94,35 +94,35 @@ def row_of(name: str, made: Made, base: Made | None, metrics: Sequence[Metric]) 
     return DecoderRow(name, len(groups), len(made), seeds, values, differences, _sum_of_costs([g for g, _ in made]))
 
 
-def row_of_human(samples: Sequence[Sample], metrics: Sequence[Metric]) -> DecoderRow:
+def row_of_human(samples: Sequence[TextSample], metrics: Sequence[Metric]) -> DecoderRow:
     """The row of reference texts, each a prompt's only one."""
     values = {m.name: _estimate(m, [[s] for s in samples]) for m in metrics}
     return DecoderRow("reference", len(samples), len(samples), (), values, {}, None)
 
 
-def _by_prompt(made: Made) -> dict[str, list[Sample]]:
-    groups: dict[str, list[Sample]] = {}
+def _by_prompt(made: Made) -> dict[str, list[TextSample]]:
+    groups: dict[str, list[TextSample]] = {}
     for g, sample in made:
         groups.setdefault(g.prompt, []).append(sample)
     return groups
 
 
-def _estimate(metric: Metric, groups: list[list[Sample]]) -> Estimate:
+def _estimate(metric: Metric, groups: list[list[TextSample]]) -> Estimate:
     return estimate(metric, _parts(metric, groups)) if metric.parts else Estimate(_of_collection(metric, groups))
 
 
-def _difference(metric: Metric, groups: list[list[Sample]], base: list[list[Sample]]) -> Estimate:
+def _difference(metric: Metric, groups: list[list[TextSample]], base: list[list[TextSample]]) -> Estimate:
     if metric.parts:
         return difference(metric, _parts(metric, groups), _parts(metric, base))
     return Estimate(_of_collection(metric, groups) - _of_collection(metric, base))
 
 
-def _parts(metric: Metric, groups: list[list[Sample]]) -> Floats:
+def _parts(metric: Metric, groups: list[list[TextSample]]) -> Floats:
     assert metric.parts is not None
     return np.asarray([metric.parts(samples) for samples in groups], np.float64)
 
 
-def _of_collection(metric: Metric, groups: list[list[Sample]]) -> float:
+def _of_collection(metric: Metric, groups: list[list[TextSample]]) -> float:
     """The mean over collections of one text for each prompt: the first texts, the second ones, and so on."""
     assert metric.whole is not None
     collections = list(zip(*groups))                                     # as many as every prompt has texts

@@ -17,7 +17,7 @@ from unspool.language_model import GeneratedText, LanguageModel
 from unspool.strategies.sequential_monte_carlo import WHOLE, SequentialMonteCarlo
 from unspool.text import visible
 
-TOGETHER = 64
+TEXTS_AT_ONCE = 64
 """Rows that are enumerated at once."""
 
 
@@ -144,7 +144,7 @@ class _All(Strategy):
                     f"there are more than {self.most} texts, counting each way to spell one in tokens: allow fewer, raise most=, or "
                     "use estimate_validity"
                 )
-            now, queue = queue[-TOGETHER:], queue[:-TOGETHER]
+            now, queue = queue[-TEXTS_AT_ONCE:], queue[:-TEXTS_AT_ONCE]
             if not now:
                 return
             rows, chosen = zip(*now, strict=True)

@@ -19,7 +19,7 @@ class Missing(UnknownName):
     """The hub has no such model, or does not show it."""
 
 
-def explain(error: BaseException, repository: str, revision: str | None, endpoint: str, cache: str) -> UnspoolError:
+def as_ours(error: BaseException, repository: str, revision: str | None, endpoint: str, cache: str) -> UnspoolError:
     """An error of huggingface_hub, or of what it calls, as one of unspool's.
 
     The library's errors are told by their names, which stay the same while their homes and bases move.

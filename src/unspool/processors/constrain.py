@@ -144,7 +144,7 @@ class RemoveInvalid(Processor):
         return xp.where(xp.isnan(scores), -INF, xp.where(scores == INF, float(xp.finfo(scores.dtype).max), scores))
 
 
-class Grammar(Protocol):
+class States(Protocol):
     """States and the tokens they allow; states are immutable values."""
 
     def begin(self) -> Any:
@@ -162,7 +162,7 @@ class Automaton(Processor):
     """Only texts that a grammar accepts: each row has a state, which says what may come next."""
 
     stateful = True
-    grammar: Grammar
+    grammar: States
 
     def __post_init__(self) -> None:
         whole = all(callable(getattr(self.grammar, name, None)) for name in ("begin", "advance", "allowed"))

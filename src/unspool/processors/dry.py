@@ -12,7 +12,7 @@ from unspool.arrays import Array, Ints, host, like
 from unspool.core.decoder import Part
 from unspool.core.processor import Processor, Rows
 from unspool.errors import number, whole
-from unspool.processors.penalize import check_window, parts
+from unspool.processors.penalize import check_window, texts_in
 from unspool.processors.phrases import check_ids, check_phrases, tokens_of
 
 
@@ -56,7 +56,7 @@ class Dry(Processor):
             return scores
         breakers = np.asarray([p[0] for p in tokens_of(self.breakers, "dry")], np.int64)
         amounts = np.zeros(tuple(scores.shape), np.float64)
-        for r, text in enumerate(parts(rows, "all", self.window)):
+        for r, text in enumerate(texts_in(rows, "all", self.window)):
             for token, n in repetitions(text, breakers).items():
                 if n >= self.allowed_length and token < amounts.shape[1]:
                     amounts[r, token] = self.multiplier * math.exp(min((n - self.allowed_length) * math.log(self.base), 60.0))

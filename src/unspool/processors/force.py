@@ -12,7 +12,7 @@ from unspool.arrays import Array, block, like
 from unspool.core.decoder import Part
 from unspool.core.processor import Processor, Rows
 from unspool.errors import ParameterError, check, is_whole
-from unspool.processors.penalize import parts
+from unspool.processors.penalize import texts_in
 from unspool.processors.phrases import check_ids, check_phrases, ids_of, tokens_of
 
 
@@ -109,10 +109,10 @@ class PrefixConstrained(Processor):
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         """Block what is not allowed."""
         if callable(self.allowed):
-            return only(scores, [list(self.allowed(text.tolist())) for text in parts(rows, "all")])
+            return only(scores, [list(self.allowed(text.tolist())) for text in texts_in(rows, "all")])
         if self._tree is None:
             raise ParameterError("prefix_constrained: texts need a tokenizer; decode with a LanguageModel, or give token ids")
-        return only(scores, [self._next(text.tolist(), rows.ends) for text in parts(rows, "generated")])
+        return only(scores, [self._next(text.tolist(), rows.ends) for text in texts_in(rows, "generated")])
 
     def _next(self, new: list[int], ends: tuple[int, ...]) -> list[int]:
         at = self._tree

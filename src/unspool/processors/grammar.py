@@ -28,7 +28,7 @@ class _Constraint(Processor):
 
     stateful = True
     completes = True
-    _begin: State | None
+    _begin: MatcherState | None
 
     def rules(self) -> str:
         """The constraint in llguidance's variant of Lark."""
@@ -37,16 +37,16 @@ class _Constraint(Processor):
     def resolve(self, tokenizer: Any) -> Part:
         """The same for a tokenizer."""
         part = type(self)(*(getattr(self, name) for name in self.__match_args__))  # type: ignore[attr-defined]
-        object.__setattr__(part, "_begin", State.first(part, tokenizer))
+        object.__setattr__(part, "_begin", MatcherState.first(part, tokenizer))
         return part
 
-    def begin(self, prompt: Ints) -> State:
+    def begin(self, prompt: Ints) -> MatcherState:
         """Nothing of the text is there; the prompt is not read."""
         if self._begin is None:
             raise ParameterError(f"{self} needs a tokenizer; decode with a LanguageModel")
         return self._begin
 
-    def advance(self, memories: Sequence[State | None], tokens: Sequence[int], scores: Sequence[Array]) -> list[State | None]:
+    def advance(self, memories: Sequence[MatcherState | None], tokens: Sequence[int], scores: Sequence[Array]) -> list[MatcherState | None]:
         """The states after one more token each; None for a text that cannot match."""
         return [state and state.after(token) for state, token in zip(memories, tokens, strict=True)]
 
@@ -60,12 +60,12 @@ class _Constraint(Processor):
                 row[list(rows.ends)] = [state.ends_with(token) for token in rows.ends]
         return block(scores, like(keep, scores))
 
-    def complete(self, memories: Sequence[State | None]) -> Flags:
+    def complete(self, memories: Sequence[MatcherState | None]) -> Flags:
         """Whether the text matches and no token can follow."""
         return np.asarray([state is not None and state.complete and not state.allowed().any() for state in memories], bool)
 
 
-class State:
+class MatcherState:
     """How far a text has come in a grammar: a matcher that is copied, never moved."""
 
     def __init__(self, matcher: Any, size: int, name: str) -> None:
@@ -73,7 +73,7 @@ class State:
         self._bits: bytes | None = None
 
     @classmethod
-    def first(cls, part: _Constraint, tokenizer: Tokenizer) -> State:
+    def first(cls, part: _Constraint, tokenizer: Tokenizer) -> MatcherState:
         """The state before the first token; an error if there is no second."""
         library = _llguidance()
         matcher = library.LLMatcher(
@@ -90,10 +90,10 @@ class State:
         """Whether the text may end here."""
         return bool(self._matcher.is_accepting())
 
-    def after(self, token: int) -> State | None:
+    def after(self, token: int) -> MatcherState | None:
         """The state after one more token, None if it cannot come."""
         matcher = self._matcher.deep_copy()
-        return State(matcher, self._size, self._name) if matcher.try_consume_tokens([int(token)]) else None
+        return MatcherState(matcher, self._size, self._name) if matcher.try_consume_tokens([int(token)]) else None
 
     def allowed(self) -> Flags:
         """(tokens of the tokenizer,), whether each may come next as text."""
@@ -126,7 +126,7 @@ class Regex(_Constraint):
     """
 
     pattern: str
-    _begin: State | None = field(default=None, init=False, repr=False, compare=False)
+    _begin: MatcherState | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check(isinstance(self.pattern, str) and self.pattern != "", f'regex(pattern) needs a pattern, as "[a-z]+"; got {self.pattern!r}')
@@ -148,7 +148,7 @@ class JsonSchema(_Constraint):
 
     schema: Any
     separators: tuple[str, str] | None = (", ", ": ")
-    _begin: State | None = field(default=None, init=False, repr=False, compare=False)
+    _begin: MatcherState | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         try:
@@ -183,7 +183,7 @@ class Grammar(_Constraint):
     """
 
     lark: str
-    _begin: State | None = field(default=None, init=False, repr=False, compare=False)
+    _begin: MatcherState | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         given = isinstance(self.lark, str) and self.lark.strip() != ""

@@ -14,7 +14,7 @@ from unspool.errors import check, is_whole, number, whole
 SCOPES = ("all", "prompt", "generated")
 
 
-def parts(rows: Rows, scope: str, window: int | None = None) -> list[Ints]:
+def texts_in(rows: Rows, scope: str, window: int | None = None) -> list[Ints]:
     """Of each row the whole text, the prompt or the new tokens; of these the last `window`."""
     found = []
     for text, length, prompt in zip(host(rows.tokens), rows.lengths, rows.prompt_lengths, strict=True):
@@ -71,7 +71,7 @@ class RepetitionPenalty(Processor):
         cells: list[tuple[int, int]] = []
         penalties: list[Any] = []
         reach = None if self.window is None else self.window + self.decay
-        for r, text in enumerate(parts(rows, self.scope, reach)):
+        for r, text in enumerate(texts_in(rows, self.scope, reach)):
             tokens, ago = np.unique(text[::-1], return_index=True)
             beyond = np.clip(ago - (self.window or len(text)), 0, None)
             cells += [(r, int(t)) for t in tokens]
@@ -123,7 +123,7 @@ class _CountPenalty(Processor):
         if self.penalty == 0:
             return scores
         amounts = np.zeros(tuple(scores.shape), np.float32)
-        for r, text in enumerate(parts(rows, self.scope, self.window)):
+        for r, text in enumerate(texts_in(rows, self.scope, self.window)):
             tokens, occurrences = np.unique(text, return_counts=True)
             amounts[r, tokens] = self.amount(occurrences)
         return scores - namespace(scores).astype(like(amounts, scores), scores.dtype)
@@ -175,7 +175,7 @@ class NoRepeatNgram(Processor):
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         """Block what followed the last n - 1 tokens before."""
-        return edit(scores, [(r, t) for r, text in enumerate(parts(rows, "all")) for t in following(text, len(text), self.n)], -INF)
+        return edit(scores, [(r, t) for r, text in enumerate(texts_in(rows, "all")) for t in following(text, len(text), self.n)], -INF)
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,7 @@ class EncoderNoRepeatNgram(Processor):
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         """Block what followed the last n - 1 tokens in the prompt."""
-        texts = zip(parts(rows, "all"), rows.prompt_lengths, strict=True)
+        texts = zip(texts_in(rows, "all"), rows.prompt_lengths, strict=True)
         return edit(scores, [(r, t) for r, (text, p) in enumerate(texts) for t in following(text, int(p), self.n)], -INF)
 
 

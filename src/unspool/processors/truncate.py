@@ -15,7 +15,7 @@ from unspool.core.processor import Processor, Rows, Standing
 from unspool.errors import check, number, whole
 from unspool.processors.measures import entropy, total_of
 
-CANDIDATES = 256
+TRIED_FIRST = 256
 
 
 class _Truncator(Processor):
@@ -33,7 +33,7 @@ class _Truncator(Processor):
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         """Block what the rule cuts."""
-        xp, k = namespace(scores), CANDIDATES
+        xp, k = namespace(scores), TRIED_FIRST
         total, about = total_of(scores), self.about(scores)
         while True:
             values, columns = topk(scores, k)

@@ -20,30 +20,30 @@ if TYPE_CHECKING:
 NOTHING = "–"
 FEW = 10
 """Prompts below which percentile intervals are too narrow to be believed."""
-Entry = tuple[str, str, bool]
+Figure = tuple[str, str, bool]
 """A number, what stands below it, and whether it stands out."""
 
 # --- the three tables -------------------------------------------------------------------------------------------------
 
 
-def number(value: float, decimals: int, sign: bool = False) -> str:
+def decimal(value: float, decimals: int, sign: bool = False) -> str:
     """A number with a true minus, or a dash for what is not known."""
     return f"{value:{'+' if sign else ''}.{decimals}f}".replace("-", "−") if math.isfinite(value) else NOTHING
 
 
-def cell(one: Estimate, metric: Metric, sign: bool = False, prompts: int = 0) -> Entry:
+def cell(one: Estimate, metric: Metric, sign: bool = False, prompts: int = 0) -> Figure:
     """An estimate with its interval below; a difference over enough prompts stands out if its interval leaves out 0."""
     d = metric.decimals
-    below = f"[{number(one.low, d, sign)}, {number(one.high, d, sign)}]" if math.isfinite(one.low) else ""
-    return number(one.value, d, sign), below, sign and prompts >= FEW and one.certain
+    below = f"[{decimal(one.low, d, sign)}, {decimal(one.high, d, sign)}]" if math.isfinite(one.low) else ""
+    return decimal(one.value, d, sign), below, sign and prompts >= FEW and one.certain
 
 
-def values(c: Compared) -> tuple[list[str], list[list[Entry]]]:
+def values(c: Compared) -> tuple[list[str], list[list[Figure]]]:
     """What each decoder's texts are like."""
     return [m.name for m in c.metrics], [[cell(row.values[m.name], m) for m in c.metrics] for row in c.all_rows]
 
 
-def differences(c: Compared) -> tuple[list[str], list[list[Entry]]]:
+def differences(c: Compared) -> tuple[list[str], list[list[Figure]]]:
     """How the other decoders differ from the first."""
     return [m.name for m in c.metrics], [[cell(row.differences[m.name], m, True, row.prompts) for m in c.metrics] for row in c.rows[1:]]
 
@@ -52,7 +52,7 @@ COSTS: dict[str, Callable[[Cost], str]] = {
     "forwards": lambda cost: str(cost.forwards),
     "model tokens": lambda cost: str(cost.tokens),
     "per new token": lambda cost: f"{cost.tokens_per_new:.2f}" if cost.new_tokens else NOTHING,
-    "new tokens/s": lambda cost: number(cost.new_per_second, 0),
+    "new tokens/s": lambda cost: decimal(cost.new_per_second, 0),
 }
 OTHERS: dict[str, Callable[[Cost], str]] = {
     "other forwards": lambda cost: str(cost.other_forwards),
@@ -60,7 +60,7 @@ OTHERS: dict[str, Callable[[Cost], str]] = {
 }
 
 
-def costs(c: Compared) -> tuple[list[str], list[list[Entry]]]:
+def costs(c: Compared) -> tuple[list[str], list[list[Figure]]]:
     """Sample sizes, and what the texts cost."""
     columns = COSTS | (OTHERS if any(row.cost and row.cost.other_forwards for row in c.rows) else {})
     lines = []
@@ -70,7 +70,7 @@ def costs(c: Compared) -> tuple[list[str], list[list[Entry]]]:
     return ["prompts", "texts", "seeds", *columns], lines
 
 
-def tables(c: Compared) -> list[tuple[str, list[DecoderRow], list[str], list[list[Entry]]]]:
+def tables(c: Compared) -> list[tuple[str, list[DecoderRow], list[str], list[list[Figure]]]]:
     """(title, rows, columns, cells) of each."""
     found = [("", c.all_rows, *values(c))]
     if len(c.rows) > 1:
@@ -117,7 +117,7 @@ def notes(c: Compared) -> list[str]:
 WIDEST_NAME = 28
 
 
-def draw(c: Compared, width: int = 0, paint: Paint = PLAIN) -> str:
+def draw_comparison(c: Compared, width: int = 0, paint: Paint = PLAIN) -> str:
     """The tables, each split into as many as fit the width (0: as wide as they are)."""
     room = min(WIDEST_NAME, max(8, width - 20)) if width else WIDEST_NAME
     out = [_dim(shown(heading(c)), width, paint)]
@@ -144,7 +144,7 @@ def _name_lines(name: str, room: int) -> list[str]:
     return [fit_right(line, room) for line in lines]
 
 
-def _draw_table(names: list[list[str]], columns: list[str], cells: list[list[Entry]], width: int, paint: Paint) -> str:
+def _draw_table(names: list[list[str]], columns: list[str], cells: list[list[Figure]], width: int, paint: Paint) -> str:
     lead = max(display_width(line) for lines in names for line in lines)
     marks = any(c[2] for line in cells for c in line)
     sizes = [max(len(name), *(max(len(line[i][0]) + marks, len(line[i][1])) for line in cells)) for i, name in enumerate(columns)]
@@ -167,7 +167,7 @@ def _below(text: str, size: int, paint: Paint) -> str:
     return " " * (size - len(text)) + paint(text, "dim")
 
 
-def _value(c: Entry, size: int, marks: bool, paint: Paint) -> str:
+def _value(c: Figure, size: int, marks: bool, paint: Paint) -> str:
     text = c[0] + ("*" if c[2] else " " * marks)
     return " " * (size - len(text)) + paint(text, "head" if c[2] else "")
 
@@ -203,7 +203,7 @@ def _sheets(c: Compared, line_break: str) -> list[tuple[str, Sheet]]:
     return found
 
 
-def _joined(c: Entry, line_break: str) -> str:
+def _joined(c: Figure, line_break: str) -> str:
     return c[0] + ("*" if c[2] else "") + (line_break + c[1] if c[1] else "")
 
 

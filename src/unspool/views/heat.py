@@ -14,7 +14,7 @@ from unspool.record.trace import Trace
 from unspool.score import Score
 from unspool.text import unfinished, visible
 from unspool.views.cells import cell_of, considered_nodes
-from unspool.views.heat_html import STYLE, readable, span_html
+from unspool.views.heat_html import HEAT_STYLE, readable, span_html
 from unspool.views.heat_tokens import BY, SCALES, Scale, Span, Token, spans_of
 from unspool.views.page import fragment, page
 from unspool.views.sheet import Sheet, to_json
@@ -120,10 +120,10 @@ class Heat:
         return page_of_heats([self])
 
     def _repr_html_(self) -> str:
-        return fragment(self.block(), style=STYLE)
+        return fragment(self.block(), style=HEAT_STYLE)
 
     def block(self, ids: str = "") -> str:
-        """The coloured text and its legend as a part of a page, in the STYLE of `heat_html`; with ids, every span can be linked to."""
+        """The coloured text and its legend as a part of a page, in the HEAT_STYLE of `heat_html`; with ids, every span can be linked to."""
         spans = []
         for span in self.spans:
             tokens = [(i + 1, self.tokens[i]) for i in range(span.first, span.last)]
@@ -146,4 +146,4 @@ def page_of_heats(heats: Sequence[Heat]) -> str:
         name = f"<h2>{i + 1}</h2>\n" if len(heats) > 1 else ""
         parts.append(name + heat.block(f"t{i + 1}-" if len(heats) > 1 else "t"))
     by, how = heats[0].by.capitalize(), heats[0].title
-    return page(f"{by} of a given text" if how.startswith("follow") else f"{by}: {how}" if how else by, *parts, style=STYLE)
+    return page(f"{by} of a given text" if how.startswith("follow") else f"{by}: {how}" if how else by, *parts, style=HEAT_STYLE)

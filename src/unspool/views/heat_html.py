@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from unspool.views.characters import CONTROLS, marked
 from unspool.views.heat_tokens import Span, Token
 
-STYLE = """
+HEAT_STYLE = """
 .unspool .heat { position: relative; margin: 1rem 0; }
 .unspool .heat .text { font-size: 1.1rem; line-height: 1.9; margin: 0 0 1rem; }
 .unspool .t { border-radius: .2em; padding: .1em 0; box-decoration-break: clone; -webkit-box-decoration-break: clone; cursor: default; }

@@ -23,7 +23,7 @@ def draw_heat(heat: Heat, width: int, paint: Paint, listed: int = 5) -> str:
     return "\n".join("".join(line + "\n" for line in block) for block in blocks)
 
 
-def draw_growing(heat: Heat, width: int, paint: Paint, height: int) -> str:
+def draw_growing_heat(heat: Heat, width: int, paint: Paint, height: int) -> str:
     """The end of a text that grows, as much as fits a screen, and what the colours mean."""
     legend = _legend(heat, width, paint)
     lines = _text(heat, width, paint)[-max(1, height - len(legend) - 1) :]

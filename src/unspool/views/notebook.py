@@ -13,11 +13,11 @@ from unspool.score import Score
 from unspool.shown import Shown
 from unspool.views.characters import CONTROLS, shown
 from unspool.views.heat import Heat
-from unspool.views.heat_html import STYLE as HEAT
+from unspool.views.heat_html import HEAT_STYLE
 from unspool.views.page import fragment
 from unspool.views.sheet import Sheet
 
-MOST = 50
+MOST_RESULTS = 50
 """Results of a list that are shown."""
 
 
@@ -36,7 +36,7 @@ def _of_output(output: Output) -> str:
 @html_of.register
 def _of_outputs(outputs: Outputs) -> str:
     """One after the other, with what they have in common once."""
-    return fragment(*map(_output, outputs[:MOST]), _rest(len(outputs)))
+    return fragment(*map(_output, outputs[:MOST_RESULTS]), _rest(len(outputs)))
 
 
 @html_of.register
@@ -48,13 +48,13 @@ def _of_text(text: GeneratedText) -> str:
 @html_of.register
 def _of_score(score: Score) -> str:
     """The text coloured by probability, then its sums."""
-    return fragment(_score(score), style=HEAT)
+    return fragment(_score(score), style=HEAT_STYLE)
 
 
 @html_of.register
 def _of_scores(scores: Scores) -> str:
     """Each text with its sums."""
-    return fragment(*map(_score, scores[:MOST]), _rest(len(scores)), style=HEAT)
+    return fragment(*map(_score, scores[:MOST_RESULTS]), _rest(len(scores)), style=HEAT_STYLE)
 
 
 @html_of.register
@@ -99,8 +99,8 @@ def _readable(text: str) -> str:
 
 
 def _table(columns: Sequence[str], lines: Sequence[Sequence[Any]]) -> str:
-    return Sheet(columns, [list(map(shown, line)) for line in lines[:MOST]]).to_html() + _rest(len(lines))
+    return Sheet(columns, [list(map(shown, line)) for line in lines[:MOST_RESULTS]]).to_html() + _rest(len(lines))
 
 
 def _rest(count: int) -> str:
-    return f'<p class="faint">... and {count - MOST} more</p>' if count > MOST else ""
+    return f'<p class="faint">... and {count - MOST_RESULTS} more</p>' if count > MOST_RESULTS else ""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from unspool.language_model import Output
     from unspool.models.listing import ModelInfo
     from unspool.score import Score
-    from unspool.views.detection import Found
+    from unspool.views.detection import Scan
     from unspool.views.why import Why
 
 
@@ -79,7 +79,7 @@ def verified(checks: Sequence[Check], form: str) -> str:
     return _write(form, "Facts", [asdict(check) for check in checks], sheet_of_checks(checks))
 
 
-def detected(found: Sequence[Found], form: str) -> str:
+def detected(found: Sequence[Scan], form: str) -> str:
     """Watermarks looked for, a line for each text."""
     values = [{"text": text, "watermark": mark, **asdict(detection)} for text, mark, detection in found]
     return _write(form, "Watermarks", values, sheet_of_detections(found))

@@ -135,7 +135,7 @@ class Tree:
 
         def line(name: str, node: Node) -> str:
             look = "color=blue penwidth=2" if node.best else looks[node.state]
-            return f"  {name} [label={json.dumps(node.label() + chr(10) + number(node.score), ensure_ascii=False)} {look}];"
+            return f"  {name} [label={json.dumps(node.label() + chr(10) + score_text(node.score), ensure_ascii=False)} {look}];"
 
         start = f"  root [label={json.dumps(shown(self.prompt), ensure_ascii=False)} shape=box];"
         return "digraph tree {\n  rankdir=LR;\n" + "\n".join([start, *self._graph(line, "  {} -> {};")]) + "\n}\n"
@@ -145,7 +145,7 @@ class Tree:
 
         def line(name: str, node: Node) -> str:
             kind = "best" if node.best else node.state
-            return f'  {name}["{_mermaid(node.label())}<br>{number(node.score)}"]:::{kind}'
+            return f'  {name}["{_mermaid(node.label())}<br>{score_text(node.score)}"]:::{kind}'
 
         styles = [
             "classDef best stroke:#0b6bcb,stroke-width:3px",
@@ -172,7 +172,7 @@ class Tree:
 
     def to_svg(self) -> str:
         """A picture: tokens from left to right, the best hypothesis strong, pruned candidates faint; light or dark as the screen is."""
-        return _Picture(self).svg(themed("svg.unspool-tree") + STYLE)
+        return _Picture(self).svg(themed("svg.unspool-tree") + TREE_STYLE)
 
     def to_png(self, scale: float = 2.0) -> bytes:
         """The picture in light colours, with `scale` pixels for each of its units; needs the extra "png"."""
@@ -183,13 +183,13 @@ class Tree:
         picture = _Picture(self)
         size = scale * scale * picture.width * picture.height / 1e6
         check(size <= LARGEST, f"the picture would have {size:.0f} million pixels, and PNG is drawn up to {LARGEST}: use svg")
-        return bytes(svg_to_bytes(svg_string=picture.svg(literal(STYLE, LIGHT)), zoom=scale, font_family="DejaVu Sans Mono"))
+        return bytes(svg_to_bytes(svg_string=picture.svg(literal(TREE_STYLE, LIGHT)), zoom=scale, font_family="DejaVu Sans Mono"))
 
     def _repr_html_(self) -> str:
         return fragment(f'<div class="wide">{self.to_svg()}</div>')
 
 
-def number(value: float) -> str:
+def score_text(value: float) -> str:
     """A score as shown."""
     return f"{value:.2f}" if math.isfinite(value) else "−∞"
 
@@ -256,17 +256,17 @@ class _Picture:
         return (text if len(text) <= 9 else text[:8] + "…") + times
 
     def _node(self, node: Node, kind: str, x: float, y: float) -> str:
-        about = " · ".join(filter(None, [node.label(), f"score {number(node.score)}", node.why]))
+        about = " · ".join(filter(None, [node.label(), f"score {score_text(node.score)}", node.why]))
         end = f'<circle class="end" cx="{self.end_of(node)[0]:g}" cy="{y:g}" r="3"/>' if node.state == FINISHED else ""
         return (
             f'<g class="{kind}"><title>{html.escape(about)}</title><text x="{x + 4:g}" y="{y:g}">{html.escape(self.caption(node))}</text>'
-            f'<text class="score" x="{x + 4:g}" y="{y + 12:g}">{number(node.score)}</text>{end}</g>'
+            f'<text class="score" x="{x + 4:g}" y="{y + 12:g}">{score_text(node.score)}</text>{end}</g>'
         )
 
 
 LARGEST = 50
 """Millions of pixels that a PNG has at most."""
-STYLE = """
+TREE_STYLE = """
 svg.unspool-tree { background: var(--paper); color: var(--ink); font: 13px ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; }
 .unspool-tree text { fill: var(--ink); white-space: pre; } .unspool-tree .score { font-size: 10px; opacity: .7; }
 .unspool-tree path { fill: none; stroke: var(--edge); stroke-width: 1.2; } .unspool-tree .prompt { font-weight: bold; }

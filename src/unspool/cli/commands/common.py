@@ -26,7 +26,7 @@ def open_sink(how: dict[str, Any]) -> Sink:
     return Sink(how["output"], how["output_file"], how["color"])
 
 
-def load(how: dict[str, Any]) -> LanguageModel:
+def open_model(how: dict[str, Any]) -> LanguageModel:
     """The model that the options name."""
     from unspool.language_model import load
 
@@ -75,7 +75,7 @@ def record_of(
     prompts, decoders = read_decoding(prompt, [], decoder or (default,))
     check(len(decoders) == 1, f"this shows one decoder; got {len(decoders)}")
     check_trace(how["trace"], prompts, decoders)
-    run = load(how).stream(prompts, decoders[0], chat=how["chat"], level=level, **settings)
+    run = open_model(how).stream(prompts, decoders[0], chat=how["chat"], level=level, **settings)
     outputs = follow(run, sink, draw=draw)
     return outputs[0].trace if outputs else None, lambda: finish([run], outputs, sink, how["trace"])
 

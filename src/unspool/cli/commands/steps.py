@@ -8,18 +8,18 @@ from unspool.cli import options
 from unspool.cli.commands.common import open_sink, record_of
 from unspool.errors import check
 
-COUNT = options.option("-n", hint="How many steps.", default=True, value=8, type=int)
-ALL = options.flag("--all", "Every row that was considered, not only the best text's.")
-PROCESSED = options.flag("--processed", "The probabilities after the processors too.")
+_COUNT = options.option("-n", hint="How many steps.", default=True, value=8, type=int)
+_ALL = options.flag("--all", "Every row that was considered, not only the best text's.")
+_PROCESSED = options.flag("--processed", "The probabilities after the processors too.")
 
 
 @options.command(
     options.PROMPT,
     options.FROM,
-    COUNT,
+    _COUNT,
     options.CHOICES,
-    ALL,
-    PROCESSED,
+    _ALL,
+    _PROCESSED,
     options.ONE_DECODER,
     options.SEED,
     *options.RESULT,

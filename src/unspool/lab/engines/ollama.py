@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from unspool.lab.engines.engine import Call, Engine, Setting
 from unspool.lab.engines.llama_cpp import LAST, PENALTIES
-from unspool.lab.engines.places import ALL, LIST, NO_LIMIT, NO_SEED, RESAMPLED, drawn, place, structured, words
+from unspool.lab.engines.places import ALL, LIST, NO_LIMIT, NO_SEED, RESAMPLED, drawn, names_in, place, structured
 
 OLLAMA = Engine(
     "ollama",
@@ -30,6 +30,6 @@ OLLAMA = Engine(
         "mirostat": "it was taken out of Ollama", "mirostat_tau": "see mirostat", "mirostat_eta": "see mirostat",
         "tfs_z": "it was taken out of Ollama", "penalize_newline": "it was taken out of Ollama",
     },
-    ignored=words("model prompt messages stream num_ctx num_batch num_gpu num_thread main_gpu use_mmap keep_alive raw"),
+    ignored=names_in("model prompt messages stream num_ctx num_batch num_gpu num_thread main_gpu use_mmap keep_alive raw"),
     note="The order of its own engine. Models that it runs by llama.cpp have llama.cpp's order.",
 )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from unspool.lab.engines.engine import Call, Engine, Setting
-from unspool.lab.engines.places import BIAS, GENERATED, LIST, NO_SEED, drawn, place, structured, words
+from unspool.lab.engines.places import BIAS, GENERATED, LIST, NO_SEED, drawn, names_in, place, structured
 
 UNPUBLISHED = "The order is not published; penalties before the temperature are what its formula says."
 
@@ -36,7 +36,7 @@ OPENAI = Engine(
         Call("seed", Setting("seed"), *NO_SEED),
     ),
     unsaid={"tools": "there are no tools here", "best_of": "draw sample(n) and choose"},
-    ignored=words(
+    ignored=names_in(
         "model messages prompt stream stream_options logprobs top_logprobs user store metadata echo suffix tool_choice"
         " parallel_tool_calls service_tier"
     ),
