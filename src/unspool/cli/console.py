@@ -105,7 +105,6 @@ class Sink:
 
     @property
     def paint(self) -> Paint:
-        """What colours the text."""
         from unspool.views.terminal import Paint
 
         return Paint(self.color)
@@ -138,7 +137,6 @@ class Sink:
             sys.stdout.buffer.write(data)
 
     def close(self) -> None:
-        """Write the file."""
         if self.path and self._parts:
             write_whole(self.path, "".join(self._parts))
 
@@ -216,7 +214,6 @@ class Bar:
     _task: Any
 
     def advance(self, by: int = 1) -> None:
-        """So much more is done."""
         self.count += by
         if not self._wanted or time.monotonic() - self._began < self.PATIENCE:
             return

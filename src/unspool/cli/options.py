@@ -35,7 +35,6 @@ class Argument(click.Argument):
         self.label, self.hint = metavar or name.upper(), hint
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str]:
-        """Its line of help."""
         return self.label, self.hint
 
 
@@ -43,7 +42,6 @@ class Command(click.Command):
     """A command whose help shows arguments above options."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the help of what it takes."""
         for title, kind in (("Arguments", click.Argument), ("Options", click.Option)):
             found = [parameter.get_help_record(ctx) for parameter in self.get_params(ctx) if isinstance(parameter, kind)]
             if lines := [line for line in found if line]:

@@ -146,7 +146,6 @@ class Explore(App[None]):
         self._place: Any = None
 
     def compose(self) -> ComposeResult:
-        """The text and its step, what they sum up to, a line to write in, a line of news."""
         with Container(id="main"):
             yield Pane(id="text")
             yield Pane(id="step")
@@ -157,20 +156,16 @@ class Explore(App[None]):
         yield Static(id="message")
 
     def on_mount(self) -> None:
-        """Begin with what is known."""
         self.do(lambda: None)
 
     def on_resize(self, event: events.Resize) -> None:
-        """Side by side, or one below the other."""
         self.screen_stack[0].set_class(event.size.width < NARROW_SCREEN, "narrow")
 
     def on_pane_resized(self) -> None:
-        """Draw for the new size."""
         self.draw()
 
     @property
     def look(self) -> panes.Palette:
-        """The colours."""
         return panes.Palette(self.theme != "textual-light")
 
     # --- what takes time ---------------------------------------------------------------------------------------------
@@ -201,7 +196,6 @@ class Explore(App[None]):
         self.run_worker(work, thread=True)
 
     def on_done(self, done: Done) -> None:
-        """Show what a job left, and begin the next."""
         self._busy, self.growing = False, None
         if done.error and done.line:
             self.refuse(done.error)
@@ -223,7 +217,6 @@ class Explore(App[None]):
         return not self._asked_to_stop.is_set()
 
     def on_grown(self, grown: Grown) -> None:
-        """Draw the text as it is so far."""
         if self._busy:
             self.growing = grown.pieces
             self.say(f"{len(grown.pieces)} tokens … Esc stops")
@@ -240,7 +233,6 @@ class Explore(App[None]):
         self.draw()
 
     def draw(self) -> None:
-        """Draw all."""
         base, scene, look = self.screen_stack[0], self.scene, self.look
         text, step, totals, message = (base.query_one(f"#{name}", Static) for name in ("text", "step", "totals", "message"))
         text.update(panes.draw_text(scene, self.layer, look, *text.content_size, self.growing), layout=False)
@@ -261,7 +253,6 @@ class Explore(App[None]):
     # --- keys --------------------------------------------------------------------------------------------------------
 
     def action_move(self, by: int) -> None:
-        """Walk along the text."""
         if self._busy:
             self.do(lambda: self.explorer.move(by))
             return
@@ -272,7 +263,6 @@ class Explore(App[None]):
             self.do(lambda: None)
 
     def action_pick(self, by: int) -> None:
-        """Walk along the step's tokens."""
         self.pick = min(max(self.pick + by, 0), max(len(self.scene.options) - 1, 0))
         self.draw()
 
@@ -289,12 +279,9 @@ class Explore(App[None]):
         self.do(job)
 
     def action_grow(self, n: int) -> None:
-        """Let the decoder go on."""
         self.do(lambda: self._grown(self.explorer.grow(n or self.n, self._watch)))
 
     def action_again(self) -> None:
-        """Let it go on again with the next seed."""
-
         def job() -> str:
             before = self.explorer.state.text
             said = self._grown(self.explorer.grow_again(self._may_go_on))
@@ -307,25 +294,20 @@ class Explore(App[None]):
         return "" if reason == "length" else "interrupted" if reason == "interrupted" else f"the text ended: {reason}"
 
     def action_more(self, way: int) -> None:
-        """Twice or half as many tokens."""
         self.n = min(max(self.n * 2 if way > 0 else self.n // 2, 1), 4096)
         self.draw()
 
     def action_undo(self) -> None:
-        """Take the last change back."""
         self.do(self.explorer.undo)
 
     def action_redo(self) -> None:
-        """Make it again."""
         self.do(self.explorer.redo)
 
     def action_colour(self) -> None:
-        """Colour by the next measure."""
         self.layer = panes.COLOURED_BY[(panes.COLOURED_BY.index(self.layer) + 1) % len(panes.COLOURED_BY)]
         self.draw()
 
     def action_light(self) -> None:
-        """Light or dark."""
         self.theme = "textual-dark" if self.theme == "textual-light" else "textual-light"
         self.draw()
 
@@ -348,16 +330,13 @@ class Explore(App[None]):
             self.exit()
 
     async def action_quit(self) -> None:
-        """End; a decoder that is going on is told so."""
         self._asked_to_stop.set()
         self.exit()
 
     def action_help(self) -> None:
-        """Show the keys."""
         self.push_screen(Help())
 
     def action_tree(self) -> None:
-        """Show what was visited."""
         if not self._busy:
             self.push_screen(Visited(self.explorer, self.look), self._visit)
 
@@ -379,7 +358,6 @@ class Explore(App[None]):
         entry.focus()
 
     def close_line(self) -> None:
-        """Back to the keys."""
         self.answer, self.query_one(Entry).disabled = None, True
         self.query_one("#line").remove_class("open")
         self.set_focus(None)
@@ -389,30 +367,24 @@ class Explore(App[None]):
         self.query_one("#hint", Static).update(Text(" ".join(error.split()), self.look.bad))
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Hand over the line."""
         if self.answer is not None:
             self.answer(event.value)
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Show what the last word may become."""
         entry = self.query_one(Entry)
         if self.answer is not None and entry.complete:
             names = [name.rpartition("|")[2].strip() for name in entry.complete(event.value)]
             self.query_one("#hint", Static).update(Text("  ".join(names[:40]), self.look.faint))
 
     def action_decoder(self) -> None:
-        """Write another decoder."""
         decoder = str(self.explorer.state.decoder)
         self.ask("decoder", decoder, lambda value: self.do(lambda: self.explorer.use(value, self._may_go_on), line=True), completions)
 
     def action_write(self) -> None:
-        """Write words of one's own."""
         name = "words to put at the cursor, with the space before them"
         self.ask(name, " ", lambda value: self.do(lambda: self.explorer.write(value), line=True))
 
     def action_save(self) -> None:
-        """Save the trace."""
-
         def save(value: str) -> None:
             path = Path(value).expanduser()
             if path.exists() and self._sure != path:
@@ -431,7 +403,6 @@ class Explore(App[None]):
         return f"saved {path}: unspool tree --from {path}"
 
     def action_open(self) -> None:
-        """Open a trace."""
         self.ask("trace to open", self.saved or "", lambda value: self.do(lambda: self._opened(value), line=True))
 
     def _opened(self, path: str) -> str:
@@ -446,7 +417,6 @@ class Pane(Static):
         """It has another size."""
 
     def on_resize(self) -> None:
-        """Ask to be drawn for the size it has now."""
         self.post_message(self.Resized())
 
 
@@ -468,7 +438,6 @@ class Completion(Suggester):
         self.complete = complete
 
     async def get_suggestion(self, value: str) -> str | None:
-        """What the line may become."""
         return next((name for name in self.complete(value) if name != value), None)
 
 
@@ -492,7 +461,6 @@ class Dialog(ModalScreen[Any]):
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,question_mark,t", "dismiss(None)")]
 
     def on_mount(self) -> None:
-        """In the middle."""
         self.styles.align = ("center", "middle")
 
 
@@ -500,7 +468,6 @@ class Help(Dialog):
     """The keys."""
 
     def compose(self) -> ComposeResult:
-        """A line for each."""
         lines = Table.grid(padding=(0, 2))
         for keys, meaning in [*HELP_KEYS, ("", ""), *SYMBOLS]:
             lines.add_row(Text(keys, "bold"), meaning)
@@ -516,7 +483,6 @@ class Visited(Dialog):
         self.branches, self.colours = explorer.branches(), look
 
     def compose(self) -> ComposeResult:
-        """A line for each branch."""
         with Vertical(id="window"):
             if not self.branches:
                 yield Static("nothing yet: choose a token, or let the decoder go on")
@@ -525,11 +491,9 @@ class Visited(Dialog):
             yield OptionList(*(panes.draw_branch(branch, self.colours, width) for branch in self.branches))
 
     def on_mount(self) -> None:
-        """Begin at the text that is shown."""
         for names in self.query(OptionList):
             names.highlighted = max((i for i, b in enumerate(self.branches) if b.current), default=0)
             names.focus()
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        """Go there."""
         self.dismiss(event.option_index)

@@ -93,7 +93,6 @@ class Explorer:
     # --- choosing ----------------------------------------------------------------------------------------------------
 
     def move(self, by: int) -> None:
-        """Walk along the text."""
         self.go_to(self.state.cursor + by)
 
     def go_to(self, cursor: int) -> None:
@@ -179,11 +178,9 @@ class Explorer:
             self.state = state
 
     def undo(self) -> None:
-        """Go back to before the last change."""
         self._travel(self._past, self._future, "undo")
 
     def redo(self) -> None:
-        """Take back the last undo."""
         self._travel(self._future, self._past, "redo")
 
     def _travel(self, source: list[Visit], target: list[Visit], name: str) -> None:
@@ -279,7 +276,6 @@ class Explorer:
         return self.lm.pieces((*before, *tokens))[len(before) :]
 
     def heat(self, by: str = "probability") -> Heat:
-        """The text as it is coloured, from its record."""
         return Heat.from_trace(self._trace(self.state.text, "choices"), by, choices=0)
 
     def options(self) -> list[Option]:
@@ -365,7 +361,6 @@ class Explorer:
         return trace
 
     def save(self, path: str | Path) -> None:
-        """Write that record to a file."""
         try:
             self.trace().save(path)
         except OSError as error:

@@ -31,7 +31,6 @@ class Palette:
 
     @property
     def colours(self) -> dict[str, str]:
-        """By name."""
         return DARK if self.dark else LIGHT
 
     def heat(self, degree: int) -> str:
@@ -43,17 +42,14 @@ class Palette:
 
     @property
     def best(self) -> str:
-        """The style of what was chosen."""
         return f"bold {self.colours['best']}"
 
     @property
     def faint(self) -> str:
-        """The style of what is said beside."""
         return self.colours["faint"]
 
     @property
     def bad(self) -> str:
-        """The style of what is cut and of errors."""
         return "#ff8a80" if self.dark else "#b81f1f"
 
 

@@ -25,7 +25,6 @@ class Comparison(Compared):
         return self.to_text()
 
     def to_markdown(self) -> str:
-        """Tables in Markdown."""
         return view.to_markdown(self)
 
     def to_html(self) -> str:

@@ -54,7 +54,6 @@ class OneStep:
     """In bits."""
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as plain values."""
         return asdict(self)
 
 
@@ -79,7 +78,6 @@ class Texts:
     lines: list[Line]
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as plain values."""
         return asdict(self)
 
 
@@ -155,7 +153,6 @@ class NoLetterE:
         """It stays."""
 
     def allowed(self, state: None) -> list[int]:
-        """Tokens without it."""
         return self.tokens
 
 

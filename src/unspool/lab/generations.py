@@ -121,7 +121,6 @@ class GenerationFile:
         return UnspoolError(f"line {number} of {self.path} is no generation that unspool compare saved; give another file")
 
     def append(self, lines: Sequence[str]) -> None:
-        """Write the lines of one batch."""
         data = "".join(line + "\n" for line in lines).encode()
         try:
             with self.path.open("r+b") as file:

@@ -31,7 +31,6 @@ class Measuring:
         return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
     def generated(self, texts: Sequence[Generation]) -> list[TextSample]:
-        """Texts that the model wrote."""
         entropies = self._entropies([(self.start(g.prompt), g.tokens) for g in texts])
         judged = self._judged([(g.prompt, g.text) for g in texts])
         return [self._sample(g, g.reason == "end", h, j) for g, h, j in zip(texts, entropies, judged, strict=True)]

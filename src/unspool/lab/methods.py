@@ -98,7 +98,6 @@ class Method:
         return SENTENCE.split(self.definition[0])[0]
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as plain values."""
         return {**asdict(self), "meaning": self.meaning}
 
 

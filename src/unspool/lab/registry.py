@@ -73,7 +73,6 @@ class Metric:
     """Whether it is drawn on a logarithmic scale."""
 
     def of(self, samples: Samples) -> float:
-        """The metric of one prompt's texts."""
         if self.parts is None:
             return float(self.whole(samples)) if self.whole else math.nan
         return float(self.value(np.asarray(self.parts(samples), np.float64)))

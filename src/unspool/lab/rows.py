@@ -38,7 +38,6 @@ class Cost:
 
     @property
     def new_per_second(self) -> float:
-        """New tokens per second."""
         return self.new_tokens / self.seconds if self.seconds else math.nan
 
 
@@ -72,11 +71,9 @@ class Compared:
 
     @property
     def all_rows(self) -> list[DecoderRow]:
-        """The decoders' rows and the reference's."""
         return [*self.rows, *([self.reference] if self.reference else [])]
 
     def __getitem__(self, name: str) -> DecoderRow:
-        """The row of a decoder."""
         for row in self.all_rows:
             if row.name == name:
                 return row

@@ -35,7 +35,6 @@ class Translation:
     notes: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as plain values."""
         return {**vars(self), "decoder": str(self.decoder)}
 
 
@@ -138,7 +137,6 @@ def _read(engine: Engine, place: Place, given: Mapping[str, Any]) -> Part | None
 
 
 def _said(engine: Engine, place: Place, given: Mapping[str, Any]) -> list[str]:
-    """What is to be known of a part that was read."""
     notes = [f"{place.method}: {place.differs}"] if place.differs else []
     if place.neutral and place.settings[0].name not in given:
         notes.insert(0, f"{place.settings[0]} is the default of {engine.title}")

@@ -70,11 +70,9 @@ class TransformersModel:
 
     @property
     def parameters(self) -> int:
-        """How many numbers were learned."""
         return int(self.inner.num_parameters())
 
     def session(self) -> TransformersSession:
-        """A new set of rows."""
         return TransformersSession(self)
 
     @contextmanager

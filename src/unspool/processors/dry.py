@@ -42,7 +42,6 @@ class Dry(Processor):
         check_window("dry", self.window)
 
     def resolve(self, tokenizer: Any) -> Part:
-        """With the tokens that contain the breakers."""
         ids = {t for t in self.breakers if isinstance(t, int)}
         check_ids("dry", ids, tokenizer)
         texts = [t.encode() for t in self.breakers if isinstance(t, str)]
@@ -51,7 +50,6 @@ class Dry(Processor):
         return Dry(self.multiplier, self.base, self.allowed_length, tuple(sorted(ids)), self.window)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        """Subtract."""
         if self.multiplier == 0:
             return scores
         breakers = np.asarray([p[0] for p in tokens_of(self.breakers, "dry")], np.int64)

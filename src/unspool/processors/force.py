@@ -41,11 +41,9 @@ class Forced(Processor):
         check(not twice, f"forced(pairs) has one token at each place; got {pairs!r}")
 
     def resolve(self, tokenizer: Any) -> Part:
-        """With tokens in place of texts."""
         return Forced(tuple((place, ids_of([token], tokenizer, "forced")[0]) for place, token in self.pairs))
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        """Block the others in rows that are at one of the places."""
         wanted = dict(zip((place for place, _ in self.pairs), tokens_of([t for _, t in self.pairs], "forced"), strict=True))
         return only(scores, [wanted.get(int(n)) for n in rows.generated])
 
@@ -62,11 +60,9 @@ class ForcedBegin(Processor):
         check(isinstance(self.token, str | int), f"forced_begin(token) takes one token; got {self.token!r}")
 
     def resolve(self, tokenizer: Any) -> Part:
-        """With a token in place of a text."""
         return ForcedBegin(ids_of([self.token], tokenizer, "forced_begin")[0])
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        """Block the others in rows without new tokens."""
         (wanted,) = tokens_of([self.token], "forced_begin")
         return only(scores, [wanted if n == 0 else None for n in rows.generated])
 
@@ -97,7 +93,6 @@ class PrefixConstrained(Processor):
             object.__setattr__(self, "_tree", tree_of(self.allowed))
 
     def resolve(self, tokenizer: Any) -> Part:
-        """With tokens in place of texts."""
         if callable(self.allowed):
             return self
         sequences = [tuple(tokenizer.encode(s)) if isinstance(s, str) else s for s in self.allowed]
@@ -107,7 +102,6 @@ class PrefixConstrained(Processor):
         return PrefixConstrained(tuple(sequences))
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        """Block what is not allowed."""
         if callable(self.allowed):
             return only(scores, [list(self.allowed(text.tolist())) for text in texts_in(rows, "all")])
         if self._tree is None:

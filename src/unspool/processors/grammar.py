@@ -35,7 +35,6 @@ class _Constraint(Processor):
         raise NotImplementedError
 
     def resolve(self, tokenizer: Any) -> Part:
-        """The same for a tokenizer."""
         part = type(self)(*(getattr(self, name) for name in self.__match_args__))  # type: ignore[attr-defined]
         object.__setattr__(part, "_begin", MatcherState.first(part, tokenizer))
         return part
@@ -51,7 +50,6 @@ class _Constraint(Processor):
         return [state and state.after(token) for state, token in zip(memories, tokens, strict=True)]
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        """Block what leaves no match possible."""
         keep = np.zeros(tuple(scores.shape), bool)
         for row, state in zip(keep, memory, strict=True):
             if state is not None:
@@ -133,7 +131,6 @@ class Regex(_Constraint):
         _validate(self)
 
     def rules(self) -> str:
-        """One rule that is the expression."""
         return f"start: /{_llguidance().regex_to_lark(self.pattern, '')}/"
 
 
@@ -165,7 +162,6 @@ class JsonSchema(_Constraint):
         _validate(self)
 
     def rules(self) -> str:
-        """One rule that is the schema."""
         schema = json.loads(self.schema)
         if self.separators is not None and schema is not False:
             item, key = self.separators
@@ -191,7 +187,6 @@ class Grammar(_Constraint):
         _validate(self)
 
     def rules(self) -> str:
-        """As given."""
         return self.lark
 
 

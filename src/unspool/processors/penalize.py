@@ -65,7 +65,6 @@ class RepetitionPenalty(Processor):
         check(self.decay == 0 or self.window is not None, "repetition_penalty(decay=...) begins where a window ends; give window=... too")
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        """Once for each distinct token."""
         if self.penalty == 1:
             return scores
         cells: list[tuple[int, int]] = []
@@ -99,7 +98,6 @@ class EncoderRepetitionPenalty(Processor):
         number("encoder_repetition_penalty(penalty)", self.penalty, above=0)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        """The repetition penalty of the prompt, the other way round."""
         return RepetitionPenalty(1 / self.penalty, "prompt").process(rows, scores)
 
 
@@ -115,11 +113,9 @@ class _CountPenalty(Processor):
         _check_scope(self.name, self.scope, self.window)
 
     def amount(self, occurrences: Ints) -> Any:
-        """What is subtracted."""
         raise NotImplementedError
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        """Subtract."""
         if self.penalty == 0:
             return scores
         amounts = np.zeros(tuple(scores.shape), np.float32)
@@ -141,7 +137,6 @@ class PresencePenalty(_CountPenalty):
     window: int | None = None
 
     def amount(self, occurrences: Ints) -> Any:
-        """The penalty, once."""
         return self.penalty
 
 
@@ -157,7 +152,6 @@ class FrequencyPenalty(_CountPenalty):
     window: int | None = None
 
     def amount(self, occurrences: Ints) -> Any:
-        """The penalty, as often as the token occurred."""
         return self.penalty * occurrences
 
 
@@ -174,7 +168,6 @@ class NoRepeatNgram(Processor):
         whole("no_repeat_ngram(n)", self.n, 1)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        """Block what followed the last n - 1 tokens before."""
         return edit(scores, [(r, t) for r, text in enumerate(texts_in(rows, "all")) for t in following(text, len(text), self.n)], -INF)
 
 
@@ -191,7 +184,6 @@ class EncoderNoRepeatNgram(Processor):
         whole("encoder_no_repeat_ngram(n)", self.n, 1)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        """Block what followed the last n - 1 tokens in the prompt."""
         texts = zip(texts_in(rows, "all"), rows.prompt_lengths, strict=True)
         return edit(scores, [(r, t) for r, (text, p) in enumerate(texts) for t in following(text, int(p), self.n)], -INF)
 

@@ -76,7 +76,6 @@ class WatermarkKgw(Watermark):
         return marked[tokens]
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        """Add the bias in rows that have context_width tokens."""
         if self.bias == 0:
             return scores
         amounts, vocabulary = np.zeros(tuple(scores.shape), host(scores[:1, :1]).dtype), scores.shape[-1]

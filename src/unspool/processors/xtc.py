@@ -41,11 +41,9 @@ class Xtc(Processor):
         check(self.variant in known, f'xtc(variant=...) is "tokens" or "text-generation-webui"; got {self.variant!r}')
 
     def resolve(self, tokenizer: Any) -> Part:
-        """With tokens in place of texts."""
         return Xtc(self.threshold, self.probability, ids_of(self.protect, tokenizer, "xtc"), self.protect_ends, self.variant)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        """Draw, and cut."""
         if self.probability == 0:
             return scores
         xp, vocabulary = namespace(scores), scores.shape[-1]

@@ -64,21 +64,17 @@ class Heat:
         return cls(score.prompt, tokens, [Span(p, i, i + 1) for i, p in enumerate(score.pieces)])
 
     def coloured(self, by: str) -> Heat:
-        """The same text by another measure."""
         check(by in BY, f"heat colours by one of {', '.join(BY)}; got {by!r}")
         return replace(self, by=by)
 
     def band(self, token: Token) -> int:
-        """The band of a token in its scale."""
         return self.scale.band(self._value(token))
 
     def _value(self, token: Token) -> float:
-        """What rises with heat."""
         return -token.probability if self.by == "probability" else float(getattr(token, self.by))
 
     @property
     def scale(self) -> Scale:
-        """What its colours mean."""
         return SCALES[self.by]
 
     def heat(self, span: Span) -> int:
@@ -96,15 +92,12 @@ class Heat:
         return [(i + 1, self.tokens[i]) for i in sorted(places)]
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as plain values."""
         return {"prompt": self.prompt, "by": self.by, "title": self.title, "tokens": [t.to_dict() for t in self.tokens]}
 
     def to_json(self) -> str:
-        """All of it."""
         return to_json(self.to_dict())
 
     def sheet(self) -> Sheet:
-        """A line for each token."""
         most = max((len(t.alternatives) for t in self.tokens), default=0)
         lines = []
         for place, t in enumerate(self.tokens, 1):

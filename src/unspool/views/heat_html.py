@@ -51,7 +51,6 @@ def readable(text: str) -> str:
 
 
 def _details(token: Token, place: int) -> str:
-    """What the card says of a token."""
     numbers = [f"{token.probability:.2%}", f"{token.surprisal:.2f} bits"]
     numbers += [] if token.processed == token.logprob else [f"{math.exp(token.processed):.2%} after the processors"]
     numbers += [f"rank {token.rank}"] if token.rank is not None else []

@@ -66,7 +66,6 @@ def _readable(text: str) -> str:
 
 
 def _legend(heat: Heat, width: int, paint: Paint) -> list[str]:
-    """What is shown, and how many tokens lie in each band."""
     lines, used = [paint(heat.by, "head")], display_width(heat.by)
     for label, degree, count in heat.counts():
         name = f" {label} " if paint.on else f"{MARKS[degree]} {label}" if degree else f"  {label}"
@@ -81,7 +80,6 @@ def _legend(heat: Heat, width: int, paint: Paint) -> list[str]:
 
 
 def _list(heat: Heat, hottest: Sequence[tuple[int, Token]], width: int, paint: Paint) -> list[str]:
-    """The hottest tokens, each with what the model held for likelier."""
     places, texts = [str(place) for place, _ in hottest], [fit_right(marked(t.text), 16) for _, t in hottest]
     names = places, texts, [_numbers(heat, t) for _, t in hottest]
     sizes = [max(map(display_width, column)) for column in names]

@@ -22,7 +22,6 @@ class Scale:
     heats: tuple[int, ...] = (0, 1, 2, 3, 4)
 
     def band(self, value: float) -> int:
-        """Which band a value lies in."""
         return bisect_left(self.limits, value)
 
 
@@ -56,7 +55,6 @@ class Token:
 
     @property
     def probability(self) -> float:
-        """Under the model."""
         return math.exp(self.logprob)
 
     @property
@@ -65,7 +63,6 @@ class Token:
         return -self.logprob / math.log(2)
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as plain values."""
         numbers = {"probability": self.probability, "surprisal": self.surprisal}
         return {**vars(self), **numbers, "alternatives": [vars(c) for c in self.alternatives]}
 

@@ -29,7 +29,6 @@ def draw_models(models: Sequence[ModelInfo], paint: Paint) -> str:
 
 
 def _count(number: int) -> str:
-    """A number in thousands or millions."""
     for size, unit in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
         if number >= size:
             return f"{number / size:.1f} {unit}"

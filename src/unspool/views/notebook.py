@@ -29,37 +29,31 @@ def html_of(result: Shown) -> str:
 
 @html_of.register
 def _of_output(output: Output) -> str:
-    """The prompt with its texts, best first, and their numbers."""
     return fragment(_output(output))
 
 
 @html_of.register
 def _of_outputs(outputs: Outputs) -> str:
-    """One after the other, with what they have in common once."""
     return fragment(*map(_output, outputs[:MOST_RESULTS]), _rest(len(outputs)))
 
 
 @html_of.register
 def _of_text(text: GeneratedText) -> str:
-    """A text and its numbers."""
     return fragment(_texts("", [text]))
 
 
 @html_of.register
 def _of_score(score: Score) -> str:
-    """The text coloured by probability, then its sums."""
     return fragment(_score(score), style=HEAT_STYLE)
 
 
 @html_of.register
 def _of_scores(scores: Scores) -> str:
-    """Each text with its sums."""
     return fragment(*map(_score, scores[:MOST_RESULTS]), _rest(len(scores)), style=HEAT_STYLE)
 
 
 @html_of.register
 def _of_trace(trace: Trace) -> str:
-    """What was recorded, and the texts that came of it."""
     about = {**trace.recipe, "model": trace.model.get("name", ""), "level": trace.level, "steps": len(trace.steps)}
     lines = [[name, shown(str(value))] for name, value in about.items()]
     parts = [Sheet(["", ""], lines).to_html("about")]

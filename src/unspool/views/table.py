@@ -69,7 +69,6 @@ class StepTable:
         return iter(self.rows)
 
     def to_records(self) -> list[dict[str, str]]:
-        """A dictionary of cells for each row."""
         return [dict(zip(self.columns, line, strict=True)) for line in self.cells()]
 
     def sheet(self, show: Callable[[str], str] = str) -> Sheet:
@@ -89,11 +88,9 @@ class StepTable:
         ]
 
     def to_json(self) -> str:
-        """The rows of `to_dicts` as JSON."""
         return to_json(self.to_dicts())
 
     def to_markdown(self) -> str:
-        """A Markdown table."""
         return self.sheet(shown).to_markdown()
 
     def to_html(self) -> str:
@@ -104,7 +101,6 @@ class StepTable:
         return fragment(self.to_html())
 
     def to_pandas(self) -> Any:
-        """A pandas DataFrame of the cells."""
         try:
             import pandas
         except ImportError:
@@ -119,7 +115,6 @@ class StepTable:
         return self.to_text()
 
     def head(self, n: int) -> StepTable:
-        """The first n rows."""
         return replace(self, rows=self.rows[:n])
 
 

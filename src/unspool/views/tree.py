@@ -41,11 +41,9 @@ class Node:
     children: list[Node] = field(default_factory=list)
 
     def label(self) -> str:
-        """Its token as shown in a picture."""
         return shown(self.text) or "∅"
 
     def to_dict(self) -> dict[str, Any]:
-        """It alone as plain values."""
         values = {k: v for k, v in vars(self).items() if k != "children"}
         return values | {k: None for k in ("logprob", "score") if not math.isfinite(values[k])}
 
@@ -117,7 +115,6 @@ class Tree:
             stack += [(c, depth + 1, node) for c in reversed(node.children)]
 
     def counts(self) -> Counter[str]:
-        """How many nodes are kept, finished and pruned."""
         return Counter(node.state for node, _, _ in self.walk())
 
     def to_json(self) -> str:
@@ -130,7 +127,6 @@ class Tree:
         return json.dumps({"prompt": self.prompt, "decoder": self.decoder, "nodes": nodes}, ensure_ascii=False)
 
     def to_dot(self) -> str:
-        """A Graphviz graph."""
         looks = {KEPT: "color=gray40", FINISHED: "color=black penwidth=2", PRUNED: "color=gray80 fontcolor=gray60 style=dashed"}
 
         def line(name: str, node: Node) -> str:
@@ -141,8 +137,6 @@ class Tree:
         return "digraph tree {\n  rankdir=LR;\n" + "\n".join([start, *self._graph(line, "  {} -> {};")]) + "\n}\n"
 
     def to_mermaid(self) -> str:
-        """A Mermaid flow chart."""
-
         def line(name: str, node: Node) -> str:
             kind = "best" if node.best else node.state
             return f'  {name}["{_mermaid(node.label())}<br>{score_text(node.score)}"]:::{kind}'
@@ -226,7 +220,6 @@ class _Picture:
         return self.MARGIN + self.LINE / 2 + line * self.LINE
 
     def svg(self, style: str) -> str:
-        """The whole picture."""
         prompt = shown(self.tree.prompt)
         prompt = prompt if len(prompt) <= 28 else "…" + prompt[-27:]
         edges, nodes = [], [f'<text class="prompt" x="{self.MARGIN}" y="{self.y(0) + 4:g}">{html.escape(prompt)}</text>']

@@ -42,7 +42,6 @@ def _prompt(tree: Tree, width: int, paint: Paint) -> str:
 
 
 def _notes(tree: Tree, width: int, paint: Paint) -> list[str]:
-    """How many nodes of each kind there are."""
     counts = tree.counts()
     words = "  ".join(f"{counts[state]} {state}" for state in (KEPT, FINISHED, PRUNED) if counts[state])
     return [paint(words[i:j], "dim") for i, j in wrap(words, width)]

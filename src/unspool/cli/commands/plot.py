@@ -91,7 +91,6 @@ class Asked:
 
 
 def _probability(asked: Asked) -> Picture:
-    """The probability of each token, of the person's text first."""
     from unspool.views import plot as view
 
     texts = {"human text": asked.lm.score(asked.prompt, asked.text).logprobs} if asked.text else {}
@@ -101,7 +100,6 @@ def _probability(asked: Asked) -> Picture:
 
 
 def _entropy(asked: Asked) -> Picture:
-    """The entropy along a text."""
     from unspool.views import plot as view
 
     check(len(asked.decoders) <= 1, f"this draws one decoder; got {len(asked.decoders)}")
@@ -109,7 +107,6 @@ def _entropy(asked: Asked) -> Picture:
 
 
 def _kept(asked: Asked) -> Picture:
-    """What each decoder's processors keep."""
     from unspool.views import plot as view
 
     rules = asked.decoders or ("top_k(50) | sample", "top_p(0.9) | sample", "min_p(0.1) | sample")
@@ -117,7 +114,6 @@ def _kept(asked: Asked) -> Picture:
 
 
 def _temperature(asked: Asked) -> Picture:
-    """What temperatures make of the first step."""
     from unspool.views import plot as view
 
     check(not asked.decoders, "this draws the model's own distribution at several temperatures (--values); leave out -d")
@@ -126,7 +122,6 @@ def _temperature(asked: Asked) -> Picture:
 
 
 def _sweep(asked: Asked) -> Picture:
-    """Log-probability and repetition against a setting."""
     import numpy as np
 
     from unspool.lab.metrics import repetition

@@ -100,11 +100,9 @@ class Engine:
 
     @property
     def everything(self) -> tuple[Place, ...]:
-        """All places."""
         return self.places + self.strategies + self.stops
 
     @property
     def names(self) -> set[str]:
-        """Every setting that is known."""
         found = {s.name for place in self.everything for s in place.settings} | {c.setting.name for c in self.calls}
         return found | set(self.unsaid) | self.ignored
