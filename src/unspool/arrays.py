@@ -108,12 +108,16 @@ def logsumexp(x: Array) -> Array:
 
 def log_softmax(x: Array) -> Array:
     """Log-probabilities of scores along the last axis; a row of -inf stays -inf."""
-    return x - finite(logsumexp(x))
+    return x - or_zero(logsumexp(x))
 
 
-def finite(x: Array) -> Array:
+def or_zero(x: Array) -> Array:
     """x with 0 in place of -inf, for subtracting."""
     return namespace(x).where(x == -INF, namespace(x).zeros_like(x), x)
+
+
+finite = or_zero
+"""Its earlier name."""
 
 
 def softmax(x: Array) -> Array:

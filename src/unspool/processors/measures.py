@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from unspool.arrays import INF, Array, finite, log_softmax, logsumexp, namespace
+from unspool.arrays import INF, Array, log_softmax, logsumexp, namespace, or_zero
 
 
 def total_of(scores: Array) -> Array:
     """(R, 1), log of the sum of exp(scores); 0 for a row that nothing may follow."""
-    return finite(logsumexp(scores))
+    return or_zero(logsumexp(scores))
 
 
 def entropy(scores: Array) -> Array:
     """(R, 1), the entropy of softmax(scores) in nats."""
     xp, logprobs = namespace(scores), log_softmax(scores)
-    return -xp.sum(xp.exp(logprobs) * finite(logprobs), axis=-1, keepdims=True)
+    return -xp.sum(xp.exp(logprobs) * or_zero(logprobs), axis=-1, keepdims=True)
 
 
 def possible(scores: Array) -> Array:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from unspool.arrays import INF, Array, finite, log_softmax, namespace, put, topk
+from unspool.arrays import INF, Array, log_softmax, namespace, or_zero, put, topk
 from unspool.core.processor import Processor, Rows
 from unspool.errors import check, number
 from unspool.processors.measures import entropy, possible, total_of
@@ -87,7 +87,7 @@ class Smoothing(Processor):
         if self.factor == 0:
             return scores
         xp = namespace(scores)
-        best = finite(xp.max(scores, axis=-1, keepdims=True))
+        best = or_zero(xp.max(scores, axis=-1, keepdims=True))
         below = xp.where(scores > -INF, scores - best, xp.zeros_like(scores))
         bent = best + self.factor * below**2 * ((self.curve - 1) / 2 * below - (3 - self.curve) / 2)
         return xp.where(scores > -INF, bent, -INF)

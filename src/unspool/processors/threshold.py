@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from unspool.arrays import INF, Array, block, finite, log_softmax, logsumexp, namespace
+from unspool.arrays import INF, Array, block, log_softmax, logsumexp, namespace, or_zero
 from unspool.core.processor import Processor, Rows, Standing
 from unspool.errors import check, number
 from unspool.processors.measures import entropy, possible, total_of
@@ -124,7 +124,7 @@ class TopNSigma(_Threshold):
     def line(self, scores: Array) -> Array:
         xp, count = namespace(scores), possible(scores)
         count = xp.where(count == 0, xp.ones_like(count), count)
-        centre = xp.sum(finite(scores), axis=-1, keepdims=True) / count
+        centre = xp.sum(or_zero(scores), axis=-1, keepdims=True) / count
         apart = xp.where(scores > -INF, scores - centre, xp.zeros_like(scores))
         return xp.max(scores, axis=-1, keepdims=True) - self.n * xp.sqrt(xp.sum(apart * apart, axis=-1, keepdims=True) / count)
 

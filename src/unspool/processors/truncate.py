@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from unspool.arrays import Array, finite, log_softmax, namespace, put, topk
+from unspool.arrays import Array, log_softmax, namespace, or_zero, put, topk
 from unspool.core.processor import Processor, Rows, Standing
 from unspool.errors import check, number, whole
 from unspool.processors.measures import entropy, total_of
@@ -153,7 +153,7 @@ class TopH(_Truncator):
         xp, (whole, mass) = namespace(sorted_logprobs), about
         logprobs = sorted_logprobs if mass is None else sorted_logprobs - mass
         p = xp.astype(xp.exp(logprobs), xp.float64)
-        spent = xp.cumulative_sum(-p * finite(logprobs), axis=-1)
+        spent = xp.cumulative_sum(-p * or_zero(logprobs), axis=-1)
         if mass is None:
             kept = xp.cumulative_sum(p, axis=-1)
             kept = xp.where(kept > 0, kept, xp.ones_like(kept))
