@@ -13,7 +13,7 @@ from unspool.core.decoder import Part
 from unspool.core.processor import Processor, Rows
 from unspool.errors import number, whole
 from unspool.processors.penalize import check_window, texts_in
-from unspool.processors.phrases import check_ids, check_phrases, tokens_of
+from unspool.processors.phrases import check_ids, check_phrases, several, tokens_of
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,7 @@ class Dry(Processor):
         number("dry(multiplier)", self.multiplier, 0)
         number("dry(base=...)", self.base, 1)
         whole("dry(allowed_length=...)", self.allowed_length, 1)
-        one = isinstance(self.breakers, str | int)
-        object.__setattr__(self, "breakers", (self.breakers,) if one else tuple(self.breakers))
+        object.__setattr__(self, "breakers", several(self.breakers))
         if self.breakers:
             check_phrases("dry", self.breakers)
         check_window("dry", self.window)

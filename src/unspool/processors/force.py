@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -78,7 +79,6 @@ class PrefixConstrained(Processor):
 
     aliases = ("prefix_allowed_tokens",)
     allowed: Callable[[list[int]], Iterable[int]] | tuple[str | tuple[int, ...], ...]
-    _tree: Any = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if callable(self.allowed):
@@ -89,8 +89,6 @@ class PrefixConstrained(Processor):
         object.__setattr__(self, "allowed", tuple(tuple(s) if isinstance(s, list) else s for s in given))
         check_phrases("prefix_constrained", self.allowed)
         check(not any(isinstance(s, int) for s in given), f"{what}; got {given!r}")
-        if not any(isinstance(s, str) for s in self.allowed):
-            object.__setattr__(self, "_tree", tree_of(self.allowed))
 
     def resolve(self, tokenizer: Any) -> Part:
         if callable(self.allowed):
@@ -104,9 +102,14 @@ class PrefixConstrained(Processor):
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         if callable(self.allowed):
             return only(scores, [list(self.allowed(text.tolist())) for text in texts_in(rows, "all")])
-        if self._tree is None:
-            raise ParameterError("prefix_constrained: texts need a tokenizer; decode with a LanguageModel, or give token ids")
         return only(scores, [self._next(text.tolist(), rows.ends) for text in texts_in(rows, "generated")])
+
+    @cached_property
+    def _tree(self) -> Any:
+        texts: Any = self.allowed
+        if any(isinstance(s, str) for s in texts):
+            raise ParameterError("prefix_constrained: texts need a tokenizer; decode with a LanguageModel, or give token ids")
+        return tree_of(texts)
 
     def _next(self, new: list[int], ends: tuple[int, ...]) -> list[int]:
         at = self._tree

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
@@ -35,7 +36,7 @@ class _Constraint(Processor):
         raise NotImplementedError
 
     def resolve(self, tokenizer: Any) -> Part:
-        part = type(self)(*(getattr(self, name) for name in self.__match_args__))  # type: ignore[attr-defined]
+        part = copy(self)
         object.__setattr__(part, "_begin", MatcherState.first(part, tokenizer))
         return part
 

@@ -11,7 +11,7 @@ from unspool.arrays import INF, Array, like, log_softmax, namespace
 from unspool.core.decoder import Part
 from unspool.core.processor import Processor, Rows
 from unspool.errors import check, number
-from unspool.processors.phrases import check_phrases, ids_of, tokens_of
+from unspool.processors.phrases import check_phrases, ids_of, several, tokens_of
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,7 @@ class Xtc(Processor):
     def __post_init__(self) -> None:
         number("xtc(threshold)", self.threshold, 0, 1)
         number("xtc(probability=...)", self.probability, 0, 1)
-        one = isinstance(self.protect, str | int)
-        object.__setattr__(self, "protect", (self.protect,) if one else tuple(self.protect))
+        object.__setattr__(self, "protect", several(self.protect))
         if self.protect:
             check_phrases("xtc", self.protect)
         known = ("tokens", "text-generation-webui")
