@@ -21,7 +21,7 @@ class Cell:
     processed: float
     """After the processors."""
 
-    def to_text(self, processed: bool = False) -> str:
+    def cell(self, processed: bool = False) -> str:
         """As ` most (9.76%)`, with a second percentage where asked."""
         second = f" → {self.processed:.2%}" if processed else ""
         return f"{self.text} ({self.probability:.2%}{second})"

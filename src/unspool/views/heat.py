@@ -103,7 +103,7 @@ class Heat:
         for place, t in enumerate(self.tokens, 1):
             entropy = "" if t.entropy is None else f"{t.entropy:.4f}"
             numbers = [f"{t.probability:.6g}", f"{t.surprisal:.4f}", "" if t.rank is None else str(t.rank), entropy]
-            cells = [c.to_text() for c in t.alternatives]
+            cells = [c.cell() for c in t.alternatives]
             lines.append([str(place), str(t.token), t.text, *numbers, *cells, *[""] * (most - len(cells))])
         names = ["place", "token", "text", "probability", "surprisal", "rank", "entropy"]
         return Sheet([*names, *(f"choice {i + 1}" for i in range(most))], lines)

@@ -56,7 +56,7 @@ class StepTable:
         """The table's rows as text, leading spaces kept."""
         width = len(self.columns)
         for r in self.rows:
-            line = [*([str(r.step + 1), str(r.row + 1)] if self.all else []), r.input, *(c.to_text(self.processed) for c in r.choices)]
+            line = [*([str(r.step + 1), str(r.row + 1)] if self.all else []), r.input, *(c.cell(self.processed) for c in r.choices)]
             yield line + [""] * (width - len(line))
 
     def __len__(self) -> int:
