@@ -9,8 +9,8 @@ from pathlib import Path
 
 import unspool
 from unspool.lab.engines import ENGINES
-from unspool.lab.examples import run
-from unspool.lab.methods import FAMILIES, methods
+from unspool.lab.examples import run_method
+from unspool.lab.methods import GROUPS, methods
 from unspool.views.explain import index_to_markdown, method_to_markdown
 from unspool.views.translation import settings_to_markdown
 
@@ -20,8 +20,8 @@ DOCS = Path(__file__).parent
 def pages(lm: unspool.LanguageModel | None) -> dict[Path, str]:
     """Every page by its place; without a model, without runs."""
     known = methods()
-    found = {DOCS / "methods" / f"{m.name}.md": method_to_markdown(m, run(m, lm) if lm else None, FAMILIES[m.family]) for m in known}
-    found[DOCS / "methods" / "README.md"] = index_to_markdown(known, FAMILIES)
+    found = {DOCS / "methods" / f"{m.name}.md": method_to_markdown(m, run_method(m, lm) if lm else None, GROUPS[m.family]) for m in known}
+    found[DOCS / "methods" / "README.md"] = index_to_markdown(known, GROUPS)
     return found | {DOCS / "settings.md": settings_to_markdown(list(ENGINES.values()), known)}
 
 

@@ -129,6 +129,7 @@ def or_zero(x: Array) -> Array:
     return namespace(x).where(x == -INF, namespace(x).zeros_like(x), x)
 
 
+
 def softmax(x: Array) -> Array:
     """Probabilities of scores along the last axis."""
     if not isinstance(x, np.ndarray):

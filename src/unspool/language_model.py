@@ -9,6 +9,7 @@ from unspool.core.decoder import Decoder, Part, as_decoder
 from unspool.core.model import Model
 from unspool.core.search import Search
 from unspool.errors import ParameterError, PromptError, Unsupported, check, is_whole, whole
+from unspool.models.chat import Messages
 from unspool.output import Output, Outputs, Scores
 from unspool.prompt import Prompt, is_id, is_prompt, is_sequence, several
 from unspool.record.step import LEVELS
@@ -16,8 +17,8 @@ from unspool.record.trace import Trace
 from unspool.score import Score, score_tokens
 from unspool.strategies.follow import Follow
 from unspool.strategies.greedy import Greedy
-from unspool.stream import Messages, Options, Stream
-from unspool.text import TokenIds, Tokenizer, begins_text, check_fit, decode, pieces
+from unspool.stream import Options, Stream
+from unspool.text import TokenIds, Tokenizer, begins_text, check_fit, pieces, text_of
 from unspool.views.table import StepTable
 
 if TYPE_CHECKING:
@@ -201,7 +202,7 @@ class LanguageModel:
         return [self._as_text(p) for p in prompts], tokens
 
     def _as_text(self, prompt: Prompt) -> str:
-        return prompt if isinstance(prompt, str) else decode(self.tokenizer, prompt)
+        return prompt if isinstance(prompt, str) else text_of(self.tokenizer, prompt)
 
     def render(self, messages: Messages) -> str:
         """The prompt that the model's chat template makes of messages; special tokens are written out in it."""

@@ -10,10 +10,11 @@ import numpy as np
 from unspool.errors import DeadEnd
 from unspool.record.trace import Trace
 from unspool.score import Score
+from unspool.shown import Shown
 
 
 @dataclass(frozen=True)
-class GeneratedText:
+class GeneratedText(Shown):
     """One generated text: its new tokens and their numbers."""
 
     text: str
@@ -37,14 +38,9 @@ class GeneratedText:
         """exp of minus the mean log-probability of a token."""
         return float(np.exp(-np.mean(self.logprobs)))
 
-    def _repr_html_(self) -> str:
-        from unspool.views.notebook import of_text
-
-        return of_text(self)
-
 
 @dataclass(frozen=True)
-class Output:
+class Output(Shown):
     """What was generated after one prompt, best first, with the record of how.
 
     Of several prompts decoded together one may come to nothing: then it has no sequences, and `failure` says why.
@@ -90,25 +86,10 @@ class Output:
         values = {"prompt": self.prompt, "prompt_tokens": self.prompt_tokens, "sequences": found, "recipe": self.recipe}
         return values | ({"failure": self.failure} if self.failure else {})
 
-    def _repr_html_(self) -> str:
-        from unspool.views.notebook import of_output
 
-        return of_output(self)
-
-
-class Outputs(list[Output]):
+class Outputs(list[Output], Shown):
     """Outputs of several prompts, a list that shows itself in a notebook."""
 
-    def _repr_html_(self) -> str:
-        from unspool.views.notebook import of_outputs
 
-        return of_outputs(self)
-
-
-class Scores(list[Score]):
+class Scores(list[Score], Shown):
     """Scores of several texts, a list that shows itself in a notebook."""
-
-    def _repr_html_(self) -> str:
-        from unspool.views.notebook import of_scores
-
-        return of_scores(self)

@@ -12,10 +12,11 @@ import numpy as np
 from unspool.arrays import Array, Floats, Ints, host, like, log_probs_from_logits
 from unspool.core.model import ROOT, Model, Plan
 from unspool.errors import ModelError, PromptError, check
+from unspool.shown import Shown
 
 ROWS = 64
 """Positions whose logits are held at once."""
-TOGETHER = 2048
+TOKENS_AT_ONCE = 2048
 """Tokens of several texts that go through the model at once."""
 Measure = Callable[[Array, Array], Array]
 """(logits (R, V), the tokens that came (R,)) -> a number for each, (R,)"""
@@ -24,7 +25,7 @@ Window = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
-class Score:
+class Score(Shown):
     """Log-probabilities of a continuation's tokens, in nats, given what stands before each.
 
     Sums of logarithms do not underflow as products of probabilities do: 0.5 ** 1024 is 5.56e-309, near the least number
@@ -74,11 +75,6 @@ class Score:
         fields = {"prompt": self.prompt, "text": self.text, "tokens": self.tokens, "pieces": self.pieces, "logprobs": self.logprobs}
         return fields | {name: getattr(self, name) for name in names}
 
-    def _repr_html_(self) -> str:
-        from unspool.views.notebook import of_score
-
-        return of_score(self)
-
 
 def score_tokens(
     model: Model, texts: Sequence[tuple[Sequence[int], Sequence[int]]], stride: int | None = None, measure: Measure = log_probs_from_logits
@@ -114,10 +110,10 @@ def score_tokens(
 
 
 def _batches(work: list[Window]) -> Iterator[list[Window]]:
-    """Windows in order, together as long as they have at most TOGETHER tokens."""
+    """Windows in order, together as long as they have at most TOKENS_AT_ONCE tokens."""
     batch: list[Window] = []
     for window in work:
-        if batch and sum(last - first for _, first, _, last in [*batch, window]) > TOGETHER:
+        if batch and sum(last - first for _, first, _, last in [*batch, window]) > TOKENS_AT_ONCE:
             yield batch
             batch = []
         batch.append(window)

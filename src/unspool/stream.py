@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any, TypeAlias, TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -13,12 +13,11 @@ from unspool.core.search import Search
 from unspool.core.stop import Stop
 from unspool.core.strategy import Strategy
 from unspool.errors import check
+from unspool.models.chat import Messages
 from unspool.output import GeneratedText, Output, Outputs
 from unspool.record.step import LEVELS, Hypothesis, Step
 from unspool.record.trace import Trace
 from unspool.text import Detokenizer, Tokenizer, begins_text
-
-Messages: TypeAlias = Sequence[Mapping[str, Any]]
 
 
 class Options(TypedDict, total=False):

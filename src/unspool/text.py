@@ -44,7 +44,7 @@ class Tokenizer(Protocol):
         """A token's own name in the vocabulary."""
 
 
-def decode(tokenizer: Tokenizer, tokens: Iterable[int]) -> str:
+def text_of(tokenizer: Tokenizer, tokens: Iterable[int]) -> str:
     """The text of tokens; bytes that are no UTF-8 become U+FFFD."""
     return b"".join(tokenizer.bytes_of(int(t)) for t in tokens).decode("utf-8", "replace")
 

@@ -80,7 +80,7 @@ def test_reference_judge_and_picture(prompts, tmp_path):
 
 def test_without_decoders_the_usual_ones_are_compared():
     rows = json.loads(out("compare", "The king", "--max-new-tokens", "2", "--seeds", "1", "-o", "json"))["rows"]
-    assert len(rows) == len(command.DECODERS)
+    assert len(rows) == len(command._DECODERS)
 
 
 def test_help_names_every_metric():

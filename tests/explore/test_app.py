@@ -17,7 +17,7 @@ pytest.importorskip("textual")
 from textual.widgets import Input, OptionList
 
 from unspool.explore import panes
-from unspool.explore.app import KEYS, Explore
+from unspool.explore.app import HELP_KEYS, Explore
 
 
 class Bytes(TokenizerBase):
@@ -158,7 +158,7 @@ def test_keys_let_the_decoder_go_on():
 def test_colours_light_help_and_totals():
     async def play(keys):
         await keys("g", "left")
-        for by in (*panes.LAYERS[1:], panes.LAYERS[0]):
+        for by in (*panes.COLOURED_BY[1:], panes.COLOURED_BY[0]):
             await keys("c")
             assert keys.app.layer == by
         await keys("L")
@@ -205,7 +205,7 @@ def test_a_bad_decoder_is_refused_in_place(bad):
         assert keys.app.answer is None
         await keys("u", "d", "escape", "c")
         assert keys.state.decoder == decoder
-        assert keys.app.layer == panes.LAYERS[1]
+        assert keys.app.layer == panes.COLOURED_BY[1]
 
     played(letters(), play)
 
@@ -312,7 +312,7 @@ def test_a_long_run_shows_itself_and_is_interrupted():
                 break
         assert gate["seen"] > 5
         await keys.pilot.press("c")                                        # the screen answers meanwhile
-        assert keys.app.layer == panes.LAYERS[1]
+        assert keys.app.layer == panes.COLOURED_BY[1]
         await keys("escape")
         assert "interrupted" in keys.seen("message")
         assert len(keys.state.text) > 5
@@ -391,7 +391,7 @@ def test_markup_in_texts_is_text():
 def test_every_key_of_the_help_is_bound():
     bound = {key for binding in Explore.BINDINGS for key in binding.key.split(",")}
     named = {"←": "left", "→": "right", "↑": "up", "↓": "down", "Enter,": "enter", "1-9": "9", "Esc": "escape", "+": "plus", "-": "minus"}
-    for keys, _ in KEYS:
+    for keys, _ in HELP_KEYS:
         for key in keys.split():
             assert named.get(key, key.lower() if key == "Space" else key) in bound, key
 

@@ -8,7 +8,7 @@ import pytest
 
 from unspool.models.hf_tokenizer import TransformersTokenizer, as_tokenizer
 from unspool.models.loading import read_tokenizer
-from unspool.text import TokenizerFile, decode
+from unspool.text import TokenizerFile, text_of
 
 transformers = pytest.importorskip("transformers")
 
@@ -63,7 +63,7 @@ def test_byte_level_in_python_equals_the_file(gpt2):
     assert slow.bytes_of(50256) == b""
     for text in TEXTS:
         assert slow.encode(text) == file.encode(text)
-        assert decode(slow, slow.encode(text)) == text
+        assert text_of(slow, slow.encode(text)) == text
     assert not slow.prefixes_space
     assert slow.hash != file.hash
 

@@ -4,7 +4,7 @@ import errno
 
 import pytest
 
-from unspool.models.hub_errors import explain
+from unspool.models.hub_errors import as_ours
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_the_hub_is_off(hub, client):
     ],
 )
 def test_the_disk_and_the_rest(error, words):
-    said = str(explain(error, "org/x", None, "https://hub", "/cache"))
+    said = str(as_ours(error, "org/x", None, "https://hub", "/cache"))
     for word in words:
         assert word in said
     assert "\n" not in said

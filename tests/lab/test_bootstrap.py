@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from unspool.lab.bootstrap import difference, estimate
-from unspool.lab.registry import find
+from unspool.lab.registry import metric_named
 
-MEAN = find("length")
+MEAN = metric_named("length")
 
 
 def parts(values):
@@ -62,8 +62,8 @@ def test_one_prompt_has_no_interval():
 
 def test_what_is_not_known_is_left_out():
     unknown = np.zeros((5, 2))
-    one = estimate(find("self_bleu"), unknown)
+    one = estimate(metric_named("self_bleu"), unknown)
     assert math.isnan(one.value)
     assert math.isnan(one.low)
     some = np.concatenate([unknown, [[0.5, 1.0]]])
-    assert estimate(find("self_bleu"), some).low == 0.5
+    assert estimate(metric_named("self_bleu"), some).low == 0.5

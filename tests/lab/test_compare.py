@@ -13,7 +13,7 @@ from helpers.tables import END, Letters, table
 import unspool as un
 from unspool.lab import metrics
 from unspool.lab.compare import Comparing, check_metrics
-from unspool.lab.generations import Store
+from unspool.lab.generations import GenerationFile
 from unspool.views.compare import FEW, tables
 
 PROMPTS = ["abc", "c", "aebcdb", "ee"]
@@ -231,10 +231,10 @@ def test_a_torn_end_is_cut_off_and_made_again(tmp_path):
     for cut in (3, 40, len(data) // 2, len(data) - 1):
         path.write_bytes(data[:cut])
         assert estimates(compared(save=path)) == estimates(whole)
-        assert len(Store(path).kept) == len(whole.generations)
+        assert len(GenerationFile(path).kept) == len(whole.generations)
     path.write_bytes(data + data[:40] + b"x" * 99999)
     more = compared(save=path, decoders=["greedy"], seeds=[9], metrics=["length"])
-    assert len(Store(path).kept) == len(whole.generations) + len(more.generations)
+    assert len(GenerationFile(path).kept) == len(whole.generations) + len(more.generations)
     assert b"xxx" not in path.read_bytes()
 
 
@@ -253,7 +253,7 @@ def test_a_batch_with_a_line_missing_is_refused(tmp_path):
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join(lines[1:]))
     with pytest.raises(un.UnspoolError, match="lacks texts of a batch before line 2"):
-        Store(path)
+        GenerationFile(path)
 
 
 def test_a_file_that_cannot_be_written(tmp_path):
@@ -407,7 +407,7 @@ def test_bad_input_is_said_in_one_line(wrong, said, tmp_path):
 
 
 def test_metrics_of_one_name_are_refused():
-    from unspool.lab.registry import find
+    from unspool.lab.registry import metric_named
 
     with pytest.raises(un.ParameterError, match="two metrics are called 'length'"):
-        check_metrics([replace(find("length"), decimals=3), "length"], judged=False)
+        check_metrics([replace(metric_named("length"), decimals=3), "length"], judged=False)

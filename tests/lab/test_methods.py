@@ -11,10 +11,10 @@ import unspool as un
 from unspool.core.decoder import REGISTRY
 from unspool.errors import ParameterError, UnknownName
 from unspool.lab import methods as lab
-from unspool.lab.examples import Texts, run
-from unspool.lab.methods import FAMILIES, PROMPT, method, methods, parts, read_docstring
+from unspool.lab.examples import Texts, run_method
+from unspool.lab.methods import EXAMPLE_PROMPT, GROUPS, known_parts, method, methods, read_docstring
 
-OWN = {name: cls for name, cls in parts().items() if cls.__module__.startswith("unspool.")}
+OWN = {name: cls for name, cls in known_parts().items() if cls.__module__.startswith("unspool.")}
 KEYS = {"Family", "Formula", "When", "Reference", "Elsewhere", "Example", "Prompt", "Step", "Tokens", "See"}
 EXAMPLES = {cls: some[0] for group in (processors(), strategies(), stops()) for cls, some in group.items()}
 
@@ -57,7 +57,7 @@ def test_families_are_known_and_methods_are_listed_once():
     found = methods()
     assert [m.name for m in found if m.name in OWN] == sorted(OWN, key=[m.name for m in found].index)
     assert len({m.name for m in found}) == len(found)
-    assert {m.family for m in found} == set(FAMILIES)
+    assert {m.family for m in found} == set(GROUPS)
 
 
 def bounds(text):
@@ -123,7 +123,7 @@ def test_a_part_of_ones_own_is_explained_by_its_docstring(monkeypatch):
     told = lab.of(Halve)
     assert told.meaning == "Halve all scores."
     assert [(p.name, p.default, p.meaning) for p in told.parameters] == [("by", "1", "how often")]
-    found = run(told, un.load(), "halve(2) | sample(1)", PROMPT, 2)
+    found = run_method(told, un.load(), "halve(2) | sample(1)", EXAMPLE_PROMPT, 2)
     assert found.entropy[0] < found.entropy[1]
 
 
@@ -137,7 +137,7 @@ def test_every_example_runs_on_the_bundled_model(name, bundled):
     if name in ("regex", "json_schema", "grammar"):
         pytest.importorskip("llguidance")
     told = method(name)
-    found = run(told, bundled)
+    found = run_method(told, bundled)
     if isinstance(found, Texts):
         assert found.lines[0].label == name
         assert all(line.tokens and math.isfinite(line.logprob) for line in found.lines)
@@ -149,7 +149,7 @@ def test_every_example_runs_on_the_bundled_model(name, bundled):
 
 
 def test_the_cut_is_shown_where_the_likeliest_all_stay(bundled):
-    found = run(method("top_k"), bundled, "top_k(50)")
+    found = run_method(method("top_k"), bundled, "top_k(50)")
     assert found.kept[1] == 50
     assert [c.rank for c in found.changes][-3:] == [50, 51, 52]
     assert [c.after > 0 for c in found.changes] == [True] * (len(found.changes) - 2) + [False] * 2
@@ -157,6 +157,6 @@ def test_the_cut_is_shown_where_the_likeliest_all_stay(bundled):
 
 def test_a_run_needs_its_method(bundled):
     with pytest.raises(ParameterError, match="no top_p"):
-        run(method("top_p"), bundled, "top_k(3)")
+        run_method(method("top_p"), bundled, "top_k(3)")
     with pytest.raises(ParameterError, match="is not among them"):
-        run(method("top_k"), bundled, "top_k(3) | stop('a')", "Once upon a time", 80)
+        run_method(method("top_k"), bundled, "top_k(3) | stop('a')", "Once upon a time", 80)

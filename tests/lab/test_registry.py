@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from unspool import ParameterError, UnknownName
 from unspool.lab import metrics
-from unspool.lab.registry import DEFAULT, METRICS, Sample, find
+from unspool.lab.registry import DEFAULT, METRICS, TextSample, metric_named
 from unspool.lab.self_bleu import self_bleu
 
 FINITE = st.floats(-9, 0, allow_subnormal=False)
@@ -19,12 +19,12 @@ NAMES = [name.replace("_n", "_2") if name.endswith("_n") else name for name in M
 
 
 def sample(tokens=(), logprobs=(), **more):
-    return Sample(list(tokens), list(tokens), list(logprobs), 3 * len(tokens), **more)
+    return TextSample(list(tokens), list(tokens), list(logprobs), 3 * len(tokens), **more)
 
 
 def over(name, groups):
     """A metric of the sums over groups."""
-    metric = find(name)
+    metric = metric_named(name)
     return float(metric.value(np.sum([metric.parts(samples) for samples in groups], axis=0)))
 
 
@@ -65,9 +65,9 @@ def test_unevenness_of_information(groups):
 
 def test_even_information():
     even, jumping = sample("abcd", [-2.0] * 4), sample("abcd", [-1.0, -3.0] * 2)
-    assert find("uid_variance").of([even]) == find("uid_local").of([even]) == 0
-    assert find("uid_variance").of([jumping]) == 1
-    assert find("uid_local").of([jumping]) == 4
+    assert metric_named("uid_variance").of([even]) == metric_named("uid_local").of([even]) == 0
+    assert metric_named("uid_variance").of([jumping]) == 1
+    assert metric_named("uid_local").of([jumping]) == 4
 
 
 @settings(deadline=None, max_examples=50)
@@ -85,9 +85,9 @@ def test_self_bleu_stays_within_a_prompt(groups):
 def test_metrics_of_a_collection(one):
     texts = [one.units, one.units[::-1]]
     samples = [one, sample(one.units[::-1])]
-    assert find("distinct_2").of(samples) == metrics.distinct(texts, 2)
-    assert find("zipf").of(samples) == pytest.approx(metrics.zipf(texts), nan_ok=True)
-    assert find("ngram_entropy_1").of(samples) == pytest.approx(metrics.ngram_entropy(texts, 1), nan_ok=True)
+    assert metric_named("distinct_2").of(samples) == metrics.distinct(texts, 2)
+    assert metric_named("zipf").of(samples) == pytest.approx(metrics.zipf(texts), nan_ok=True)
+    assert metric_named("ngram_entropy_1").of(samples) == pytest.approx(metrics.ngram_entropy(texts, 1), nan_ok=True)
 
 
 def test_ngram_entropy():
@@ -109,7 +109,7 @@ def test_entropy_judge_and_endings():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_metric_is_described_and_bears_an_empty_text(name):
-    metric = find(name)
+    metric = metric_named(name)
     assert metric.name == name
     assert (metric.parts is None) != (metric.whole is None)
     assert all((metric.definition.endswith("."), metric.unit, metric.pooling, metric.aim))
@@ -117,12 +117,12 @@ def test_every_metric_is_described_and_bears_an_empty_text(name):
 
 
 def test_names():
-    assert find("rep_7").name == "rep_7"
-    assert find("self_bleu").of([sample("abcde")] * 2) == find("self_bleu_4").of([sample("abcde")] * 2) == pytest.approx(1)
-    assert all(find(name) for name in DEFAULT)
+    assert metric_named("rep_7").name == "rep_7"
+    assert metric_named("self_bleu").of([sample("abcde")] * 2) == metric_named("self_bleu_4").of([sample("abcde")] * 2) == pytest.approx(1)
+    assert all(metric_named(name) for name in DEFAULT)
     for wrong, said in (("perplexty", "perplexity"), ("selfbleu", "self_bleu"), ("zipf_3", "zipf"), ("rep_0", "rep_2")):
         with pytest.raises(UnknownName, match=said):
-            find(wrong)
+            metric_named(wrong)
     for family in ("rep", "rep_n", "distinct"):
         with pytest.raises(ParameterError, match="number"):
-            find(family)
+            metric_named(family)

@@ -11,9 +11,9 @@ from unspool.arrays import host, log_softmax
 from unspool.core.processor import Rows
 from unspool.errors import ParameterError, UnknownName, UnspoolError, Unsupported
 from unspool.lab.engines import ENGINES
-from unspool.lab.engines.llama_cpp import LLAMA
+from unspool.lab.engines.llama_cpp import LLAMA_CPP
 from unspool.lab.engines.order import commute
-from unspool.lab.methods import parts
+from unspool.lab.methods import known_parts
 from unspool.lab.translate import from_engine, to_engine
 from unspool.processors.shape import Temperature
 
@@ -103,7 +103,7 @@ def test_every_processor_of_an_engine_can_be_written_alone(engine):
 
 @pytest.mark.parametrize("engine", ENGINES.values(), ids=lambda e: e.name)
 def test_facts_of_an_engine_hold_together(engine):
-    known = parts()
+    known = known_parts()
     for place in engine.everything:
         assert place.method in known
         assert place.read({}) is None or place.neutral or place in engine.strategies, "what is on by default has a neutral value"
@@ -192,7 +192,7 @@ def test_flags_say_what_json_says():
 def test_mirostat_takes_the_place_of_llama_cpps_chain():
     read = from_engine("llama.cpp", {"mirostat": 2, "top_k": 9, "temperature": 0.6})
     assert str(read.decoder) == "temperature(0.6) | mirostat(surprise='truncated') | sample"
-    left = {p.method for p in LLAMA.ordered(LLAMA.places, {"mirostat": 1})}
+    left = {p.method for p in LLAMA_CPP.ordered(LLAMA_CPP.places, {"mirostat": 1})}
     assert left == {"json_schema", "bias", "banned", "temperature", "mirostat"}
 
 

@@ -108,7 +108,7 @@ def test_few_candidates_decide_as_the_whole_row_does(backend, part, vocabulary, 
     scores = scores_of(rng, vocabulary=vocabulary) / np.asarray([[0.2], [1], [1], [1], [1]], np.float32)
     rows, found = rows_of(rng, backend), []
     for candidates in (256, 2, 10**9):
-        monkeypatch.setattr(truncate, "CANDIDATES", candidates)
+        monkeypatch.setattr(truncate, "TRIED_FIRST", candidates)
         found.append(host(part.process(rows, BACKENDS[backend](scores), None)))
     assert np.array_equal(found[0], found[2])
     assert np.array_equal(found[1], found[2])

@@ -14,7 +14,7 @@ from laws.examples import stops
 import unspool as un
 from unspool.core.lane import Lane
 from unspool.core.loop import decode as decoding
-from unspool.text import Detokenizer, decode
+from unspool.text import Detokenizer, text_of
 
 TEXT = st.text(alphabet=st.sampled_from("ab \n가각힣韓é🙂🏽👩‍🚀\u200d"), max_size=12)
 
@@ -72,7 +72,7 @@ def test_every_byte_may_be_a_token(text):
     tokens = [bytes([b]) for b in text.encode()]
     writer = Detokenizer(Bytes(tokens))
     assert "".join(writer.add(t) for t in range(len(tokens))) == text
-    assert decode(Bytes(tokens), range(len(tokens))) == text
+    assert text_of(Bytes(tokens), range(len(tokens))) == text
 
 
 @settings(max_examples=100, deadline=None)

@@ -12,13 +12,13 @@ from laws.examples import stops, strategies
 
 import unspool as un
 from unspool.record.step import LEVELS
-from unspool.views.heat import BY, Heat
-from unspool.views.heat_text import draw_growing as draw_growing_heat
-from unspool.views.heat_text import draw_heat
+from unspool.views.heat import Heat
+from unspool.views.heat_text import draw_growing_heat, draw_heat
+from unspool.views.heat_tokens import BY
 from unspool.views.table import StepTable
-from unspool.views.terminal import Paint, display_width, draw_steps
+from unspool.views.terminal import Paint, display_width
 from unspool.views.tree import Tree
-from unspool.views.tree_text import draw_growing, draw_tree
+from unspool.views.tree_text import draw_growing_tree, draw_tree
 from unspool.views.why import Why
 
 DECODERS = {str(s): s for some in strategies().values() for s in some} | {
@@ -48,10 +48,10 @@ def drawn(trace, width=40):
             yield from (draw_heat(heat, width, plain), draw_growing_heat(heat, width, plain, 9))
             assert draw_heat(heat, width, paint)
     tree = Tree.from_trace(trace, pruned=rich)
-    yield from (draw_tree(tree, width, plain), draw_growing(tree, width, plain, 9))
+    yield from (draw_tree(tree, width, plain), draw_growing_tree(tree, width, plain, 9))
     if rich:
-        yield draw_steps(StepTable.from_trace(trace, all=True, processed=True), 0, plain)
-        assert draw_steps(StepTable.from_trace(trace), width, paint)
+        yield StepTable.from_trace(trace, all=True, processed=True).to_text(0, plain)
+        assert StepTable.from_trace(trace).to_text(width, paint)
     if trace.level == "stages":
         yield from (Why.from_trace(trace, step + 1).draw(width, plain) for step in range(len(trace.hypotheses[0][0].tokens)))
 
@@ -127,7 +127,7 @@ def test_no_line_is_wider_than_the_screen(width):
     steps = StepTable.from_trace(trace, all=True, processed=True)
     for text in [t for t in drawn(trace, width) if not t.startswith(("Step", "Input"))]:
         assert all(display_width(line) <= width for line in text.splitlines()), text
-    assert draw_steps(steps, 20, Paint(False))
+    assert steps.to_text(20)
 
 
 @pytest.mark.parametrize("name", DECODERS)

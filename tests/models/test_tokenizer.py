@@ -8,7 +8,7 @@ import pytest
 
 import unspool as un
 from unspool.models.loading import read_tokenizer
-from unspool.text import Detokenizer, decode
+from unspool.text import Detokenizer, text_of
 
 HASHES = {
     "vocab.json": "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783",
@@ -38,7 +38,7 @@ def test_every_case(gpt2_tokenizer, gpt2_cases):
     for case in gpt2_cases:
         text, ids = case["text"], case["ids"]
         assert gpt2_tokenizer.encode(text) == ids, text
-        assert decode(gpt2_tokenizer, ids) == text
+        assert text_of(gpt2_tokenizer, ids) == text
         assert b"".join(map(gpt2_tokenizer.bytes_of, ids)) == text.encode()
         assert "".join(as_written(gpt2_tokenizer, text)) == text
 
@@ -46,7 +46,7 @@ def test_every_case(gpt2_tokenizer, gpt2_cases):
 @pytest.mark.parametrize("text", MORE_TEXTS)
 def test_other_scripts(gpt2_tokenizer, text):
     ids = gpt2_tokenizer.encode(text)
-    assert decode(gpt2_tokenizer, ids) == text
+    assert text_of(gpt2_tokenizer, ids) == text
     assert b"".join(map(gpt2_tokenizer.bytes_of, ids)) == text.encode()
     parts = as_written(gpt2_tokenizer, text)
     assert "".join(parts) == text
@@ -68,7 +68,7 @@ def test_half_a_character_is_held_back(gpt2_tokenizer):
     writer = Detokenizer(gpt2_tokenizer)
     assert len(ids) > 1
     assert [writer.add(t) for t in ids] == [""] * (len(ids) - 1) + ["🦀"]
-    assert decode(gpt2_tokenizer, ids[:-1]) == "\ufffd"
+    assert text_of(gpt2_tokenizer, ids[:-1]) == "\ufffd"
 
 
 def test_both_file_forms_agree(small_tokenizer, tmp_path):
@@ -80,7 +80,7 @@ def test_both_file_forms_agree(small_tokenizer, tmp_path):
     assert one.size == two.size
     for text in ("Once upon a time", "옛날 👑 crown", "  two  spaces\n"):
         assert one.encode(text) == two.encode(text)
-        assert decode(one, one.encode(text)) == decode(two, two.encode(text)) == text
+        assert text_of(one, one.encode(text)) == text_of(two, two.encode(text)) == text
 
 
 class TestBrokenFiles:

@@ -11,7 +11,7 @@ from helpers.tables import BACKENDS
 
 import unspool as un
 from unspool.arrays import host
-from unspool.processors.truncate import CANDIDATES
+from unspool.processors.truncate import TRIED_FIRST
 
 REFERENCE = "definitions"
 INF = math.inf
@@ -106,7 +106,7 @@ RULES = {
 def inputs():
     """Scores of vocabularies about and far above the number of candidates."""
     chance = np.random.default_rng(23)
-    for size in (CANDIDATES + 1, 1000):
+    for size in (TRIED_FIRST + 1, 1000):
         for spread in (0.05, 1.0, 4.0):
             scores = chance.normal(size=size) * spread
             yield scores
@@ -124,7 +124,7 @@ def test_candidates_first_is_the_rule_on_the_whole_row(method, tally):
     for part, rule in RULES[method]:
         for scores, p in INPUTS:
             expected = sorted(rule(p, scores.tolist()))
-            beyond += len(expected) > CANDIDATES
+            beyond += len(expected) > TRIED_FIRST
             for backend in BACKENDS.values():
                 rows = un.Rows.of(backend(np.zeros((2, 1), np.int64)))
                 after = host(part.process(rows, backend(np.stack([scores, scores[::-1]]))))

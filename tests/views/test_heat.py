@@ -10,8 +10,9 @@ from helpers.tables import Letters, normalised, table
 
 import unspool as un
 from unspool.text import TokenizerBase
-from unspool.views.heat import BY, SCALES, Heat
-from unspool.views.heat_text import MARKS, draw_growing, draw_heat
+from unspool.views.heat import Heat
+from unspool.views.heat_text import MARKS, draw_growing_heat, draw_heat
+from unspool.views.heat_tokens import BY, SCALES
 from unspool.views.page import DARK, LIGHT
 from unspool.views.terminal import Paint, display_width
 
@@ -125,7 +126,7 @@ def test_a_text_that_ends_within_a_character_shows_its_bytes():
 @pytest.mark.parametrize("width", [20, 33, 80, 0])
 @pytest.mark.parametrize("on", [True, False])
 def test_lines_fit_and_nothing_steers_the_terminal(nasty, width, on):
-    for draw in (draw_heat(nasty, width, Paint(on)), draw_growing(nasty, width, Paint(on), 10)):
+    for draw in (draw_heat(nasty, width, Paint(on)), draw_growing_heat(nasty, width, Paint(on), 10)):
         plain = re.sub(r"\x1b\[[\d;]*m", "", draw)
         assert not width or all(display_width(line) <= width for line in plain.splitlines())
         assert not set(plain) & {"\x1b", "\x00", "\u202e", "\t"}

@@ -46,13 +46,13 @@ PICTURES = {
 @pytest.mark.parametrize("name", PICTURES)
 def test_a_picture_is_svg_that_does_not_change_and_leaves_matplotlib_as_it_was(name, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)             # nothing may import it
-    before = {k: matplotlib.rcParams[k] for k in plot.STYLE}
+    before = {k: matplotlib.rcParams[k] for k in plot.PLOT_STYLE}
     picture = PICTURES[name]()
     svg = picture.to_svg()
     assert isinstance(picture, Figure)
     assert ElementTree.fromstring(svg).tag.endswith("svg")
     assert svg == PICTURES[name]().to_svg() == picture._repr_svg_()
-    assert {k: matplotlib.rcParams[k] for k in plot.STYLE} == before
+    assert {k: matplotlib.rcParams[k] for k in plot.PLOT_STYLE} == before
     assert "http" not in svg.replace("http://www.w3.org", ""), "nothing is asked of a server"
     assert "color-scheme: dark" in svg
     assert all(axis.get_xlabel() or axis is not picture.axes[-1] for axis in picture.axes)

@@ -105,7 +105,6 @@ class Sink:
 
     @property
     def paint(self) -> Paint:
-        """What colours the text."""
         from unspool.views.terminal import Paint
 
         return Paint(self.color)
@@ -122,7 +121,7 @@ class Sink:
             self._parts.append(text)
             return
         try:
-            sys.stdout.write(text.translate(PLAIN) if self._plain else text)
+            sys.stdout.write(text.translate(ASCII) if self._plain else text)
             sys.stdout.flush()
         except BrokenPipeError:                                           # whoever read it has gone: end without a word
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -138,14 +137,13 @@ class Sink:
             sys.stdout.buffer.write(data)
 
     def close(self) -> None:
-        """Write the file."""
         if self.path and self._parts:
             write_whole(self.path, "".join(self._parts))
 
 
 _ALIKE = {"+": "├┬┴┤┼╭╮┌┐", "`": "└╰", "'": "┘╯’", "|": "│┃║▏▎▍▌▋▊▉", "-": "─━–−—▒", "=": "═▓", ".": "░·", "#": "█■", "*": "●•", "v": "✓"}
 _ALIKE |= {"x": "✗×", ">": "›→≥", "<": "≤", "~": "…", "$": "⏎", "^": "⇥", "_": "␣", "0": "∅", '"': "“”"}
-PLAIN = {ord(c): plain for plain, some in _ALIKE.items() for c in some}
+ASCII = {ord(c): plain for plain, some in _ALIKE.items() for c in some}
 """What draws, in characters that any screen has; each takes one column as before."""
 
 
@@ -216,7 +214,6 @@ class Bar:
     _task: Any
 
     def advance(self, by: int = 1) -> None:
-        """So much more is done."""
         self.count += by
         if not self._wanted or time.monotonic() - self._began < self.PATIENCE:
             return

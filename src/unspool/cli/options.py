@@ -12,7 +12,7 @@ import unspool
 
 FORMS = ["text", "json", "jsonl", "csv", "md", "html"]
 BACKENDS = ["numpy", "torch", "transformers"]
-DTYPES = ["float32", "float16", "bfloat16"]
+_DTYPES = ["float32", "float16", "bfloat16"]
 SHELLS = ["bash", "zsh", "fish"]
 
 EXAMPLES = """\b
@@ -35,7 +35,6 @@ class Argument(click.Argument):
         self.label, self.hint = metavar or name.upper(), hint
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str]:
-        """Its line of help."""
         return self.label, self.hint
 
 
@@ -43,7 +42,6 @@ class Command(click.Command):
     """A command whose help shows arguments above options."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the help of what it takes."""
         for title, kind in (("Arguments", click.Argument), ("Options", click.Option)):
             found = [parameter.get_help_record(ctx) for parameter in self.get_params(ctx) if isinstance(parameter, kind)]
             if lines := [line for line in found if line]:
@@ -151,7 +149,7 @@ PLACE = [
 RESULT = [form("Form of the result.", FORMS), *PLACE]
 ENGINE = [
     option("--device", hint="cuda, mps or cpu; auto: the first that torch can use."),
-    option("--dtype", hint="Number format of torch.", default="float32; on a GPU the checkpoint's", type=click.Choice(DTYPES)),
+    option("--dtype", hint="Number format of torch.", default="float32; on a GPU the checkpoint's", type=click.Choice(_DTYPES)),
     option("--backend", hint="What computes.", default="numpy", type=click.Choice(BACKENDS)),
 ]
 """What computes, where and in which numbers."""

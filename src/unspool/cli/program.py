@@ -33,11 +33,9 @@ class Program(click.Group):
     """Commands, of which `generate` is the one meant when the first argument is no command."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The commands in the order of the help."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        """A command from its module."""
         if name not in COMMANDS:
             return None
         command: click.Command = getattr(import_module(f"unspool.cli.commands.{name}"), name)

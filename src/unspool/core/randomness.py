@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from unspool.arrays import IN_CACHE, Array, Floats, like, namespace
 
 Lineage = NDArray[np.uint64]
-BLOCK = 256
+CDF_BLOCK = 256
 
 
 def _mix(z: Any) -> Any:
@@ -68,8 +68,8 @@ def draw(scores: Array, u: Floats) -> Array:
         return np.concatenate([draw(scores[r : r + 1], u[r : r + 1]) for r in range(rows)])
     top = xp.max(scores, axis=-1, keepdims=True)
     p = xp.exp(scores - xp.where(top == -xp.inf, xp.zeros_like(top), top))
-    p = xp.concat([p, xp.zeros((rows, -vocabulary % BLOCK), dtype=p.dtype, **_place(p))], axis=-1)
-    p = xp.reshape(p, (rows, -1, BLOCK))                                  # first the block, then the token inside it
+    p = xp.concat([p, xp.zeros((rows, -vocabulary % CDF_BLOCK), dtype=p.dtype, **_place(p))], axis=-1)
+    p = xp.reshape(p, (rows, -1, CDF_BLOCK))                                  # first the block, then the token inside it
     cdf = xp.cumulative_sum(xp.sum(p, axis=-1, dtype=xp.float64), axis=-1)
     aim = like(u, cdf)[:, None] * cdf[:, -1:]
     chosen = xp.clip(xp.sum(xp.astype(cdf <= aim, xp.int64), axis=-1), 0, cdf.shape[1] - 1)
@@ -78,8 +78,8 @@ def draw(scores: Array, u: Floats) -> Array:
     inside = p[every, chosen]
     slices = xp.cumulative_sum(inside, axis=-1, dtype=xp.float64)
     found = xp.sum(xp.astype(slices <= (aim[:, 0] - before)[:, None], xp.int64), axis=-1)
-    last = xp.max(xp.where(inside > 0, xp.arange(BLOCK, **_place(p)), 0), axis=-1)   # rounding never leaves the support
-    return chosen * BLOCK + xp.minimum(found, last)
+    last = xp.max(xp.where(inside > 0, xp.arange(CDF_BLOCK, **_place(p)), 0), axis=-1)   # rounding never leaves the support
+    return chosen * CDF_BLOCK + xp.minimum(found, last)
 
 
 def _place(x: Array) -> dict[str, Any]:

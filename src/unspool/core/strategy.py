@@ -18,7 +18,7 @@ from unspool.core.model import Model
 from unspool.errors import check
 from unspool.record.step import Hypothesis
 
-__all__ = ["Around", "Ask", "Choice", "Dropped", "Each", "Look", "Run", "Strategy", "Twin"]
+__all__ = ["Around", "Ask", "Asks", "Choice", "Dropped", "Each", "Look", "Strategy", "Twin"]
 
 
 @dataclass
@@ -84,7 +84,7 @@ class Each:
 
 
 Ask: TypeAlias = Choice | Look | Twin | Each
-Run: TypeAlias = "Generator[Ask, Frontier, None]"
+Asks: TypeAlias = "Generator[Ask, Frontier, None]"
 
 
 class Strategy(Part):
@@ -103,12 +103,12 @@ class Strategy(Part):
         if "run" in cls.__dict__ and cls.many is False:
             cls.start, cls.run = cls.run, row_by_row  # type: ignore[assignment, method-assign]
 
-    def run(self, frontier: Frontier) -> Run:
+    def run(self, frontier: Frontier) -> Asks:
         """Choose until no row is left. A strategy around this one goes on with it by `yield from inner.run(frontier)`."""
         while len(frontier):
             frontier = yield self.choose(frontier)
 
-    def start(self, frontier: Frontier) -> Run:
+    def start(self, frontier: Frontier) -> Asks:
         """What the loop runs: `run` as it was written, also where `many` is False."""
         return self.run(frontier)
 
@@ -125,7 +125,7 @@ class Strategy(Part):
         return None
 
 
-def row_by_row(strategy: Strategy, frontier: Frontier) -> Run:
+def row_by_row(strategy: Strategy, frontier: Frontier) -> Asks:
     """The `run` of a strategy whose `many` is False, wherever it is called from: every row has a run of its own."""
     if len(frontier):
         yield Each(frontier, strategy)
@@ -166,7 +166,7 @@ class Around(Strategy):
         """With the strategy inside resolved, too."""
         return self if self.inner is None else replace(self, **{self.inside: self.inner.resolve(tokenizer)})  # type: ignore[type-var]
 
-    def run(self, frontier: Frontier) -> Run:
+    def run(self, frontier: Frontier) -> Asks:
         """As the strategy inside."""
         if self.inner is not None:
             yield from self.inner.run(frontier)

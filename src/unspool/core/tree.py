@@ -18,7 +18,7 @@ ROOT = -1
 """The row without tokens."""
 SPAN = 1 << 32
 """A row is tree * SPAN + slot."""
-NOTHING = np.zeros(0, np.int64)
+NO_ROWS = np.zeros(0, np.int64)
 
 
 def places(rows: Iterable[int]) -> list[tuple[int, int]]:
@@ -65,12 +65,12 @@ class TokenTree:
         """The slots from the root to this one."""
         known = self._paths.get(slot)
         if known is not None or slot == -1:
-            return NOTHING if known is None else known
+            return NO_ROWS if known is None else known
         behind, at = [slot], int(self.parent[slot])
         while at != -1 and at not in self._paths:
             behind.append(at)
             at = int(self.parent[at])
-        path = np.concatenate([self._paths.get(at, NOTHING), np.asarray(behind[::-1], np.int64)])
+        path = np.concatenate([self._paths.get(at, NO_ROWS), np.asarray(behind[::-1], np.int64)])
         self._paths[slot] = path
         return path
 
@@ -104,7 +104,7 @@ class TokenForest:
         grown = []
         for parent, chain in work:
             if not len(chain):
-                grown.append(NOTHING)
+                grown.append(NO_ROWS)
                 continue
             tree, slot = divmod(parent, SPAN)
             if parent == ROOT:
@@ -160,14 +160,14 @@ class TokenForest:
     def path(self, row: int) -> Ints:
         """The rows from the first token to this row."""
         if row == ROOT:
-            return NOTHING
+            return NO_ROWS
         nodes, slot = self._find(row)
         return nodes.path(slot) + (int(row) - slot)
 
     def tokens(self, row: int) -> Ints:
         """The tokens a row stands for."""
         if row == ROOT:
-            return NOTHING
+            return NO_ROWS
         nodes, slot = self._find(row)
         return nodes.token[nodes.path(slot)]
 

@@ -27,15 +27,15 @@ from unspool.explore.explorer import Explorer
 Job = Callable[[], "str | None"]
 """Something the explorer does; what it has to say."""
 
-NARROW = 72
+NARROW_SCREEN = 72
 """Columns below which the step stands below the text."""
 FRAME = 0.05
 """Seconds between two pictures of a text that grows."""
-WHOLE = 1 << 20
+TO_THE_END = 1 << 20
 """More tokens than a context holds: to the end."""
 
 HINTS = "? help  ⏎ choose  g go on  u undo  d decoder  c colour  t tree  s save  q quit"
-KEYS = [
+HELP_KEYS = [
     ("← → h l", "walk along the text; Home and End to its ends"),
     ("↑ ↓ k j", "another token of the step; Page Up and Page Down"),
     ("Enter, 1-9", "choose it: the text goes on from there, what stood after it stays in the tree"),
@@ -54,7 +54,7 @@ KEYS = [
     ("L", "light or dark"),
     ("q", "quit"),
 ]
-LEGEND = [
+SYMBOLS = [
     ("●", "the text's own token"),
     ("○", "a token from which a branch goes on"),
     ("✗", "cut, by this processor; the line below says what it would have taken to survive"),
@@ -111,7 +111,7 @@ class Explore(App[None]):
         *(Binding(str(i), f"take({i})") for i in range(1, 10)),
         Binding("space", "grow(1)"),
         Binding("g", "grow(0)"),
-        Binding("G", f"grow({WHOLE})"),
+        Binding("G", f"grow({TO_THE_END})"),
         Binding("plus", "more(1)"),
         Binding("minus", "more(-1)"),
         Binding("r", "again"),
@@ -132,7 +132,7 @@ class Explore(App[None]):
 
     def __init__(self, explorer: Explorer, saved: str | None = None, light: bool = False) -> None:
         super().__init__()
-        self.explorer, self.saved, self.layer, self.n = explorer, saved, panes.LAYERS[0], 16
+        self.explorer, self.saved, self.layer, self.n = explorer, saved, panes.COLOURED_BY[0], 16
         self.theme = "textual-light" if light else "textual-dark"
         self.scene = panes.Scene.of(explorer)
         self.pick = 0
@@ -146,7 +146,6 @@ class Explore(App[None]):
         self._place: Any = None
 
     def compose(self) -> ComposeResult:
-        """The text and its step, what they sum up to, a line to write in, a line of news."""
         with Container(id="main"):
             yield Pane(id="text")
             yield Pane(id="step")
@@ -157,21 +156,17 @@ class Explore(App[None]):
         yield Static(id="message")
 
     def on_mount(self) -> None:
-        """Begin with what is known."""
         self.do(lambda: None)
 
     def on_resize(self, event: events.Resize) -> None:
-        """Side by side, or one below the other."""
-        self.screen_stack[0].set_class(event.size.width < NARROW, "narrow")
+        self.screen_stack[0].set_class(event.size.width < NARROW_SCREEN, "narrow")
 
     def on_pane_resized(self) -> None:
-        """Draw for the new size."""
         self.draw()
 
     @property
-    def look(self) -> panes.Look:
-        """The colours."""
-        return panes.Look(self.theme != "textual-light")
+    def look(self) -> panes.Palette:
+        return panes.Palette(self.theme != "textual-light")
 
     # --- what takes time ---------------------------------------------------------------------------------------------
 
@@ -201,7 +196,6 @@ class Explore(App[None]):
         self.run_worker(work, thread=True)
 
     def on_done(self, done: Done) -> None:
-        """Show what a job left, and begin the next."""
         self._busy, self.growing = False, None
         if done.error and done.line:
             self.refuse(done.error)
@@ -223,7 +217,6 @@ class Explore(App[None]):
         return not self._asked_to_stop.is_set()
 
     def on_grown(self, grown: Grown) -> None:
-        """Draw the text as it is so far."""
         if self._busy:
             self.growing = grown.pieces
             self.say(f"{len(grown.pieces)} tokens … Esc stops")
@@ -240,7 +233,6 @@ class Explore(App[None]):
         self.draw()
 
     def draw(self) -> None:
-        """Draw all."""
         base, scene, look = self.screen_stack[0], self.scene, self.look
         text, step, totals, message = (base.query_one(f"#{name}", Static) for name in ("text", "step", "totals", "message"))
         text.update(panes.draw_text(scene, self.layer, look, *text.content_size, self.growing), layout=False)
@@ -261,7 +253,6 @@ class Explore(App[None]):
     # --- keys --------------------------------------------------------------------------------------------------------
 
     def action_move(self, by: int) -> None:
-        """Walk along the text."""
         if self._busy:
             self.do(lambda: self.explorer.move(by))
             return
@@ -272,7 +263,6 @@ class Explore(App[None]):
             self.do(lambda: None)
 
     def action_pick(self, by: int) -> None:
-        """Walk along the step's tokens."""
         self.pick = min(max(self.pick + by, 0), max(len(self.scene.options) - 1, 0))
         self.draw()
 
@@ -289,12 +279,9 @@ class Explore(App[None]):
         self.do(job)
 
     def action_grow(self, n: int) -> None:
-        """Let the decoder go on."""
         self.do(lambda: self._grown(self.explorer.grow(n or self.n, self._watch)))
 
     def action_again(self) -> None:
-        """Let it go on again with the next seed."""
-
         def job() -> str:
             before = self.explorer.state.text
             said = self._grown(self.explorer.grow_again(self._may_go_on))
@@ -307,25 +294,20 @@ class Explore(App[None]):
         return "" if reason == "length" else "interrupted" if reason == "interrupted" else f"the text ended: {reason}"
 
     def action_more(self, way: int) -> None:
-        """Twice or half as many tokens."""
         self.n = min(max(self.n * 2 if way > 0 else self.n // 2, 1), 4096)
         self.draw()
 
     def action_undo(self) -> None:
-        """Take the last change back."""
         self.do(self.explorer.undo)
 
     def action_redo(self) -> None:
-        """Make it again."""
         self.do(self.explorer.redo)
 
     def action_colour(self) -> None:
-        """Colour by the next measure."""
-        self.layer = panes.LAYERS[(panes.LAYERS.index(self.layer) + 1) % len(panes.LAYERS)]
+        self.layer = panes.COLOURED_BY[(panes.COLOURED_BY.index(self.layer) + 1) % len(panes.COLOURED_BY)]
         self.draw()
 
     def action_light(self) -> None:
-        """Light or dark."""
         self.theme = "textual-dark" if self.theme == "textual-light" else "textual-light"
         self.draw()
 
@@ -348,16 +330,13 @@ class Explore(App[None]):
             self.exit()
 
     async def action_quit(self) -> None:
-        """End; a decoder that is going on is told so."""
         self._asked_to_stop.set()
         self.exit()
 
     def action_help(self) -> None:
-        """Show the keys."""
         self.push_screen(Help())
 
     def action_tree(self) -> None:
-        """Show what was visited."""
         if not self._busy:
             self.push_screen(Visited(self.explorer, self.look), self._visit)
 
@@ -379,7 +358,6 @@ class Explore(App[None]):
         entry.focus()
 
     def close_line(self) -> None:
-        """Back to the keys."""
         self.answer, self.query_one(Entry).disabled = None, True
         self.query_one("#line").remove_class("open")
         self.set_focus(None)
@@ -389,30 +367,24 @@ class Explore(App[None]):
         self.query_one("#hint", Static).update(Text(" ".join(error.split()), self.look.bad))
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Hand over the line."""
         if self.answer is not None:
             self.answer(event.value)
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Show what the last word may become."""
         entry = self.query_one(Entry)
         if self.answer is not None and entry.complete:
             names = [name.rpartition("|")[2].strip() for name in entry.complete(event.value)]
             self.query_one("#hint", Static).update(Text("  ".join(names[:40]), self.look.faint))
 
     def action_decoder(self) -> None:
-        """Write another decoder."""
         decoder = str(self.explorer.state.decoder)
-        self.ask("decoder", decoder, lambda value: self.do(lambda: self.explorer.use(value, self._may_go_on), line=True), decoder_names)
+        self.ask("decoder", decoder, lambda value: self.do(lambda: self.explorer.use(value, self._may_go_on), line=True), completions)
 
     def action_write(self) -> None:
-        """Write words of one's own."""
         name = "words to put at the cursor, with the space before them"
         self.ask(name, " ", lambda value: self.do(lambda: self.explorer.write(value), line=True))
 
     def action_save(self) -> None:
-        """Save the trace."""
-
         def save(value: str) -> None:
             path = Path(value).expanduser()
             if path.exists() and self._sure != path:
@@ -431,7 +403,6 @@ class Explore(App[None]):
         return f"saved {path}: unspool tree --from {path}"
 
     def action_open(self) -> None:
-        """Open a trace."""
         self.ask("trace to open", self.saved or "", lambda value: self.do(lambda: self._opened(value), line=True))
 
     def _opened(self, path: str) -> str:
@@ -446,7 +417,6 @@ class Pane(Static):
         """It has another size."""
 
     def on_resize(self) -> None:
-        """Ask to be drawn for the size it has now."""
         self.post_message(self.Resized())
 
 
@@ -468,11 +438,10 @@ class Completion(Suggester):
         self.complete = complete
 
     async def get_suggestion(self, value: str) -> str | None:
-        """What the line may become."""
         return next((name for name in self.complete(value) if name != value), None)
 
 
-def decoder_names(text: str) -> list[str]:
+def completions(text: str) -> list[str]:
     """What the last name of a decoder's text form may become."""
     from unspool.core.decoder import REGISTRY, parse
 
@@ -482,7 +451,7 @@ def decoder_names(text: str) -> list[str]:
     return [before + bar + last[: len(last) - len(word)] + name for name in sorted(REGISTRY) if word and name.startswith(word)]
 
 
-class Window(ModalScreen[Any]):
+class Dialog(ModalScreen[Any]):
     """A window over the screen that Esc closes."""
 
     CSS = """
@@ -492,31 +461,28 @@ class Window(ModalScreen[Any]):
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,question_mark,t", "dismiss(None)")]
 
     def on_mount(self) -> None:
-        """In the middle."""
         self.styles.align = ("center", "middle")
 
 
-class Help(Window):
+class Help(Dialog):
     """The keys."""
 
     def compose(self) -> ComposeResult:
-        """A line for each."""
         lines = Table.grid(padding=(0, 2))
-        for keys, meaning in [*KEYS, ("", ""), *LEGEND]:
+        for keys, meaning in [*HELP_KEYS, ("", ""), *SYMBOLS]:
             lines.add_row(Text(keys, "bold"), meaning)
         with VerticalScroll(id="window"):
             yield Static(lines)
 
 
-class Visited(Window):
+class Visited(Dialog):
     """The tree of all texts; its result is the number of the branch to go to."""
 
-    def __init__(self, explorer: Explorer, look: panes.Look) -> None:
+    def __init__(self, explorer: Explorer, look: panes.Palette) -> None:
         super().__init__()
         self.branches, self.colours = explorer.branches(), look
 
     def compose(self) -> ComposeResult:
-        """A line for each branch."""
         with Vertical(id="window"):
             if not self.branches:
                 yield Static("nothing yet: choose a token, or let the decoder go on")
@@ -525,11 +491,9 @@ class Visited(Window):
             yield OptionList(*(panes.draw_branch(branch, self.colours, width) for branch in self.branches))
 
     def on_mount(self) -> None:
-        """Begin at the text that is shown."""
         for names in self.query(OptionList):
             names.highlighted = max((i for i, b in enumerate(self.branches) if b.current), default=0)
             names.focus()
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        """Go there."""
         self.dismiss(event.option_index)

@@ -15,7 +15,7 @@ import numpy as np
 
 from unspool.core.decoder import Decoder, Part, as_decoder
 from unspool.errors import UnspoolError, check
-from unspool.explore.state import State, Tokens
+from unspool.explore.state import Tokens, Visit
 from unspool.language_model import LanguageModel
 from unspool.models.remembering import Remembering
 from unspool.prompt import Prompt
@@ -84,9 +84,9 @@ class Explorer:
         check(isinstance(choices, int) and choices >= 1, f"choices must be a whole number >= 1; got {choices!r}")
         self.lm = LanguageModel(Remembering(lm.model), lm.tokenizer, lm.name, lm.info, lm.chat)
         self.choices = min(choices, lm.model.vocabulary)
-        self.state = State(tuple(lm.tokens_of(prompt)), self._usable(Decoder() if decoder is None else decoder), seed=seed)
-        self._past: list[State] = []
-        self._future: list[State] = []
+        self.state = Visit(tuple(lm.tokens_of(prompt)), self._usable(Decoder() if decoder is None else decoder), seed=seed)
+        self._past: list[Visit] = []
+        self._future: list[Visit] = []
         self._steps: dict[tuple[Tokens, tuple[Part, ...], int], dict[Tokens, Step]] = {}
         self._drawing: set[tuple[Part, ...]] = set()
         """Decoders whose processors draw, so that their record depends on the seed."""
@@ -95,7 +95,6 @@ class Explorer:
     # --- choosing ----------------------------------------------------------------------------------------------------
 
     def move(self, by: int) -> None:
-        """Walk along the text."""
         self.go_to(self.state.cursor + by)
 
     def go_to(self, cursor: int) -> None:
@@ -147,7 +146,7 @@ class Explorer:
             raise UnspoolError("the decoder did not go on last, so there is nothing to draw again")
         return self._grow(replace(self.state, seed=self.state.seed + 1), *self.state.grown, watch)
 
-    def _grow(self, state: State, start: int, n: int, watch: Watch | None) -> str:
+    def _grow(self, state: Visit, start: int, n: int, watch: Watch | None) -> str:
         here = state.text[:start]
         count = min(n, self.room - start)
         check(count >= 1, f"the model's context of {self.lm.model.context} tokens is full")
@@ -174,21 +173,19 @@ class Explorer:
 
     # --- undoing -----------------------------------------------------------------------------------------------------
 
-    def _change(self, state: State) -> None:
+    def _change(self, state: Visit) -> None:
         if state != self.state:
             self._past.append(self.state)
             self._future.clear()
             self.state = state
 
     def undo(self) -> None:
-        """Go back to before the last change."""
         self._travel(self._past, self._future, "undo")
 
     def redo(self) -> None:
-        """Take back the last undo."""
         self._travel(self._future, self._past, "redo")
 
-    def _travel(self, source: list[State], target: list[State], name: str) -> None:
+    def _travel(self, source: list[Visit], target: list[Visit], name: str) -> None:
         if not source:
             raise UnspoolError(f"there is nothing to {name}")
         target.append(self.state)
@@ -253,7 +250,7 @@ class Explorer:
         text = self.state.text
         return (*text, ANY) if len(text) < self.room else text
 
-    def _run(self, state: State, strategy: Part, limit: int, level: str) -> Stream:
+    def _run(self, state: Visit, strategy: Part, limit: int, level: str) -> Stream:
         decoder = Decoder((*state.decoder.processors, strategy, *state.decoder.stops))
         return self.lm.stream(state.prompt, decoder, max_new_tokens=limit, seed=state.seed, level=level, choices=self.choices)
 
@@ -280,7 +277,6 @@ class Explorer:
         return self.lm.pieces((*before, *tokens))[len(before) :]
 
     def heat(self, by: str = "probability") -> Heat:
-        """The text as it is coloured, from its record."""
         return Heat.from_trace(self._trace(self.state.text, "choices"), by, choices=0)
 
     def options(self) -> list[Option]:
@@ -366,7 +362,6 @@ class Explorer:
         return trace
 
     def save(self, path: str | Path) -> None:
-        """Write that record to a file."""
         try:
             self.trace().save(path)
         except OSError as error:
@@ -387,7 +382,7 @@ class Explorer:
         made = trace.recipe.get("explore")
         made = made if isinstance(made, dict) else trace.recipe
         decoder, seed = self._readable(str(made.get("decoder", ""))), made.get("seed")
-        state = State(prompt, decoder or self.state.decoder, seed=seed if isinstance(seed, int) else 0)
+        state = Visit(prompt, decoder or self.state.decoder, seed=seed if isinstance(seed, int) else 0)
         for text in reversed(texts):
             state = state.showing(text, len(text))
         cursor = made.get("cursor", 0)

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from rich.text import Text
 
 from unspool.explore.explorer import Branch, Explorer, Option
-from unspool.explore.state import State
-from unspool.views.heat import BY, Heat
+from unspool.explore.state import Visit
+from unspool.views.characters import CONTROLS, marked
+from unspool.views.heat import Heat
+from unspool.views.heat_tokens import BY
 from unspool.views.page import DARK, LIGHT
-from unspool.views.table import CONTROLS, marked
 from unspool.views.terminal import display_width, fit_left, fit_right, pad, wrap
 
-LAYERS = (*BY, "none")
+COLOURED_BY = (*BY, "none")
 """What the text can be coloured by."""
 BLOCKS = " ▏▎▍▌▋▊▉█"
 Piece = tuple[str, str, bool]
@@ -23,14 +24,13 @@ Piece = tuple[str, str, bool]
 
 
 @dataclass(frozen=True)
-class Look:
+class Palette:
     """The colours of a light or a dark screen."""
 
     dark: bool = True
 
     @property
     def colours(self) -> dict[str, str]:
-        """By name."""
         return DARK if self.dark else LIGHT
 
     def heat(self, degree: int) -> str:
@@ -42,17 +42,14 @@ class Look:
 
     @property
     def best(self) -> str:
-        """The style of what was chosen."""
         return f"bold {self.colours['best']}"
 
     @property
     def faint(self) -> str:
-        """The style of what is said beside."""
         return self.colours["faint"]
 
     @property
     def bad(self) -> str:
-        """The style of what is cut and of errors."""
         return "#ff8a80" if self.dark else "#b81f1f"
 
 
@@ -60,7 +57,7 @@ class Look:
 class Scene:
     """What there is to show, read at one moment: the explorer may be at work on the next."""
 
-    state: State
+    state: Visit
     pieces: list[str]
     """Of the prompt and the text, a token each."""
     logprobs: list[float]
@@ -84,7 +81,7 @@ class Scene:
 # --- the text ---------------------------------------------------------------------------------------------------------
 
 
-def draw_text(scene: Scene, by: str, look: Look, width: int, height: int, growing: Sequence[str] | None = None) -> Text:
+def draw_text(scene: Scene, by: str, look: Palette, width: int, height: int, growing: Sequence[str] | None = None) -> Text:
     """The text around the cursor, coloured; `growing` are the tokens with which the decoder is just going on from there."""
     pieces = list(_plain(scene, growing) if scene.heat is None or growing is not None else _coloured(scene, scene.heat, by, look))
     whole = "".join(text for text, _, _ in pieces)
@@ -98,7 +95,7 @@ def draw_text(scene: Scene, by: str, look: Look, width: int, height: int, growin
     return Text("\n").join(_line(pieces, first, last) for first, last in lines[top : top + height])
 
 
-def _coloured(scene: Scene, heat: Heat, by: str, look: Look) -> Iterator[Piece]:
+def _coloured(scene: Scene, heat: Heat, by: str, look: Palette) -> Iterator[Piece]:
     cursor = scene.state.cursor
     heat = heat if by == "none" else heat.coloured(by)
     yield _readable(heat.prompt), "bold", False
@@ -143,7 +140,7 @@ def _readable(text: str) -> str:
 # --- the step ---------------------------------------------------------------------------------------------------------
 
 
-def draw_step(scene: Scene, pick: int, look: Look, width: int, height: int) -> Text:
+def draw_step(scene: Scene, pick: int, look: Palette, width: int, height: int) -> Text:
     """The step at the cursor: what may come, as bars of its probability before and after the processors."""
     state, options, entropy = scene.state, scene.options, scene.entropy
     head = f"step {state.cursor + 1}" + (f" of {len(state.text)}" if state.cursor < len(state.text) else ", the next token")
@@ -175,7 +172,7 @@ def _columns(options: Sequence[Option], width: int, both: bool) -> tuple[int, in
     return name, max(0, min(24, (left - name) // (2 if both else 1)))
 
 
-def _row(option: Option, place: int, picked: bool, both: bool, name: int, bar: int, look: Look, width: int) -> Text:
+def _row(option: Option, place: int, picked: bool, both: bool, name: int, bar: int, look: Palette, width: int) -> Text:
     mark = "●" if option.chosen else "○" if option.visited else " "
     line = Text(no_wrap=True)
     line.append(f"{place + 1 if place < 9 else ' '}", look.faint)
@@ -211,7 +208,7 @@ def _say(text: str, style: str, width: int) -> Text:
 # --- the lines below --------------------------------------------------------------------------------------------------
 
 
-def draw_totals(scene: Scene, by: str, n: int, look: Look, width: int) -> Text:
+def draw_totals(scene: Scene, by: str, n: int, look: Palette, width: int) -> Text:
     """How likely the text is, always in view; then what decodes and what colours."""
     state, logprobs = scene.state, scene.logprobs
     known = [x for x in logprobs if not math.isnan(x)]
@@ -233,7 +230,7 @@ def draw_totals(scene: Scene, by: str, n: int, look: Look, width: int) -> Text:
     return line
 
 
-def draw_branch(branch: Branch, look: Look, width: int) -> Text:
+def draw_branch(branch: Branch, look: Palette, width: int) -> Text:
     """A line of the tree of what was visited."""
     line = Text(no_wrap=True)
     line.append("  " * branch.depth + ("■ " if branch.leaf else "┬ "), look.faint)

@@ -10,7 +10,7 @@ Tokens = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class State:
+class Visit:
     """A value: whatever changes makes another."""
 
     prompt: Tokens
@@ -26,7 +26,7 @@ class State:
     grown: tuple[int, int] | None = None
     """Where the decoder last went on from, and by how many tokens at most."""
 
-    def showing(self, text: Tokens, cursor: int) -> State:
+    def showing(self, text: Tokens, cursor: int) -> Visit:
         """With another text; where a text that was visited begins with it, the latest such."""
         text = next((t for t in reversed(self.texts) if t[: len(text)] == text), text)
         others = tuple(t for t in self.texts if text[: len(t)] != t)

@@ -11,15 +11,16 @@ from typing import Any
 
 from unspool.core.decoder import Decoder, as_decoder, parse
 from unspool.errors import PromptError, UnspoolError, check, whole
-from unspool.lab.comparison import Comparison, row_of, row_of_human
-from unspool.lab.generations import Batch, Generation, Store, key
+from unspool.lab.comparison import Comparison
+from unspool.lab.generations import BatchCost, Generation, GenerationFile, key
 from unspool.lab.measuring import Measuring
-from unspool.lab.registry import DEFAULT, Metric, Sample, find
+from unspool.lab.registry import DEFAULT, Metric, TextSample, metric_named
+from unspool.lab.rows import row_of, row_of_human
 from unspool.language_model import DEFAULT_NEW_TOKENS, DecoderLike, LanguageModel
 from unspool.strategies.greedy import Greedy
 from unspool.stream import Stream
 
-TOGETHER = 16
+PROMPTS_AT_ONCE = 16
 """Prompts that run together."""
 
 
@@ -59,7 +60,7 @@ class Comparing:
         unit: str = "words",
         save: str | Path | None = None,
         chat: bool = False,
-        together: int = TOGETHER,
+        together: int = PROMPTS_AT_ONCE,
     ) -> None:
         self.lm, self.chat, self.max_new_tokens, self.together = lm, chat, max_new_tokens, together
         self.prompts = check_prompts(prompts)
@@ -70,13 +71,13 @@ class Comparing:
         counted = [replace(m, unit=m.unit.replace("words", unit)) for m in check_metrics(metrics, judged=judge is not None)]
         self.measuring = Measuring(lm, judge, counted, unit, chat)
         self.model = {"name": lm.name, "fingerprint": lm.info.get("fingerprint"), "tokenizer": lm.tokenizer.hash}
-        self.made: dict[str, list[tuple[Generation, Sample]]] = {name: [] for name in self.decoders}
+        self.made: dict[str, list[tuple[Generation, TextSample]]] = {name: [] for name in self.decoders}
         for prompt in self.prompts:
             self.measuring.start(prompt)
         self.reference = self.measuring.human(reference, max_new_tokens)
         self.current = ""
         """The decoder that is running."""
-        self.store = Store(save) if save is not None else None
+        self.store = GenerationFile(save) if save is not None else None
         self.kept: dict[tuple[str, ...], list[Generation]] = {}
         for g in self.store.kept if self.store else ():
             self.kept.setdefault(g.key, []).append(g)
@@ -157,8 +158,8 @@ def _written_out(decoder: Decoder) -> bool:
         return False
 
 
-def _cost(run: Stream, texts: int, seconds: float) -> Batch:
-    return Batch(texts, **run.cost(), seconds=seconds, drew=run.drew)
+def _cost(run: Stream, texts: int, seconds: float) -> BatchCost:
+    return BatchCost(texts, **run.cost(), seconds=seconds, drew=run.drew)
 
 
 # --- what is asked for --------------------------------------------------------------------------------------------------
@@ -210,7 +211,7 @@ def check_seeds(seeds: int | Sequence[int]) -> list[int]:
 def check_metrics(names: Sequence[str | Metric], judged: bool) -> list[Metric]:
     """Metrics by name, or one's own; those that need a second model are refused where there is none."""
     check(not isinstance(names, str), f"metrics is a list of names; got {names!r}")
-    found = [name if isinstance(name, Metric) else find(name) for name in dict.fromkeys(names)]
+    found = [name if isinstance(name, Metric) else metric_named(name) for name in dict.fromkeys(names)]
     check(len(found) > 0, "metrics is empty; give at least one")
     twice = next((m.name for i, m in enumerate(found) if m.name in {n.name for n in found[:i]}), None)
     check(twice is None, f"two metrics are called {twice!r}; their values could not be told apart")

@@ -1,100 +1,30 @@
-"""The result of comparing decoders: a row of estimates for each, readable in many forms."""
+"""The result of comparing decoders: what `rows.py` holds, readable in many forms."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from unspool.arrays import Floats
-from unspool.errors import MissingExtra, ParameterError
-from unspool.lab.bootstrap import Estimate, difference, estimate
-from unspool.lab.generations import Generation
-from unspool.lab.registry import Metric, Sample
+from unspool.errors import MissingExtra
+from unspool.lab.rows import Compared
 from unspool.views import compare as view
-from unspool.views.compare import PLAIN
-from unspool.views.terminal import Paint
-
-Made = Sequence[tuple[Generation, Sample]]
-"""Texts of one decoder, each as it was made and as metrics read it."""
+from unspool.views import compare_plot
+from unspool.views.terminal import PLAIN, Paint
 
 
 @dataclass(frozen=True)
-class Cost:
-    """What all runs of one decoder cost."""
-
-    forwards: int
-    tokens: int
-    other_forwards: int
-    other_tokens: int
-    seconds: float
-    new_tokens: int
-    """Of the texts that came out, end tokens too."""
-
-    @property
-    def tokens_per_new(self) -> float:
-        """Tokens that went through the model for each new one; the prompt's count."""
-        return self.tokens / self.new_tokens
-
-    @property
-    def new_per_second(self) -> float:
-        """New tokens per second."""
-        return self.new_tokens / self.seconds if self.seconds else math.nan
-
-
-@dataclass(frozen=True)
-class Row:
-    """One decoder, or the reference texts."""
-
-    name: str
-    prompts: int
-    texts: int
-    seeds: tuple[int, ...]
-    values: dict[str, Estimate]
-    differences: dict[str, Estimate]
-    """From the first decoder, over the prompts that both have; empty for the first itself."""
-    cost: Cost | None
-    """None for reference texts."""
-
-
-@dataclass(frozen=True)
-class Comparison:
+class Comparison(Compared):
     """A row for each decoder, the first of which the others are compared with; readable in many forms."""
-
-    rows: list[Row]
-    reference: Row | None
-    metrics: list[Metric]
-    generations: list[Generation]
-    texts: list[dict[str, float | None]] = field(repr=False)
-    """The metrics of each generation alone."""
-    settings: dict[str, Any]
-    """Model, limits, seeds, unit."""
-
-    @property
-    def all_rows(self) -> list[Row]:
-        """The decoders' rows and the reference's."""
-        return [*self.rows, *([self.reference] if self.reference else [])]
-
-    def __getitem__(self, name: str) -> Row:
-        """The row of a decoder."""
-        for row in self.all_rows:
-            if row.name == name:
-                return row
-        raise ParameterError(f"there is no row {name!r}; there are {', '.join(repr(row.name) for row in self.all_rows)}")
 
     def to_text(self, width: int = 0, paint: Paint = PLAIN) -> str:
         """Tables as a terminal shows them, split to fit a width (0: as wide as they are)."""
-        return view.draw(self, width, paint)
+        return view.draw_comparison(self, width, paint)
 
     def __str__(self) -> str:
         return self.to_text()
 
     def to_markdown(self) -> str:
-        """Tables in Markdown."""
         return view.to_markdown(self)
 
     def to_html(self) -> str:
@@ -128,61 +58,4 @@ class Comparison:
 
         x and y: metrics of the comparison; diversity and perplexity if they are there, otherwise its first two.
         """
-        from unspool.views.compare_plot import plot
-
-        return plot(self, path, x, y)
-
-
-def row_of(name: str, made: Made, base: Made | None, metrics: Sequence[Metric]) -> Row:
-    """The row of a decoder; base: the texts of the one it is compared with."""
-    groups, others = _by_prompt(made), _by_prompt(base or [])
-    both = [prompt for prompt in groups if prompt in others]
-    mine, theirs = [groups[p] for p in both], [others[p] for p in both]
-    values = {m.name: _estimate(m, list(groups.values())) for m in metrics}
-    differences = {} if base is None else {m.name: _difference(m, mine, theirs) for m in metrics}
-    seeds = tuple(dict.fromkeys(g.seed for g, _ in made))
-    return Row(name, len(groups), len(made), seeds, values, differences, _sum_of_costs([g for g, _ in made]))
-
-
-def row_of_human(samples: Sequence[Sample], metrics: Sequence[Metric]) -> Row:
-    """The row of reference texts, each a prompt's only one."""
-    return Row("reference", len(samples), len(samples), (), {m.name: _estimate(m, [[s] for s in samples]) for m in metrics}, {}, None)
-
-
-def _by_prompt(made: Made) -> dict[str, list[Sample]]:
-    groups: dict[str, list[Sample]] = {}
-    for g, sample in made:
-        groups.setdefault(g.prompt, []).append(sample)
-    return groups
-
-
-def _estimate(metric: Metric, groups: list[list[Sample]]) -> Estimate:
-    return estimate(metric, _parts(metric, groups)) if metric.parts else Estimate(_of_collection(metric, groups))
-
-
-def _difference(metric: Metric, groups: list[list[Sample]], base: list[list[Sample]]) -> Estimate:
-    if metric.parts:
-        return difference(metric, _parts(metric, groups), _parts(metric, base))
-    return Estimate(_of_collection(metric, groups) - _of_collection(metric, base))
-
-
-def _parts(metric: Metric, groups: list[list[Sample]]) -> Floats:
-    assert metric.parts is not None
-    return np.asarray([metric.parts(samples) for samples in groups], np.float64)
-
-
-def _of_collection(metric: Metric, groups: list[list[Sample]]) -> float:
-    """The mean over collections of one text for each prompt: the first texts, the second ones, and so on."""
-    assert metric.whole is not None
-    collections = list(zip(*groups))                                     # as many as every prompt has texts
-    return float(np.mean([metric.whole(texts) for texts in collections])) if collections else math.nan
-
-
-def _sum_of_costs(made: Sequence[Generation]) -> Cost:
-    """Every text bears its share of what its batch cost."""
-
-    def total(name: str) -> float:
-        return math.fsum(getattr(g.batch, name) / g.batch.texts for g in made)
-
-    counts = {name: round(total(name)) for name in ("forwards", "tokens", "other_forwards", "other_tokens")}
-    return Cost(**counts, seconds=total("seconds"), new_tokens=sum(len(g.tokens) for g in made))
+        return compare_plot.plot_comparison(self, path, x, y)

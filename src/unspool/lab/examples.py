@@ -39,7 +39,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Distribution:
+class OneStep:
     """What a processor did to the distribution of one step."""
 
     decoder: str
@@ -55,7 +55,6 @@ class Distribution:
     """In bits."""
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as plain values."""
         return asdict(self)
 
 
@@ -80,14 +79,15 @@ class Texts:
     lines: list[Line]
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as plain values."""
         return asdict(self)
 
 
-Run = Distribution | Texts
+MethodRun = OneStep | Texts
 
 
-def run(method: Method, lm: LanguageModel, decoder: Any = None, prompt: str | None = None, step: int | None = None, seed: int = 0) -> Run:
+def run_method(
+    method: Method, lm: LanguageModel, decoder: Any = None, prompt: str | None = None, step: int | None = None, seed: int = 0
+) -> MethodRun:
     """A method at work: its own example, or a decoder, prompt and step given."""
     chosen = _decoder(method, lm) if decoder is None else as_decoder(decoder)
     check(method.name in {p.name for p in chosen.parts}, f"{chosen} has no {method.name}: there is nothing to be seen of it")
@@ -100,7 +100,7 @@ def run(method: Method, lm: LanguageModel, decoder: Any = None, prompt: str | No
 
 def _distribution(
     method: Method, lm: LanguageModel, decoder: Decoder, shown: str, prompt: str, step: int | None, seed: int
-) -> Distribution:
+) -> OneStep:
     wanted = step or method.example.step
     output = lm.generate(prompt, decoder, max_new_tokens=wanted, seed=seed, level="stages", choices=FOLLOWED)
     if step is not None and step > len(output.tokens):
@@ -109,7 +109,7 @@ def _distribution(
     at = next(i for i, name in enumerate(why.names) if name.partition("(")[0] == method.name)
     fates = sorted(why.fates, key=lambda f: -f.probabilities[at - 1])
     changes = [Change(rank, f.text, f.probabilities[at - 1], f.probabilities[at]) for rank, f in enumerate(fates, 1)]
-    return Distribution(
+    return OneStep(
         shown, why.input, _telling(changes), (why.kept[at - 1], why.kept[at]), why.mass[at], (why.entropy[at - 1], why.entropy[at])
     )
 
@@ -154,7 +154,6 @@ class NoLetterE:
         """It stays."""
 
     def allowed(self, state: None) -> list[int]:
-        """Tokens without it."""
         return self.tokens
 
 

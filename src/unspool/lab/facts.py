@@ -13,7 +13,7 @@ from unspool.errors import UnknownName
 from unspool.models.details import folder_of
 from unspool.models.loading import read_json
 from unspool.models.sums import read_sums
-from unspool.views.table import shown
+from unspool.views.characters import shown
 
 if TYPE_CHECKING:
     from unspool.language_model import LanguageModel

@@ -11,12 +11,12 @@ from typing import Any
 
 from unspool.errors import UnspoolError
 
-FORMAT = 1
+LINE_FORMAT = 1
 HEAD = '{"unspool_generation": '
 
 
 @dataclass(frozen=True)
-class Batch:
+class BatchCost:
     """What one run of a decoder over some prompts cost."""
 
     texts: int
@@ -51,7 +51,7 @@ class Generation:
     recipe: dict[str, Any]
     model: dict[str, Any]
     """Its name, the hash of its weights (fingerprint) and of its tokenizer."""
-    batch: Batch = field(repr=False)
+    batch: BatchCost = field(repr=False)
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -62,7 +62,7 @@ class Generation:
         """All of it as a line of JSON, with the text's own metrics."""
         found = {f.name: getattr(self, f.name) for f in fields(self)}
         more = {"batch": asdict(self.batch), "logprob": math.fsum(self.logprobs), "metrics": metrics}
-        return json.dumps({"unspool_generation": FORMAT} | found | more, ensure_ascii=False)
+        return json.dumps({"unspool_generation": LINE_FORMAT} | found | more, ensure_ascii=False)
 
 
 def key(prompt: str, recipe: dict[str, Any], model: dict[str, Any]) -> tuple[str, ...]:
@@ -71,7 +71,7 @@ def key(prompt: str, recipe: dict[str, Any], model: dict[str, Any]) -> tuple[str
     return prompt, json.dumps(settings, sort_keys=True), str(model.get("fingerprint") or model["name"]), str(model["tokenizer"])
 
 
-class Store:
+class GenerationFile:
     """A file of generations that grows batch by batch; a batch is written whole or, if torn, forgotten."""
 
     def __init__(self, path: str | Path) -> None:
@@ -111,8 +111,8 @@ class Store:
     def _parse(self, line: bytes, number: int) -> Generation:
         try:
             value = json.loads(line)
-            assert value["unspool_generation"] == FORMAT
-            value["batch"] = Batch(**value["batch"])
+            assert value["unspool_generation"] == LINE_FORMAT
+            value["batch"] = BatchCost(**value["batch"])
             return Generation(**{f.name: value[f.name] for f in fields(Generation)})
         except (ValueError, KeyError, TypeError, AssertionError):
             raise self._foreign(number) from None
@@ -121,7 +121,6 @@ class Store:
         return UnspoolError(f"line {number} of {self.path} is no generation that unspool compare saved; give another file")
 
     def append(self, lines: Sequence[str]) -> None:
-        """Write the lines of one batch."""
         data = "".join(line + "\n" for line in lines).encode()
         try:
             with self.path.open("r+b") as file:

@@ -9,7 +9,7 @@ from typing import Any
 from unspool.errors import PromptError, check
 from unspool.lab.generations import Generation
 from unspool.lab.metrics import words
-from unspool.lab.registry import Metric, Sample
+from unspool.lab.registry import Metric, TextSample
 from unspool.language_model import LanguageModel
 from unspool.processors.measures import entropy
 from unspool.score import Score, score_tokens
@@ -25,18 +25,17 @@ class Measuring:
         self.lm, self.judge, self.metrics, self.unit, self.chat = lm, judge, metrics, unit, chat
         self.needs = {metric.needs for metric in metrics}
 
-    def alone(self, sample: Sample) -> dict[str, float | None]:
+    def alone(self, sample: TextSample) -> dict[str, float | None]:
         """The metrics of one text; None for what it has none of."""
         values = {metric.name: metric.of([sample]) for metric in self.metrics}
         return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
-    def generated(self, texts: Sequence[Generation]) -> list[Sample]:
-        """Texts that the model wrote."""
+    def generated(self, texts: Sequence[Generation]) -> list[TextSample]:
         entropies = self._entropies([(self.start(g.prompt), g.tokens) for g in texts])
         judged = self._judged([(g.prompt, g.text) for g in texts])
         return [self._sample(g, g.reason == "end", h, j) for g, h, j in zip(texts, entropies, judged, strict=True)]
 
-    def human(self, texts: Sequence[str] | Sequence[tuple[str, str]], most: int) -> list[Sample]:
+    def human(self, texts: Sequence[str] | Sequence[tuple[str, str]], most: int) -> list[TextSample]:
         """Human texts, or pairs of prompt and text, cut to so many tokens."""
         cut = []
         for prompt, text in [("", t) if isinstance(t, str) else (t[0], t[1]) for t in texts]:
@@ -55,11 +54,11 @@ class Measuring:
             return self.lm.tokens_of(prompt)
         return self.lm.tokens_of(self.lm.rendered(self.lm.render([{"role": "user", "content": prompt}])))
 
-    def _sample(self, text: Generation | Score, ended: bool | None, entropies: Any, judged: Any) -> Sample:
+    def _sample(self, text: Generation | Score, ended: bool | None, entropies: Any, judged: Any) -> TextSample:
         tokenizer = self.lm.tokenizer
         kept = [i for i, t in enumerate(text.tokens) if t not in tokenizer.specials]
         own = [text.tokens[i] for i in kept]
-        return Sample(
+        return TextSample(
             words(text.text) if self.unit == "words" else own,
             own,
             [text.logprobs[i] for i in kept],

@@ -16,7 +16,7 @@ from unspool.errors import unknown
 from unspool.lab.engines import ENGINES
 from unspool.lab.engines.engine import Engine, Place
 
-FAMILIES = {
+GROUPS = {
     "shape": "Shape of the distribution",
     "truncation": "Truncation",
     "feedback": "Feedback from what was chosen",
@@ -98,14 +98,13 @@ class Method:
         return SENTENCE.split(self.definition[0])[0]
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as plain values."""
         return {**asdict(self), "meaning": self.meaning}
 
 
-PROMPT = "Once upon a time, there was a"
+EXAMPLE_PROMPT = "Once upon a time, there was a"
 
 
-def parts() -> dict[str, type[Part]]:
+def known_parts() -> dict[str, type[Part]]:
     """Every part that is known, by its canonical name."""
     for module in OWN:
         import_module(module)
@@ -114,7 +113,7 @@ def parts() -> dict[str, type[Part]]:
 
 def method(name: str) -> Method:
     """A method by its name or an alias."""
-    known = parts()
+    known = known_parts()
     if name not in REGISTRY or REGISTRY[name].name not in known:
         raise unknown("method", name, REGISTRY)
     return of(REGISTRY[name])
@@ -123,8 +122,8 @@ def method(name: str) -> Method:
 def methods() -> list[Method]:
     """All methods, by family, in the order of the data file; those it does not know last."""
     order = {name: i for i, name in enumerate(_texts())}
-    families = list(FAMILIES)
-    found = [of(cls) for cls in parts().values()]
+    families = list(GROUPS)
+    found = [of(cls) for cls in known_parts().values()]
     return sorted(found, key=lambda m: (families.index(m.family), order.get(m.name, len(order)), m.name))
 
 
@@ -135,7 +134,7 @@ def of(cls: type[Part]) -> Method:
     paragraphs, told = read_docstring(getdoc(cls) or "", [f.name for f in known])
     example = Example(
         said.get("Example", cls.name),
-        said.get("Prompt", PROMPT),
+        said.get("Prompt", EXAMPLE_PROMPT),
         int(said.get("Step", Example.step)),
         int(said.get("Tokens", Example.tokens)),
         "Tokens" in said,

@@ -23,7 +23,7 @@ from unspool.lab.self_bleu import self_bleu
 
 
 @dataclass(frozen=True)
-class Sample:
+class TextSample:
     """One text as metrics read it."""
 
     units: Sequence[Hashable]
@@ -42,7 +42,7 @@ class Sample:
     """Under a second model: sum of log-probabilities, its tokens, bytes."""
 
 
-Samples = Sequence[Sample]
+Samples = Sequence[TextSample]
 
 
 @dataclass(frozen=True)
@@ -67,13 +67,12 @@ class Metric:
     whole: Callable[[Samples], float] | None = None
     """The metric of a collection with one text for each prompt."""
     needs: str = ""
-    """What beyond tokens and log-probabilities it reads of a Sample: "entropies" or "judged"."""
+    """What beyond tokens and log-probabilities it reads of a TextSample: "entropies" or "judged"."""
     decimals: int = 2
     log: bool = False
     """Whether it is drawn on a logarithmic scale."""
 
     def of(self, samples: Samples) -> float:
-        """The metric of one prompt's texts."""
         if self.parts is None:
             return float(self.whole(samples)) if self.whole else math.nan
         return float(self.value(np.asarray(self.parts(samples), np.float64)))
@@ -88,7 +87,7 @@ def ratio(sums: Floats) -> Floats:
     return np.asarray(np.divide(over, under, out=np.full(np.shape(under), np.nan), where=under != 0))
 
 
-def _sum_and_count(read: Callable[[Sample], Sequence[float]]) -> Callable[[Samples], list[float]]:
+def _sum_and_count(read: Callable[[TextSample], Sequence[float]]) -> Callable[[Samples], list[float]]:
     """Parts for a mean over all numbers of all texts."""
     return lambda samples: [math.fsum(x for s in samples for x in read(s)), sum(len(read(s)) for s in samples)]
 
@@ -116,11 +115,11 @@ def _whole(function: Callable[..., float], *settings: Any) -> Callable[[Samples]
     return lambda samples: function([s.units for s in samples], *settings)
 
 
-def _variances(sample: Sample) -> list[float]:
+def _variances(sample: TextSample) -> list[float]:
     return [float(np.var(sample.logprobs))] if len(sample.logprobs) else []
 
 
-def _jumps(sample: Sample) -> list[float]:
+def _jumps(sample: TextSample) -> list[float]:
     return [float(np.mean(np.diff(sample.logprobs) ** 2))] if len(sample.logprobs) > 1 else []
 
 
@@ -334,7 +333,7 @@ METRICS = {metric.name: metric for metric in _family(4)}
 DEFAULT = ("perplexity", "diversity", "loops", "self_bleu", "length")
 
 
-def find(name: str) -> Metric:
+def metric_named(name: str) -> Metric:
     """A metric by its name, as rep_4; self_bleu is self_bleu_4."""
     if name in METRICS and not name.endswith("_n"):
         return METRICS[name]

@@ -19,7 +19,7 @@ from unspool.strategies.beam import Beam
 from unspool.strategies.greedy import Greedy
 
 T = TypeVar("T")
-NOTHING: tuple[Any, ...] = (None, False, 0, 1, "", [], {}, ())
+UNSET: tuple[Any, ...] = (None, False, 0, 1, "", [], {}, ())
 """Values of a setting under which it does nothing."""
 
 
@@ -35,7 +35,6 @@ class Translation:
     notes: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as plain values."""
         return {**vars(self), "decoder": str(self.decoder)}
 
 
@@ -74,7 +73,7 @@ def from_engine(engine: str, settings: Any) -> Translation:
     stops = [(place, stop) for place in there.stops if (stop := _read(there, place, given)) is not None]
     notes += [note for place, _ in stops for note in _said(there, place, given)]
     options = _options(there, given, notes)
-    said = (name for name, value in given.items() if name in there.unsaid and (value is True or value not in NOTHING))
+    said = (name for name, value in given.items() if name in there.unsaid and (value is True or value not in UNSET))
     notes += [f"{name}: {there.unsaid[name]}" for name in said]
     notes += [there.unsure] if there.unsure and len(parts) > 1 else []
     return Translation(there.name, Decoder((*parts, strategy, *(stop for _, stop in stops))), given, options, list(dict.fromkeys(notes)))
@@ -138,7 +137,6 @@ def _read(engine: Engine, place: Place, given: Mapping[str, Any]) -> Part | None
 
 
 def _said(engine: Engine, place: Place, given: Mapping[str, Any]) -> list[str]:
-    """What is to be known of a part that was read."""
     notes = [f"{place.method}: {place.differs}"] if place.differs else []
     if place.neutral and place.settings[0].name not in given:
         notes.insert(0, f"{place.settings[0]} is the default of {engine.title}")

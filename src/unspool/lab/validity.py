@@ -11,14 +11,14 @@ import numpy as np
 from unspool.arrays import INF, Floats, host
 from unspool.core.decoder import Decoder, Part, as_decoder
 from unspool.core.frontier import Frontier
-from unspool.core.strategy import Choice, Run, Strategy
+from unspool.core.strategy import Asks, Choice, Strategy
 from unspool.errors import DeadEnd, ParameterError, check
 from unspool.language_model import LanguageModel
 from unspool.output import GeneratedText
 from unspool.strategies.sequential_monte_carlo import WHOLE, SequentialMonteCarlo
 from unspool.text import visible
 
-TOGETHER = 64
+TEXTS_AT_ONCE = 64
 """Rows that are enumerated at once."""
 
 
@@ -132,7 +132,7 @@ class _All(Strategy):
     streams = False
     most: int
 
-    def run(self, frontier: Frontier) -> Run:
+    def run(self, frontier: Frontier) -> Asks:
         """Extend rows by all tokens that are possible, the newest rows first, so that few are alive."""
         queue: list[tuple[int, int]] = []                                # (row, token)
         ended = 0
@@ -145,7 +145,7 @@ class _All(Strategy):
                     f"there are more than {self.most} texts, counting each way to spell one in tokens: allow fewer, raise most=, or "
                     "use estimate_validity"
                 )
-            now, queue = queue[-TOGETHER:], queue[:-TOGETHER]
+            now, queue = queue[-TEXTS_AT_ONCE:], queue[:-TEXTS_AT_ONCE]
             if not now:
                 return
             rows, chosen = zip(*now, strict=True)

@@ -57,7 +57,6 @@ class FolderChat:
     folder: Path
 
     def __call__(self, messages: Messages) -> str:
-        """The prompt after which the model answers."""
         return self._template(messages)
 
     @cached_property

@@ -15,7 +15,7 @@ DEVICES = ("cuda", "mps", "cpu")
 
 
 @dataclass(frozen=True)
-class Engine:
+class Compute:
     """A backend with its device and number format."""
 
     backend: str
@@ -23,7 +23,7 @@ class Engine:
     dtype: str
 
 
-def choose(backend: str | None, device: str | None, dtype: str | None, stored: Callable[[], str]) -> Engine:
+def choose(backend: str | None, device: str | None, dtype: str | None, stored: Callable[[], str]) -> Compute:
     """The engine that settings ask for, what is None or "auto" filled in.
 
     Numpy, unless the backend, another device than the CPU or a dtype asks for torch, which runs on the first of cuda, mps and
@@ -36,9 +36,9 @@ def choose(backend: str | None, device: str | None, dtype: str | None, stored: C
     if backend == "numpy" and (device not in (None, "auto", "cpu") or dtype not in (None, "float32")):
         raise ParameterError("the numpy backend computes in float32 on the CPU; use backend='torch' for another device or dtype")
     if backend == "numpy" or (backend is None and device in (None, "cpu") and dtype is None):
-        return Engine("numpy", "cpu", "float32")
+        return Compute("numpy", "cpu", "float32")
     place = first_device() if device is None or device == "auto" else device
-    return Engine("torch", place, dtype or ("float32" if place == "cpu" else stored()))
+    return Compute("torch", place, dtype or ("float32" if place == "cpu" else stored()))
 
 
 def first_device() -> str:

@@ -71,11 +71,9 @@ class TransformersModel:
 
     @property
     def parameters(self) -> int:
-        """How many numbers were learned."""
         return int(self.inner.num_parameters())
 
     def session(self, plan: Plan = NO_PLAN) -> TransformersSession:
-        """A new set of rows."""
         return TransformersSession(self, plan)
 
     @contextmanager

@@ -29,7 +29,6 @@ class Batch:
 
     @property
     def width(self) -> int:
-        """How many columns it has."""
         return int(self.cache.get_seq_length())
 
 
@@ -61,7 +60,6 @@ class Store:
             self.where = {row: entry for row, entry in self.where.items() if id(entry[0]) in kept}
 
     def keep(self, rows: Iterable[int]) -> None:
-        """Forget all but these rows."""
         self.where = {row: self.where[row] for row in rows if row in self.where}
         used = {id(b) for b, _ in self.where.values()}
         self.batches = [b for b in self.batches if id(b) in used]

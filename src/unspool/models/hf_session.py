@@ -9,7 +9,7 @@ model's own head makes the logits, or the logits where the head does more than t
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,24 +18,22 @@ from unspool.core.model import NO_PLAN, Plan, layers_within
 from unspool.core.tree import TokenForest
 from unspool.errors import Unsupported
 from unspool.models.hf_cache import Batch, Past, Store, gather
+from unspool.models.hf_running import Running
 
-if TYPE_CHECKING:
-    from unspool.models.hf import TransformersModel
-
-Place = tuple[Any, int, int]
+Spot = tuple[Any, int, int]
 """A tensor (R, N, ...) and two indices into it."""
 
 
 class TransformersSession:
     """Rows of a TransformersModel; see `unspool.core.model.Session`."""
 
-    def __init__(self, model: TransformersModel, plan: Plan = NO_PLAN) -> None:
+    def __init__(self, model: Running, plan: Plan = NO_PLAN) -> None:
         layers_within(plan.layers, 1)                                    # it remembers none
         self.model, self.nodes, self.store = model, TokenForest(model.vocabulary, model.context), Store()
         self.can = frozenset({"hidden"}) if model.gives_hidden else frozenset()
-        self.states: dict[int, Place] = {}
+        self.states: dict[int, Spot] = {}
         """Of every living row, its final hidden state."""
-        self.answers: dict[int, Place] = {}
+        self.answers: dict[int, Spot] = {}
         """Of every living row, its logits, if they do not follow from its hidden state."""
         self.forwards = 0
 
@@ -107,7 +105,7 @@ class TransformersSession:
         self.forwards += 1
 
 
-def _rows(places: dict[int, Place], rows: Sequence[int] | Ints) -> Array:
+def _rows(places: dict[int, Spot], rows: Sequence[int] | Ints) -> Array:
     """What is known of rows, side by side."""
     import torch
 

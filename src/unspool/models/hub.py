@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from unspool.errors import MissingExtra, ModelError, UnspoolError
-from unspool.models.hub_errors import explain
+from unspool.models.hub_errors import as_ours
 
 WANTED = [
     "config.json",
@@ -106,7 +106,7 @@ def fetch(name: HubName) -> Path:
                 )
             )
     except Exception as error:                                            # of the network, the disk and the hub, of many libraries
-        raise explain(error, name.repository, name.revision, constants.ENDPOINT, str(cache_folder())) from None
+        raise as_ours(error, name.repository, name.revision, constants.ENDPOINT, str(cache_folder())) from None
     _check_downloads(folder, before)
     if not any(folder.glob("*.safetensors")):
         _refuse_without_weights(name)

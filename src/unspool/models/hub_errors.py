@@ -19,7 +19,7 @@ class Missing(UnknownName):
     """The hub has no such model, or does not show it."""
 
 
-def explain(error: BaseException, repository: str, revision: str | None, endpoint: str, cache: str) -> UnspoolError:
+def as_ours(error: BaseException, repository: str, revision: str | None, endpoint: str, cache: str) -> UnspoolError:
     """An error of huggingface_hub, or of what it calls, as one of unspool's.
 
     The library's errors are told by their names, which stay the same while their homes and bases move.
@@ -52,7 +52,6 @@ def explain(error: BaseException, repository: str, revision: str | None, endpoin
 
 
 def _of_disk(error: BaseException, name: str, cache: str) -> ModelError | None:
-    """What the disk says."""
     if isinstance(error, UserWarning):
         return ModelError(f"no space for {name} in {cache}: {_first_line(error)} Free some, or set HF_HUB_CACHE to another disk")
     if not isinstance(error, OSError):
@@ -66,7 +65,6 @@ def _of_disk(error: BaseException, name: str, cache: str) -> ModelError | None:
 
 
 def _why(error: BaseException, endpoint: str, kinds: set[str]) -> str:
-    """Why the hub was not asked."""
     if "OfflineModeIsEnabled" in kinds:
         return "HF_HUB_OFFLINE forbids to fetch it"
     return f"{endpoint} cannot be reached ({_first_line(list(_chain(error))[-1])})"

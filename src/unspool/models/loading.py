@@ -11,7 +11,7 @@ from typing import Any
 from unspool.errors import ModelError, UnknownName
 from unspool.models import hub
 from unspool.models.architecture import check_architecture, check_kind
-from unspool.models.engine import Engine, choose, to_torch
+from unspool.models.engine import Compute, choose, to_torch
 from unspool.models.hub_errors import Missing, Unreachable
 from unspool.models.reading import read_transformer
 from unspool.models.sums import check_sums
@@ -111,7 +111,7 @@ def _instead(folder: Path) -> str:
     return f"; {others[0]} is in the format GGUF, which cannot be read; use the model's safetensors" if others else ""
 
 
-def read_model(folder: Path, backend: str | None = None, device: str | None = None, dtype: str | None = None) -> tuple[Any, Engine]:
+def read_model(folder: Path, backend: str | None = None, device: str | None = None, dtype: str | None = None) -> tuple[Any, Compute]:
     """The model in a folder, and what computes it; see `unspool.models.engine.choose`."""
     config = read_config(folder)
     if folder == BUNDLED:
@@ -134,7 +134,7 @@ def read_model(folder: Path, backend: str | None = None, device: str | None = No
         raise ModelError(f"{folder / 'config.json'} is broken: {type(error).__name__}: {error}") from None
 
 
-def _through_transformers(folder: Path, device: str | None, dtype: str | None) -> tuple[Any, Engine]:
+def _through_transformers(folder: Path, device: str | None, dtype: str | None) -> tuple[Any, Compute]:
     from unspool.models import hf
 
     hf.library()

@@ -33,11 +33,11 @@ class Rule:
     """Scores s become softcap * tanh(s / softcap)."""
 
 
-BLOCK = 256
+CHAIN_BLOCK = 256
 """Tokens of a long chain that go through the model at once."""
 SLOT = SPAN - 1
 """The bits of a row that are its slot."""
-TOGETHER = 16
+READ_TOGETHER = 16
 """Rows of a tree that share one reading of keys; beyond it a row pays too much for its neighbours' slots."""
 
 
@@ -128,8 +128,8 @@ class SlotSession:
         """Grow rows; long chains go through the model in blocks. Logits are made when they are asked for, of any row."""
         rows: Ints = np.array(parents, np.int64)
         grown = self.nodes.grow(rows, chains)
-        for start in range(0, max(map(len, grown), default=0), BLOCK):
-            self._forward([new[start : start + BLOCK] for new in grown if len(new) > start])
+        for start in range(0, max(map(len, grown), default=0), CHAIN_BLOCK):
+            self._forward([new[start : start + CHAIN_BLOCK] for new in grown if len(new) > start])
         for i, new in enumerate(grown):
             if len(new):
                 rows[i] = new[-1]
@@ -174,8 +174,8 @@ class SlotSession:
             slots = np.concatenate([chains[i] for i in members]) & SLOT
             tokens[at], positions[at] = nodes.token[slots], nodes.depth[slots]
             writes.append((pool, as_run(at), as_run(slots)))
-            for first in range(0, len(members), TOGETHER):
-                some = members[first : first + TOGETHER]
+            for first in range(0, len(members), READ_TOGETHER):
+                some = members[first : first + READ_TOGETHER]
                 at = np.concatenate([np.arange(starts[i], starts[i + 1]) for i in some])
                 window, mask = _window([nodes.path(ends[i][1]) for i in some], [len(chains[i]) for i in some])
                 distance = positions[at][:, None] - nodes.depth[window]

@@ -20,7 +20,6 @@ class Sum:
 
     @property
     def ok(self) -> bool:
-        """Whether they are the same."""
         return self.recorded == self.found
 
 

@@ -13,7 +13,7 @@ from unspool.core.randomness import combine
 from unspool.core.tree import TokenForest
 from unspool.errors import ParameterError
 
-LAYERS = 4
+TABLE_LAYERS = 4
 """How many layers a table model says it has."""
 Distribution = Callable[[tuple[int, ...]], Any]
 
@@ -71,7 +71,7 @@ class TableSession:
 
     def __init__(self, model: TableModel, plan: Plan) -> None:
         self.model, self.nodes, self.forwards = model, TokenForest(model.vocabulary, model.context), 0
-        self.layers = layers_within(plan.layers, LAYERS)
+        self.layers = layers_within(plan.layers, TABLE_LAYERS)
 
     def extend(self, parents: Sequence[int] | Ints, chains: Sequence[Sequence[int] | Ints], every: bool = False) -> Ints:
         grown = self.nodes.grow(parents, chains)
@@ -82,9 +82,9 @@ class TableSession:
         self.nodes.keep(rows)
 
     def logits(self, rows: Sequence[int] | Ints, layer: int | None = None) -> Array:
-        """Log-probabilities (R, V), float32; after layer k of LAYERS those to the power k / LAYERS, normalised."""
+        """Log-probabilities (R, V), float32; after layer k of TABLE_LAYERS those to the power k / TABLE_LAYERS, normalised."""
         table = np.asarray([self.model.probabilities(tuple(self.nodes.tokens(int(r)).tolist())) for r in rows], np.float64)
-        table = table ** (1 if layer is None else layer / LAYERS)
+        table = table ** (1 if layer is None else layer / TABLE_LAYERS)
         with np.errstate(divide="ignore"):
             return self.model.backend(np.log(table / table.sum(-1, keepdims=True)).astype(np.float32))
 
@@ -92,4 +92,4 @@ class TableSession:
         """A pseudo-random vector (R, 8) for each text, float32."""
         keys = [int(combine(*(np.uint64(t + 1) for t in self.nodes.tokens(int(r))))) for r in rows]
         states = np.asarray([np.random.default_rng(k).normal(size=8) for k in keys], np.float32)
-        return self.model.backend(states if layer is None else states * np.float32(layer / LAYERS))
+        return self.model.backend(states if layer is None else states * np.float32(layer / TABLE_LAYERS))

@@ -26,7 +26,6 @@ class Norm:
     centred: bool
 
     def __call__(self, x: Array) -> Array:
-        """Over the last axis."""
         xp = namespace(x)
         if self.centred:
             x = x - xp.mean(x, axis=-1, keepdims=True)
@@ -42,7 +41,6 @@ class Linear:
     bias: Array | None = None
 
     def __call__(self, x: Array) -> Array:
-        """Of the last axis."""
         y = x @ self.weight.T
         return y if self.bias is None else y + self.bias
 
@@ -105,7 +103,6 @@ class Transformer:
         self.small = is_small(self.arrays())
 
     def session(self, plan: Plan = NO_PLAN) -> SlotSession:
-        """A new set of rows."""
         return SlotSession(self, plan)
 
     def zeros(self, shape: tuple[int, ...]) -> Array:
@@ -114,7 +111,6 @@ class Transformer:
         return np.zeros(shape, e.dtype) if xp is np else xp.zeros(shape, dtype=e.dtype, device=e.device)
 
     def arrays(self) -> list[Array]:
-        """Every weight."""
         found: list[Array] = [self.embedding, self.positions]
         parts: list[Any] = [self.embedding_norm, self.final_norm]
         parts += [] if self.output.weight is self.embedding else [self.output]
@@ -125,7 +121,6 @@ class Transformer:
 
     @property
     def parameters(self) -> int:
-        """How many numbers were learned."""
         return sum(math.prod(array.shape) for array in self.arrays())
 
     def forward(self, tokens: Array, positions: Array, attend: Attend, layers: Sequence[int] = ()) -> Array:

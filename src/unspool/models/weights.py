@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from unspool.errors import ModelError
 
-DTYPES = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": np.uint16}
+STORED = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": np.uint16}
 NAMES = {"F16": "float16", "BF16": "bfloat16"}
 BUFFERS = (".attn.bias", ".attn.masked_bias", ".attention.bias", ".attention.masked_bias", ".rotary_emb.inv_freq")
 """Ends of names that are masks and tables of older checkpoints, not weights."""
@@ -91,9 +91,9 @@ def read_safetensors(path: Path, private: bool = False) -> Iterator[tuple[str, N
 def _stored(path: Path, name: str, data: NDArray[np.uint8], dtype: str, shape: list[int], data_offsets: list[int]) -> NDArray[Any]:
     """A tensor as it is in the file."""
     first, last = data_offsets
-    if dtype not in DTYPES:
-        raise ModelError(f"{path}: {name} is stored as {dtype}; supported are {', '.join(DTYPES)}, and no quantised formats")
-    kind = np.dtype(DTYPES[dtype])
+    if dtype not in STORED:
+        raise ModelError(f"{path}: {name} is stored as {dtype}; supported are {', '.join(STORED)}, and no quantised formats")
+    kind = np.dtype(STORED[dtype])
     if last > len(data) or last - first != kind.itemsize * math.prod(shape):
         raise ModelError(f"{path} is truncated or broken: {name} needs bytes {first}-{last} of {len(data)}")
     raw = data[first:last]

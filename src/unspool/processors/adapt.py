@@ -45,7 +45,6 @@ class Mirostat(Processor):
         return 2 * self.tau
 
     def advance(self, memories: Sequence[float], tokens: Sequence[int], scores: Sequence[Array]) -> list[float]:
-        """mu after each token."""
         after = []
         for mu, token, row in zip(memories, tokens, scores, strict=True):
             logprobs = log_softmax(row[None])
@@ -56,7 +55,6 @@ class Mirostat(Processor):
         return after
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        """Block tokens beyond mu."""
         return self._cut(log_softmax(scores), memory)
 
     def _cut(self, logprobs: Array, mus: Sequence[float]) -> Array:
@@ -113,7 +111,6 @@ class AdaptiveP(Processor):
     def advance(
         self, memories: Sequence[tuple[float, float]], tokens: Sequence[int], scores: Sequence[Array]
     ) -> list[tuple[float, float]]:
-        """Both after one more token."""
         after = []
         for (sum_, weight), token, row in zip(memories, tokens, scores, strict=True):
             p = math.exp(float(host(log_softmax(row[None]))[0, token]))

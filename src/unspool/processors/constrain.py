@@ -32,11 +32,9 @@ class Banned(Processor):
         object.__setattr__(self, "phrases", phrases)
 
     def resolve(self, tokenizer: Any) -> Part:
-        """With tokens in place of texts."""
         return Banned(*phrases_of(self.phrases, tokenizer, "banned"))
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        """Block the last token of a phrase whose others stand at the end."""
         sequences = tokens_of(self.phrases, "banned")
         cells = [(r, p[-1]) for p in sequences if p[-1] < scores.shape[-1] for r in completing(rows, p)]
         return edit(scores, cells, -INF)
@@ -63,11 +61,9 @@ class Bias(Processor):
         object.__setattr__(self, "pairs", tuple((p, float(a)) for p, a in pairs))
 
     def resolve(self, tokenizer: Any) -> Part:
-        """With tokens in place of texts."""
         return Bias(tuple((p, amount) for phrase, amount in self.pairs for p in phrases_of([phrase], tokenizer, "bias")))
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        """Add the amounts."""
         amounts = np.zeros(tuple(scores.shape), np.float32)
         for phrase, amount in zip(tokens_of([p for p, _ in self.pairs], "bias"), (a for _, a in self.pairs), strict=True):
             if phrase[-1] < scores.shape[-1]:
@@ -87,7 +83,6 @@ class _TokenSet(Processor):
         object.__setattr__(self, "tokens", tokens)
 
     def resolve(self, tokenizer: Any) -> Part:
-        """With tokens in place of texts."""
         return type(self)(*ids_of(self.tokens, tokenizer, self.name))
 
     def among(self, scores: Array) -> Array:
@@ -103,7 +98,6 @@ class Allowed(_TokenSet):
     tokens: tuple[str | int, ...]
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        """Block all others."""
         return block(scores, self.among(scores))
 
 
@@ -115,7 +109,6 @@ class Suppress(_TokenSet):
     tokens: tuple[str | int, ...]
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        """Block them."""
         return block(scores, ~self.among(scores))
 
 
@@ -127,7 +120,6 @@ class SuppressAtBegin(_TokenSet):
     tokens: tuple[str | int, ...]
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        """Block them in rows without new tokens."""
         return block(scores, ~self.among(scores) | like(rows.generated > 0, scores)[:, None])
 
 
@@ -139,12 +131,11 @@ class RemoveInvalid(Processor):
     """
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        """Replace them."""
         xp = namespace(scores)
         return xp.where(xp.isnan(scores), -INF, xp.where(scores == INF, float(xp.finfo(scores.dtype).max), scores))
 
 
-class Grammar(Protocol):
+class States(Protocol):
     """States and the tokens they allow; states are immutable values."""
 
     def begin(self) -> Any:
@@ -162,7 +153,7 @@ class Automaton(Processor):
     """Only texts that a grammar accepts: each row has a state, which says what may come next."""
 
     stateful = True
-    grammar: Grammar
+    grammar: States
 
     def __post_init__(self) -> None:
         whole = all(callable(getattr(self.grammar, name, None)) for name in ("begin", "advance", "allowed"))
@@ -173,11 +164,9 @@ class Automaton(Processor):
         return self.grammar.begin()
 
     def advance(self, memories: Sequence[Any], tokens: Sequence[int], scores: Sequence[Array]) -> list[Any]:
-        """The states after one more token each."""
         return [self.grammar.advance(state, token) for state, token in zip(memories, tokens, strict=True)]
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        """Block what the state does not allow."""
         keep = np.zeros(tuple(scores.shape), bool)
         for r, state in enumerate(memory):
             keep[r, list(self.grammar.allowed(state))] = True

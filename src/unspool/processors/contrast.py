@@ -33,13 +33,11 @@ class Guidance(Processor):
         check(self.negative is None or len(self.negative) > 0, "guidance(negative=...) must not be empty")
 
     def resolve(self, tokenizer: Any) -> Part:
-        """With tokens in place of the negative text."""
         if isinstance(self.negative, str):
             return Guidance(self.scale, self.model, tuple(tokenizer.encode(self.negative)))
         return self
 
     def companions(self) -> Sequence[Model]:
-        """The model after the other prompt."""
         return (self.model,)
 
     def companion_prompt(self, prompt: Ints, which: int) -> Sequence[int]:
@@ -49,7 +47,6 @@ class Guidance(Processor):
         return self.negative or prompt[-1:].tolist()
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        """Mix the two log-probabilities."""
         xp, with_prompt, without = namespace(scores), log_softmax(scores), log_softmax(rows.companions[0])
         zero = xp.zeros_like(with_prompt)
         both = (with_prompt > -INF) & (without > -INF)                   # what either rules out is not moved

@@ -12,8 +12,8 @@ from unspool.arrays import Array, Ints, host, like
 from unspool.core.decoder import Part
 from unspool.core.processor import Processor, Rows
 from unspool.errors import number, whole
-from unspool.processors.penalize import check_window, parts
-from unspool.processors.phrases import check_ids, check_phrases, tokens_of
+from unspool.processors.penalize import check_window, texts_in
+from unspool.processors.phrases import check_ids, check_phrases, several, tokens_of
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,12 @@ class Dry(Processor):
         number("dry(multiplier)", self.multiplier, 0)
         number("dry(base=...)", self.base, 1)
         whole("dry(allowed_length=...)", self.allowed_length, 1)
-        one = isinstance(self.breakers, str | int)
-        object.__setattr__(self, "breakers", (self.breakers,) if one else tuple(self.breakers))
+        object.__setattr__(self, "breakers", several(self.breakers))
         if self.breakers:
             check_phrases("dry", self.breakers)
         check_window("dry", self.window)
 
     def resolve(self, tokenizer: Any) -> Part:
-        """With the tokens that contain the breakers."""
         ids = {t for t in self.breakers if isinstance(t, int)}
         check_ids("dry", ids, tokenizer)
         texts = [t.encode() for t in self.breakers if isinstance(t, str)]
@@ -51,12 +49,11 @@ class Dry(Processor):
         return Dry(self.multiplier, self.base, self.allowed_length, tuple(sorted(ids)), self.window)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        """Subtract."""
         if self.multiplier == 0:
             return scores
         breakers = np.asarray([p[0] for p in tokens_of(self.breakers, "dry")], np.int64)
         amounts = np.zeros(tuple(scores.shape), np.float64)
-        for r, text in enumerate(parts(rows, "all", self.window)):
+        for r, text in enumerate(texts_in(rows, "all", self.window)):
             for token, n in repetitions(text, breakers).items():
                 if n >= self.allowed_length and token < amounts.shape[1]:
                     amounts[r, token] = self.multiplier * math.exp(min((n - self.allowed_length) * math.log(self.base), 60.0))

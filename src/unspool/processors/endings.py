@@ -25,7 +25,6 @@ class MinNewTokens(Processor):
         whole("min_new_tokens(n)", self.n, 0)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        """Block the ends of rows that are too short."""
         return edit(scores, _ends(rows, rows.generated < self.n, scores), -INF)
 
 
@@ -39,7 +38,6 @@ class MinLength(Processor):
         whole("min_length(n)", self.n, 0)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        """Block the ends of rows that are too short."""
         return edit(scores, _ends(rows, rows.lengths < self.n, scores), -INF)
 
 
@@ -59,7 +57,6 @@ class ExponentialDecayLength(Processor):
         number("exponential_decay_length(factor=...)", self.factor, above=0)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        """Raise the ends of rows that are long enough."""
         cells = _ends(rows, rows.generated > self.start, scores)
         if not cells:
             return scores
@@ -86,11 +83,9 @@ class ForcedEnd(Processor):
         check(ok, f"forced_end(token=...) needs a token id >= 0 or a text; got {self.token!r}")
 
     def resolve(self, tokenizer: Any) -> Part:
-        """With a token in place of a text."""
         return self if self.token is None else ForcedEnd(self.n, ids_of([self.token], tokenizer, "forced_end")[0])
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        """Block all but the ends in rows that have n - 1 new tokens."""
         due = rows.generated == self.n - 1
         if not due.any():
             return scores

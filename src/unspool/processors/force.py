@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from unspool.arrays import Array, block, like
 from unspool.core.decoder import Part
 from unspool.core.processor import Processor, Rows
 from unspool.errors import ParameterError, check, is_whole
-from unspool.processors.penalize import parts
+from unspool.processors.penalize import texts_in
 from unspool.processors.phrases import check_ids, check_phrases, ids_of, tokens_of
 
 
@@ -41,11 +42,9 @@ class Forced(Processor):
         check(not twice, f"forced(pairs) has one token at each place; got {pairs!r}")
 
     def resolve(self, tokenizer: Any) -> Part:
-        """With tokens in place of texts."""
         return Forced(tuple((place, ids_of([token], tokenizer, "forced")[0]) for place, token in self.pairs))
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        """Block the others in rows that are at one of the places."""
         wanted = dict(zip((place for place, _ in self.pairs), tokens_of([t for _, t in self.pairs], "forced"), strict=True))
         return only(scores, [wanted.get(int(n)) for n in rows.generated])
 
@@ -62,11 +61,9 @@ class ForcedBegin(Processor):
         check(isinstance(self.token, str | int), f"forced_begin(token) takes one token; got {self.token!r}")
 
     def resolve(self, tokenizer: Any) -> Part:
-        """With a token in place of a text."""
         return ForcedBegin(ids_of([self.token], tokenizer, "forced_begin")[0])
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        """Block the others in rows without new tokens."""
         (wanted,) = tokens_of([self.token], "forced_begin")
         return only(scores, [wanted if n == 0 else None for n in rows.generated])
 
@@ -82,7 +79,6 @@ class PrefixConstrained(Processor):
 
     aliases = ("prefix_allowed_tokens",)
     allowed: Callable[[list[int]], Iterable[int]] | tuple[str | tuple[int, ...], ...]
-    _tree: Any = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if callable(self.allowed):
@@ -93,11 +89,8 @@ class PrefixConstrained(Processor):
         object.__setattr__(self, "allowed", tuple(tuple(s) if isinstance(s, list) else s for s in given))
         check_phrases("prefix_constrained", self.allowed)
         check(not any(isinstance(s, int) for s in given), f"{what}; got {given!r}")
-        if not any(isinstance(s, str) for s in self.allowed):
-            object.__setattr__(self, "_tree", tree_of(self.allowed))
 
     def resolve(self, tokenizer: Any) -> Part:
-        """With tokens in place of texts."""
         if callable(self.allowed):
             return self
         sequences = [tuple(tokenizer.encode(s)) if isinstance(s, str) else s for s in self.allowed]
@@ -107,12 +100,16 @@ class PrefixConstrained(Processor):
         return PrefixConstrained(tuple(sequences))
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        """Block what is not allowed."""
         if callable(self.allowed):
-            return only(scores, [list(self.allowed(text.tolist())) for text in parts(rows, "all")])
-        if self._tree is None:
+            return only(scores, [list(self.allowed(text.tolist())) for text in texts_in(rows, "all")])
+        return only(scores, [self._next(text.tolist(), rows.end_tokens) for text in texts_in(rows, "generated")])
+
+    @cached_property
+    def _tree(self) -> Any:
+        texts: Any = self.allowed
+        if any(isinstance(s, str) for s in texts):
             raise ParameterError("prefix_constrained: texts need a tokenizer; decode with a LanguageModel, or give token ids")
-        return only(scores, [self._next(text.tolist(), rows.end_tokens) for text in parts(rows, "generated")])
+        return tree_of(texts)
 
     def _next(self, new: list[int], ends: tuple[int, ...]) -> list[int]:
         at = self._tree

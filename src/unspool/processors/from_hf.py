@@ -25,7 +25,6 @@ class FromHf(Processor):
         check(callable(self.function), f"from_hf(function) needs something to call with (input_ids, scores); got {self.function!r}")
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        """Call it."""
         width = rows.tokens.shape[1]
         if (rows.lengths == width).all():
             return self.function(rows.tokens, scores)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
@@ -28,30 +29,28 @@ class _Constraint(Processor):
 
     stateful = True
     completes = True
-    _begin: State | None
+    _begin: MatcherState | None
 
     def rules(self) -> str:
         """The constraint in llguidance's variant of Lark."""
         raise NotImplementedError
 
     def resolve(self, tokenizer: Any) -> Part:
-        """The same for a tokenizer."""
-        part = type(self)(*(getattr(self, name) for name in self.__match_args__))  # type: ignore[attr-defined]
-        object.__setattr__(part, "_begin", State.first(part, tokenizer))
+        part = copy(self)
+        object.__setattr__(part, "_begin", MatcherState.first(part, tokenizer))
         return part
 
-    def begin(self, prompt: Ints) -> State:
+    def begin(self, prompt: Ints) -> MatcherState:
         """Nothing of the text is there; the prompt is not read."""
         if self._begin is None:
             raise ParameterError(f"{self} needs a tokenizer; decode with a LanguageModel")
         return self._begin
 
-    def advance(self, memories: Sequence[State | None], tokens: Sequence[int], scores: Sequence[Array]) -> list[State | None]:
+    def advance(self, memories: Sequence[MatcherState | None], tokens: Sequence[int], scores: Sequence[Array]) -> list[MatcherState | None]:
         """The states after one more token each; None for a text that cannot match."""
         return [state and state.after(token) for state, token in zip(memories, tokens, strict=True)]
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        """Block what leaves no match possible."""
         keep = np.zeros(tuple(scores.shape), bool)
         for row, state in zip(keep, memory, strict=True):
             if state is not None:
@@ -60,12 +59,12 @@ class _Constraint(Processor):
                 row[list(rows.end_tokens)] = [state.ends_with(token) for token in rows.end_tokens]
         return block(scores, like(keep, scores))
 
-    def complete(self, memories: Sequence[State | None]) -> Flags:
+    def complete(self, memories: Sequence[MatcherState | None]) -> Flags:
         """Whether the text matches and no token can follow."""
         return np.asarray([state is not None and state.complete and not state.allowed().any() for state in memories], bool)
 
 
-class State:
+class MatcherState:
     """How far a text has come in a grammar: a matcher that is copied, never moved."""
 
     def __init__(self, matcher: Any, size: int, name: str) -> None:
@@ -73,7 +72,7 @@ class State:
         self._bits: bytes | None = None
 
     @classmethod
-    def first(cls, part: _Constraint, tokenizer: Tokenizer) -> State:
+    def first(cls, part: _Constraint, tokenizer: Tokenizer) -> MatcherState:
         """The state before the first token; an error if there is no second."""
         library = _llguidance()
         matcher = library.LLMatcher(
@@ -90,10 +89,10 @@ class State:
         """Whether the text may end here."""
         return bool(self._matcher.is_accepting())
 
-    def after(self, token: int) -> State | None:
+    def after(self, token: int) -> MatcherState | None:
         """The state after one more token, None if it cannot come."""
         matcher = self._matcher.deep_copy()
-        return State(matcher, self._size, self._name) if matcher.try_consume_tokens([int(token)]) else None
+        return MatcherState(matcher, self._size, self._name) if matcher.try_consume_tokens([int(token)]) else None
 
     def allowed(self) -> Flags:
         """(tokens of the tokenizer,), whether each may come next as text."""
@@ -126,14 +125,13 @@ class Regex(_Constraint):
     """
 
     pattern: str
-    _begin: State | None = field(default=None, init=False, repr=False, compare=False)
+    _begin: MatcherState | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check(isinstance(self.pattern, str) and self.pattern != "", f'regex(pattern) needs a pattern, as "[a-z]+"; got {self.pattern!r}')
         _validate(self)
 
     def rules(self) -> str:
-        """One rule that is the expression."""
         return f"start: /{_llguidance().regex_to_lark(self.pattern, '')}/"
 
 
@@ -148,7 +146,7 @@ class JsonSchema(_Constraint):
 
     schema: Any
     separators: tuple[str, str] | None = (", ", ": ")
-    _begin: State | None = field(default=None, init=False, repr=False, compare=False)
+    _begin: MatcherState | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         try:
@@ -165,7 +163,6 @@ class JsonSchema(_Constraint):
         _validate(self)
 
     def rules(self) -> str:
-        """One rule that is the schema."""
         schema = json.loads(self.schema)
         if self.separators is not None and schema is not False:
             item, key = self.separators
@@ -183,7 +180,7 @@ class Grammar(_Constraint):
     """
 
     lark: str
-    _begin: State | None = field(default=None, init=False, repr=False, compare=False)
+    _begin: MatcherState | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         given = isinstance(self.lark, str) and self.lark.strip() != ""
@@ -191,7 +188,6 @@ class Grammar(_Constraint):
         _validate(self)
 
     def rules(self) -> str:
-        """As given."""
         return self.lark
 
 

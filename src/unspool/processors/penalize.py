@@ -14,7 +14,7 @@ from unspool.errors import check, is_whole, number, whole
 SCOPES = ("all", "prompt", "generated")
 
 
-def parts(rows: Rows, scope: str, window: int | None = None) -> list[Ints]:
+def texts_in(rows: Rows, scope: str, window: int | None = None) -> list[Ints]:
     """Of each row the whole text, the prompt or the new tokens; of these the last `window`."""
     found = []
     for text, length, prompt in zip(host(rows.tokens), rows.lengths, rows.prompt_lengths, strict=True):
@@ -65,13 +65,12 @@ class RepetitionPenalty(Processor):
         check(self.decay == 0 or self.window is not None, "repetition_penalty(decay=...) begins where a window ends; give window=... too")
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        """Once for each distinct token."""
         if self.penalty == 1:
             return scores
         cells: list[tuple[int, int]] = []
         penalties: list[Any] = []
         reach = None if self.window is None else self.window + self.decay
-        for r, text in enumerate(parts(rows, self.scope, reach)):
+        for r, text in enumerate(texts_in(rows, self.scope, reach)):
             tokens, ago = np.unique(text[::-1], return_index=True)
             beyond = np.clip(ago - (self.window or len(text)), 0, None)
             cells += [(r, int(t)) for t in tokens]
@@ -99,7 +98,6 @@ class EncoderRepetitionPenalty(Processor):
         number("encoder_repetition_penalty(penalty)", self.penalty, above=0)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        """The repetition penalty of the prompt, the other way round."""
         return RepetitionPenalty(1 / self.penalty, "prompt").process(rows, scores)
 
 
@@ -115,15 +113,13 @@ class _CountPenalty(Processor):
         _check_scope(self.name, self.scope, self.window)
 
     def amount(self, occurrences: Ints) -> Any:
-        """What is subtracted."""
         raise NotImplementedError
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        """Subtract."""
         if self.penalty == 0:
             return scores
         amounts = np.zeros(tuple(scores.shape), np.float32)
-        for r, text in enumerate(parts(rows, self.scope, self.window)):
+        for r, text in enumerate(texts_in(rows, self.scope, self.window)):
             tokens, occurrences = np.unique(text, return_counts=True)
             amounts[r, tokens] = self.amount(occurrences)
         return scores - namespace(scores).astype(like(amounts, scores), scores.dtype)
@@ -141,7 +137,6 @@ class PresencePenalty(_CountPenalty):
     window: int | None = None
 
     def amount(self, occurrences: Ints) -> Any:
-        """The penalty, once."""
         return self.penalty
 
 
@@ -157,7 +152,6 @@ class FrequencyPenalty(_CountPenalty):
     window: int | None = None
 
     def amount(self, occurrences: Ints) -> Any:
-        """The penalty, as often as the token occurred."""
         return self.penalty * occurrences
 
 
@@ -174,8 +168,7 @@ class NoRepeatNgram(Processor):
         whole("no_repeat_ngram(n)", self.n, 1)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        """Block what followed the last n - 1 tokens before."""
-        return edit(scores, [(r, t) for r, text in enumerate(parts(rows, "all")) for t in following(text, len(text), self.n)], -INF)
+        return edit(scores, [(r, t) for r, text in enumerate(texts_in(rows, "all")) for t in following(text, len(text), self.n)], -INF)
 
 
 @dataclass(frozen=True)
@@ -191,8 +184,7 @@ class EncoderNoRepeatNgram(Processor):
         whole("encoder_no_repeat_ngram(n)", self.n, 1)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        """Block what followed the last n - 1 tokens in the prompt."""
-        texts = zip(parts(rows, "all"), rows.prompt_lengths, strict=True)
+        texts = zip(texts_in(rows, "all"), rows.prompt_lengths, strict=True)
         return edit(scores, [(r, t) for r, (text, p) in enumerate(texts) for t in following(text, int(p), self.n)], -INF)
 
 

@@ -23,6 +23,11 @@ def check_phrases(name: str, phrases: Sequence[Any]) -> None:
         check(ok, f"{name}() takes texts, token ids or tuples of token ids, none empty; got {p!r}")
 
 
+def several(given: Any) -> tuple[Any, ...]:
+    """One token or several of them, as a tuple."""
+    return (given,) if isinstance(given, str | int) else tuple(given)
+
+
 def check_ids(name: str, ids: Iterable[int], tokenizer: Any) -> None:
     """Refuse token ids that the tokenizer does not know."""
     for t in ids:

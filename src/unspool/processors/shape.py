@@ -25,7 +25,6 @@ class Temperature(Processor):
         number("temperature(t)", self.t, 0)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        """Divide, or for 0 keep the best."""
         if self.t == 1:
             return scores
         if self.t > 0:
@@ -39,7 +38,6 @@ class LogSoftmax(Processor):
     """log softmax(scores): so that what follows sees log-probabilities, as transformers' beam search shows its processors."""
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        """Normalise."""
         return log_softmax(scores)
 
 
@@ -63,7 +61,6 @@ class DynamicTemperature(Processor):
         number("dynamic_temperature(exponent=...)", self.exponent, above=0)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        """Divide by each row's temperature."""
         xp = namespace(scores)
         unsure = xp.clip(entropy(scores) / xp.log(xp.clip(possible(scores), 2, None)), 0, 1)
         return scores / (self.low + (self.high - self.low) * unsure**self.exponent)
@@ -87,7 +84,6 @@ class Smoothing(Processor):
         number("smoothing(curve=...)", self.curve, 1, 3, note=", beyond which tokens change places")
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        """Bend."""
         if self.factor == 0:
             return scores
         xp = namespace(scores)
@@ -110,7 +106,6 @@ class Skew(Processor):
         number("skew(skew)", self.skew, -20, 20)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        """The logarithms of the moved mass."""
         if self.skew == 0:
             return scores
         xp = namespace(scores)

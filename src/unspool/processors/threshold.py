@@ -25,7 +25,6 @@ class _Threshold(Processor):
         raise NotImplementedError
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        """Block tokens below the line."""
         if self.off:
             return scores
         best = namespace(scores).max(scores, axis=-1, keepdims=True)
@@ -52,15 +51,12 @@ class MinP(_Threshold):
 
     @property
     def off(self) -> bool:  # type: ignore[override]
-        """p = 0 keeps all."""
         return self.p == 0
 
     def line(self, scores: Array) -> Array:
-        """log p below the best score."""
         return namespace(scores).max(scores, axis=-1, keepdims=True) + math.log(self.p)
 
     def sparing(self, token: Standing) -> Processor:
-        """With the token's share of the best's probability."""
         return MinP(just_below(token.probability / token.best))
 
 
@@ -76,15 +72,12 @@ class Epsilon(_Threshold):
 
     @property
     def off(self) -> bool:  # type: ignore[override]
-        """epsilon = 0 keeps all."""
         return self.epsilon == 0
 
     def line(self, scores: Array) -> Array:
-        """The score of a token of probability epsilon."""
         return total_of(scores) + math.log(self.epsilon)
 
     def sparing(self, token: Standing) -> Processor:
-        """With the token's probability."""
         return Epsilon(just_below(token.probability))
 
 
@@ -103,16 +96,13 @@ class Eta(_Threshold):
 
     @property
     def off(self) -> bool:  # type: ignore[override]
-        """epsilon = 0 keeps all."""
         return self.epsilon == 0
 
     def line(self, scores: Array) -> Array:
-        """The score of a token of that probability."""
         least = math.log(self.epsilon)
         return total_of(scores) + namespace(scores).clip(least / 2 - entropy(scores), None, least)
 
     def sparing(self, token: Standing) -> Processor:
-        """With the token's probability, or what the entropy makes of it."""
         return Eta(just_below(max(token.probability, (token.probability * math.exp(token.entropy)) ** 2)))
 
 
@@ -132,7 +122,6 @@ class TopNSigma(_Threshold):
         number("top_n_sigma(n)", self.n, 0)
 
     def line(self, scores: Array) -> Array:
-        """n standard deviations below the best score."""
         xp, count = namespace(scores), possible(scores)
         count = xp.where(count == 0, xp.ones_like(count), count)
         centre = xp.sum(or_zero(scores), axis=-1, keepdims=True) / count
@@ -154,15 +143,12 @@ class TopA(_Threshold):
 
     @property
     def off(self) -> bool:  # type: ignore[override]
-        """a = 0 keeps all."""
         return self.a == 0
 
     def line(self, scores: Array) -> Array:
-        """The score of a token of that probability."""
         return 2 * namespace(scores).max(scores, axis=-1, keepdims=True) - total_of(scores) + math.log(self.a)
 
     def sparing(self, token: Standing) -> Processor:
-        """With the token's share of the best's probability squared."""
         return TopA(just_below(token.probability / token.best**2))
 
 
@@ -181,7 +167,6 @@ class PLess(_Threshold):
         check(isinstance(self.normalised, bool), f"p_less(normalised) is True or False; got {self.normalised!r}")
 
     def line(self, scores: Array) -> Array:
-        """The score of a token of that probability."""
         xp, logprobs = namespace(scores), log_softmax(scores)
         repeat = logsumexp(2 * logprobs)
         if self.normalised:

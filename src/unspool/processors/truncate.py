@@ -15,7 +15,7 @@ from unspool.core.processor import Processor, Rows, Standing
 from unspool.errors import check, number, whole
 from unspool.processors.measures import entropy, total_of
 
-CANDIDATES = 256
+TRIED_FIRST = 256
 
 
 class _Truncator(Processor):
@@ -32,8 +32,7 @@ class _Truncator(Processor):
         """What the rule needs to know of the whole row, tail included."""
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        """Block what the rule cuts."""
-        xp, k = namespace(scores), CANDIDATES
+        xp, k = namespace(scores), TRIED_FIRST
         total, about = total_of(scores), self.about(scores)
         while True:
             values, columns = topk(scores, k)
@@ -68,14 +67,12 @@ class TopK(_Truncator):
         whole("top_k(k)", self.k, 1)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        """Block all but k."""
         if self.k >= scores.shape[-1]:
             return scores
         columns = topk(scores, self.k)[1]
         return scatter_kept(scores, columns, columns >= 0)
 
     def sparing(self, token: Standing) -> Processor:
-        """With as large a k as the token's place."""
         return TopK(token.rank + 1)
 
 
@@ -97,11 +94,9 @@ class TopP(_Truncator):
         return nucleus(namespace(sorted_logprobs).exp(sorted_logprobs), self.p)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        """Block the rest."""
         return scores if self.p == 1 else super().process(rows, scores, memory)
 
     def sparing(self, token: Standing) -> Processor:
-        """With more than the mass before the token."""
         return TopP(min(1.0, math.floor(token.above * 100 + 1) / 100))
 
 
@@ -120,7 +115,6 @@ class Typical(Processor):
         number("typical(p)", self.p, 0, 1)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        """Block the atypical."""
         xp = namespace(scores)
         if self.p == 1:
             return scores
@@ -171,7 +165,6 @@ class TopH(_Truncator):
         return keep
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        """Block the rest."""
         return scores if self.alpha == 1 and self.variant == "paper" else super().process(rows, scores, memory)
 
 
@@ -194,7 +187,6 @@ class TailFree(Processor):
         check(self.variant in ("centred", "llama.cpp"), f'tail_free(variant=...) is "centred" or "llama.cpp"; got {self.variant!r}')
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        """Block the tail."""
         if self.z == 1:
             return scores
         xp = namespace(scores)

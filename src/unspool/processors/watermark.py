@@ -13,9 +13,9 @@ from unspool.arrays import Ints
 from unspool.core.processor import Processor
 from unspool.errors import PromptError, check, is_whole
 
-WINDOW = 1 << 14
+LEAST_GRID = 1 << 14
 """Up to this many values of a score, its distribution is computed whole."""
-NOTHING = 1e-20
+NEGLIGIBLE = 1e-20
 """A frequency that counts for less is left out."""
 
 
@@ -87,13 +87,13 @@ def tail(score: int, n: int, share: float, weights: Ints) -> float:
     tilt = _tilt(score, n, share, weights)
     p = _tilted(tilt, share, weights)
     deviation = math.sqrt(n * float((weights**2 * p * (1 - p)).sum()))
-    size = min(most + 1, max(WINDOW, int(18 * deviation)))
+    size = min(most + 1, max(LEAST_GRID, int(18 * deviation)))
     first = 0 if size == most + 1 else max(round(n * float(weights @ p)) - size // 2, 0)
     at = np.arange(size // 2 + 1)                                        # the frequencies that still count
     transform, found = np.zeros(len(at), complex), np.ones(len(at), complex)
     for weight, chance in zip(weights, p, strict=True):
         found = found * (1 - chance + chance * np.exp(-2j * np.pi / size * weight * at))
-        some = abs(found) > NOTHING ** (1 / n)
+        some = abs(found) > NEGLIGIBLE ** (1 / n)
         at, found = at[some], found[some]
     transform[at] = found**n * np.exp(2j * np.pi / size * first * at)
     mass = np.fft.irfft(transform, size)

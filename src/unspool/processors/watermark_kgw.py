@@ -14,7 +14,7 @@ from unspool.arrays import Array, Flags, Ints, host, like, topk
 from unspool.core.processor import Rows
 from unspool.core.randomness import combine, uniform
 from unspool.errors import MissingExtra, check, number, whole
-from unspool.processors.penalize import parts
+from unspool.processors.penalize import texts_in
 from unspool.processors.watermark import Detection, Watermark, judge
 
 CANDIDATES = 40
@@ -76,13 +76,12 @@ class WatermarkKgw(Watermark):
         return marked[tokens]
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        """Add the bias in rows that have context_width tokens."""
         if self.bias == 0:
             return scores
         amounts, vocabulary = np.zeros(tuple(scores.shape), host(scores[:1, :1]).dtype), scores.shape[-1]
         few = self.seeding_scheme == "selfhash" and self.variant == "transformers"
         candidates = host(topk(scores, CANDIDATES)[1]) if few else np.broadcast_to(np.arange(vocabulary), amounts.shape)
-        for r, text in enumerate(parts(rows, "all")):
+        for r, text in enumerate(texts_in(rows, "all")):
             if len(text) >= self.context_width:
                 green = self.green(text[len(text) - self.before :].tolist(), candidates[r], vocabulary)
                 amounts[r, candidates[r][green]] = self.bias

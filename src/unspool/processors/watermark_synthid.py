@@ -60,7 +60,6 @@ class WatermarkSynthid(Watermark):
 
     @property
     def layers(self) -> tuple[int, ...]:
-        """The key of each layer."""
         return self.keys if isinstance(self.keys, tuple) else _keys(self.keys)
 
     def g_values(self, contexts: Ints, tokens: Ints) -> NDArray[np.uint64]:
@@ -79,7 +78,6 @@ class WatermarkSynthid(Watermark):
         return bits
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        """Raise the winners in rows whose context is new."""
         contexts = [self._context(text[len(text) - int(n) :], int(new)) for text, n, new in
                     zip(host(rows.tokens), rows.lengths, rows.generated, strict=True)]  # fmt: skip
         marked = np.asarray([r for r, context in enumerate(contexts) if context is not None], np.int64)
@@ -132,7 +130,6 @@ class WatermarkSynthid(Watermark):
 
 @lru_cache(maxsize=4)
 def _keys(key: int) -> tuple[int, ...]:
-    """A key for each layer, of one."""
     return tuple((combine(key, np.arange(LAYERS)) >> np.uint64(1)).tolist())
 
 

@@ -11,7 +11,7 @@ from unspool.arrays import INF, Array, like, log_softmax, namespace
 from unspool.core.decoder import Part
 from unspool.core.processor import Processor, Rows
 from unspool.errors import check, number
-from unspool.processors.phrases import check_phrases, ids_of, tokens_of
+from unspool.processors.phrases import check_phrases, ids_of, several, tokens_of
 
 
 @dataclass(frozen=True)
@@ -33,19 +33,16 @@ class Xtc(Processor):
     def __post_init__(self) -> None:
         number("xtc(threshold)", self.threshold, 0, 1)
         number("xtc(probability=...)", self.probability, 0, 1)
-        one = isinstance(self.protect, str | int)
-        object.__setattr__(self, "protect", (self.protect,) if one else tuple(self.protect))
+        object.__setattr__(self, "protect", several(self.protect))
         if self.protect:
             check_phrases("xtc", self.protect)
         known = ("tokens", "text-generation-webui")
         check(self.variant in known, f'xtc(variant=...) is "tokens" or "text-generation-webui"; got {self.variant!r}')
 
     def resolve(self, tokenizer: Any) -> Part:
-        """With tokens in place of texts."""
         return Xtc(self.threshold, self.probability, ids_of(self.protect, tokenizer, "xtc"), self.protect_ends, self.variant)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        """Draw, and cut."""
         if self.probability == 0:
             return scores
         xp, vocabulary = namespace(scores), scores.shape[-1]

@@ -9,9 +9,9 @@ import numpy as np
 from unspool.arrays import Flags, Floats, Ints
 from unspool.record.step import LEVELS, Hypothesis, Step
 
-Node = tuple[int, int, float, float]
+Birth = tuple[int, int, float, float]
 """(the node before it, its token, the model's log-probability, the processed one)"""
-KEPT = ("prompt", "score", "processed", "lineage", "node")
+OF_EVERY_ROW = ("prompt", "score", "processed", "lineage", "node")
 """Columns that every row has; the others are a strategy's own."""
 
 
@@ -23,7 +23,7 @@ class Recorder:
 
     def __init__(self, prompts: int, level: str, choices: int) -> None:
         self.level, self.choices = level, choices
-        self.nodes: list[list[Node]] = [[(-1, -1, 0.0, 0.0)] for _ in range(prompts)]
+        self.nodes: list[list[Birth]] = [[(-1, -1, 0.0, 0.0)] for _ in range(prompts)]
 
     @property
     def shows_choices(self) -> bool:
@@ -59,5 +59,5 @@ class Recorder:
             nodes.append(story[nodes[-1]][0])
         nodes.reverse()
         tokens, logprobs, processed = zip(*(story[n][1:] for n in nodes[1:]), strict=True)
-        own = {k: v for k, v in columns.items() if k not in KEPT}
+        own = {k: v for k, v in columns.items() if k not in OF_EVERY_ROW}
         return Hypothesis(prompt, list(tokens), list(logprobs), list(processed), float(columns["score"]), reason, nodes, own)

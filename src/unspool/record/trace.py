@@ -13,6 +13,7 @@ import numpy as np
 
 from unspool.errors import UnspoolError
 from unspool.record.step import LEVELS, Considered, Hypothesis, Stages, Step
+from unspool.shown import Shown
 
 FORMAT = 2
 """Of the file. Fields may be added within a format; what a field means does not change. Format 1 had other names for two of them."""
@@ -21,7 +22,7 @@ T = TypeVar("T")
 
 
 @dataclass
-class Trace:
+class Trace(Shown):
     """What was decoded, from which prompts, by which recipe, and every step of it.
 
     Views work from a trace alone. `tokens` holds the bytes of every token mentioned, `names` the names of special ones.
@@ -40,11 +41,6 @@ class Trace:
     def __repr__(self) -> str:
         texts = sum(map(len, self.hypotheses))
         return f"Trace({self.recipe.get('decoder', '')!r}, level {self.level!r}, {len(self.steps)} steps, {texts} texts)"
-
-    def _repr_html_(self) -> str:
-        from unspool.views.notebook import of_trace
-
-        return of_trace(self)
 
     def bytes_of(self, tokens: Sequence[int]) -> bytes:
         """The bytes of tokens in a row."""

@@ -51,7 +51,6 @@ class Confidence(Stop):
         return ()
 
     def advance(self, memories: Sequence[tuple[float, ...]], tokens: Sequence[int], logits: Sequence[Array]) -> list[tuple[float, ...]]:
-        """The last `window` of them."""
         known = {id(row): self._read(row) for row in {id(row): row for row in logits}.values()}
         after = []
         for memory, token, row in zip(memories, tokens, logits, strict=True):

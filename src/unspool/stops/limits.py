@@ -27,11 +27,9 @@ class MaxTime(Stop):
         number("max_time(seconds)", self.seconds, above=0)
 
     def begin(self, prompt: Ints) -> float:
-        """The deadline."""
         return time.monotonic() + self.seconds
 
     def ends(self, rows: Rows, tokens: Ints, memory: Sequence[float]) -> Flags:
-        """Whether the deadline has passed."""
         now = time.monotonic()
         return np.asarray([now >= deadline for deadline in memory], bool)
 
@@ -48,5 +46,4 @@ class TokenBudget(Stop):
         whole("token_budget(tokens)", self.tokens, 1)
 
     def ends(self, rows: Rows, tokens: Ints, memory: Sequence[Any]) -> Flags:
-        """Whether the token fills the budget."""
         return np.asarray(rows.lengths + 1 >= self.tokens, bool)

@@ -37,7 +37,6 @@ class Loop(Stop):
         return np.full(self.period, -1, np.int64), np.zeros(self.period, np.int64)
 
     def advance(self, memories: Sequence[tuple[Ints, Ints]], tokens: Sequence[int], logits: Sequence[Array]) -> list[tuple[Ints, Ints]]:
-        """Both after one more token."""
         after = []
         for (last, equal), token in zip(memories, tokens, strict=True):
             after.append((np.concatenate([[token], last[:-1]]), np.where(last == token, equal + 1, 0)))

@@ -42,7 +42,6 @@ class StopStrings(Stop):
         return self.strings
 
     def resolve(self, tokenizer: Any) -> Part:
-        """With the bytes of every token."""
         return StopStrings(*self.strings, _bytes_of=tokenizer.bytes_of)
 
     def begin(self, prompt: Ints) -> bytes:
@@ -55,7 +54,6 @@ class StopStrings(Stop):
         return [m[max(len(m) - keep, 0) :] + _bytes(self, t) for m, t in zip(memories, tokens, strict=True)]
 
     def ends(self, rows: Rows, tokens: Ints, memory: Sequence[bytes]) -> Flags:
-        """Whether a string ends inside the token."""
         wanted = [s.encode() for s in self.strings]
         return np.asarray([any(s in text for s in wanted) for text in memory], bool)
 
@@ -79,7 +77,6 @@ class StopRegex(Stop):
             raise ParameterError(f"stop_regex(pattern): {self.pattern!r} is no regular expression: {error}") from None
 
     def resolve(self, tokenizer: Any) -> Part:
-        """With the bytes of every token."""
         part = StopRegex(self.pattern)
         object.__setattr__(part, "_bytes_of", tokenizer.bytes_of)
         return part
@@ -89,11 +86,9 @@ class StopRegex(Stop):
         return b""
 
     def advance(self, memories: Sequence[bytes], tokens: Sequence[int], logits: Sequence[Array]) -> list[bytes]:
-        """The new text."""
         return [m + _bytes(self, t) for m, t in zip(memories, tokens, strict=True)]
 
     def ends(self, rows: Rows, tokens: Ints, memory: Sequence[bytes]) -> Flags:
-        """Whether the pattern matches by now."""
         found = re.compile(self.pattern)
         return np.asarray([bool(found.search(text.decode("utf-8", "replace"))) for text in memory], bool)
 

@@ -40,7 +40,6 @@ class End(Stop):
         return self
 
     def ends(self, rows: Rows, tokens: Ints, memory: Sequence[Any]) -> Flags:
-        """Whether the token is one of them."""
         return np.isin(tokens, self.tokens)
 
 
@@ -55,13 +54,10 @@ class StopFunction(Stop):
         check(callable(self.function), f"stop_function(function) needs something to call with the new tokens; got {self.function!r}")
 
     def begin(self, prompt: Ints) -> tuple[int, ...]:
-        """No new tokens yet."""
         return ()
 
     def advance(self, memories: Sequence[tuple[int, ...]], tokens: Sequence[int], logits: Sequence[Array]) -> list[tuple[int, ...]]:
-        """The new tokens."""
         return [(*m, int(t)) for m, t in zip(memories, tokens, strict=True)]
 
     def ends(self, rows: Rows, tokens: Ints, memory: Sequence[tuple[int, ...]]) -> Flags:
-        """What the function says."""
         return np.asarray([bool(self.function(new)) for new in memory], bool)

@@ -11,7 +11,7 @@ import numpy as np
 from unspool.arrays import Floats, Ints
 from unspool.core.candidates import running_count
 from unspool.core.frontier import Frontier
-from unspool.core.strategy import Choice, Run, Strategy
+from unspool.core.strategy import Asks, Choice, Strategy
 from unspool.errors import check, number, whole
 from unspool.record.step import Hypothesis
 
@@ -63,7 +63,7 @@ class Beam(Strategy):
         """How many finished hypotheses are kept."""
         return max(1, round(self.width * self.patience))
 
-    def run(self, frontier: Frontier) -> Run:
+    def run(self, frontier: Frontier) -> Asks:
         """Grow all beams of all prompts together."""
         best: list[list[float]] = [[] for _ in range(frontier.prompts)]   # of each prompt the best scores that finished, worst first
         while len(frontier):

@@ -8,7 +8,7 @@ import numpy as np
 
 from unspool.arrays import Array, Floats, namespace
 from unspool.core.frontier import Frontier
-from unspool.core.strategy import Choice, Look, Run, Strategy
+from unspool.core.strategy import Asks, Choice, Look, Strategy
 from unspool.errors import number, whole
 
 
@@ -27,7 +27,7 @@ class ContrastiveSearch(Strategy):
         whole("contrastive_search(k)", self.k, 1)
         number("contrastive_search(alpha=...)", self.alpha, 0, 1)
 
-    def run(self, frontier: Frontier) -> Run:
+    def run(self, frontier: Frontier) -> Asks:
         """Look at k tokens of every row, keep one."""
         while len(frontier):
             values, tokens = frontier.top(self.k)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from unspool.core.frontier import Frontier
-from unspool.core.strategy import Choice, Dropped, Run, Strategy
+from unspool.core.strategy import Asks, Choice, Dropped, Strategy
 from unspool.errors import whole
 from unspool.record.step import Hypothesis
 
@@ -34,7 +34,7 @@ class Exact(Strategy):
         whole("exact(n)", self.n, 1)
         whole("exact(expand=...)", self.expand, 0)
 
-    def run(self, frontier: Frontier) -> Run:
+    def run(self, frontier: Frontier) -> Asks:
         """Grow the best prefix of the queue until n texts have finished."""
         queue: list[tuple[float, int, int]] = []                         # (cost, row, token)
         queued: dict[int, int] = {}                                      # row -> how many of its tokens are queued

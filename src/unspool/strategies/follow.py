@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from unspool.core.frontier import Frontier
-from unspool.core.strategy import Around, Choice, Look, Run, Strategy
+from unspool.core.strategy import Around, Asks, Choice, Look, Strategy
 from unspool.errors import ParameterError, check
 from unspool.processors.phrases import check_ids
 from unspool.record.step import Hypothesis
 
-TOGETHER = 64
+LOOKED_AT_ONCE = 64
 """Tokens of a text that go through the model at once."""
 
 
@@ -54,14 +54,14 @@ class Follow(Around):
         then: Any = self.then and self.then.resolve(tokenizer)
         return replace(self, texts=some, then=then)
 
-    def run(self, frontier: Frontier) -> Run:
+    def run(self, frontier: Frontier) -> Asks:
         """Look along the texts up to where they fork or end, then commit what was seen."""
         if any(isinstance(text, str) for text in self._some):
             raise ParameterError("follow: texts need a tokenizer; decode with a LanguageModel, or give token ids")
         tree = _Tree(self._some)
         places = [0] * len(frontier)                                      # of each row, its node in the tree
         while len(frontier) and (tree.children[places[0]] or not self.then):
-            most = min(TOGETHER, int(frontier.left.min()))
+            most = min(LOOKED_AT_ONCE, int(frontier.left.min()))
             chains = [tree.straight(place, most) for place in places]
             ahead = min(map(len, chains))
             seen = (yield Look(frontier, [tree.token[chain[:ahead]] for chain in chains])) if ahead > 1 else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from unspool.core.frontier import Frontier
-from unspool.core.strategy import Choice, Run, Strategy
+from unspool.core.strategy import Asks, Choice, Strategy
 from unspool.errors import whole
 from unspool.record.step import Hypothesis
 
@@ -24,7 +24,7 @@ class Sample(Strategy):
     def __post_init__(self) -> None:
         whole("sample(n)", self.n, 1)
 
-    def run(self, frontier: Frontier) -> Run:
+    def run(self, frontier: Frontier) -> Asks:
         """Fork every prompt n times, then let each row go its own way."""
         frontier = frontier.fork(self.n, "text")
         while len(frontier):

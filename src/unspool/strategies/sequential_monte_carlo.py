@@ -8,7 +8,7 @@ import numpy as np
 
 from unspool.arrays import INF, Floats, logsumexp, or_zero
 from unspool.core.frontier import Frontier
-from unspool.core.strategy import Choice, Run, Strategy
+from unspool.core.strategy import Asks, Choice, Strategy
 from unspool.errors import DeadEnd, check, number, whole
 from unspool.record.step import Hypothesis
 from unspool.strategies.stochastic_beam import gumbel
@@ -48,7 +48,7 @@ class SequentialMonteCarlo(Strategy):
         check(self.n <= self.particles, f"sequential_monte_carlo(n={self.n}) asks for more texts than particles ({self.particles})")
         number("sequential_monte_carlo(resample=...)", self.resample, 0, 1)
 
-    def run(self, frontier: Frontier) -> Run:
+    def run(self, frontier: Frontier) -> Asks:
         """Each round draw the particles anew where their weights are uneven, then a token for each."""
         frontier = frontier.take(np.repeat(np.arange(len(frontier)), self.particles))
         weights = np.full(len(frontier), -np.log(self.particles))        # logarithms

@@ -11,7 +11,7 @@ from unspool.arrays import Array, host, log_softmax, namespace
 from unspool.core.frontier import Frontier
 from unspool.core.model import Model, as_model
 from unspool.core.randomness import draw
-from unspool.core.strategy import Choice, Look, Run, Strategy, Twin
+from unspool.core.strategy import Asks, Choice, Look, Strategy, Twin
 from unspool.errors import whole
 
 
@@ -33,7 +33,7 @@ class Speculative(Strategy):
         object.__setattr__(self, "draft", as_model(self.draft, "speculative(draft)"))
         whole("speculative(tokens=...)", self.tokens, 1)
 
-    def run(self, frontier: Frontier) -> Run:
+    def run(self, frontier: Frontier) -> Asks:
         """Each round: one certain token, the drafts after it, one look at them all, and as many commits as hold."""
         token = _draw(frontier.scores, frontier, "sample")
         while True:

@@ -8,7 +8,7 @@ import numpy as np
 
 from unspool.arrays import Floats, host, topk
 from unspool.core.frontier import Frontier
-from unspool.core.strategy import Choice, Run, Strategy
+from unspool.core.strategy import Asks, Choice, Strategy
 from unspool.errors import UnspoolError, whole
 from unspool.record.step import Hypothesis
 from unspool.record.trace import Trace
@@ -34,7 +34,7 @@ class StochasticBeam(Strategy):
     def __post_init__(self) -> None:
         whole("stochastic_beam(n)", self.n, 1)
 
-    def run(self, frontier: Frontier) -> Run:
+    def run(self, frontier: Frontier) -> Asks:
         """Grow the rows of all prompts together, each prompt's largest sums at a time."""
         top = gumbel(frontier.uniform("stochastic_beam root"))           # (R,), the sum of each row
         best: list[list[float]] = [[] for _ in range(frontier.prompts)]   # of each prompt the largest sums that finished

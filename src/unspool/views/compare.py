@@ -7,44 +7,43 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from unspool.views.characters import shown
 from unspool.views.page import fragment, page
 from unspool.views.sheet import Sheet, markdown
-from unspool.views.table import shown
-from unspool.views.terminal import Paint, display_width, fit_right, wrap
+from unspool.views.terminal import PLAIN, Paint, display_width, fit_right, wrap
 
 if TYPE_CHECKING:
     from unspool.lab.bootstrap import Estimate
-    from unspool.lab.comparison import Comparison, Cost, Row
     from unspool.lab.registry import Metric
+    from unspool.lab.rows import Compared, Cost, DecoderRow
 
-PLAIN = Paint(False)
 NOTHING = "–"
 FEW = 10
 """Prompts below which percentile intervals are too narrow to be believed."""
-Cell = tuple[str, str, bool]
+Figure = tuple[str, str, bool]
 """A number, what stands below it, and whether it stands out."""
 
 # --- the three tables -------------------------------------------------------------------------------------------------
 
 
-def number(value: float, decimals: int, sign: bool = False) -> str:
+def decimal(value: float, decimals: int, sign: bool = False) -> str:
     """A number with a true minus, or a dash for what is not known."""
     return f"{value:{'+' if sign else ''}.{decimals}f}".replace("-", "−") if math.isfinite(value) else NOTHING
 
 
-def cell(one: Estimate, metric: Metric, sign: bool = False, prompts: int = 0) -> Cell:
+def cell(one: Estimate, metric: Metric, sign: bool = False, prompts: int = 0) -> Figure:
     """An estimate with its interval below; a difference over enough prompts stands out if its interval leaves out 0."""
     d = metric.decimals
-    below = f"[{number(one.low, d, sign)}, {number(one.high, d, sign)}]" if math.isfinite(one.low) else ""
-    return number(one.value, d, sign), below, sign and prompts >= FEW and one.certain
+    below = f"[{decimal(one.low, d, sign)}, {decimal(one.high, d, sign)}]" if math.isfinite(one.low) else ""
+    return decimal(one.value, d, sign), below, sign and prompts >= FEW and one.certain
 
 
-def values(c: Comparison) -> tuple[list[str], list[list[Cell]]]:
+def values(c: Compared) -> tuple[list[str], list[list[Figure]]]:
     """What each decoder's texts are like."""
     return [m.name for m in c.metrics], [[cell(row.values[m.name], m) for m in c.metrics] for row in c.all_rows]
 
 
-def differences(c: Comparison) -> tuple[list[str], list[list[Cell]]]:
+def differences(c: Compared) -> tuple[list[str], list[list[Figure]]]:
     """How the other decoders differ from the first."""
     return [m.name for m in c.metrics], [[cell(row.differences[m.name], m, True, row.prompts) for m in c.metrics] for row in c.rows[1:]]
 
@@ -53,7 +52,7 @@ COSTS: dict[str, Callable[[Cost], str]] = {
     "forwards": lambda cost: str(cost.forwards),
     "model tokens": lambda cost: str(cost.tokens),
     "per new token": lambda cost: f"{cost.tokens_per_new:.2f}" if cost.new_tokens else NOTHING,
-    "new tokens/s": lambda cost: number(cost.new_per_second, 0),
+    "new tokens/s": lambda cost: decimal(cost.new_per_second, 0),
 }
 OTHERS: dict[str, Callable[[Cost], str]] = {
     "other forwards": lambda cost: str(cost.other_forwards),
@@ -61,7 +60,7 @@ OTHERS: dict[str, Callable[[Cost], str]] = {
 }
 
 
-def costs(c: Comparison) -> tuple[list[str], list[list[Cell]]]:
+def costs(c: Compared) -> tuple[list[str], list[list[Figure]]]:
     """Sample sizes, and what the texts cost."""
     columns = COSTS | (OTHERS if any(row.cost and row.cost.other_forwards for row in c.rows) else {})
     lines = []
@@ -71,7 +70,7 @@ def costs(c: Comparison) -> tuple[list[str], list[list[Cell]]]:
     return ["prompts", "texts", "seeds", *columns], lines
 
 
-def tables(c: Comparison) -> list[tuple[str, list[Row], list[str], list[list[Cell]]]]:
+def tables(c: Compared) -> list[tuple[str, list[DecoderRow], list[str], list[list[Figure]]]]:
     """(title, rows, columns, cells) of each."""
     found = [("", c.all_rows, *values(c))]
     if len(c.rows) > 1:
@@ -79,7 +78,7 @@ def tables(c: Comparison) -> list[tuple[str, list[Row], list[str], list[list[Cel
     return [*found, ("Samples and cost", c.all_rows, *costs(c))]
 
 
-def heading(c: Comparison) -> str:
+def heading(c: Compared) -> str:
     """What was compared."""
     s = c.settings
     seeds = _range(s["seeds"])
@@ -94,7 +93,7 @@ def _range(numbers: list[int]) -> str:
     return ", ".join(map(str, numbers))
 
 
-def notes(c: Comparison) -> list[str]:
+def notes(c: Compared) -> list[str]:
     """What one has to know to read the tables."""
     most = max((row.prompts for row in c.rows), default=0)
     if most < 2:
@@ -118,7 +117,7 @@ def notes(c: Comparison) -> list[str]:
 WIDEST_NAME = 28
 
 
-def draw(c: Comparison, width: int = 0, paint: Paint = PLAIN) -> str:
+def draw_comparison(c: Compared, width: int = 0, paint: Paint = PLAIN) -> str:
     """The tables, each split into as many as fit the width (0: as wide as they are)."""
     room = min(WIDEST_NAME, max(8, width - 20)) if width else WIDEST_NAME
     out = [_dim(shown(heading(c)), width, paint)]
@@ -145,7 +144,7 @@ def _name_lines(name: str, room: int) -> list[str]:
     return [fit_right(line, room) for line in lines]
 
 
-def _draw_table(names: list[list[str]], columns: list[str], cells: list[list[Cell]], width: int, paint: Paint) -> str:
+def _draw_table(names: list[list[str]], columns: list[str], cells: list[list[Figure]], width: int, paint: Paint) -> str:
     lead = max(display_width(line) for lines in names for line in lines)
     marks = any(c[2] for line in cells for c in line)
     sizes = [max(len(name), *(max(len(line[i][0]) + marks, len(line[i][1])) for line in cells)) for i, name in enumerate(columns)]
@@ -168,7 +167,7 @@ def _below(text: str, size: int, paint: Paint) -> str:
     return " " * (size - len(text)) + paint(text, "dim")
 
 
-def _value(c: Cell, size: int, marks: bool, paint: Paint) -> str:
+def _value(c: Figure, size: int, marks: bool, paint: Paint) -> str:
     text = c[0] + ("*" if c[2] else " " * marks)
     return " " * (size - len(text)) + paint(text, "head" if c[2] else "")
 
@@ -196,7 +195,7 @@ def _side_by_side(sizes: Sequence[int], width: int) -> list[list[int]]:
 # --- files ------------------------------------------------------------------------------------------------------------
 
 
-def _sheets(c: Comparison, line_break: str) -> list[tuple[str, Sheet]]:
+def _sheets(c: Compared, line_break: str) -> list[tuple[str, Sheet]]:
     found = []
     for title, rows, columns, cells in tables(c):
         lines = [[row.name, *(_joined(x, line_break) for x in line)] for row, line in zip(rows, cells, strict=True)]
@@ -204,11 +203,11 @@ def _sheets(c: Comparison, line_break: str) -> list[tuple[str, Sheet]]:
     return found
 
 
-def _joined(c: Cell, line_break: str) -> str:
+def _joined(c: Figure, line_break: str) -> str:
     return c[0] + ("*" if c[2] else "") + (line_break + c[1] if c[1] else "")
 
 
-def to_markdown(c: Comparison) -> str:
+def to_markdown(c: Compared) -> str:
     """The tables with their titles and notes."""
     parts = [markdown(heading(c)) + "\n"]
     for title, sheet in _sheets(c, " "):
@@ -216,17 +215,17 @@ def to_markdown(c: Comparison) -> str:
     return "\n".join([*parts, markdown(" ".join(notes(c))) + "\n"])
 
 
-def to_html(c: Comparison) -> str:
+def to_html(c: Compared) -> str:
     """The same for a notebook, with the definitions of the metrics."""
     return fragment(*_html(c))
 
 
-def to_page(c: Comparison) -> str:
+def to_page(c: Compared) -> str:
     """The same as a page, with the texts themselves."""
     return page("Decoders compared by unspool", *_html(c), *_texts(c))
 
 
-def _texts(c: Comparison) -> list[str]:
+def _texts(c: Compared) -> list[str]:
     """Every prompt, to be opened, with its texts by decoder."""
     parts = ["<h2>Texts</h2>\n"]
     for prompt in dict.fromkeys(g.prompt for g in c.generations):
@@ -236,7 +235,7 @@ def _texts(c: Comparison) -> list[str]:
     return parts
 
 
-def _html(c: Comparison) -> list[str]:
+def _html(c: Compared) -> list[str]:
     parts = [f"<p>{html.escape(heading(c))}</p>\n"]
     for title, sheet in _sheets(c, "\n"):
         parts += [f"<h2>{html.escape(title)}</h2>\n"] * bool(title) + [f'<div class="wide">{sheet.to_html()}</div>\n']
@@ -246,7 +245,7 @@ def _html(c: Comparison) -> list[str]:
     return parts
 
 
-def records(c: Comparison) -> list[dict[str, Any]]:
+def records(c: Compared) -> list[dict[str, Any]]:
     """A line for each row, numbers as they are."""
     lines = []
     for row in c.all_rows:
@@ -267,7 +266,7 @@ def _numbers(name: str, one: Estimate | None) -> dict[str, float]:
     return {name + end: value for end, value in zip(ends, found, strict=True)}
 
 
-def sheet(c: Comparison) -> Sheet:
+def sheet(c: Compared) -> Sheet:
     """The records as text; what is not known is empty."""
     lines = records(c)
     return Sheet(list(lines[0]) if lines else [], [[_plain(v) for v in line.values()] for line in lines])
@@ -277,7 +276,7 @@ def _plain(value: Any) -> str:
     return "" if isinstance(value, float) and math.isnan(value) else f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def to_dict(c: Comparison) -> dict[str, Any]:
+def to_dict(c: Compared) -> dict[str, Any]:
     """Settings, definitions and rows; JSON makes null of what is not known."""
     definitions = {m.name: {"definition": m.definition, "unit": m.unit, "pooling": m.pooling} for m in c.metrics}
     return {"settings": c.settings, "metrics": definitions, "rows": records(c)}

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from unspool.errors import ParameterError, check, unknown
 
 if TYPE_CHECKING:
-    from unspool.lab.comparison import Comparison, Row
+    from unspool.lab.rows import Compared, DecoderRow
 
-FORMS = (".svg", ".png", ".pdf")
+SUFFIXES = (".svg", ".png", ".pdf")
 PREFERRED = ("diversity", "perplexity")
 
 
@@ -20,7 +20,7 @@ def check_path(path: str | Path) -> Path:
     import unspool.views.plot  # noqa: F401
 
     found = Path(path)
-    check(found.suffix.lower() in FORMS, f"a picture is saved as {', '.join(FORMS)}; got {str(path)!r}")
+    check(found.suffix.lower() in SUFFIXES, f"a picture is saved as {', '.join(SUFFIXES)}; got {str(path)!r}")
     return found
 
 
@@ -36,17 +36,17 @@ def axes_of(names: list[str], x: str | None, y: str | None) -> tuple[str, str]:
     return x, left.pop(0) if y is None else y
 
 
-def plot(c: Comparison, path: str | Path | None, x: str | None, y: str | None) -> Any:
+def plot_comparison(c: Compared, path: str | Path | None, x: str | None, y: str | None) -> Any:
     """See `Comparison.plot`."""
     target = check_path("picture.svg" if path is None else path)
     from matplotlib import rc_context
 
-    from unspool.views.plot import COLORS, INK, MARKERS, STYLE, Picture
+    from unspool.views.plot import COLORS, INK, MARKERS, PLOT_STYLE, Picture
 
     x, y = axes_of([m.name for m in c.metrics], x, y)
     columns = 1 if max(len(r.name) for r in c.all_rows) > 24 else 2
     lines = -(-len(c.all_rows) // columns)                                # of the legend, under axes of one size
-    with rc_context(STYLE):
+    with rc_context(PLOT_STYLE):
         figure = Picture(figsize=(6.4, 3.4 + 0.2 * lines), layout="constrained")
         axis = figure.subplots()
         for i, row in enumerate(c.rows):
@@ -71,7 +71,7 @@ def plot(c: Comparison, path: str | Path | None, x: str | None, y: str | None) -
     return figure
 
 
-def _point(axis: Any, row: Row, x: str, y: str, **style: Any) -> None:
+def _point(axis: Any, row: DecoderRow, x: str, y: str, **style: Any) -> None:
     at, errors = [], []
     for one in (row.values[x], row.values[y]):
         at.append(one.value)
@@ -91,6 +91,6 @@ def _log_scale(axis: Any, side: str) -> None:
     one.set_minor_formatter(NullFormatter())
 
 
-def _title(c: Comparison) -> str:
+def _title(c: Compared) -> str:
     bars = "bars: 95 % intervals over prompts" if any(row.prompts > 1 for row in c.rows) else "one prompt: no intervals"
     return f"{c.settings['model']['name']}, at most {c.settings['max_new_tokens']} new tokens; {bars}"

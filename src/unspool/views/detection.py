@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
+from unspool.views.characters import shown
 from unspool.views.sheet import Sheet
-from unspool.views.table import shown
 from unspool.views.terminal import Paint, draw_columns
 
 if TYPE_CHECKING:
     from unspool.processors.watermark import Detection
 
-Found: TypeAlias = "tuple[str, str, Detection]"
+Scan: TypeAlias = "tuple[str, str, Detection]"
 """A text, the watermark looked for, and what was found of it."""
 
 
-def draw_detections(found: Sequence[Found], width: int, paint: Paint) -> str:
+def draw_detections(found: Sequence[Scan], width: int, paint: Paint) -> str:
     """A line for each text, below the watermark that was looked for."""
     out = []
     for mark in dict.fromkeys(mark for _, mark, _ in found):
@@ -34,7 +34,7 @@ def p_text(p: float) -> str:
     return f"{p:.2g}" if p > 0 else "< 1e-300"
 
 
-def sheet_of_detections(found: Sequence[Found]) -> Sheet:
+def sheet_of_detections(found: Sequence[Scan]) -> Sheet:
     """A line for each text and watermark."""
     lines = [[text, mark, str(d.scored), *(f"{x:.6g}" for x in (d.mean, d.expected, d.z, d.p_value))] for text, mark, d in found]
     return Sheet(["text", "watermark", "scored", "mean", "expected", "z", "p_value"], lines)

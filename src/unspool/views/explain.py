@@ -7,12 +7,12 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from unspool.views.characters import CONTROLS, safe, shown
 from unspool.views.sheet import Sheet
-from unspool.views.table import CONTROLS, shown
-from unspool.views.terminal import Paint, display_width, fit_left, fit_right, pad, safe, wrap
+from unspool.views.terminal import Paint, display_width, fit_left, fit_right, pad, wrap
 
 if TYPE_CHECKING:
-    from unspool.lab.examples import Distribution, Line, Run, Texts
+    from unspool.lab.examples import Line, MethodRun, OneStep, Texts
     from unspool.lab.methods import Method, Parameter
 
 WIDTH = 80
@@ -27,7 +27,7 @@ EIGHTHS = " ▏▎▍▌▋▊▉"
 # --- one method in a terminal -----------------------------------------------------------------------------------------
 
 
-def draw_method(method: Method, run: Run | None, width: int, paint: Paint) -> str:
+def draw_method(method: Method, run: MethodRun | None, width: int, paint: Paint) -> str:
     """Everything about a method."""
     width = min(width or WIDTH, WIDEST)
     kind = f"{method.family} · {method.role}" if method.family != method.role else method.role
@@ -100,7 +100,7 @@ def _elsewhere(method: Method, width: int, paint: Paint) -> Iterator[str]:
 # --- the run ----------------------------------------------------------------------------------------------------------
 
 
-def draw_run(run: Run, width: int, paint: Paint) -> list[str]:
+def draw_run(run: MethodRun, width: int, paint: Paint) -> list[str]:
     """What a method does, in a few lines."""
     head = [*_hung(safe(run.decoder), 2, 4, width), "  after " + paint(fit_left(shown(run.text), width - 8), "prompt"), ""]
     return head + (_distribution(run, width, paint) if _is_distribution(run) else _texts(run, width, paint))  # type: ignore[arg-type]
@@ -110,7 +110,7 @@ def _is_distribution(run: Any) -> bool:
     return hasattr(run, "changes")
 
 
-def _distribution(run: Distribution, width: int, paint: Paint) -> list[str]:
+def _distribution(run: OneStep, width: int, paint: Paint) -> list[str]:
     most = max((max(c.before, c.after) for c in run.changes), default=1.0) or 1.0
     lead = min(max([5, *(display_width(shown(c.text)) for c in run.changes)]), 18)
     size = max(min((width - lead - 22) // 2, BAR), 1)
@@ -134,7 +134,7 @@ def bar(share: float, size: int) -> str:
     return "█" * full + (EIGHTHS[part] if part else "")
 
 
-def summary(run: Distribution) -> str:
+def summary(run: OneStep) -> str:
     """The distribution as a whole, before and after."""
     before, after = run.kept
     if all(abs(c.before - c.after) < 5e-6 for c in run.changes) and before == after:
@@ -190,7 +190,7 @@ RUN = ("<!-- run -->", "<!-- end of run -->")
 """What stands around the run in a page, which changes with the model."""
 
 
-def method_to_markdown(method: Method, run: Run | None, title: str, paths: bool = True) -> str:
+def method_to_markdown(method: Method, run: MethodRun | None, title: str, paths: bool = True) -> str:
     """A page about a method."""
     also = f" · also {', '.join(f'`{a}`' for a in method.aliases)}" if method.aliases else ""
     lines = [f"# {method.name}", "", f"*{method.role} · {title}*{also}", ""]
@@ -253,7 +253,7 @@ def index_to_markdown(methods: Sequence[Method], titles: dict[str, str], paths: 
 # --- HTML -------------------------------------------------------------------------------------------------------------
 
 
-def method_to_html(method: Method, run: Run | None, title: str) -> str:
+def method_to_html(method: Method, run: MethodRun | None, title: str) -> str:
     """The parts of a page about a method; every text is escaped."""
     also = f" · also {', '.join(method.aliases)}" if method.aliases else ""
     parts = [_p(f"{method.role} · {title}{also}"), *map(_p, method.definition)]

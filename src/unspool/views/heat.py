@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import math
-from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,78 +13,11 @@ from unspool.errors import UnspoolError, check
 from unspool.record.trace import Trace
 from unspool.score import Score
 from unspool.text import unfinished, visible
+from unspool.views.cells import cell_of, considered_nodes
+from unspool.views.heat_html import HEAT_STYLE, readable, span_html
+from unspool.views.heat_tokens import BY, SCALES, Scale, Span, Token, spans_of
+from unspool.views.page import fragment, page
 from unspool.views.sheet import Sheet, to_json
-from unspool.views.table import Choice, choice_of, considered_nodes
-
-
-@dataclass(frozen=True)
-class Scale:
-    """What a text is coloured by, in bands from cold to hot."""
-
-    limits: tuple[float, ...]
-    """The hottest value of each band but the last, on a scale that rises with heat."""
-    labels: tuple[str, ...]
-    heats: tuple[int, ...] = (0, 1, 2, 3, 4)
-
-    def band(self, value: float) -> int:
-        """Which band a value lies in."""
-        return bisect_left(self.limits, value)
-
-
-SCALES = {
-    "probability": Scale((-0.5, -0.1, -0.01, -0.001), ("50% or more", "10% to 50%", "1% to 10%", "0.1% to 1%", "below 0.1%")),
-    "surprisal": Scale((1, 3, 6, 10), ("up to 1 bit", "1 to 3", "3 to 6", "6 to 10", "above 10 bits")),
-    "entropy": Scale((1, 2, 4, 6), ("up to 1 bit", "1 to 2", "2 to 4", "4 to 6", "above 6 bits")),
-    "rank": Scale((1, 10, 100), ("the likeliest", "top 10", "top 100", "beyond"), (0, 1, 3, 4)),
-}
-"""The classes of rank are those of GLTR: Gehrmann, Strobelt and Rush 2019, arXiv 1906.04043."""
-BY = tuple(SCALES)
-
-
-@dataclass(frozen=True)
-class Token:
-    """One token of the text as the model saw it before it came."""
-
-    token: int
-    text: str
-    """With the bytes of an unfinished character as \\xNN."""
-    logprob: float
-    """The model's own, in nats."""
-    processed: float
-    """After the processors."""
-    rank: int | None = None
-    """1 for the likeliest; None if the record does not say."""
-    entropy: float | None = None
-    """Of the model's whole distribution, in bits."""
-    alternatives: tuple[Choice, ...] = ()
-    """The likeliest tokens, best first."""
-
-    @property
-    def probability(self) -> float:
-        """Under the model."""
-        return math.exp(self.logprob)
-
-    @property
-    def surprisal(self) -> float:
-        """-log2 of the probability: how many bits it tells."""
-        return -self.logprob / math.log(2)
-
-    def to_dict(self) -> dict[str, Any]:
-        """All of it as plain values."""
-        numbers = {"probability": self.probability, "surprisal": self.surprisal}
-        return {**vars(self), **numbers, "alternatives": [vars(c) for c in self.alternatives]}
-
-
-@dataclass(frozen=True)
-class Span:
-    """A part of the text that is shown in one colour: a token, or those that make up a character together."""
-
-    text: str
-    first: int
-    last: int
-    """The place after its last token."""
-    special: bool = False
-    """Whether its text is the name of a special token, not part of what was written."""
 
 
 @dataclass(frozen=True)
@@ -113,15 +46,15 @@ class Heat:
         pending = unfinished(before)
         prompt = visible(before[: len(before) - len(pending)])
         for parent, node, token, logprob, processed in zip(h.nodes, h.nodes[1:], h.tokens, h.logprobs, h.processed):
-            text = choice_of(trace, before, token, 0, 0).text
+            text = cell_of(trace, before, token, 0, 0).text
             found = known.get(parent)
-            options = [choice_of(trace, before, *c) for c in found.choices[:choices]] if found else []
+            options = [cell_of(trace, before, *c) for c in found.choices[:choices]] if found else []
             entropy = None if found is None or found.entropy is None else abs(found.entropy) / math.log(2)
             tokens.append(Token(token, text, logprob, processed, ranks.get(node), entropy, tuple(options)))
             before += trace.tokens.get(token, b"")
         if by in ("entropy", "rank") and any(getattr(t, by) is None for t in tokens):
             raise UnspoolError(f"this trace does not hold the {by} of every token; it is an older one: record it again")
-        spans = list(_spans([(trace.tokens.get(t, b""), trace.names.get(t, "")) for t in h.tokens], pending))
+        spans = list(spans_of([(trace.tokens.get(t, b""), trace.names.get(t, "")) for t in h.tokens], pending))
         return cls(prompt, tokens, spans, by, str(trace.recipe.get("decoder", "")))
 
     @classmethod
@@ -131,21 +64,17 @@ class Heat:
         return cls(score.prompt, tokens, [Span(p, i, i + 1) for i, p in enumerate(score.pieces)])
 
     def coloured(self, by: str) -> Heat:
-        """The same text by another measure."""
         check(by in BY, f"heat colours by one of {', '.join(BY)}; got {by!r}")
         return replace(self, by=by)
 
     def band(self, token: Token) -> int:
-        """The band of a token in its scale."""
         return self.scale.band(self._value(token))
 
     def _value(self, token: Token) -> float:
-        """What rises with heat."""
         return -token.probability if self.by == "probability" else float(getattr(token, self.by))
 
     @property
     def scale(self) -> Scale:
-        """What its colours mean."""
         return SCALES[self.by]
 
     def heat(self, span: Span) -> int:
@@ -163,15 +92,12 @@ class Heat:
         return [(i + 1, self.tokens[i]) for i in sorted(places)]
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as plain values."""
         return {"prompt": self.prompt, "by": self.by, "title": self.title, "tokens": [t.to_dict() for t in self.tokens]}
 
     def to_json(self) -> str:
-        """All of it."""
         return to_json(self.to_dict())
 
     def sheet(self) -> Sheet:
-        """A line for each token."""
         most = max((len(t.alternatives) for t in self.tokens), default=0)
         lines = []
         for place, t in enumerate(self.tokens, 1):
@@ -184,27 +110,33 @@ class Heat:
 
     def to_html(self) -> str:
         """A self-contained page, without scripts: what came instead is shown where the pointer or the keyboard is."""
-        from unspool.views.heat_html import whole
-
-        return whole([self])
+        return page_of_heats([self])
 
     def _repr_html_(self) -> str:
-        from unspool.views.heat_html import piece
+        return fragment(self.block(), style=HEAT_STYLE)
 
-        return piece(self)
+    def block(self, ids: str = "") -> str:
+        """The coloured text and its legend as a part of a page, in the HEAT_STYLE of `heat_html`; with ids, every span can be linked to."""
+        spans = []
+        for span in self.spans:
+            tokens = [(i + 1, self.tokens[i]) for i in range(span.first, span.last)]
+            spans.append(span_html(span, self.heat(span), tokens, f' id="{ids}{span.last}"' if ids else ""))
+        prompt = f'<span class="prompt">{readable(self.prompt)}</span>'
+        return f'<div class="heat">\n<p class="text" dir="auto">{prompt}{"".join(spans)}</p>\n{self._legend()}\n</div>'
+
+    def _legend(self) -> str:
+        named = ((html.escape(label), f" h{d}" if d else "", n) for label, d, n in self.counts())
+        items = "".join(f'<span><span class="t{kind}">{label}</span> {n}</span>' for label, kind, n in named)
+        has_choices = any(t.alternatives for t in self.tokens)
+        note = "Point at a token, or go to it with the tab key, to see what else could have come." if has_choices else ""
+        return f'<div class="legend"><b>{self.by}</b>{items}</div>' + (f'\n<p class="faint">{note}</p>' if note else "")
 
 
-def _spans(parts: Sequence[tuple[bytes, str]], pending: bytes) -> Iterator[Span]:
-    """Tokens as bytes and names, put together where they share a character."""
-    first, data = 0, pending
-    for i, (own, name) in enumerate(parts):
-        if not own:
-            if i > first:
-                yield Span(visible(data), first, i)
-            yield Span(name, i, i + 1, special=True)
-            first, data = i + 1, b""
-            continue
-        data += own
-        if not unfinished(data) or i + 1 == len(parts):
-            yield Span(visible(data), first, i + 1)
-            first, data = i + 1, b""
+def page_of_heats(heats: Sequence[Heat]) -> str:
+    """A page of one or several texts."""
+    parts = []
+    for i, heat in enumerate(heats):
+        name = f"<h2>{i + 1}</h2>\n" if len(heats) > 1 else ""
+        parts.append(name + heat.block(f"t{i + 1}-" if len(heats) > 1 else "t"))
+    by, how = heats[0].by.capitalize(), heats[0].title
+    return page(f"{by} of a given text" if how.startswith("follow") else f"{by}: {how}" if how else by, *parts, style=HEAT_STYLE)

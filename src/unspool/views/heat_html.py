@@ -1,19 +1,15 @@
-"""Heat as HTML: each token opens a card with its numbers and alternatives, by the pointer, the keyboard or a link to it."""
+"""Coloured tokens as HTML: each opens a card with its numbers and alternatives, by the pointer, the keyboard or a link to it."""
 
 from __future__ import annotations
 
 import html
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from unspool.views.page import fragment, page
-from unspool.views.table import CONTROLS, marked
+from unspool.views.characters import CONTROLS, marked
+from unspool.views.heat_tokens import Span, Token
 
-if TYPE_CHECKING:
-    from unspool.views.heat import Heat, Span, Token
-
-STYLE = """
+HEAT_STYLE = """
 .unspool .heat { position: relative; margin: 1rem 0; }
 .unspool .heat .text { font-size: 1.1rem; line-height: 1.9; margin: 0 0 1rem; }
 .unspool .t { border-radius: .2em; padding: .1em 0; box-decoration-break: clone; -webkit-box-decoration-break: clone; cursor: default; }
@@ -42,42 +38,19 @@ STYLE = """
 """
 
 
-def whole(heats: Sequence[Heat]) -> str:
-    """A page of one or several texts."""
-    parts = []
-    for i, heat in enumerate(heats):
-        name = f"<h2>{i + 1}</h2>\n" if len(heats) > 1 else ""
-        parts.append(name + coloured(heat, f"t{i + 1}-" if len(heats) > 1 else "t"))
-    by, how = heats[0].by.capitalize(), heats[0].title
-    return page(f"{by} of a given text" if how.startswith("follow") else f"{by}: {how}" if how else by, *parts, style=STYLE)
-
-
-def piece(heat: Heat) -> str:
-    """For a notebook."""
-    return fragment(coloured(heat), style=STYLE)
-
-
-def coloured(heat: Heat, ids: str = "") -> str:
-    """The text and its legend; with ids, every span can be linked to."""
-    spans = "".join(_span(heat, span, f' id="{ids}{span.last}"' if ids else "") for span in heat.spans)
-    prompt = f'<span class="prompt">{_readable(heat.prompt)}</span>'
-    return f'<div class="heat">\n<p class="text" dir="auto">{prompt}{spans}</p>\n{_legend(heat)}\n</div>'
-
-
-def _span(heat: Heat, span: Span, name: str) -> str:
-    degree = heat.heat(span)
+def span_html(span: Span, degree: int, tokens: Sequence[tuple[int, Token]], name: str) -> str:
+    """A span in its degree of heat, with a card for each of its tokens, which come with their places; name: an attribute, or nothing."""
     kinds = "t" + (f" h{degree}" if degree else "") + (" special" if span.special else "")
-    cards = "".join(_details(heat.tokens[i], i + 1) for i in range(span.first, span.last))
-    return f'<span class="{kinds}" tabindex="0"{name}>{_readable(span.text)}<span class="card">{cards}</span></span>'
+    cards = "".join(_details(token, place) for place, token in tokens)
+    return f'<span class="{kinds}" tabindex="0"{name}>{readable(span.text)}<span class="card">{cards}</span></span>'
 
 
-def _readable(text: str) -> str:
+def readable(text: str) -> str:
     """Text as HTML; line breaks are seen and break the line."""
     return html.escape(text.translate(CONTROLS)).replace("⏎", "⏎<br>")
 
 
 def _details(token: Token, place: int) -> str:
-    """What the card says of a token."""
     numbers = [f"{token.probability:.2%}", f"{token.surprisal:.2f} bits"]
     numbers += [] if token.processed == token.logprob else [f"{math.exp(token.processed):.2%} after the processors"]
     numbers += [f"rank {token.rank}"] if token.rank is not None else []
@@ -88,13 +61,3 @@ def _details(token: Token, place: int) -> str:
         share = f'<span class="alt{came}" style="--p: {c.probability:.1%}">'
         lines.append(f"{share}<span>{html.escape(marked(c.text))}</span><span>{c.probability:.2%}</span></span>")
     return "".join(lines)
-
-
-def _legend(heat: Heat) -> str:
-    items = "".join(f'<span><span class="t{f" h{d}" if d else ""}">{html.escape(label)}</span> {n}</span>' for label, d, n in heat.counts())
-    note = "Point at a token, or go to it with the tab key, to see what else could have come." if _has_choices(heat) else ""
-    return f'<div class="legend"><b>{heat.by}</b>{items}</div>' + (f'\n<p class="faint">{note}</p>' if note else "")
-
-
-def _has_choices(heat: Heat) -> bool:
-    return any(t.alternatives for t in heat.tokens)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from unspool.views.heat import Heat, Token
-from unspool.views.table import CONTROLS, marked
+from unspool.views.characters import CONTROLS, marked
+from unspool.views.heat import Heat
+from unspool.views.heat_tokens import Token
 from unspool.views.terminal import Paint, display_width, fit_right, pad, wrap
 
 MARKS = " ░▒▓█"
@@ -22,7 +23,7 @@ def draw_heat(heat: Heat, width: int, paint: Paint, listed: int = 5) -> str:
     return "\n".join("".join(line + "\n" for line in block) for block in blocks)
 
 
-def draw_growing(heat: Heat, width: int, paint: Paint, height: int) -> str:
+def draw_growing_heat(heat: Heat, width: int, paint: Paint, height: int) -> str:
     """The end of a text that grows, as much as fits a screen, and what the colours mean."""
     legend = _legend(heat, width, paint)
     lines = _text(heat, width, paint)[-max(1, height - len(legend) - 1) :]
@@ -65,7 +66,6 @@ def _readable(text: str) -> str:
 
 
 def _legend(heat: Heat, width: int, paint: Paint) -> list[str]:
-    """What is shown, and how many tokens lie in each band."""
     lines, used = [paint(heat.by, "head")], display_width(heat.by)
     for label, degree, count in heat.counts():
         name = f" {label} " if paint.on else f"{MARKS[degree]} {label}" if degree else f"  {label}"
@@ -80,7 +80,6 @@ def _legend(heat: Heat, width: int, paint: Paint) -> list[str]:
 
 
 def _list(heat: Heat, hottest: Sequence[tuple[int, Token]], width: int, paint: Paint) -> list[str]:
-    """The hottest tokens, each with what the model held for likelier."""
     places, texts = [str(place) for place, _ in hottest], [fit_right(marked(t.text), 16) for _, t in hottest]
     names = places, texts, [_numbers(heat, t) for _, t in hottest]
     sizes = [max(map(display_width, column)) for column in names]

@@ -5,15 +5,34 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from unspool.views.characters import shown
 from unspool.views.sheet import Sheet
-from unspool.views.table import shown
 from unspool.views.terminal import Paint, draw_columns, fit_right
 
 if TYPE_CHECKING:
     from unspool.lab.facts import Check
+    from unspool.models.listing import ModelInfo
 
 LABELS = {"end_tokens": "end tokens", "tokenizer_sha256": "tokenizer's sha256", "file_bytes": "files"}
 LABELS |= {"resident_bytes": "resident memory", "allocated_bytes": "allocated memory", "reserved_bytes": "reserved memory"}
+
+
+def draw_models(models: Sequence[ModelInfo], paint: Paint) -> str:
+    """A line for each model."""
+    lines = [["Name", "Architecture", "Parameters", "Context", "Vocabulary", "Size"]]
+    for m in models:
+        numbers = [_count(m.parameters), str(m.context), str(m.vocabulary), f"{_count(m.bytes)}B"]
+        lines.append([m.name, m.problem] if m.problem else [m.name, m.architecture, *numbers])
+    whole = [line for line in lines if len(line) == 6]
+    text = draw_columns(whole, paint, right={2, 3, 4, 5}, style={0: "chosen"})
+    return text + "".join(f"{paint(name, 'chosen')}  {paint(problem, 'bad')}\n" for name, problem in (x for x in lines if len(x) == 2))
+
+
+def _count(number: int) -> str:
+    for size, unit in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if number >= size:
+            return f"{number / size:.1f} {unit}"
+    return f"{number} "
 
 
 def draw_details(details: Mapping[str, Any], paint: Paint) -> str:

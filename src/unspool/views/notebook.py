@@ -4,51 +4,56 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from functools import singledispatch
+from typing import Any
 
+from unspool.output import GeneratedText, Output, Outputs, Scores
+from unspool.record.trace import Trace
+from unspool.score import Score
+from unspool.shown import Shown
+from unspool.views.characters import CONTROLS, shown
 from unspool.views.heat import Heat
-from unspool.views.heat_html import STYLE as HEAT
-from unspool.views.heat_html import coloured
+from unspool.views.heat_html import HEAT_STYLE
 from unspool.views.page import fragment
 from unspool.views.sheet import Sheet
-from unspool.views.table import CONTROLS, shown
 
-if TYPE_CHECKING:
-    from unspool.output import GeneratedText, Output
-    from unspool.record.trace import Trace
-    from unspool.score import Score
-
-MOST = 50
+MOST_RESULTS = 50
 """Results of a list that are shown."""
 
 
-def of_output(output: Output) -> str:
-    """The prompt with its texts, best first, and their numbers."""
+@singledispatch
+def html_of(result: Shown) -> str:
+    """What a result shows of itself: a function below for each kind."""
+    raise TypeError(f"views/notebook.py draws no {type(result).__name__}: register a function for it")
+
+
+@html_of.register
+def _of_output(output: Output) -> str:
     return fragment(_output(output))
 
 
-def of_outputs(outputs: Sequence[Output]) -> str:
-    """One after the other, with what they have in common once."""
-    return fragment(*map(_output, outputs[:MOST]), _rest(len(outputs)))
+@html_of.register
+def _of_outputs(outputs: Outputs) -> str:
+    return fragment(*map(_output, outputs[:MOST_RESULTS]), _rest(len(outputs)))
 
 
-def of_text(text: GeneratedText) -> str:
-    """A text and its numbers."""
+@html_of.register
+def _of_text(text: GeneratedText) -> str:
     return fragment(_texts("", [text]))
 
 
-def of_score(score: Score) -> str:
-    """The text coloured by probability, then its sums."""
-    return fragment(_score(score), style=HEAT)
+@html_of.register
+def _of_score(score: Score) -> str:
+    return fragment(_score(score), style=HEAT_STYLE)
 
 
-def of_scores(scores: Sequence[Score]) -> str:
-    """Each text with its sums."""
-    return fragment(*map(_score, scores[:MOST]), _rest(len(scores)), style=HEAT)
+@html_of.register
+def _of_scores(scores: Scores) -> str:
+    return fragment(*map(_score, scores[:MOST_RESULTS]), _rest(len(scores)), style=HEAT_STYLE)
 
 
-def of_trace(trace: Trace) -> str:
-    """What was recorded, and the texts that came of it."""
+@html_of.register
+def _of_trace(trace: Trace) -> str:
     about = {**trace.recipe, "model": trace.model.get("name", ""), "level": trace.level, "steps": len(trace.steps)}
     lines = [[name, shown(str(value))] for name, value in about.items()]
     parts = [Sheet(["", ""], lines).to_html("about")]
@@ -75,7 +80,7 @@ def _texts(prompt: str, texts: Iterable[GeneratedText]) -> str:
 def _score(score: Score) -> str:
     names = ("logprob", "per_token", "per_byte", "per_character", "bits_per_byte", "perplexity")
     sums = [[name.replace("_", " ") for name in names], [f"{getattr(score, name):.4f}" for name in names]]
-    return coloured(Heat.from_score(score)) + Sheet(sums[0], sums[1:]).to_html("sums")
+    return Heat.from_score(score).block() + Sheet(sums[0], sums[1:]).to_html("sums")
 
 
 def _line(prompt: str, text: str = "") -> str:
@@ -88,8 +93,8 @@ def _readable(text: str) -> str:
 
 
 def _table(columns: Sequence[str], lines: Sequence[Sequence[Any]]) -> str:
-    return Sheet(columns, [list(map(shown, line)) for line in lines[:MOST]]).to_html() + _rest(len(lines))
+    return Sheet(columns, [list(map(shown, line)) for line in lines[:MOST_RESULTS]]).to_html() + _rest(len(lines))
 
 
 def _rest(count: int) -> str:
-    return f'<p class="faint">... and {count - MOST} more</p>' if count > MOST else ""
+    return f'<p class="faint">... and {count - MOST_RESULTS} more</p>' if count > MOST_RESULTS else ""

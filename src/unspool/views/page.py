@@ -53,7 +53,7 @@ STYLE = (
 .unspool .wide { overflow-x: auto; }
 """
 )
-WHOLE = """
+PAGE_STYLE = """
 html { background: #ffffff; } body { margin: 2rem auto; max-width: 72rem; padding: 0 1rem; }
 @media (prefers-color-scheme: dark) { html { background: #12161d; } }
 """
@@ -69,7 +69,7 @@ def page(title: str, *parts: str, style: str = "") -> str:
         '<meta name="viewport" content="width=device-width">',
         '<meta name="color-scheme" content="light dark">',
         f"<title>{html.escape(title)}</title>",
-        f"<style>{WHOLE}{STYLE}{style}</style>",
+        f"<style>{PAGE_STYLE}{STYLE}{style}</style>",
     ]
     body = [f"<h1>{html.escape(title)}</h1>", *parts]
     return "\n".join(["<!doctype html>", "<html>", "<head>", *head, "</head>", '<body class="unspool">', *body, "</body>", "</html>", ""])

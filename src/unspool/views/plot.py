@@ -18,7 +18,8 @@ from unspool.arrays import Floats
 from unspool.errors import MissingExtra, ParameterError, check
 from unspool.record.trace import Trace
 from unspool.text import unfinished, visible
-from unspool.views.table import Row, shown
+from unspool.views.cells import Row
+from unspool.views.characters import shown
 
 try:
     from matplotlib import rc_context
@@ -30,10 +31,10 @@ except ImportError:
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS, DASHES = "osD^vP", ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (3, 1)))
 INK, PAPER, GRID, GRAY = "#1b1b1f", "#ffffff", "#e2e2e2", "#767676"
-DARK = {INK: "#e8e8ee", PAPER: "#17171b", GRID: "#3a3a44", GRAY: "#a0a0aa"}
+ON_DARK = {INK: "#e8e8ee", PAPER: "#17171b", GRID: "#3a3a44", GRAY: "#a0a0aa"}
 """What stands for them on a dark screen."""
-WIDTH = 6.4
-STYLE: Any = {
+INCHES = 6.4
+PLOT_STYLE: Any = {
     "font.size": 9,
     "font.family": ["DejaVu Sans"],
     "axes.titlesize": 9,
@@ -68,7 +69,7 @@ class Picture(Figure):
     def to_svg(self) -> str:
         """The picture as SVG, the same for the same numbers, light or dark as the reader's screen."""
         out = io.StringIO()
-        with rc_context(STYLE), warnings.catch_warnings():
+        with rc_context(PLOT_STYLE), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Glyph .* missing")         # the reader's fonts draw the text, not these
             if self.get_layout_engine() is not None:                      # laid out once: every drawing would move it a little
                 self.draw_without_rendering()
@@ -76,7 +77,7 @@ class Picture(Figure):
             self.savefig(out, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
         text = out.getvalue().replace("'DejaVu Sans'", "'DejaVu Sans', Verdana, sans-serif")
         head, rest = text[text.index("<svg") :].split(">", 1)
-        pairs = [(kind, light, dark) for light, dark in DARK.items() for kind in ("fill", "stroke")]
+        pairs = [(kind, light, dark) for light, dark in ON_DARK.items() for kind in ("fill", "stroke")]
         rules = "\n".join(f'[style*="{kind}: {light}"] {{ {kind}: {dark} !important }}' for kind, light, dark in pairs)
         style = f"<style>@media (prefers-color-scheme: dark) {{\n{rules}\n}}</style>"
         return "\n".join(line.rstrip() for line in f"{head}>\n{style}{rest}".splitlines()) + "\n"
@@ -84,7 +85,7 @@ class Picture(Figure):
     def to_png(self, dots: int = 200) -> bytes:
         """The picture as PNG, so many dots an inch."""
         out = io.BytesIO()
-        with rc_context(STYLE), warnings.catch_warnings():
+        with rc_context(PLOT_STYLE), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Glyph .* missing")
             self.savefig(out, format="png", dpi=dots)
         return out.getvalue()
@@ -98,7 +99,7 @@ def probability(texts: Mapping[str, Sequence[float]]) -> Picture:
     texts: the log-probabilities of each text's tokens, in nats, by name.
     """
     _some(texts, "a text")
-    with rc_context(STYLE):
+    with rc_context(PLOT_STYLE):
         figure, axes = _panels(len(texts), 0.95, sharex=True, sharey=True)
         for axis, color, (name, logprobs) in zip(axes, _cycle(COLORS), texts.items()):
             values = np.asarray(logprobs, np.float64)
@@ -126,7 +127,7 @@ def entropy(trace: Trace) -> Picture:
     best = trace.hypotheses[0][0]
     bits, surprise = _entropies(trace) / math.log(2), -np.asarray(best.logprobs) / math.log(2)
     steps = np.arange(1, len(best.tokens) + 1)
-    with rc_context(STYLE):
+    with rc_context(PLOT_STYLE):
         figure, (axis,) = _panels(1, 2.9)
         axis.bar(steps, surprise, color=COLORS[0], alpha=0.45, width=0.8, label=f"surprise of the token, mean {surprise.mean():.2f} bits")
         axis.plot(steps, bits, color=COLORS[1], marker="o", markersize=2.5, label=f"entropy before it, mean {bits.mean():.2f} bits")
@@ -143,7 +144,7 @@ def kept(traces: Mapping[str, Trace]) -> Picture:
     traces: of level "stages", by name; of one text under several processors (see `follow`), steps can be compared.
     """
     _some(traces, "a trace")
-    with rc_context(STYLE):
+    with rc_context(PLOT_STYLE):
         figure, (axis,) = _panels(1, 2.9)
         for color, dash, (name, trace) in zip(_cycle(COLORS), _cycle(DASHES), traces.items()):
             trace.require("stages", "a plot of what is kept")
@@ -171,8 +172,8 @@ def temperature(row: Row, temperatures: Sequence[float] = (0.5, 1.0, 2.0), likel
     check(all(t > 0 for t in temperatures) and len(temperatures) > 0, f"temperatures must be above 0; got {tuple(temperatures)}")
     p = np.asarray([c.probability for c in row.choices])
     names = [shown(c.text) or "∅" for c in row.choices[:likeliest]]
-    with rc_context(STYLE):
-        figure = Picture(figsize=(WIDTH, 2.9), layout="constrained")
+    with rc_context(PLOT_STYLE):
+        figure = Picture(figsize=(INCHES, 2.9), layout="constrained")
         bars, sums = figure.subplots(1, 2)
         for i, t in enumerate(temperatures):
             with np.errstate(divide="ignore"):
@@ -212,7 +213,7 @@ def sweep(
     for name, samples in measures.items():
         check(len(samples) == len(values), f"{name!r} needs numbers for each of the {len(values)} values; got {len(samples)}")
         check(all(len(s) > 0 for s in samples), f"{name!r} has a value without texts")
-    with rc_context(STYLE):
+    with rc_context(PLOT_STYLE):
         figure, axes = _panels(len(measures), 1.6, sharex=True)
         numbers = all(isinstance(v, int | float) for v in values)
         at = list(values) if numbers else list(range(len(values)))
@@ -238,7 +239,7 @@ def sweep(
 
 def _panels(count: int, height: float, **share: Any) -> tuple[Picture, Any]:
     """A figure with panels below each other, each so many inches high."""
-    figure = Picture(figsize=(WIDTH, height * count + 0.5), layout="constrained")
+    figure = Picture(figsize=(INCHES, height * count + 0.5), layout="constrained")
     return figure, figure.subplots(count, 1, squeeze=False, **share)[:, 0]
 
 

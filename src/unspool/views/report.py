@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from unspool.views.detection import sheet_of_detections
-from unspool.views.heat_html import whole
+from unspool.views.heat import Heat, page_of_heats
 from unspool.views.models import sheet_of_checks, sheet_of_details
 from unspool.views.page import page
 from unspool.views.sheet import Sheet, to_json, to_jsonl
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from unspool.models.listing import ModelInfo
     from unspool.output import Output
     from unspool.score import Score
-    from unspool.views.detection import Found
-    from unspool.views.heat import Heat
+    from unspool.views.detection import Scan
     from unspool.views.why import Why
 
 
@@ -48,7 +47,7 @@ def explained(why: Why, form: str) -> str:
 def heated(heats: Sequence[Heat], form: str) -> str:
     """Coloured texts: as tables, a line for each token."""
     if form == "html":
-        return whole(heats)
+        return page_of_heats(heats)
     sheets = [h.sheet() for h in heats]
     columns = max((s.columns for s in sheets), key=len)
     lines = [[str(i), *line, *[""] * (len(columns) - len(line))] for i, s in enumerate(sheets, 1) for line in s.lines]
@@ -80,7 +79,7 @@ def verified(checks: Sequence[Check], form: str) -> str:
     return _write(form, "Facts", [asdict(check) for check in checks], sheet_of_checks(checks))
 
 
-def detected(found: Sequence[Found], form: str) -> str:
+def detected(found: Sequence[Scan], form: str) -> str:
     """Watermarks looked for, a line for each text."""
     values = [{"text": text, "watermark": mark, **asdict(detection)} for text, mark, detection in found]
     return _write(form, "Watermarks", values, sheet_of_detections(found))

@@ -3,45 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from unspool.errors import MissingExtra
 from unspool.record.trace import Trace
-from unspool.text import unfinished, visible
+from unspool.text import visible
+from unspool.views.cells import Row, cell_of, considered_nodes
+from unspool.views.characters import shown
 from unspool.views.page import fragment
 from unspool.views.sheet import Sheet, to_json
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One likely next token: its text with a leading space if it has one, and its probabilities."""
-
-    token: int
-    text: str
-    probability: float
-    """Under the model itself."""
-    processed: float
-    """After the processors."""
-
-    def cell(self, processed: bool = False) -> str:
-        """As ` most (9.76%)`, with a second percentage where asked."""
-        second = f" → {self.processed:.2%}" if processed else ""
-        return f"{self.text} ({self.probability:.2%}{second})"
-
-
-@dataclass(frozen=True)
-class Row:
-    """One node: the text before it, and what may come next."""
-
-    input: str
-    choices: list[Choice]
-    row: int = 0
-    """Which of the rows that were alive at this step."""
-    step: int = 0
-    chosen: tuple[int, ...] = ()
-    """The tokens that the node was extended by."""
+from unspool.views.table_text import draw_steps
+from unspool.views.terminal import PLAIN, Paint
 
 
 @dataclass(frozen=True)
@@ -68,7 +42,7 @@ class StepTable:
         rows = []
         for node, found in considered_nodes(trace, None if path is None else chosen):
             before = _bytes_before(trace, parents, node)
-            cells = [choice_of(trace, before, *c) for c in found.choices[:choices]]
+            cells = [cell_of(trace, before, *c) for c in found.choices[:choices]]
             rows.append(Row(visible(before), cells, found.row, found.step, tuple(chosen.get(node, ()))))
         return cls(rows, all, processed)
 
@@ -95,7 +69,6 @@ class StepTable:
         return iter(self.rows)
 
     def to_records(self) -> list[dict[str, str]]:
-        """A dictionary of cells for each row."""
         return [dict(zip(self.columns, line, strict=True)) for line in self.cells()]
 
     def sheet(self, show: Callable[[str], str] = str) -> Sheet:
@@ -115,11 +88,9 @@ class StepTable:
         ]
 
     def to_json(self) -> str:
-        """The rows of `to_dicts` as JSON."""
         return to_json(self.to_dicts())
 
     def to_markdown(self) -> str:
-        """A Markdown table."""
         return self.sheet(shown).to_markdown()
 
     def to_html(self) -> str:
@@ -130,50 +101,21 @@ class StepTable:
         return fragment(self.to_html())
 
     def to_pandas(self) -> Any:
-        """A pandas DataFrame of the cells."""
         try:
             import pandas
         except ImportError:
             raise MissingExtra("to_pandas() needs pandas: pip install 'unspool[pandas]'") from None
         return pandas.DataFrame(self.to_records(), columns=self.columns)
 
-    def to_text(self, width: int = 0) -> str:
-        """Aligned columns in plain characters, fitted to a width (0: as wide as they are)."""
-        from unspool.views.terminal import Paint, draw_steps
-
-        return draw_steps(self, width, Paint(False))
+    def to_text(self, width: int = 0, paint: Paint = PLAIN) -> str:
+        """Aligned columns as a terminal shows them, fitted to a width (0: as wide as they are)."""
+        return draw_steps(self.rows, self.all, self.processed, width, paint)
 
     def __str__(self) -> str:
         return self.to_text()
 
     def head(self, n: int) -> StepTable:
-        """The first n rows."""
         return replace(self, rows=self.rows[:n])
-
-
-@dataclass(frozen=True)
-class Node:
-    """What the record holds of a node's distribution: its place, and (token, probability, processed) of the likeliest."""
-
-    step: int
-    row: int
-    """Among those of the step."""
-    choices: list[tuple[int, float, float]]
-    entropy: float | None
-    """Of the model's whole distribution, in nats."""
-
-
-def considered_nodes(trace: Trace, wanted: Container[int] | None = None) -> Iterator[tuple[int, Node]]:
-    """Every node whose distribution was recorded, or those wanted."""
-    for step, record in enumerate(trace.steps):
-        found = record.considered
-        if found is None:
-            continue
-        for row, node in enumerate(map(int, found.nodes)):
-            if wanted is None or node in wanted:
-                columns = found.tokens[row], found.logprobs[row], found.processed[row]
-                choices = [(int(t), math.exp(a), math.exp(b)) for t, a, b in zip(*columns, strict=True)]
-                yield node, Node(step, row, choices, None if found.entropy is None else float(found.entropy[row]))
 
 
 def _bytes_before(trace: Trace, parents: dict[int, tuple[int, int]], node: int) -> bytes:
@@ -182,28 +124,3 @@ def _bytes_before(trace: Trace, parents: dict[int, tuple[int, int]], node: int) 
         node, token = parents[node]
         tokens.append(token)
     return trace.bytes_of([*trace.prompts[0], *tokens[::-1]])
-
-
-def choice_of(trace: Trace, before: bytes, token: int, probability: float, processed: float) -> Choice:
-    """A token as it reads after these bytes."""
-    data = trace.tokens.get(token, b"")
-    return Choice(token, visible(data, unfinished(before)) if data else trace.names.get(token, ""), probability, processed)
-
-
-STEERING = (0xAD, 0x61C, 0x200B, 0x200E, 0x200F, 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2060, 0x2070), 0xFEFF)
-"""Characters that are not seen and turn, break or hide what stands beside them; joiners are none, for emoji need them."""
-CONTROLS = {i: chr(0x2400 + i) for i in range(32)} | dict.fromkeys(range(0x80, 0xA0), "\ufffd") | {i: f"\\u{i:04x}" for i in STEERING}
-CONTROLS |= {0x7F: "␡", ord("\n"): "⏎", ord("\t"): "⇥"}
-"""How such and control characters are shown."""
-
-
-def shown(text: str) -> str:
-    """A cell on screen: outer spaces away, line breaks and control characters visible."""
-    return (text.strip(" ") or text).translate(CONTROLS)
-
-
-def marked(text: str) -> str:
-    """A token by itself, where its spaces matter: those at its edges are seen, too."""
-    inner = text.strip(" ")
-    before, after = (len(text) - len(text.lstrip(" ")), len(text) - len(text.rstrip(" "))) if inner else (len(text), 0)
-    return "␣" * before + shown(inner) + "␣" * after or "∅"

@@ -48,7 +48,7 @@ def settings_to_markdown(engines: Sequence[Engine], methods: Sequence[Method]) -
     """The table of what engines call things, their defaults, order and differences."""
     known = [m for m in methods if any(p.method == m.name for e in engines for p in e.everything)]
     lines = ["# Settings of other engines", ""]
-    lines += [*INTRODUCTION, "", "```console", *EXAMPLES, "```", "", "## Names and defaults", ""]
+    lines += [*INTRODUCTION, "", "```console", *CONSOLE_LINES, "```", "", "## Names and defaults", ""]
     lines += ["A default in bold does something where nothing is set.", ""]
     lines += ["| | " + " | ".join(e.title for e in engines) + " |", "| --- |" + " --- |" * len(engines)]
     for m in known:
@@ -73,7 +73,7 @@ INTRODUCTION = (
     "values give different text in engines that have another order, other defaults or another meaning: `unspool translate` reads the",
     "settings of each as a decoder that does the same, and writes a decoder as settings.",
 )
-EXAMPLES = (
+CONSOLE_LINES = (
     """$ unspool translate --from transformers '{"do_sample": true, "top_p": 0.9}'""",
     """$ unspool translate --from llama.cpp --temp 0.7 --top-k 20""",
     """$ unspool translate --to vllm -d "temperature(0.8) | top_p(0.95) | sample(2)\"""",

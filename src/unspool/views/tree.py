@@ -13,8 +13,8 @@ from typing import Any
 from unspool.errors import MissingExtra, check
 from unspool.record.trace import Trace
 from unspool.text import unfinished, visible
+from unspool.views.characters import shown
 from unspool.views.page import LIGHT, fragment, literal, page, themed
-from unspool.views.table import shown
 from unspool.views.terminal import display_width
 
 KEPT, FINISHED, PRUNED = "kept", "finished", "pruned"
@@ -41,11 +41,9 @@ class Node:
     children: list[Node] = field(default_factory=list)
 
     def label(self) -> str:
-        """Its token as shown in a picture."""
         return shown(self.text) or "∅"
 
     def to_dict(self) -> dict[str, Any]:
-        """It alone as plain values."""
         values = {k: v for k, v in vars(self).items() if k != "children"}
         return values | {k: None for k in ("logprob", "score") if not math.isfinite(values[k])}
 
@@ -117,7 +115,6 @@ class Tree:
             stack += [(c, depth + 1, node) for c in reversed(node.children)]
 
     def counts(self) -> Counter[str]:
-        """How many nodes are kept, finished and pruned."""
         return Counter(node.state for node, _, _ in self.walk())
 
     def to_json(self) -> str:
@@ -130,22 +127,19 @@ class Tree:
         return json.dumps({"prompt": self.prompt, "decoder": self.decoder, "nodes": nodes}, ensure_ascii=False)
 
     def to_dot(self) -> str:
-        """A Graphviz graph."""
         looks = {KEPT: "color=gray40", FINISHED: "color=black penwidth=2", PRUNED: "color=gray80 fontcolor=gray60 style=dashed"}
 
         def line(name: str, node: Node) -> str:
             look = "color=blue penwidth=2" if node.best else looks[node.state]
-            return f"  {name} [label={json.dumps(node.label() + chr(10) + number(node.score), ensure_ascii=False)} {look}];"
+            return f"  {name} [label={json.dumps(node.label() + chr(10) + score_text(node.score), ensure_ascii=False)} {look}];"
 
         start = f"  root [label={json.dumps(shown(self.prompt), ensure_ascii=False)} shape=box];"
         return "digraph tree {\n  rankdir=LR;\n" + "\n".join([start, *self._graph(line, "  {} -> {};")]) + "\n}\n"
 
     def to_mermaid(self) -> str:
-        """A Mermaid flow chart."""
-
         def line(name: str, node: Node) -> str:
             kind = "best" if node.best else node.state
-            return f'  {name}["{_mermaid(node.label())}<br>{number(node.score)}"]:::{kind}'
+            return f'  {name}["{_mermaid(node.label())}<br>{score_text(node.score)}"]:::{kind}'
 
         styles = [
             "classDef best stroke:#0b6bcb,stroke-width:3px",
@@ -172,7 +166,7 @@ class Tree:
 
     def to_svg(self) -> str:
         """A picture: tokens from left to right, the best hypothesis strong, pruned candidates faint; light or dark as the screen is."""
-        return _Picture(self).svg(themed("svg.unspool-tree") + STYLE)
+        return _Picture(self).svg(themed("svg.unspool-tree") + TREE_STYLE)
 
     def to_png(self, scale: float = 2.0) -> bytes:
         """The picture in light colours, with `scale` pixels for each of its units; needs the extra "png"."""
@@ -183,13 +177,13 @@ class Tree:
         picture = _Picture(self)
         size = scale * scale * picture.width * picture.height / 1e6
         check(size <= LARGEST, f"the picture would have {size:.0f} million pixels, and PNG is drawn up to {LARGEST}: use svg")
-        return bytes(svg_to_bytes(svg_string=picture.svg(literal(STYLE, LIGHT)), zoom=scale, font_family="DejaVu Sans Mono"))
+        return bytes(svg_to_bytes(svg_string=picture.svg(literal(TREE_STYLE, LIGHT)), zoom=scale, font_family="DejaVu Sans Mono"))
 
     def _repr_html_(self) -> str:
         return fragment(f'<div class="wide">{self.to_svg()}</div>')
 
 
-def number(value: float) -> str:
+def score_text(value: float) -> str:
     """A score as shown."""
     return f"{value:.2f}" if math.isfinite(value) else "−∞"
 
@@ -226,7 +220,6 @@ class _Picture:
         return self.MARGIN + self.LINE / 2 + line * self.LINE
 
     def svg(self, style: str) -> str:
-        """The whole picture."""
         prompt = shown(self.tree.prompt)
         prompt = prompt if len(prompt) <= 28 else "…" + prompt[-27:]
         edges, nodes = [], [f'<text class="prompt" x="{self.MARGIN}" y="{self.y(0) + 4:g}">{html.escape(prompt)}</text>']
@@ -256,17 +249,17 @@ class _Picture:
         return (text if len(text) <= 9 else text[:8] + "…") + times
 
     def _node(self, node: Node, kind: str, x: float, y: float) -> str:
-        about = " · ".join(filter(None, [node.label(), f"score {number(node.score)}", node.why]))
+        about = " · ".join(filter(None, [node.label(), f"score {score_text(node.score)}", node.why]))
         end = f'<circle class="end" cx="{self.end_of(node)[0]:g}" cy="{y:g}" r="3"/>' if node.state == FINISHED else ""
         return (
             f'<g class="{kind}"><title>{html.escape(about)}</title><text x="{x + 4:g}" y="{y:g}">{html.escape(self.caption(node))}</text>'
-            f'<text class="score" x="{x + 4:g}" y="{y + 12:g}">{number(node.score)}</text>{end}</g>'
+            f'<text class="score" x="{x + 4:g}" y="{y + 12:g}">{score_text(node.score)}</text>{end}</g>'
         )
 
 
 LARGEST = 50
 """Millions of pixels that a PNG has at most."""
-STYLE = """
+TREE_STYLE = """
 svg.unspool-tree { background: var(--paper); color: var(--ink); font: 13px ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; }
 .unspool-tree text { fill: var(--ink); white-space: pre; } .unspool-tree .score { font-size: 10px; opacity: .7; }
 .unspool-tree path { fill: none; stroke: var(--edge); stroke-width: 1.2; } .unspool-tree .prompt { font-weight: bold; }

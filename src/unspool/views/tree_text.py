@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from unspool.views.terminal import Paint, display_width, fit_left, fit_right, safe, wrap
-from unspool.views.tree import FINISHED, KEPT, PRUNED, Node, Tree, number
+from unspool.views.characters import safe
+from unspool.views.terminal import Paint, display_width, fit_left, fit_right, wrap
+from unspool.views.tree import FINISHED, KEPT, PRUNED, Node, Tree, score_text
 
 LEGEND = "numbers: the score so far; of finished texts (■) the one they are ranked by; ✗: not taken"
-LEAST = 24
+LEAST_TEXT = 24
 """Columns that a token and its numbers have at least; a deeper tree is shown from the right."""
 
 
@@ -25,7 +26,7 @@ def draw_tree(tree: Tree, width: int, paint: Paint, most: int = 400) -> str:
     return "\n".join([*lines, *_notes(tree, width, paint), *(paint(LEGEND[i:j], "dim") for i, j in wrap(LEGEND, width))]) + "\n"
 
 
-def draw_growing(tree: Tree, width: int, paint: Paint, height: int) -> str:
+def draw_growing_tree(tree: Tree, width: int, paint: Paint, height: int) -> str:
     """As much of a tree as fits a screen, around the end of its best text so far."""
     branches, notes = list(_branches(tree.roots)), _notes(tree, width, paint)
     room = max(1, height - 1 - len(notes))
@@ -41,7 +42,6 @@ def _prompt(tree: Tree, width: int, paint: Paint) -> str:
 
 
 def _notes(tree: Tree, width: int, paint: Paint) -> list[str]:
-    """How many nodes of each kind there are."""
     counts = tree.counts()
     words = "  ".join(f"{counts[state]} {state}" for state in (KEPT, FINISHED, PRUNED) if counts[state])
     return [paint(words[i:j], "dim") for i, j in wrap(words, width)]
@@ -62,10 +62,10 @@ def _branches(nodes: list[Node]) -> Iterator[tuple[str, Node]]:
 
 def _line(lead: str, node: Node, width: int, paint: Paint) -> str:
     text = safe(node.label())
-    numbers = number(node.score) + (f" ×{node.count}" if node.count > 1 else "") + (f" {node.why}" if node.why else "")
+    numbers = score_text(node.score) + (f" ×{node.count}" if node.count > 1 else "") + (f" {node.why}" if node.why else "")
     mark = {FINISHED: "■ ", PRUNED: "✗ "}.get(node.state, "")
     if width:
-        least = min(LEAST, width // 2)
+        least = min(LEAST_TEXT, width // 2)
         lead = lead if len(lead) + least <= width else "…" + lead[len(lead) - (width - least - 1) :]
         room = width - len(lead) - len(mark) - 2
         numbers = fit_right(numbers, max(4, room - min(display_width(text), room // 2)))

@@ -14,9 +14,9 @@ from unspool.errors import ParameterError, UnspoolError
 from unspool.record.step import Stages
 from unspool.record.trace import Trace
 from unspool.text import unfinished, visible
+from unspool.views.characters import shown
 from unspool.views.page import fragment
 from unspool.views.sheet import Sheet
-from unspool.views.table import shown
 from unspool.views.terminal import Paint, display_width, fit_left, fit_right, pad, wrap
 
 
@@ -129,7 +129,6 @@ class Why:
                     yield from (paint(advice[a:b], "dim") for a, b in wrap(advice, width))
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as plain values."""
         return {**vars(self), "fates": [vars(f) for f in self.fates]}
 
     def _repr_html_(self) -> str:
@@ -137,12 +136,10 @@ class Why:
 
 
 def _width(lines: list[list[str]]) -> int:
-    """Of lines with aligned columns."""
     return sum(max(map(display_width, column)) + 2 for column in zip(*lines, strict=True)) - 2
 
 
 def _aligned(lines: list[list[str]], paint: Paint, strong: set[int], right: set[int]) -> Iterator[str]:
-    """Lines with aligned columns, the first a head."""
     sizes = [max(map(display_width, column)) for column in zip(*lines, strict=True)]
     for i, line in enumerate(lines):
         cells = [" " * (n - display_width(c)) + c if j in right else pad(c, n) for j, (c, n) in enumerate(zip(line, sizes, strict=True))]

@@ -28,7 +28,7 @@ def open_sink(how: dict[str, Any]) -> Sink:
     return Sink(how["output"], how["output_file"], how["color"])
 
 
-def load(how: dict[str, Any]) -> LanguageModel:
+def open_model(how: dict[str, Any]) -> LanguageModel:
     """The model that the options name."""
     from unspool.loader import load
 
@@ -77,7 +77,7 @@ def record_of(
     prompts, decoders = read_decoding(prompt, [], decoder or (default,))
     check(len(decoders) == 1, f"this shows one decoder; got {len(decoders)}")
     check_trace(how["trace"], prompts, decoders)
-    run = load(how).stream(prompts, decoders[0], chat=how["chat"], level=level, **settings)
+    run = open_model(how).stream(prompts, decoders[0], chat=how["chat"], level=level, **settings)
     outputs = follow(run, sink, draw=draw)
     return outputs[0].trace if outputs else None, lambda: finish([run], outputs, sink, how["trace"])
 
@@ -89,7 +89,8 @@ def follow(run: Stream, sink: Sink, live: bool | None = None, draw: Draw | None 
     """
     from unspool.cli.commands.live import Live
     from unspool.cli.console import Bar
-    from unspool.views.terminal import draw_output, safe
+    from unspool.views.characters import safe
+    from unspool.views.results import draw_output
 
     show, began = sink.paint, False
     with Live(sink, draw) as screen, Bar(run.recipe["decoder"], max(run.limits), wanted=screen.draw is None) as bar:

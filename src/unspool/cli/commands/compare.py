@@ -8,53 +8,53 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from unspool.cli import options
-from unspool.cli.commands.common import INTERRUPTED, load, open_sink, read_decoding
+from unspool.cli.commands.common import INTERRUPTED, open_model, open_sink, read_decoding
 from unspool.errors import check
 
 if TYPE_CHECKING:
     from unspool.lab.comparison import Comparison
 
-DECODERS = ("greedy", "beam(4)", "sample(1)", "top_p(0.95) | sample(1)")
+_DECODERS = ("greedy", "beam(4)", "sample(1)", "top_p(0.95) | sample(1)")
 """Compared if none is named."""
-DECODER = options.repeated(
+_DECODER = options.repeated(
     "--decoder",
     "-d",
     hint="How to decode; give several, the others are compared with the first.",
-    default="; ".join(DECODERS),
+    default="; ".join(_DECODERS),
     metavar="TEXT",
     shell_complete=options.decoder_names,
 )
-SEEDS = options.option("--seeds", hint="How many, or which, as 0,7,42 (7, for one alone).", default=True, value="3", metavar="N | LIST")
-METRICS = options.option(
+_SEEDS = options.option("--seeds", hint="How many, or which, as 0,7,42 (7, for one alone).", default=True, value="3", metavar="N | LIST")
+_METRICS = options.option(
     "--metrics",
     hint="Names with commas between: perplexity, logprob, bits_per_byte, entropy, uid_variance, uid_local, rep_N, diversity, loops, "
     "self_bleu, self_bleu_N, distinct_N, ngram_entropy_N, zipf, length, ended; with --judge judge_perplexity, judge_bits_per_byte.",
     default="perplexity,diversity,loops,self_bleu,length",
     metavar="LIST",
 )
-UNIT = options.option("--unit", hint="What n-grams are made of.", default=True, value="words", type=click.Choice(["words", "tokens"]))
-REFERENCE = options.option("--reference", hint="A file of human texts, one per line, or prompt, tab, text.", metavar="FILE")
-JUDGE = options.option("--judge", hint="A second model, for judge_perplexity and judge_bits_per_byte.", metavar="MODEL")
-SAVE = options.option("--save", hint="Save every generation, as JSON lines; what is there is not made again.", metavar="FILE")
-PLOT = options.option("--plot", hint="Draw one metric against another: an .svg, .png or .pdf.", metavar="FILE")
-AXES = options.option("--axes", hint="Which two metrics.", default="diversity,perplexity", metavar="X,Y")
-TOGETHER = options.option("--together", hint="How many prompts run at once.", default=True, value=16, type=int)
+_UNIT = options.option("--unit", hint="What n-grams are made of.", default=True, value="words", type=click.Choice(["words", "tokens"]))
+_REFERENCE = options.option("--reference", hint="A file of human texts, one per line, or prompt, tab, text.", metavar="FILE")
+_JUDGE = options.option("--judge", hint="A second model, for judge_perplexity and judge_bits_per_byte.", metavar="MODEL")
+_SAVE = options.option("--save", hint="Save every generation, as JSON lines; what is there is not made again.", metavar="FILE")
+_PLOT = options.option("--plot", hint="Draw one metric against another: an .svg, .png or .pdf.", metavar="FILE")
+_AXES = options.option("--axes", hint="Which two metrics.", default="diversity,perplexity", metavar="X,Y")
+_TOGETHER = options.option("--together", hint="How many prompts run at once.", default=True, value=16, type=int)
 
 
 @options.command(
     options.PROMPT,
     options.PROMPT_FILES,
-    DECODER,
-    SEEDS,
+    _DECODER,
+    _SEEDS,
     options.NEW_TOKENS,
-    METRICS,
-    UNIT,
-    REFERENCE,
-    JUDGE,
-    SAVE,
-    PLOT,
-    AXES,
-    TOGETHER,
+    _METRICS,
+    _UNIT,
+    _REFERENCE,
+    _JUDGE,
+    _SAVE,
+    _PLOT,
+    _AXES,
+    _TOGETHER,
     *options.RESULT,
     *options.LOADED,
     options.CHAT,
@@ -83,7 +83,7 @@ def compare(
     from unspool.views.compare_plot import axes_of, check_path
 
     sink = open_sink(how)
-    prompts, decoders = read_decoding(prompt, file, decoder or DECODERS)
+    prompts, decoders = read_decoding(prompt, file, decoder or _DECODERS)
     names = list(DEFAULT) if metrics is None else [name.strip() for name in metrics.split(",") if name.strip()]
     check(axes is None or plot is not None, "--axes says what --plot FILE draws; give both")
     across = read_axes(axes)
@@ -91,14 +91,14 @@ def compare(
         check_writable(check_path(plot))
         axes_of([m.name for m in check_metrics(names, judged=judge is not None)], *across)
     run = Comparing(
-        load(how),
+        open_model(how),
         prompts,
         decoders,
         seeds=read_seeds(seeds),
         max_new_tokens=DEFAULT_NEW_TOKENS if max_new_tokens is None else max_new_tokens,
         metrics=names,
         reference=read_reference(reference),
-        judge=load(how | {"model": judge}) if judge else None,
+        judge=open_model(how | {"model": judge}) if judge else None,
         unit=unit,
         save=save,
         chat=how["chat"],

@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from unspool.cli import options
-from unspool.cli.commands.common import load, open_sink
+from unspool.cli.commands.common import open_model, open_sink
 from unspool.errors import check
 
-TEXT = options.Argument("text", "The text, without its prompt, or - for standard input.")
-TEXT_FILES = options.repeated("--file", "-f", hint="A file of texts, one per line; repeatable.", metavar="FILE")
-MARKS = options.repeated(
+_TEXT = options.Argument("text", "The text, without its prompt, or - for standard input.")
+_TEXT_FILES = options.repeated("--file", "-f", hint="A file of texts, one per line; repeatable.", metavar="FILE")
+_MARKS = options.repeated(
     "--decoder", "-d", hint='The watermark and its key, as "watermark_kgw(hashing_key=7)", or the decoder it is in.', metavar="TEXT"
 )
 
 
-@options.command(TEXT, TEXT_FILES, MARKS, *options.RESULT, *options.LOADED)
+@options.command(_TEXT, _TEXT_FILES, _MARKS, *options.RESULT, *options.LOADED)
 def detect(text: str | None, file: tuple[str, ...], decoder: tuple[str, ...], **how: Any) -> int:
     """Look for a watermark in a text. The p-value says how often a text without it looks as marked."""
     from unspool.cli.console import read_lines, read_text
@@ -29,7 +29,7 @@ def detect(text: str | None, file: tuple[str, ...], decoder: tuple[str, ...], **
     marks = [part for written in decoder for part in parse(written).processors if isinstance(part, Watermark)]
     check(len(marks) > 0, 'say which watermark to look for and its key, as in -d "watermark_kgw(hashing_key=7)"')
     texts = read_lines(list(file)) if text is None else [read_text(text, "text")]
-    lm = load(how)
+    lm = open_model(how)
     found = [(text, str(mark), mark.detect(text, lm)) for mark in marks for text in texts]
     sink.write(draw_detections(found, sink.width, sink.paint) if sink.form == "text" else detected(found, sink.form))
     sink.close()

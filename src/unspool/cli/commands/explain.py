@@ -5,27 +5,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from unspool.cli import options
-from unspool.cli.commands.common import load, open_sink
+from unspool.cli.commands.common import open_model, open_sink
 from unspool.errors import check
 
 if TYPE_CHECKING:
-    from unspool.lab.examples import Run
+    from unspool.lab.examples import MethodRun
     from unspool.lab.methods import Method
 
 
-NAME = options.Argument("name", "A processor, strategy or stop; without it all are listed.", shell_complete=options.decoder_names)
-PROMPT = options.Argument("prompt", "What the run follows, in place of the example's.")
-STEP = options.option("-n", hint="Which step to show, from 1.", default="the example's", type=int)
-DECODER = options.option("--decoder", "-d", hint="A decoder with this method in it.", default="the example's", metavar="TEXT")
-BARE = options.flag("--no-run", "Leave the run out; no model is loaded.")
+_NAME = options.Argument("name", "A processor, strategy or stop; without it all are listed.", shell_complete=options.decoder_names)
+_PROMPT = options.Argument("prompt", "What the run follows, in place of the example's.")
+_STEP = options.option("-n", hint="Which step to show, from 1.", default="the example's", type=int)
+_DECODER = options.option("--decoder", "-d", hint="A decoder with this method in it.", default="the example's", metavar="TEXT")
+_BARE = options.flag("--no-run", "Leave the run out; no model is loaded.")
 
 
 @options.command(
-    NAME,
-    PROMPT,
-    DECODER,
-    STEP,
-    BARE,
+    _NAME,
+    _PROMPT,
+    _DECODER,
+    _STEP,
+    _BARE,
     options.SEED,
     options.form("Form of the result.", ["text", "md", "json", "html"]),
     *options.PLACE,
@@ -33,7 +33,7 @@ BARE = options.flag("--no-run", "Leave the run out; no model is loaded.")
 )
 def explain(name: str | None, prompt: str | None, decoder: str | None, n: int | None, no_run: bool, seed: int, **how: Any) -> int:
     """Explain a method. What it does, when to use it, what others call it, and a run that shows it; alone, it lists all."""
-    from unspool.lab.methods import FAMILIES, method, methods
+    from unspool.lab.methods import GROUPS, method, methods
     from unspool.views.explain import draw_methods, index_to_markdown, sheet_of_methods
     from unspool.views.page import page
     from unspool.views.sheet import to_json
@@ -43,9 +43,9 @@ def explain(name: str | None, prompt: str | None, decoder: str | None, n: int | 
     if name is None:
         found = methods()
         if sink.form == "text":
-            sink.write(draw_methods(found, FAMILIES, sink.width, sink.paint))
+            sink.write(draw_methods(found, GROUPS, sink.width, sink.paint))
         elif sink.form == "md":
-            sink.write(index_to_markdown(found, FAMILIES, paths=False))
+            sink.write(index_to_markdown(found, GROUPS, paths=False))
         elif sink.form == "html":
             sink.write(page("Methods of unspool", sheet_of_methods(found).to_html()))
         else:
@@ -57,21 +57,21 @@ def explain(name: str | None, prompt: str | None, decoder: str | None, n: int | 
     return 0
 
 
-def _run(method: Method, decoder: str | None, prompt: str | None, step: int | None, seed: int, how: dict[str, Any]) -> Run:
+def _run(method: Method, decoder: str | None, prompt: str | None, step: int | None, seed: int, how: dict[str, Any]) -> MethodRun:
     check(step is None or method.role == "processor", f"-n chooses the step of a processor; {method.name} is a {method.role}")
     from unspool.cli.console import read_text
-    from unspool.lab.examples import run
+    from unspool.lab.examples import run_method
 
-    return run(method, load(how), decoder, None if prompt is None else read_text(prompt), step, seed)
+    return run_method(method, open_model(how), decoder, None if prompt is None else read_text(prompt), step, seed)
 
 
-def _written(method: Method, run: Run | None, sink: Any) -> str:
-    from unspool.lab.methods import FAMILIES
+def _written(method: Method, run: MethodRun | None, sink: Any) -> str:
+    from unspool.lab.methods import GROUPS
     from unspool.views.explain import draw_method, method_to_html, method_to_markdown
     from unspool.views.page import page
     from unspool.views.sheet import to_json
 
-    title = FAMILIES[method.family]
+    title = GROUPS[method.family]
     if sink.form == "json":
         return to_json(method.to_dict() | {"run": run.to_dict() if run else None}) + "\n"
     if sink.form == "md":

@@ -7,15 +7,15 @@ import sys
 from typing import Any
 
 from unspool.cli import options
-from unspool.cli.commands.common import load
+from unspool.cli.commands.common import open_model
 from unspool.errors import MissingExtra, ParameterError, check
 
-START = options.Argument("prompt", "The prompt; none begins at the model's start token.")
-COUNT = options.option("--choices", hint="How many of the likeliest tokens.", default=True, value=24, type=int)
-LIGHT = options.flag("--light", "A light screen; L in the program changes it.")
+_START = options.Argument("prompt", "The prompt; none begins at the model's start token.")
+_COUNT = options.option("--choices", hint="How many of the likeliest tokens.", default=True, value=24, type=int)
+_LIGHT = options.flag("--light", "A light screen; L in the program changes it.")
 
 
-@options.command(START, options.FROM, COUNT, options.ONE_DECODER, options.SEED, LIGHT, *options.LOADED, options.CHAT)
+@options.command(_START, options.FROM, _COUNT, options.ONE_DECODER, options.SEED, _LIGHT, *options.LOADED, options.CHAT)
 def explore(prompt: str | None, saved: str | None, choices: int, decoder: tuple[str, ...], seed: int, light: bool, **how: Any) -> int:
     """Explore a prompt with the keyboard. Walk, choose other tokens, undo, switch the decoder, save and load the trace."""
     check(prompt is None or saved is None, "give a prompt or a saved trace (--from), not both")
@@ -30,7 +30,7 @@ def explore(prompt: str | None, saved: str | None, choices: int, decoder: tuple[
     from unspool.explore.app import Explore
     from unspool.explore.explorer import Explorer
 
-    text, lm = read_text(prompt or ""), load(how)
+    text, lm = read_text(prompt or ""), open_model(how)
     start = lm.stream(text, chat=True).prompt_tokens[0] if how["chat"] else text
     explorer = Explorer(lm, start, decoder[0] if decoder else None, seed=seed, choices=choices)
     if saved is not None:

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from unspool.cli import options
-from unspool.cli.commands.common import check_trace, finish, follow, load, open_sink, read_decoding
+from unspool.cli.commands.common import check_trace, finish, follow, open_model, open_sink, read_decoding
 from unspool.errors import ParameterError, check
 
 if TYPE_CHECKING:
     from unspool.cli.console import Sink
     from unspool.output import Output
 
-LENGTH = options.option("--max-length", hint="The most tokens, counting the prompt's.", type=int)
-STREAM = options.option("--stream/--no-stream", hint="Show text as it grows, or at the end.", default="stream")
+_LENGTH = options.option("--max-length", hint="The most tokens, counting the prompt's.", type=int)
+_STREAM = options.option("--stream/--no-stream", hint="Show text as it grows, or at the end.", default="stream")
 
 
 @options.command(
@@ -23,9 +23,9 @@ STREAM = options.option("--stream/--no-stream", hint="Show text as it grows, or 
     options.PROMPT_FILES,
     options.DECODERS,
     options.NEW_TOKENS,
-    LENGTH,
+    _LENGTH,
     options.SEED,
-    STREAM,
+    _STREAM,
     *options.RESULT,
     options.TRACE,
     *options.LOADED,
@@ -55,7 +55,7 @@ def generate(
     prompts, decoders = read_decoding(prompt, file, decoder)
     check_streaming(stream, sink, prompts)
     check_trace(trace, prompts, decoders)
-    lm = load(how)
+    lm = open_model(how)
     limits: dict[str, Any] = {"max_new_tokens": max_new_tokens, "max_length": max_length}
     runs = [lm.stream(prompts, d, **limits, chat=chat, seed=seed, level="choices" if trace else "off") for d in decoders]
     if stream and not all(run.single for run in runs):

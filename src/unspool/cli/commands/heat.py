@@ -9,34 +9,34 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from unspool.cli import options
-from unspool.cli.commands.common import finish, load, open_sink, record_of
+from unspool.cli.commands.common import finish, open_model, open_sink, record_of
 from unspool.errors import PromptError, check
 
 if TYPE_CHECKING:
     from unspool.cli.console import Sink
     from unspool.record.trace import Trace
 
-CONTINUATION = options.Argument("continuation", "A given text after it, in place of what the model writes.")
-TEXT = options.option("--text", hint="A given text without a prompt, or - for standard input.")
-FILE = options.option("--file", "-f", hint="The same from a file.", metavar="FILE")
-BY = options.option(
+_CONTINUATION = options.Argument("continuation", "A given text after it, in place of what the model writes.")
+_TEXT = options.option("--text", hint="A given text without a prompt, or - for standard input.")
+_FILE = options.option("--file", "-f", hint="The same from a file.", metavar="FILE")
+_BY = options.option(
     "--by",
     hint="What the colours show.",
     default=True,
     value="probability",
     type=click.Choice(["probability", "surprisal", "entropy", "rank"]),
 )
-LISTED = options.option("-n", "listed", hint="How many of the hottest tokens to list.", default=True, value=5, type=int)
+_LISTED = options.option("-n", "listed", hint="How many of the hottest tokens to list.", default=True, value=5, type=int)
 
 
 @options.command(
     options.PROMPT,
-    CONTINUATION,
-    TEXT,
-    FILE,
+    _CONTINUATION,
+    _TEXT,
+    _FILE,
     options.FROM,
-    BY,
-    LISTED,
+    _BY,
+    _LISTED,
     options.CHOICES,
     options.ONE_DECODER,
     options.NEW_TOKENS,
@@ -62,7 +62,7 @@ def heat(
 ) -> int:
     """Colour a text by how likely it was. Each token's colour is its probability, surprisal or rank, or the entropy before it."""
     from unspool.views.heat import Heat
-    from unspool.views.heat_text import draw_growing, draw_heat
+    from unspool.views.heat_text import draw_growing_heat, draw_heat
 
     check(listed >= 0, f"-n must be at least 0; got {listed}")
     check(choices >= 1, f"--choices must be at least 1; got {choices}")
@@ -75,7 +75,7 @@ def heat(
     else:
 
         def draw(record: Trace, height: int) -> str:
-            return draw_growing(Heat.from_trace(record, by), sink.width, sink.paint, height)
+            return draw_growing_heat(Heat.from_trace(record, by), sink.width, sink.paint, height)
 
         settings = {"max_new_tokens": max_new_tokens, "seed": seed, "choices": choices}
         found, end = record_of(sink, prompt, saved, decoder, "choices", settings, how, draw)
@@ -130,7 +130,7 @@ def record_given(sink: Sink, prompt: str, text: str, choices: int, how: dict[str
         raise PromptError("there is nothing to colour: the text is empty")
     if how["trace"]:
         check_writable(Path(how["trace"]))
-    record = load(how).record(prompt, text, choices=choices)
+    record = open_model(how).record(prompt, text, choices=choices)
 
     def end() -> int:
         if how["trace"]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from unspool.cli import options
-from unspool.cli.commands.common import load, open_sink
+from unspool.cli.commands.common import open_model, open_sink
 from unspool.errors import ParameterError, check, unknown
 
 if TYPE_CHECKING:
@@ -15,28 +15,28 @@ if TYPE_CHECKING:
     from unspool.record.trace import Trace
     from unspool.views.plot import Picture
 
-FORMS = ["svg", "png"]
-KIND = options.Argument("kind", "probability, entropy, kept, temperature or sweep.")
-DECODERS = options.repeated(
+_FORMS = ["svg", "png"]
+_KIND = options.Argument("kind", "probability, entropy, kept, temperature or sweep.")
+_DECODERS = options.repeated(
     "--decoder",
     "-d",
     hint='How to decode; several for probability and kept; for sweep with {} for the setting, as "top_p({}) | sample(8)".',
     metavar="TEXT",
     shell_complete=options.decoder_names,
 )
-TEXT = options.option("--text", hint="A text by a person that goes on from the prompt, to be drawn too or instead.")
-VALUES = options.option("--values", hint="Of the setting, or temperatures, with commas between.", metavar="LIST")
+_TEXT = options.option("--text", hint="A text by a person that goes on from the prompt, to be drawn too or instead.")
+_VALUES = options.option("--values", hint="Of the setting, or temperatures, with commas between.", metavar="LIST")
 
 
 @options.command(
-    KIND,
+    _KIND,
     options.PROMPT,
-    DECODERS,
-    TEXT,
-    VALUES,
+    _DECODERS,
+    _TEXT,
+    _VALUES,
     options.NEW_TOKENS,
     options.SEED,
-    options.form("Form of the picture.", FORMS),
+    options.form("Form of the picture.", _FORMS),
     *options.PLACE,
     *options.LOADED,
 )
@@ -53,15 +53,16 @@ def plot(
     """Draw a picture. Probability or entropy along a text, tokens kept by processors, a temperature's effect, a sweep of a setting."""
     from unspool.cli.console import read_prompts
 
-    check(kind is not None, f"say what to plot, {', '.join(DRAWN)}, and a prompt; as in: unspool plot entropy 'Once upon a time'")
-    if kind not in DRAWN:
-        raise unknown("plot", str(kind), list(DRAWN))
+    check(kind is not None, f"say what to plot, {', '.join(_DRAWN)}, and a prompt; as in: unspool plot entropy 'Once upon a time'")
+    if kind not in _DRAWN:
+        raise unknown("plot", str(kind), list(_DRAWN))
     sink = open_sink(how)
     form = "svg" if sink.form == "text" and sink.path is None else sink.form
-    check(form in FORMS, f"a plot is drawn as {' or '.join(FORMS)}; got {how['output_file'] or form}")
+    check(form in _FORMS, f"a plot is drawn as {' or '.join(_FORMS)}; got {how['output_file'] or form}")
     (start,) = read_prompts(prompt, [])
-    asked = Asked(load(how), start, decoder, text, values.split(",") if values else [], {"max_new_tokens": max_new_tokens, "seed": seed})
-    picture = DRAWN[str(kind)](asked)
+    settings = {"max_new_tokens": max_new_tokens, "seed": seed}
+    asked = Asked(open_model(how), start, decoder, text, values.split(",") if values else [], settings)
+    picture = _DRAWN[str(kind)](asked)
     sink.write_picture(picture.to_svg().encode() if form == "svg" else picture.to_png())
     sink.close()
     return 0
@@ -89,8 +90,7 @@ class Asked:
         return self.lm.generate(self.prompt, chosen, level="stages", **self.settings).trace
 
 
-def probability(asked: Asked) -> Picture:
-    """The probability of each token, of the person's text first."""
+def _probability(asked: Asked) -> Picture:
     from unspool.views import plot as view
 
     texts = {"human text": asked.lm.score(asked.prompt, asked.text).logprobs} if asked.text else {}
@@ -99,24 +99,21 @@ def probability(asked: Asked) -> Picture:
     return view.probability(texts)
 
 
-def entropy(asked: Asked) -> Picture:
-    """The entropy along a text."""
+def _entropy(asked: Asked) -> Picture:
     from unspool.views import plot as view
 
     check(len(asked.decoders) <= 1, f"this draws one decoder; got {len(asked.decoders)}")
     return view.entropy(asked.trace(next(iter(asked.decoders), "greedy")))
 
 
-def kept(asked: Asked) -> Picture:
-    """What each decoder's processors keep."""
+def _kept(asked: Asked) -> Picture:
     from unspool.views import plot as view
 
     rules = asked.decoders or ("top_k(50) | sample", "top_p(0.9) | sample", "min_p(0.1) | sample")
     return view.kept({d: asked.trace(d) for d in rules})
 
 
-def temperature(asked: Asked) -> Picture:
-    """What temperatures make of the first step."""
+def _temperature(asked: Asked) -> Picture:
     from unspool.views import plot as view
 
     check(not asked.decoders, "this draws the model's own distribution at several temperatures (--values); leave out -d")
@@ -124,8 +121,7 @@ def temperature(asked: Asked) -> Picture:
     return view.temperature(row, [_number(v) for v in asked.values] or (0.5, 1.0, 2.0))
 
 
-def sweep(asked: Asked) -> Picture:
-    """Log-probability and repetition against a setting."""
+def _sweep(asked: Asked) -> Picture:
     import numpy as np
 
     from unspool.lab.metrics import repetition
@@ -148,12 +144,12 @@ def sweep(asked: Asked) -> Picture:
     return view.sweep(recipe.replace("{}", "…"), [_number(v) for v in steps], measures, reference)
 
 
-DRAWN: dict[str, Callable[[Asked], Picture]] = {
-    "probability": probability,
-    "entropy": entropy,
-    "kept": kept,
-    "temperature": temperature,
-    "sweep": sweep,
+_DRAWN: dict[str, Callable[[Asked], Picture]] = {
+    "probability": _probability,
+    "entropy": _entropy,
+    "kept": _kept,
+    "temperature": _temperature,
+    "sweep": _sweep,
 }
 
 

@@ -5,34 +5,34 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from unspool.cli import options
-from unspool.cli.commands.common import INTERRUPTED, load, open_sink
+from unspool.cli.commands.common import INTERRUPTED, open_model, open_sink
 from unspool.errors import PromptError
 
 if TYPE_CHECKING:
     from unspool.language_model import LanguageModel
     from unspool.score import Score
 
-TOGETHER = 16
+_PAIRS_AT_ONCE = 16
 """Texts scored in one call."""
 
-BEFORE = options.Argument("prompt", "What stands before the text, or - for standard input.")
-CONTINUATION = options.Argument("continuation", "The text to score.")
-PAIR_FILES = options.repeated(
+_BEFORE = options.Argument("prompt", "What stands before the text, or - for standard input.")
+_CONTINUATION = options.Argument("continuation", "The text to score.")
+_PAIR_FILES = options.repeated(
     "--file", "-f", hint="A file of pairs, one per line, a tab between prompt and continuation; repeatable.", metavar="FILE"
 )
-STRIDE = options.option("--stride", hint="Step between the windows of a text longer than the context.", default="half of it", type=int)
+_STRIDE = options.option("--stride", hint="Step between the windows of a text longer than the context.", default="half of it", type=int)
 
 
-@options.command(BEFORE, CONTINUATION, PAIR_FILES, STRIDE, *options.RESULT, *options.LOADED)
+@options.command(_BEFORE, _CONTINUATION, _PAIR_FILES, _STRIDE, *options.RESULT, *options.LOADED)
 def score(prompt: str | None, continuation: str | None, file: tuple[str, ...], stride: int | None, **how: Any) -> int:
     """Show the log-probability of a text. It is read after a prompt, token by token."""
     from unspool.cli.console import read_pairs
     from unspool.views.report import scored
-    from unspool.views.terminal import draw_score
+    from unspool.views.results import draw_score
 
     sink = open_sink(how)
     pairs = read_pairs(prompt, continuation, list(file))
-    scores = score_pairs(load(how), pairs, stride)
+    scores = score_pairs(open_model(how), pairs, stride)
     texts = (draw_score(s, sink.width, sink.paint, title=len(pairs) > 1) for s in scores)
     sink.write("\n".join(texts) if sink.form == "text" else scored(scores, sink.form))
     sink.close()
@@ -49,8 +49,8 @@ def score_pairs(lm: LanguageModel, pairs: list[tuple[str, str]], stride: int | N
     scores: list[Score] = []
     with Bar("score", len(pairs)) as bar:
         try:
-            for i in range(0, len(pairs), TOGETHER):
-                some = pairs[i : i + TOGETHER]
+            for i in range(0, len(pairs), _PAIRS_AT_ONCE):
+                some = pairs[i : i + _PAIRS_AT_ONCE]
                 scores += lm.score([p for p, _ in some], [t for _, t in some], stride=stride)
                 bar.advance(len(some))
         except KeyboardInterrupt:

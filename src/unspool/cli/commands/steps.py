@@ -8,18 +8,18 @@ from unspool.cli import options
 from unspool.cli.commands.common import open_sink, record_of
 from unspool.errors import check
 
-COUNT = options.option("-n", hint="How many steps.", default=True, value=8, type=int)
-ALL = options.flag("--all", "Every row that was considered, not only the best text's.")
-PROCESSED = options.flag("--processed", "The probabilities after the processors too.")
+_COUNT = options.option("-n", hint="How many steps.", default=True, value=8, type=int)
+_ALL = options.flag("--all", "Every row that was considered, not only the best text's.")
+_PROCESSED = options.flag("--processed", "The probabilities after the processors too.")
 
 
 @options.command(
     options.PROMPT,
     options.FROM,
-    COUNT,
+    _COUNT,
     options.CHOICES,
-    ALL,
-    PROCESSED,
+    _ALL,
+    _PROCESSED,
     options.ONE_DECODER,
     options.SEED,
     *options.RESULT,
@@ -41,7 +41,6 @@ def steps(
     """Show the likeliest next tokens at every step."""
     from unspool.views.report import stepped
     from unspool.views.table import StepTable
-    from unspool.views.terminal import draw_steps
 
     check(n >= 1, f"steps needs -n of at least 1; got {n}")
     check(choices >= 1, f"--choices must be at least 1; got {choices}")
@@ -51,5 +50,5 @@ def steps(
     if record is not None:
         table = StepTable.from_trace(record, all=all, processed=processed)
         title = record.bytes_of(record.prompts[0]).decode("utf-8", "replace")
-        sink.write(draw_steps(table, sink.width, sink.paint) if sink.form == "text" else stepped(table, title, sink.form))
+        sink.write(table.to_text(sink.width, sink.paint) if sink.form == "text" else stepped(table, title, sink.form))
     return end()

@@ -8,26 +8,26 @@ from typing import Any
 import click
 
 from unspool.cli import options
-from unspool.cli.commands.common import load, open_sink
+from unspool.cli.commands.common import open_model, open_sink
 from unspool.errors import check
 
-SETTINGS = options.Argument("settings", "JSON, a .json file, a call in Python, or llama.cpp's flags.", nargs=-1, type=click.UNPROCESSED)
-FROM = options.option("there", "--from", hint="The engine whose settings these are.", metavar="ENGINE")
-TO = options.option("--to", hint="The engine to write settings for.", metavar="ENGINE")
-DECODER = options.option("--decoder", "-d", hint="A decoder to write as settings.", metavar="TEXT")
-MAX_NEW_TOKENS = options.option("--max-new-tokens", hint="Written too.", type=int)
-SEED = options.option("--seed", hint="Written too.", type=int)
-MODEL = options.option("--model", "-m", hint="Whose tokens stand for texts, where an engine takes token ids.", metavar="MODEL")
+_SETTINGS = options.Argument("settings", "JSON, a .json file, a call in Python, or llama.cpp's flags.", nargs=-1, type=click.UNPROCESSED)
+_FROM = options.option("there", "--from", hint="The engine whose settings these are.", metavar="ENGINE")
+_TO = options.option("--to", hint="The engine to write settings for.", metavar="ENGINE")
+_DECODER = options.option("--decoder", "-d", hint="A decoder to write as settings.", metavar="TEXT")
+_MAX_NEW_TOKENS = options.option("--max-new-tokens", hint="Written too.", type=int)
+_SEED = options.option("--seed", hint="Written too.", type=int)
+_MODEL = options.option("--model", "-m", hint="Whose tokens stand for texts, where an engine takes token ids.", metavar="MODEL")
 
 
 @options.command(
-    SETTINGS,
-    FROM,
-    TO,
-    DECODER,
-    MAX_NEW_TOKENS,
-    SEED,
-    MODEL,
+    _SETTINGS,
+    _FROM,
+    _TO,
+    _DECODER,
+    _MAX_NEW_TOKENS,
+    _SEED,
+    _MODEL,
     options.form("Form of the result.", ["text", "json"]),
     *options.PLACE,
 )
@@ -68,7 +68,7 @@ def translate(
         wanted = parse(decoder or "")
     if to is not None:
         if model is not None:
-            wanted = wanted.resolve(load(how | {"model": model, "device": None, "dtype": None, "backend": None}).tokenizer)
+            wanted = wanted.resolve(open_model(how | {"model": model, "device": None, "dtype": None, "backend": None}).tokenizer)
         found = to_engine(to, wanted, **given)
         found = replace(found, notes=[*notes, *found.notes])
     if sink.form == "json":

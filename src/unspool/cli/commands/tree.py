@@ -11,10 +11,10 @@ from unspool.errors import check
 if TYPE_CHECKING:
     from unspool.record.trace import Trace
 
-FORMS = ["text", "svg", "png", "html", "json", "dot", "mermaid"]
-FORM = options.form("Form of the tree.", FORMS)
-PRUNED = options.option("--pruned/--no-pruned", hint="Candidates that were not taken too.", default="pruned", value=True)
-LINES = options.option("--lines", hint="The most lines on the screen; 0: all.", default=True, value=400, type=int)
+_FORMS = ["text", "svg", "png", "html", "json", "dot", "mermaid"]
+_FORM = options.form("Form of the tree.", _FORMS)
+_PRUNED = options.option("--pruned/--no-pruned", hint="Candidates that were not taken too.", default="pruned", value=True)
+_LINES = options.option("--lines", hint="The most lines on the screen; 0: all.", default=True, value=400, type=int)
 
 
 @options.command(
@@ -23,9 +23,9 @@ LINES = options.option("--lines", hint="The most lines on the screen; 0: all.", 
     options.ONE_DECODER,
     options.NEW_TOKENS,
     options.SEED,
-    PRUNED,
-    LINES,
-    FORM,
+    _PRUNED,
+    _LINES,
+    _FORM,
     *options.PLACE,
     options.TRACE,
     *options.LOADED,
@@ -43,15 +43,15 @@ def tree(
 ) -> int:
     """Show the tree of a search. What was kept, finished and pruned, with scores; of samples, where they agree."""
     from unspool.views.tree import Tree
-    from unspool.views.tree_text import draw_growing, draw_tree
+    from unspool.views.tree_text import draw_growing_tree, draw_tree
 
     check(lines >= 0, f"--lines must be at least 0; got {lines}")
     sink = open_sink(how)
-    check(sink.form in FORMS, f"a tree has no form {sink.form}; it has {', '.join(FORMS)}")
+    check(sink.form in _FORMS, f"a tree has no form {sink.form}; it has {', '.join(_FORMS)}")
     settings = {"max_new_tokens": 8 if max_new_tokens is None else max_new_tokens, "seed": seed}
 
     def draw(record: Trace, height: int) -> str:
-        return draw_growing(Tree.from_trace(record, pruned=pruned), sink.width, sink.paint, height)
+        return draw_growing_tree(Tree.from_trace(record, pruned=pruned), sink.width, sink.paint, height)
 
     record, end = record_of(sink, prompt, saved, decoder, "choices", settings, how, draw, default="beam(3)")
     if record is not None:

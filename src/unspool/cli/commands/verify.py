@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from unspool.cli import options
-from unspool.cli.commands.common import load, open_sink
+from unspool.cli.commands.common import open_model, open_sink
 
-VERIFIED = options.Argument("model", "The bundled model, a Hugging Face folder, or a model of the hub.", value="bundled")
+_VERIFIED = options.Argument("model", "The bundled model, a Hugging Face folder, or a model of the hub.", value="bundled")
 
 
-@options.command(VERIFIED, *options.RESULT, *options.ENGINE)
+@options.command(_VERIFIED, *options.RESULT, *options.ENGINE)
 def verify(**how: Any) -> int:
     """Check a model against recorded facts. The exit code is 1 if it differs."""
     from unspool.lab.facts import verify_live
@@ -18,7 +18,7 @@ def verify(**how: Any) -> int:
     from unspool.views.report import verified
 
     sink, checks = open_sink(how), []
-    for one in verify_live(load(how)):
+    for one in verify_live(open_model(how)):
         checks.append(one)
         if sink.form == "text":
             sink.write(draw_check(one, sink.width, sink.paint))

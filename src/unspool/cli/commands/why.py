@@ -8,13 +8,13 @@ from unspool.cli import options
 from unspool.cli.commands.common import open_sink, record_of
 from unspool.errors import check
 
-STEP = options.option("-n", hint="Which step, from 1.", default=True, value=1, type=int)
+_STEP = options.option("-n", hint="Which step, from 1.", default=True, value=1, type=int)
 
 
 @options.command(
     options.PROMPT,
     options.FROM,
-    STEP,
+    _STEP,
     options.CHOICES,
     options.ONE_DECODER,
     options.SEED,

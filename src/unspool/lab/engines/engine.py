@@ -60,7 +60,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Call:
+class CallSetting:
     """A setting that is an argument of `generate` here."""
 
     argument: str
@@ -81,7 +81,7 @@ class Engine:
     strategies: tuple[Place, ...]
     """The first that settings mean is meant; the last always is."""
     stops: tuple[Place, ...] = ()
-    calls: tuple[Call, ...] = ()
+    calls: tuple[CallSetting, ...] = ()
     unsaid: dict[str, str] = field(default_factory=dict)
     """Settings without an equal here, and what to do instead."""
     ignored: frozenset[str] = frozenset()
@@ -100,11 +100,9 @@ class Engine:
 
     @property
     def everything(self) -> tuple[Place, ...]:
-        """All places."""
         return self.places + self.strategies + self.stops
 
     @property
     def names(self) -> set[str]:
-        """Every setting that is known."""
         found = {s.name for place in self.everything for s in place.settings} | {c.setting.name for c in self.calls}
         return found | set(self.unsaid) | self.ignored

@@ -7,7 +7,7 @@ from typing import Any
 
 from unspool.core.decoder import Part
 from unspool.errors import ParameterError, unknown
-from unspool.lab.engines.engine import Call, Engine, Given, Place, Setting
+from unspool.lab.engines.engine import CallSetting, Engine, Given, Place, Setting
 from unspool.lab.engines.places import (
     ALL,
     LARK,
@@ -18,12 +18,12 @@ from unspool.lab.engines.places import (
     WINDOW,
     drawn,
     end_tokens,
+    names_in,
     one_id,
     pairs_of,
     phrase_of,
     place,
     structured,
-    words,
 )
 from unspool.processors.adapt import Mirostat
 from unspool.processors.constrain import Banned, Bias
@@ -103,7 +103,7 @@ def _llama_order(places: tuple[Place, ...], given: Given) -> list[Place]:
     return [*first, *chain]
 
 
-LLAMA = Engine(
+LLAMA_CPP = Engine(
     "llama.cpp",
     "llama.cpp",
     "common.h and server of 2026",
@@ -137,8 +137,8 @@ LLAMA = Engine(
     strategies=drawn(None, lambda given: Setting("temperature", 0.8).of(given) <= 0),
     stops=(place("stop", strings=("stop", None, LIST)),),
     calls=(
-        Call("max_new_tokens", Setting("n_predict", -1), *NO_LIMIT),
-        Call("seed", Setting("seed", -1), *NO_SEED),
+        CallSetting("max_new_tokens", Setting("n_predict", -1), *NO_LIMIT),
+        CallSetting("seed", Setting("seed", -1), *NO_SEED),
         end_tokens("ignore_eos"),
     ),
     unsaid={
@@ -148,7 +148,7 @@ LLAMA = Engine(
         "n_indent": "there is no setting for indentation here",
         "t_max_predict_ms": "write max_time(seconds)",
     },
-    ignored=words(
+    ignored=names_in(
         "samplers prompt messages model stream n_probs post_sampling_probs cache_prompt id_slot return_tokens timings_per_token"
         " response_fields lora return_progress"
     ),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from unspool.lab.engines.engine import Call, Engine, Place, Setting
-from unspool.lab.engines.places import ALL, BIAS, NO_SEED, TOKENS, drawn, place, words
+from unspool.lab.engines.engine import CallSetting, Engine, Place, Setting
+from unspool.lab.engines.places import ALL, BIAS, NO_SEED, TOKENS, drawn, names_in, place
 from unspool.strategies.greedy import Greedy
 from unspool.strategies.sample import Sample
 
@@ -32,7 +32,7 @@ MLX = Engine(
         Place("sample", (), lambda given: Sample() if Setting("temp", 0.0).of(given) else None, drawn(None, lambda given: False)[0].write),
         Place("greedy", (Setting("temp", 0.0),), lambda given: Greedy(), lambda part: {"temp": 0.0}),
     ),
-    calls=(Call("max_new_tokens", Setting("max_tokens", 256)), Call("seed", Setting("seed"), *NO_SEED)),
+    calls=(CallSetting("max_new_tokens", Setting("max_tokens", 256)), CallSetting("seed", Setting("seed"), *NO_SEED)),
     unsaid={"min_tokens_to_keep": "every truncation keeps one token here"},
-    ignored=words("model prompt messages stream verbose max_kv_size prefill_step_size"),
+    ignored=names_in("model prompt messages stream verbose max_kv_size prefill_step_size"),
 )  # fmt: skip

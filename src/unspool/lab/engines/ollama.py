@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from unspool.lab.engines.engine import Call, Engine, Setting
+from unspool.lab.engines.engine import CallSetting, Engine, Setting
 from unspool.lab.engines.llama_cpp import LAST, PENALTIES
-from unspool.lab.engines.places import ALL, LIST, NO_LIMIT, NO_SEED, RESAMPLED, drawn, place, structured, words
+from unspool.lab.engines.places import ALL, LIST, NO_LIMIT, NO_SEED, RESAMPLED, drawn, names_in, place, structured
 
 OLLAMA = Engine(
     "ollama",
@@ -24,12 +24,12 @@ OLLAMA = Engine(
     ),
     strategies=drawn(None, lambda given: Setting("temperature", 0.8).of(given) <= 0),
     stops=(place("stop", strings=("stop", None, LIST)),),
-    calls=(Call("max_new_tokens", Setting("num_predict", -1), *NO_LIMIT), Call("seed", Setting("seed", -1), *NO_SEED)),
+    calls=(CallSetting("max_new_tokens", Setting("num_predict", -1), *NO_LIMIT), CallSetting("seed", Setting("seed", -1), *NO_SEED)),
     unsaid={
         "typical_p": "Ollama's own engine does not read it", "num_keep": "the context is not shifted here",
         "mirostat": "it was taken out of Ollama", "mirostat_tau": "see mirostat", "mirostat_eta": "see mirostat",
         "tfs_z": "it was taken out of Ollama", "penalize_newline": "it was taken out of Ollama",
     },
-    ignored=words("model prompt messages stream num_ctx num_batch num_gpu num_thread main_gpu use_mmap keep_alive raw"),
+    ignored=names_in("model prompt messages stream num_ctx num_batch num_gpu num_thread main_gpu use_mmap keep_alive raw"),
     note="The order of its own engine. Models that it runs by llama.cpp have llama.cpp's order.",
 )  # fmt: skip

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from unspool.lab.engines.engine import Call, Engine, Setting
-from unspool.lab.engines.places import BIAS, GENERATED, LIST, NO_SEED, drawn, place, structured, words
+from unspool.lab.engines.engine import CallSetting, Engine, Setting
+from unspool.lab.engines.places import BIAS, GENERATED, LIST, NO_SEED, drawn, names_in, place, structured
 
 UNPUBLISHED = "The order is not published; penalties before the temperature are what its formula says."
 
@@ -31,12 +31,12 @@ OPENAI = Engine(
     strategies=drawn(Setting("n", 1), lambda given: Setting("temperature", 1.0).of(given) == 0),
     stops=(place("stop", strings=("stop", None, LIST), note="At most four."),),
     calls=(
-        Call("max_new_tokens", Setting("max_completion_tokens")),
-        Call("max_new_tokens", Setting("max_tokens")),
-        Call("seed", Setting("seed"), *NO_SEED),
+        CallSetting("max_new_tokens", Setting("max_completion_tokens")),
+        CallSetting("max_new_tokens", Setting("max_tokens")),
+        CallSetting("seed", Setting("seed"), *NO_SEED),
     ),
     unsaid={"tools": "there are no tools here", "best_of": "draw sample(n) and choose"},
-    ignored=words(
+    ignored=names_in(
         "model messages prompt stream stream_options logprobs top_logprobs user store metadata echo suffix tool_choice"
         " parallel_tool_calls service_tier"
     ),

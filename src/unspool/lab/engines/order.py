@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from unspool.lab.engines.engine import Place
 
-SCALES = {"temperature", "repetition_penalty"}
+RESCALES = {"temperature", "repetition_penalty"}
 ADDS = {"bias", "presence_penalty", "frequency_penalty", "dry"}
 FORBIDS = {"banned", "allowed", "suppress", "suppress_at_begin", "min_new_tokens", "min_length"}
 FORBIDS |= {"no_repeat_ngram", "encoder_no_repeat_ngram", "json_schema", "regex"}
@@ -15,12 +15,12 @@ FORBIDS |= {"no_repeat_ngram", "encoder_no_repeat_ngram", "json_schema", "regex"
 
 def commute(one: str, other: str) -> bool:
     """Whether two processors trade places without a difference."""
-    kinds = [next((i for i, some in enumerate((SCALES, ADDS, FORBIDS)) if name in some), None) for name in (one, other)]
+    kinds = [next((i for i, some in enumerate((RESCALES, ADDS, FORBIDS)) if name in some), None) for name in (one, other)]
     if {one, other} == {"temperature", "top_k"}:
         return True
     if None in kinds:
         return False
-    return 2 in kinds or kinds == [1, 1] or {one, other} == SCALES
+    return 2 in kinds or kinds == [1, 1] or {one, other} == RESCALES
 
 
 def inversions(order: Sequence[Place], placed: Sequence[Place]) -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ import unspool.processors
 import unspool.stops  # noqa: F401
 from unspool.core.decoder import REGISTRY, Part
 from unspool.errors import ParameterError
-from unspool.lab.engines.engine import Call, Given, Place, Setting
+from unspool.lab.engines.engine import CallSetting, Given, Place, Setting
 from unspool.strategies.greedy import Greedy
 from unspool.strategies.sample import Sample
 
@@ -24,7 +24,7 @@ class Codec(NamedTuple):
     write: Callable[[Any], Any]
 
 
-def listed(value: Any) -> tuple[Any, ...]:
+def as_tuple(value: Any) -> tuple[Any, ...]:
     """The values of a list, or one value alone."""
     return tuple(value) if isinstance(value, list | tuple | set | frozenset) else (value,)
 
@@ -44,7 +44,7 @@ def phrase_of(token: Any) -> Any:
     return int(token)
 
 
-def ids_of(phrase: Any) -> list[int]:
+def as_ids(phrase: Any) -> list[int]:
     """The tokens of a phrase."""
     if isinstance(phrase, str):
         raise ParameterError(f"it takes token ids, and {phrase!r} is a text: resolve the decoder with the model's tokenizer")
@@ -53,7 +53,7 @@ def ids_of(phrase: Any) -> list[int]:
 
 def all_ids(values: Any) -> list[Any]:
     """The tokens of all phrases in a row."""
-    return [t for v in values for t in ids_of(v)]
+    return [t for v in values for t in as_ids(v)]
 
 
 def _some(window: int | None) -> int:
@@ -63,17 +63,17 @@ def _some(window: int | None) -> int:
 
 
 SAME = Codec(lambda value: value, lambda value: value)
-LIST = Codec(listed, list)
-TOKENS = Codec(listed, all_ids)
-PHRASES = Codec(lambda value: tuple(map(phrase_of, value)), lambda value: [ids_of(v) for v in value])
+LIST = Codec(as_tuple, list)
+TOKENS = Codec(as_tuple, all_ids)
+PHRASES = Codec(lambda value: tuple(map(phrase_of, value)), lambda value: [as_ids(v) for v in value])
 BIAS = Codec(pairs_of, lambda value: {one_id(token): amount for token, amount in value})
-SEQUENCES = Codec(pairs_of, lambda value: [[ids_of(phrase), amount] for phrase, amount in value])
+SEQUENCES = Codec(pairs_of, lambda value: [[as_ids(phrase), amount] for phrase, amount in value])
 WINDOW = Codec(lambda n: None if n < 0 else n, _some)
 
 
 def one_id(phrase: Any) -> int:
     """The token of a phrase that has one."""
-    ids = ids_of(phrase)
+    ids = as_ids(phrase)
     if len(ids) > 1:
         raise ParameterError(f"a bias there is of single tokens; {phrase!r} is a phrase")
     return ids[0]
@@ -136,12 +136,12 @@ def drawn(count: Setting | None, zero: Callable[[Given], bool]) -> tuple[Place, 
     )
 
 
-def end_tokens(name: str) -> Call:
+def end_tokens(name: str) -> CallSetting:
     """A switch under which the model's own end tokens do not end the text."""
-    return Call("end_tokens", Setting(name), lambda on: () if on else None, lambda ends: not len(ends))
+    return CallSetting("end_tokens", Setting(name), lambda on: () if on else None, lambda ends: not len(ends))
 
 
-def words(text: str) -> frozenset[str]:
+def names_in(text: str) -> frozenset[str]:
     """Names in a row."""
     return frozenset(text.split())
 

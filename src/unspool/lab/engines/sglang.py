@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from unspool.lab.engines.engine import Call, Engine, Given, Place, Setting
-from unspool.lab.engines.places import BIAS, GENERATED, LARK, LIST, NO_SEED, TOKENS, drawn, end_tokens, place, structured, words
+from unspool.lab.engines.engine import CallSetting, Engine, Given, Place, Setting
+from unspool.lab.engines.places import BIAS, GENERATED, LARK, LIST, NO_SEED, TOKENS, drawn, end_tokens, names_in, place, structured
 
 
 def _sglang_order(places: tuple[Place, ...], given: Given) -> list[Place]:
@@ -39,14 +39,14 @@ SGLANG = Engine(
         place("end", tokens=("stop_token_ids", None, TOKENS)),
     ),
     calls=(
-        Call("max_new_tokens", Setting("max_new_tokens", 128)),
-        Call("seed", Setting("sampling_seed"), *NO_SEED),
+        CallSetting("max_new_tokens", Setting("max_new_tokens", 128)),
+        CallSetting("seed", Setting("sampling_seed"), *NO_SEED),
         end_tokens("ignore_eos"),
     ),
     unsaid={
         "ebnf": LARK, "structural_tag": LARK,
         "no_stop_trim": "the text is cut before a stop string here", "custom_params": "they are for plug-ins",
     },
-    ignored=words("skip_special_tokens spaces_between_special_tokens stream_interval text model"),
+    ignored=names_in("skip_special_tokens spaces_between_special_tokens stream_interval text model"),
     ordered=_sglang_order,
 )  # fmt: skip

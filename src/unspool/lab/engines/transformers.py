@@ -9,8 +9,8 @@ from typing import Any
 
 from unspool.core.decoder import REGISTRY, Part
 from unspool.errors import ParameterError, Unsupported
-from unspool.lab.engines.engine import Call, Engine, Given, Place, Setting
-from unspool.lab.engines.places import LIST, PHRASES, SEQUENCES, TOKENS, listed, place, words
+from unspool.lab.engines.engine import CallSetting, Engine, Given, Place, Setting
+from unspool.lab.engines.places import LIST, PHRASES, SEQUENCES, TOKENS, as_tuple, names_in, place
 from unspool.processors.constrain import RemoveInvalid
 from unspool.processors.endings import ExponentialDecayLength, ForcedEnd
 from unspool.processors.shape import LogSoftmax
@@ -161,9 +161,9 @@ TRANSFORMERS = Engine(
         place("max_time", seconds=("max_time", None)),
     ),
     calls=(
-        Call("max_new_tokens", Setting("max_new_tokens")),
-        Call("max_length", Setting("max_length", 20)),
-        Call("end_tokens", Setting("eos_token_id"), listed, list),
+        CallSetting("max_new_tokens", Setting("max_new_tokens")),
+        CallSetting("max_length", Setting("max_length", 20)),
+        CallSetting("end_tokens", Setting("eos_token_id"), as_tuple, list),
     ),
     unsaid={
         "guidance_scale": "add guidance(scale, model) in Python: it holds a model",
@@ -178,7 +178,7 @@ TRANSFORMERS = Engine(
         "assistant_ensemble_weight": "it changes the text: leave it out",
         "use_mtp": "it makes the same text faster",
     },
-    ignored=words(
+    ignored=names_in(
         "use_cache cache_implementation cache_config max_cache_len output_attentions output_hidden_states output_scores output_logits"
         " return_dict_in_generate pad_token_id bos_token_id decoder_start_token_id is_assistant num_assistant_tokens"
         " num_assistant_tokens_schedule assistant_confidence_threshold max_matching_ngram_size assistant_lookbehind target_lookbehind"

@@ -7,8 +7,8 @@ from typing import Any
 
 from unspool.core.decoder import Part
 from unspool.errors import ParameterError, Unsupported
-from unspool.lab.engines.engine import Call, Engine, Given, Place, Setting
-from unspool.lab.engines.places import BIAS, GENERATED, LARK, LIST, NO_SEED, TOKENS, drawn, end_tokens, place, structured, words
+from unspool.lab.engines.engine import CallSetting, Engine, Given, Place, Setting
+from unspool.lab.engines.places import BIAS, GENERATED, LARK, LIST, NO_SEED, TOKENS, drawn, end_tokens, names_in, place, structured
 from unspool.stops.loop import Loop
 from unspool.strategies.beam import Beam
 
@@ -73,8 +73,8 @@ VLLM = Engine(
             "max_pattern_size": part.period, "min_pattern_size": part.shortest, "min_count": part.count}}),
     ),
     calls=(
-        Call("max_new_tokens", Setting("max_tokens", 16)),
-        Call("seed", Setting("seed"), *NO_SEED),
+        CallSetting("max_new_tokens", Setting("max_tokens", 16)),
+        CallSetting("seed", Setting("seed"), *NO_SEED),
         end_tokens("ignore_eos"),
     ),
     unsaid={
@@ -84,7 +84,7 @@ VLLM = Engine(
         "extra_args": "they are for plug-ins",
         "best_of": "draw sample(n) and choose",
     },
-    ignored=words(
+    ignored=names_in(
         "logprobs prompt_logprobs prompt_logprob_token_ids prompt_logprob_start logprob_token_ids flat_logprobs detokenize"
         " skip_special_tokens spaces_between_special_tokens output_kind stream_interval skip_clone skip_reading_prefix_cache"
         " routed_experts_prompt_start model prompt messages stream"

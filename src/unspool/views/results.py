@@ -1,0 +1,59 @@
+"""Generated and scored texts as a person reads them in a terminal."""
+
+from __future__ import annotations
+
+import math
+
+from unspool.output import GeneratedText, Output
+from unspool.score import Score
+from unspool.views.characters import safe, shown
+from unspool.views.terminal import Paint, draw_columns, pad, wrap
+
+
+def draw_output(output: Output, width: int, paint: Paint, numbers: bool = True) -> str:
+    """What was generated after one prompt, best first; with numbers, each with its rank and scores."""
+    several = len(output.sequences) > 1
+    indent = len(str(len(output.sequences))) + 2 if several else 0
+    blocks = []
+    for rank, s in enumerate(output.sequences, 1):
+        lead = pad(str(rank), indent) if several else ""
+        lines = _two_styles(safe(output.prompt), safe(s.text), width - indent if several and width else 0, paint)
+        lines += [paint(_numbers(s), "dim")] if numbers else []
+        blocks.append("".join((paint(lead, "head") if i == 0 else " " * indent * bool(line)) + line + "\n" for i, line in enumerate(lines)))
+    return "\n".join(blocks)
+
+
+def _numbers(s: GeneratedText) -> str:
+    return f"log-prob {s.logprob:.2f}  score {s.score:.3f}  tokens {len(s.tokens)}  {s.reason}"
+
+
+def draw_score(score: Score, width: int, paint: Paint, title: bool = False) -> str:
+    """A line for each token, then the sum and the means; with a title, below the text itself."""
+    head = "".join(line + "\n" for line in _two_styles(safe(score.prompt), safe(score.text), 0, paint)) if title else ""
+    lines = [["Token", "Log-prob", "Probability"]]
+    lines += [[_piece(p), f"{x:.4f}", f"{math.exp(x):.2%}"] for p, x in zip(score.pieces, score.logprobs, strict=True)]
+    text = draw_columns(lines, paint, right={1, 2}, style={0: "new", 2: "dim"}, widest=max(8, width - 24) if width else 0)
+    counts = f"{len(score.tokens)} tokens, {len(score.text.encode())} bytes, {len(score.text)} characters"
+    sums = [
+        ["sum of log-probs", f"{score.logprob:.4f}", counts],
+        ["per token", f"{score.per_token:.4f}", ""],
+        ["per byte", f"{score.per_byte:.4f}", ""],
+        ["per character", f"{score.per_character:.4f}", ""],
+        ["bits per byte", f"{score.bits_per_byte:.4f}", ""],
+        ["perplexity", f"{score.perplexity:.4f}", ""],
+    ]
+    return head + text + "\n" + draw_columns(sums, paint, right={1}, style={2: "dim"}, header=False)
+
+
+def _piece(piece: str) -> str:
+    return shown(piece) or "·"
+
+
+def _two_styles(prompt: str, text: str, width: int, paint: Paint) -> list[str]:
+    """The lines of a prompt and its continuation, each in its style."""
+    whole, border = prompt + text, len(prompt)
+    lines = []
+    for first, last in wrap(whole, width):
+        middle = min(max(border, first), last)
+        lines.append(paint(whole[first:middle], "prompt") + paint(whole[middle:last], "new"))
+    return lines
