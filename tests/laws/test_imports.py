@@ -9,7 +9,7 @@ import unspool
 
 ROOT = Path(unspool.__file__).parent
 LAYERS = [
-    ["errors", "arrays"],
+    ["errors", "arrays", "patterns.*"],
     ["core.__init__", "core.randomness", "core.model", "core.decoder"],
     ["core.processor", "record.*"],
     ["core.stop", "core.strategy", "text", "score"],

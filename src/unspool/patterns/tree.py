@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib import import_module
@@ -125,6 +125,20 @@ def tree(pattern: str, flags: int = 0) -> Sequence:
     """The tree of a pattern; `re.error` if it is none."""
     parsed = parser.parse(pattern, flags)
     return _sequence(parsed, parsed.state.flags)
+
+
+def walk(node: Node) -> Iterator[Node]:
+    """A node and all that it holds."""
+    yield node
+    parts: tuple[Node, ...] = ()
+    if isinstance(node, Sequence):
+        parts = node.items
+    elif isinstance(node, Either | Recall):
+        parts = node.options
+    elif isinstance(node, Repeat | Atomic | Look):
+        parts = (node.body,)
+    for part in parts:
+        yield from walk(part)
 
 
 def _sequence(items: Any, flags: int) -> Sequence:
