@@ -64,10 +64,9 @@ class StopRegex(Stop):
 
     It is Python's `re.search` over all new text after every token, so a pattern that may match nothing ends at the first token, and
     `$` matches where the text stops for now. A character of which only some bytes are there is no part of the text yet; bytes that
-    can be no character are U+FFFD. Every character is read once, however long the text becomes. Where a pattern asks for what an
-    earlier group matched (`\\1`, `(?(1)...)`), repeats what may be empty in an atomic or possessive part, or is very large (as with
-    `{1000}`), the end of the text is searched again after every token, as far back as a match can reach; if that has no bound, the
-    whole text is.
+    can be no character are U+FFFD. Every character is read once, however long the text becomes. But where a pattern asks for what an
+    earlier group matched, as `(.)\\1` and `(?(1)a|b)`, repeats in an atomic or possessive part what may be empty, or counts high, as
+    `.{500}`, the end of the text is searched again after every token, as far back as a match can reach: all of it if that has no bound.
     """
 
     stateful = True
