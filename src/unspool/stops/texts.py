@@ -36,6 +36,7 @@ class StopStrings(Stop):
         check(len(strings) > 0, 'stop() needs at least one string, as in stop("\\n\\n")')
         for s in strings:
             check(isinstance(s, str) and s != "", f"stop() takes strings that are not empty; got {s!r}")
+            check(not re.search("[\ud800-\udfff]", s), f"stop() takes strings of characters; a text never has the surrogates in {s!r}")
         object.__setattr__(self, "strings", strings)
         object.__setattr__(self, "_bytes_of", _bytes_of)
 
@@ -65,7 +66,7 @@ class StopRegex(Stop):
     It is Python's `re.search` over all new text after every token, so a pattern that may match nothing ends at the first token, and
     `$` matches where the text stops for now. A character of which only some bytes are there is no part of the text yet; bytes that
     can be no character are U+FFFD. Every character is read once, however long the text becomes. But where a pattern asks for what an
-    earlier group matched, as `(.)\\1` and `(?(1)a|b)`, repeats in an atomic or possessive part what may be empty, or counts high, as
+    earlier group matched, as `(.)\\1` and `(?(1)a)`, repeats in an atomic or possessive part what may be empty, or counts high, as
     `.{500}`, the end of the text is searched again after every token, as far back as a match can reach: all of it if that has no bound.
     """
 
