@@ -20,7 +20,7 @@ TOKENS_AT_ONCE = 2048
 """Tokens of several texts that go through the model at once."""
 Measure = Callable[[Array, Array], Array]
 """(logits (R, V), the tokens that came (R,)) -> a number for each, (R,)"""
-Window = tuple[int, int, int, int]
+ScoredWindow = tuple[int, int, int, int]
 """(text, its first token in the window, the first that is scored, the one after the last)"""
 
 
@@ -89,7 +89,7 @@ def score_tokens(
     check(1 <= stride < model.context, f"stride must lie in [1, context) = [1, {model.context}); got {stride}")
     out = [np.zeros(len(continuation)) for _, continuation in texts]
     whole = [np.asarray([*prompt, *continuation], np.int64) for prompt, continuation in texts]
-    work: list[Window] = []
+    work: list[ScoredWindow] = []
     for i, ((prompt, continuation), tokens) in enumerate(zip(texts, whole, strict=True)):
         if not len(prompt):
             raise PromptError("scoring needs at least one token before the text; this model has no start token, so give a prompt")
@@ -109,9 +109,9 @@ def score_tokens(
     return out
 
 
-def _batches(work: list[Window]) -> Iterator[list[Window]]:
+def _batches(work: list[ScoredWindow]) -> Iterator[list[ScoredWindow]]:
     """Windows in order, together as long as they have at most TOKENS_AT_ONCE tokens."""
-    batch: list[Window] = []
+    batch: list[ScoredWindow] = []
     for window in work:
         if batch and sum(last - first for _, first, _, last in [*batch, window]) > TOKENS_AT_ONCE:
             yield batch

@@ -12,7 +12,7 @@ from scipy import stats
 import unspool as un
 from unspool.arrays import host
 from unspool.core.frontier import order_among_siblings
-from unspool.core.randomness import BLOCK, child, draw, uniform, word
+from unspool.core.randomness import CDF_BLOCK, child, draw, uniform, word
 from unspool.core.strategy import Choice, Strategy
 
 LINEAGES = np.asarray([word(str(i)) for i in range(20000)], np.uint64)
@@ -50,7 +50,7 @@ def test_siblings_are_counted_in_order(parents):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("vocabulary", [1, 5, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 7])
+@pytest.mark.parametrize("vocabulary", [1, 5, CDF_BLOCK - 1, CDF_BLOCK, CDF_BLOCK + 1, 3 * CDF_BLOCK + 7])
 def test_draw_is_the_inverse_cdf(backend, vocabulary):
     rng = np.random.default_rng(vocabulary)
     scores = rng.normal(scale=3, size=(200, vocabulary)).astype(np.float32)
@@ -67,7 +67,7 @@ def test_draw_is_the_inverse_cdf(backend, vocabulary):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("vocabulary", [4, 2 * BLOCK + 1])
+@pytest.mark.parametrize("vocabulary", [4, 2 * CDF_BLOCK + 1])
 def test_draw_from_nothing_gives_a_token_of_the_vocabulary(backend, vocabulary):
     found = host(draw(BACKENDS[backend](np.full((2, vocabulary), -np.inf, np.float32)), np.asarray([0.0, 0.9])))
     assert ((found >= 0) & (found < vocabulary)).all()

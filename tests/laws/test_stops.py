@@ -272,7 +272,8 @@ def test_what_a_stop_remembers_is_recomputed_where_rows_fork(stop, backend, monk
 @pytest.mark.parametrize(
     ("text", "match"),
     [("loop(1)", "count"), ("loop(2, 0)", "period"), ("loop(2, 3, 4)", "shortest"), ("stop_regex('(')", "no regular expression"),
-     ("stop_regex('')", "pattern"), ("token_budget(0)", "token_budget"), ("stop_function(3)", "call"),
+     ("stop_regex('')", "pattern"), ("stop('a', '\\ud800')", "surrogates"),
+     ("token_budget(0)", "token_budget"), ("stop_function(3)", "call"),
      ("confidence(0)", "least"), ("confidence(1.5)", "least"), ("confidence(0.5, 0)", "window"),
      ("confidence(0.5, measure='x')", "measure"), ("confidence(0.5, k=3)", "deepconf"), ("confidence(0, measure='deepconf')", "least")],
 )  # fmt: skip
