@@ -22,7 +22,7 @@ EXAMPLES = {cls: some[0] for group in (processors(), strategies(), stops()) for 
 @pytest.mark.parametrize("name", sorted(OWN))
 def test_everything_is_said_of_every_method(name):
     texts = lab._texts()
-    assert name in texts, f"{name} is not explained: add a section to data/methods.ini, then run docs/make_methods.py"
+    assert name in texts, f"{name} is not explained: add a section to data/methods.ini, then run scripts/pages"
     told = method(name)
     assert "Family" in texts[name]
     assert told.when

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from helpers.tables import BACKENDS, PROMPTS, Letters, run, same, search_of, table, texts
-from laws.examples import DECODERS, DRAWING, decoders, strategies
+from laws.covering import DRAWING, PROCESSORS, STRATEGIES, build, over
 
 import unspool as un
 from unspool.arrays import host
@@ -11,21 +11,15 @@ from unspool.core.lane import Lane
 from unspool.core.loop import decode
 from unspool.core.strategy import Choice, Look, Strategy
 
-EVERY = {name: decoders(backend) for name, backend in BACKENDS.items()}
 backends = pytest.mark.parametrize("backend", BACKENDS)
-every_on_numpy = pytest.mark.parametrize(
-    ("backend", "name"), [(b, name) for b in BACKENDS for name in DECODERS if b == "numpy" or "|" not in name]
-)
-"""The other libraries equal numpy (`test_numpy_is_torch`); there the strategies alone are enough."""
-every_decoder = pytest.mark.parametrize("name", DECODERS)
 
 
 def made(backend, name):
     """A model and a decoder over one array library."""
-    return table(seed=1, backend=BACKENDS[backend]), EVERY[backend][name].resolve(Letters())
+    return table(seed=1, backend=BACKENDS[backend]), build(name, BACKENDS[backend]).resolve(Letters())
 
 
-@every_on_numpy
+@over("pairs", backends=True)
 def test_batch_is_alone(backend, name):
     model, decoder = made(backend, name)
     alone = [run(model, decoder, [p], seed=4)[0] for p in PROMPTS]
@@ -36,7 +30,7 @@ def test_batch_is_alone(backend, name):
     assert any(alone)
 
 
-@every_decoder
+@over("pairs")
 def test_numpy_is_torch(name):
     if "torch" not in BACKENDS:
         pytest.skip("torch is not installed")
@@ -44,7 +38,7 @@ def test_numpy_is_torch(name):
         same(one, other, 1e-4)
 
 
-@every_decoder
+@over("kinds")
 def test_prompts_may_have_limits_of_their_own(name):
     model, decoder = made("numpy", name)
     limits = [1, 4, 2, 3]
@@ -54,7 +48,7 @@ def test_prompts_may_have_limits_of_their_own(name):
         assert all(len(h.tokens) <= limit for h in found)
 
 
-@pytest.mark.parametrize(("backend", "name"), [(b, name) for b, name in every_on_numpy.args[1] if name not in DRAWING])
+@over("pairs", backends=True, draws=False)
 def test_cached_is_uncached_and_steps_add_up(backend, name):
     """Every number of a hypothesis is found again from its text alone, prefix by prefix, in sessions of their own."""
     model, decoder = made(backend, name)
@@ -84,7 +78,7 @@ def log_softmax(x):
     return x if x.max() == -np.inf else x - np.log(np.exp(x - x.max()).sum()) - x.max()    # of a row that died all stay impossible
 
 
-PROCESSED = [name for name in DECODERS if name.endswith("| greedy") and name not in DRAWING]
+PROCESSED = [f"{p} | greedy" for some in PROCESSORS.values() for p in some if p not in DRAWING]
 
 
 @backends
@@ -144,7 +138,7 @@ def test_looked_at_is_committed(backend, name, reuse):
     assert probe.compared
 
 
-RANDOM = [f"{s}" for cls in (un.Sample, un.Speculative) for s in strategies()[cls]] + ["top_p(0.7) | sample"]
+RANDOM = [s for cls in (un.Sample, un.Speculative) for s in STRATEGIES[cls]] + ["top_p(0.7) | sample"]
 
 
 @pytest.mark.parametrize("name", RANDOM)
