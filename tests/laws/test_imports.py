@@ -1,9 +1,8 @@
 """Imports go one way, down the layers; nothing heavy is imported before it is needed."""
 
 import ast
+from functools import cache
 from pathlib import Path
-
-import pytest
 
 import unspool
 
@@ -43,8 +42,13 @@ def layer(module):
     return places[0]
 
 
+@cache
 def imports(module, everywhere):
     """Full names that a module imports: at its head, or everywhere; not for type checking alone."""
+    return tuple(_imports(module, everywhere))
+
+
+def _imports(module, everywhere):
     nodes = [ast.parse(FILES[module].read_text(encoding="utf-8"))]
     while nodes:
         node = nodes.pop()
@@ -70,10 +74,10 @@ def own(module, everywhere=True):
             yield found if found in FILES else ".".join([*parts, "__init__"])
 
 
-@pytest.mark.parametrize("module", sorted(FILES))
-def test_imports_go_down(module):
-    upward = [other for other in own(module) if layer(other) > layer(module) and (module, other) not in LAZY]
-    assert not upward, f"{module} imports {', '.join(upward)} from above"
+def test_imports_go_down():
+    pairs = {(module, other) for module in FILES for other in own(module)}
+    upward = [f"{module} imports {other}" for module, other in sorted(pairs - LAZY) if layer(other) > layer(module)]
+    assert not upward, "from above"
 
 
 def test_no_circles():
@@ -84,7 +88,7 @@ def test_no_circles():
         below = {module: others for module, others in below.items() if module not in free}
 
 
-@pytest.mark.parametrize("library", HEAVY)
-def test_heavy_libraries_wait_until_they_are_needed(library):
-    at_once = {module for module in FILES if library in {name.split(".")[0] for name in imports(module, everywhere=False)}}
-    assert not [m for m in at_once if not {m, m.split(".")[0]} & HEAVY[library]]
+def test_heavy_libraries_wait_until_they_are_needed():
+    at_once = {(module, name.split(".")[0]) for module in FILES for name in imports(module, everywhere=False)}
+    wrong = [f"{m} imports {name}" for m, name in sorted(at_once) if name in HEAVY and not {m, m.split(".")[0]} & HEAVY[name]]
+    assert not wrong, "at once"
