@@ -1,5 +1,6 @@
 """The record of a run says what happened, and says it again when read aloud to the model."""
 
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -14,6 +15,7 @@ PROMPTS = ["bcd", "c", "bcd", "aebcdb"]
 every_kind = over("kinds")
 
 
+@cache
 def model_of_letters(seed=1):
     return un.LanguageModel(table(seed=seed), Letters())
 

@@ -14,9 +14,13 @@ from unspool.core.strategy import Choice, Look, Strategy
 backends = pytest.mark.parametrize("backend", BACKENDS)
 
 
+MODELS = {backend: table(seed=1, backend=of) for backend, of in BACKENDS.items()}
+"""One for all laws; what it once answered it remembers."""
+
+
 def made(backend, name):
     """A model and a decoder over one array library."""
-    return table(seed=1, backend=BACKENDS[backend]), build(name, BACKENDS[backend]).resolve(Letters())
+    return MODELS[backend], build(name, BACKENDS[backend]).resolve(Letters())
 
 
 @over("pairs", backends=True)

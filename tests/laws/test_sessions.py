@@ -24,6 +24,8 @@ def tiny(backend="numpy", **options):
 MODELS = {f"gpt2 on {backend}": tiny(backend) for backend in BACKENDS}
 MODELS["table"] = TableModel.random(24, 5)
 
+TABLE = table(seed=1)
+
 moves = st.lists(
     st.tuples(
         st.lists(st.tuples(st.integers(0, 99), st.lists(st.integers(0, 23), max_size=5)), min_size=1, max_size=4),
@@ -65,7 +67,7 @@ def used(session):
 
 @over("kinds")
 def test_only_what_lives_or_was_looked_at_is_held(name):
-    model, decoder = table(seed=1), build(name).resolve(Letters())
+    model, decoder = TABLE, build(name).resolve(Letters())
     search = search_of(model, decoder, PROMPTS)
     for _ in decode(search, decoder.strategy):
         nodes = search.lane.nodes
