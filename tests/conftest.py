@@ -5,7 +5,6 @@ from importlib.util import find_spec
 
 import pytest
 from helpers import parity
-from helpers.tables import BACKENDS
 
 COUNTED = pytest.StashKey[dict[str, dict]]()
 PARTLY = pytest.StashKey[set[str]]()
@@ -25,6 +24,7 @@ def pytest_configure(config):
 
 def pytest_generate_tests(metafunc):
     if mark := metafunc.definition.get_closest_marker("over"):
+        from helpers.tables import BACKENDS
         from laws.covering import ALONE, names
 
         found = names("all" if metafunc.config.getoption("all") else mark.args[0], mark.kwargs["draws"])
