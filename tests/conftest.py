@@ -1,4 +1,4 @@
-"""The count of what was compared with references, and its page (helpers/parity.py)."""
+"""How much is run, with and without `--all`; the count of what was compared with references, and its page (helpers/parity.py)."""
 
 from collections import Counter
 from importlib.util import find_spec
@@ -12,11 +12,33 @@ PARTLY = pytest.StashKey[set[str]]()
 
 
 def pytest_addoption(parser):
+    parser.addoption("--all", action="store_true", help="run the laws over every processor under every strategy, and compare pages")
     parser.addoption("--write-parity", action="store_true", help="write docs/parity.md from what this run compares")
 
 
 def pytest_configure(config):
     config.stash[COUNTED], config.stash[PARTLY] = {}, set()
+    config.addinivalue_line("markers", "over(which, backends, draws): a law over a set of decoders, see laws/covering.py")
+    config.addinivalue_line("markers", "with_all: runs with --all only")
+
+
+def pytest_generate_tests(metafunc):
+    if mark := metafunc.definition.get_closest_marker("over"):
+        from helpers.tables import BACKENDS
+        from laws.covering import ALONE, names
+
+        found = names("all" if metafunc.config.getoption("all") else mark.args[0], mark.kwargs["draws"])
+        if mark.kwargs["backends"]:
+            metafunc.parametrize(("backend", "name"), [(b, name) for b in BACKENDS for name in (found if b == "numpy" else ALONE)])
+        else:
+            metafunc.parametrize("name", found)
+
+
+def pytest_collection_modifyitems(config, items):
+    left = [item for item in items if config.getoption("all") or not item.get_closest_marker("with_all")]
+    if len(left) < len(items):
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("with_all")])
+        items[:] = left
 
 
 def pytest_deselected(items):

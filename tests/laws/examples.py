@@ -62,7 +62,7 @@ def strategies(backend=np.asarray):
         un.ContrastiveSearch: [un.ContrastiveSearch(), un.ContrastiveSearch(3, alpha=0.2)],
         un.Exact: [un.Exact(), un.Exact(4, expand=3)],
         un.Follow: [un.Follow((1, 3, 0, 2)), un.Follow(((1, 0, 4, 2), (1, 0, 3), (4,), (1, 0)))]
-        + [un.Follow((2, 0), then) for then in (un.Sample(2), un.Beam(2))],
+        + [un.Follow((0, 3), then) for then in (un.Sample(2), un.Beam(2))],
         un.Speculative: [un.Speculative(draft), un.Speculative(draft, tokens=2)],
         un.StochasticBeam: [un.StochasticBeam(1), un.StochasticBeam(3)],
     }
@@ -115,7 +115,7 @@ def processors(backend=np.asarray):
         un.RemoveInvalid: [un.RemoveInvalid()],
         un.Forced: [un.Forced({1: 3, 2: 0})],
         un.ForcedBegin: [un.ForcedBegin(4)],
-        un.PrefixConstrained: [un.PrefixConstrained(((0, 1) * 5, (1, 4) * 5, (1,) * 9)), un.PrefixConstrained(anything_but_the_last)],
+        un.PrefixConstrained: [un.PrefixConstrained(((0, 3) * 5, (1, 4) * 5, (1,) * 9)), un.PrefixConstrained(anything_but_the_last)],
         un.WatermarkKgw: [
             un.WatermarkKgw(0.4, 1.5),
             un.WatermarkKgw(0.5, context_width=2),
@@ -219,20 +219,37 @@ def named(parts):
     return {str(part): (cls, i) for cls, some in parts.items() for i, part in enumerate(some)}
 
 
-def decoders(backend=np.asarray):
-    """Every strategy alone, under every processor in turn, and with every stop, by text form."""
-    found = {}
-    some_strategies = [s for some in strategies(backend).values() for s in some]
-    for s in some_strategies:
-        found[str(s)] = un.Decoder((s,))
-    for p in [p for some in processors(backend).values() for p in some]:
-        for s in [some[0] for some in strategies(backend).values()]:
-            found[f"{p} | {s}"] = p | s
-    for stop in [stop for some in stops().values() for stop in some]:
-        found[f"sample(3) | {stop}"], found[f"beam(3) | {stop}"] = un.Sample(3) | stop, un.Beam(3) | stop
-    return found
+STRATEGY_KINDS = {
+    "plain": (un.Greedy,),
+    "draws": (un.Sample,),
+    "competes": (un.Beam,),
+    "looks ahead": (un.ContrastiveSearch, un.Speculative),
+    "waits": (un.Exact,),
+    "forces": (un.Follow,),
+    "weighs": (un.SequentialMonteCarlo,),
+    "excludes": (un.StochasticBeam,),
+}
+"""What strategies ask of processors, as far as it differs:
 
+plain: one row a text, which grows by its likeliest token. draws: rows of one text that are told apart by their draws alone.
+competes: at every step rows fork, and others die for them. looks ahead: scores of rows that may never be committed, in
+chains of several tokens and with a second model's rows beside. waits: a row is left and grown again many rounds later, out
+of order. forces: tokens that the processors forbid are taken all the same. weighs: the processed scores are read against
+the model's own, and rows are drawn anew in the middle of a text. excludes: every token that is possible counts, not only
+the best, and what one text has drawn is ruled out for the others.
+"""
+PROCESSOR_KINDS = {
+    "companion": lambda part: bool(part.companions()),
+    "reads scores": lambda part: part.reads_scores,
+    "dead end": lambda part: part.completes or isinstance(part, un.PrefixConstrained),
+    "memory": lambda part: part.stateful,
+    "draws": lambda part: isinstance(part, un.Xtc) and part.probability < 1,
+    "stateless": lambda part: True,
+}
+"""What processors ask of strategies, as far as it differs; the first that is true of a processor is its kind:
 
-DECODERS = tuple(decoders())
-DRAWING = tuple(name for name in DECODERS if name.startswith("xtc |"))
-"""Decoders whose processors draw: their distributions cannot be recomputed from the text alone."""
+companion: rows of a second model follow. reads scores: a memory needs the scores by which each token was chosen, also where
+rows were passed over. dead end: a text may be left without any token to come, and dies. memory: a value follows every row
+where it forks, waits and is looked at. draws: the scores depend on a draw of the row's own, so they are not to be had again
+from its text. stateless: the text alone counts.
+"""

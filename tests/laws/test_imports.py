@@ -2,9 +2,8 @@
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
-
-import pytest
 
 import unspool
 
@@ -29,8 +28,13 @@ def layer(module):
     raise AssertionError(f"say in docs/architecture.md, under Layers, where {module} belongs")
 
 
+@cache
 def imports(module, everywhere):
     """Full names that a module imports: when it is imported itself, or everywhere, for types too."""
+    return tuple(_imports(module, everywhere))
+
+
+def _imports(module, everywhere):
     nodes = [ast.parse(FILES[module].read_text(encoding="utf-8"))]
     while nodes:
         node = nodes.pop()
@@ -57,10 +61,10 @@ def own(module):
                 yield found
 
 
-@pytest.mark.parametrize("module", sorted(FILES))
-def test_imports_go_down(module):
-    upward = [other for other in own(module) if layer(other) > layer(module) and (module, other) not in EXCEPTIONS]
-    assert not upward, f"{module} imports {', '.join(upward)} from above"
+def test_imports_go_down():
+    pairs = {(module, other) for module in FILES for other in own(module)}
+    upward = [f"{module} imports {other}" for module, other in sorted(pairs - EXCEPTIONS) if layer(other) > layer(module)]
+    assert not upward, "from above"
 
 
 def test_no_circles():
@@ -78,7 +82,7 @@ def test_what_the_page_says_of_layers_is_there():
     assert not [n for n in names if n not in FILES and not (n.endswith("*") and any(m.startswith(n[:-1]) for m in FILES))]
 
 
-@pytest.mark.parametrize("library", HEAVY)
-def test_heavy_libraries_wait_until_they_are_needed(library):
-    at_once = {module for module in FILES if library in {name.split(".")[0] for name in imports(module, everywhere=False)}}
-    assert not [m for m in at_once if not {m, m.split(".")[0]} & HEAVY[library]]
+def test_heavy_libraries_wait_until_they_are_needed():
+    at_once = {(module, name.split(".")[0]) for module in FILES for name in imports(module, everywhere=False)}
+    wrong = [f"{m} imports {name}" for m, name in sorted(at_once) if name in HEAVY and not {m, m.split(".")[0]} & HEAVY[name]]
+    assert not wrong, "at once"

@@ -1,29 +1,31 @@
 """The record of a run says what happened, and says it again when read aloud to the model."""
 
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
 import pytest
 from helpers.tables import Letters, same, table
-from laws.examples import DECODERS, decoders
+from laws.covering import build, over
 
 import unspool as un
 from unspool.score import score_tokens
 
-EVERY, PROMPTS = decoders(), ["bcd", "c", "bcd", "aebcdb"]
-every_decoder = pytest.mark.parametrize("name", DECODERS)
+PROMPTS = ["bcd", "c", "bcd", "aebcdb"]
+every_kind = over("kinds")
 
 
+@cache
 def model_of_letters(seed=1):
     return un.LanguageModel(table(seed=seed), Letters())
 
 
-@every_decoder
+@every_kind
 def test_stream_is_collect(name):
     lm, options = model_of_letters(), {"max_new_tokens": 5, "seed": 3}
-    run = lm.stream(PROMPTS, EVERY[name], **options)
+    run = lm.stream(PROMPTS, build(name), **options)
     steps = list(run)
-    collected = lm.generate(PROMPTS, EVERY[name], **options)
+    collected = lm.generate(PROMPTS, build(name), **options)
     assert [o.text for o in run.outputs] == [o.text for o in collected]
     for prompt, (live, output) in enumerate(zip(run.outputs, collected, strict=True)):
         same(*(o.trace.hypotheses[0] for o in (live, output)))
@@ -47,18 +49,18 @@ def retold(steps, prompt, output):
         assert [done for *_, done in found] == [""] * (len(found) - 1) + [h.reason]
 
 
-@every_decoder
+@every_kind
 @pytest.mark.parametrize("prompt", PROMPTS[:2])
 def test_text_as_it_streams_is_the_text(name, prompt):
     lm = model_of_letters()
-    expected = lm.generate(prompt, EVERY[name], max_new_tokens=5, end_tokens=()).text
-    assert "".join(lm.stream(prompt, EVERY[name], max_new_tokens=5, end_tokens=()).text()) == expected
+    expected = lm.generate(prompt, build(name), max_new_tokens=5, end_tokens=()).text
+    assert "".join(lm.stream(prompt, build(name), max_new_tokens=5, end_tokens=()).text()) == expected
 
 
-@every_decoder
+@every_kind
 def test_a_record_scored_again_is_itself(name):
     lm = model_of_letters()
-    output = lm.generate("bcd", EVERY[name], max_new_tokens=5, level="choices")
+    output = lm.generate("bcd", build(name), max_new_tokens=5, level="choices")
     trace = output.trace
     again = score_tokens(lm.model, [(trace.prompts[0], h.tokens) for h in trace.hypotheses[0]])
     for h, logprobs in zip(trace.hypotheses[0], again, strict=True):
@@ -70,9 +72,9 @@ def test_a_record_scored_again_is_itself(name):
             assert lm.score("bcd", best.text).logprob == pytest.approx(best.logprob, abs=1e-4)
 
 
-@every_decoder
+@every_kind
 def test_a_saved_trace_is_read_back(name, tmp_path):
-    trace = model_of_letters().generate("bcd", EVERY[name], max_new_tokens=4, level="choices").trace
+    trace = model_of_letters().generate("bcd", build(name), max_new_tokens=4, level="choices").trace
     trace.save(tmp_path / "trace.jsonl")
     found = un.Trace.load(tmp_path / "trace.jsonl")
     found.save(tmp_path / "again.jsonl")
@@ -81,10 +83,10 @@ def test_a_saved_trace_is_read_back(name, tmp_path):
     assert [h.tokens for h in found.hypotheses[0]] == [h.tokens for h in trace.hypotheses[0]]
 
 
-@every_decoder
+@every_kind
 def test_nodes_are_born_in_order_and_the_considered_were_alive(name):
     lm = model_of_letters()
-    steps = lm.generate(["bcd", "c"], EVERY[name], max_new_tokens=4, level="choices")[0].trace.steps
+    steps = lm.generate(["bcd", "c"], build(name), max_new_tokens=4, level="choices")[0].trace.steps
     born = [n for step in steps for n in step.nodes.tolist()]
     assert all(a < b for a, b in pairwise(born))
     known = {0, *born}

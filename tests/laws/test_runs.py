@@ -1,9 +1,11 @@
 """What every decoder obeys, on models whose every answer is known."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 from helpers.tables import BACKENDS, PROMPTS, Letters, run, same, search_of, table, texts
-from laws.examples import DECODERS, DRAWING, decoders, strategies
+from laws.covering import DRAWING, KIND_OF, PROCESSORS, STRATEGIES, build, over
 
 import unspool as un
 from unspool.arrays import host
@@ -11,40 +13,44 @@ from unspool.core.lane import Lane
 from unspool.core.loop import decode
 from unspool.core.strategy import Choice, Look, Strategy
 
-EVERY = {name: decoders(backend) for name, backend in BACKENDS.items()}
 backends = pytest.mark.parametrize("backend", BACKENDS)
-every_on_numpy = pytest.mark.parametrize(
-    ("backend", "name"), [(b, name) for b in BACKENDS for name in DECODERS if b == "numpy" or "|" not in name]
-)
-"""The other libraries equal numpy (`test_numpy_is_torch`); there the strategies alone are enough."""
-every_decoder = pytest.mark.parametrize("name", DECODERS)
+
+
+MODELS = {backend: table(seed=1, backend=of) for backend, of in BACKENDS.items()}
+"""One for all laws; what it once answered it remembers."""
 
 
 def made(backend, name):
     """A model and a decoder over one array library."""
-    return table(seed=1, backend=BACKENDS[backend]), EVERY[backend][name].resolve(Letters())
+    return MODELS[backend], build(name, BACKENDS[backend]).resolve(Letters())
 
 
-@every_on_numpy
+@cache
+def alone(backend, name):
+    """What comes of every prompt in a run of its own."""
+    model, decoder = made(backend, name)
+    return [run(model, decoder, [p], seed=4)[0] for p in PROMPTS]
+
+
+@over("pairs", backends=True)
 def test_batch_is_alone(backend, name):
     model, decoder = made(backend, name)
-    alone = [run(model, decoder, [p], seed=4)[0] for p in PROMPTS]
     order = [2, 0, 3, 0, 1]
     together = run(model, decoder, [PROMPTS[i] for i in order], seed=4)
     for i, found in zip(order, together, strict=True):
-        same(alone[i], found)
-    assert any(alone)
+        same(alone(backend, name)[i], found)
+    assert any(alone(backend, name))
 
 
-@every_decoder
+@over("pairs")
 def test_numpy_is_torch(name):
     if "torch" not in BACKENDS:
         pytest.skip("torch is not installed")
-    for one, other in zip(*(run(*made(backend, name), PROMPTS) for backend in ("numpy", "torch")), strict=True):
+    for one, other in zip(alone("numpy", name), run(*made("torch", name), PROMPTS, seed=4), strict=True):
         same(one, other, 1e-4)
 
 
-@every_decoder
+@over("kinds")
 def test_prompts_may_have_limits_of_their_own(name):
     model, decoder = made("numpy", name)
     limits = [1, 4, 2, 3]
@@ -54,11 +60,11 @@ def test_prompts_may_have_limits_of_their_own(name):
         assert all(len(h.tokens) <= limit for h in found)
 
 
-@pytest.mark.parametrize(("backend", "name"), [(b, name) for b, name in every_on_numpy.args[1] if name not in DRAWING])
+@over("pairs", backends=True, draws=False)
 def test_cached_is_uncached_and_steps_add_up(backend, name):
     """Every number of a hypothesis is found again from its text alone, prefix by prefix, in sessions of their own."""
     model, decoder = made(backend, name)
-    for prompt, found in zip(PROMPTS[:2], run(model, decoder, PROMPTS[:2]), strict=True):
+    for prompt, found in zip(PROMPTS[:2], alone(backend, name)[:2], strict=True):
         for h in found[:2]:
             fresh = [from_scratch(model, decoder, prompt, h.tokens[:i]) for i in range(len(h.tokens))]
             np.testing.assert_allclose(h.logprobs, [raw[t] for (raw, _), t in zip(fresh, h.tokens, strict=True)], atol=1e-5)
@@ -84,11 +90,18 @@ def log_softmax(x):
     return x if x.max() == -np.inf else x - np.log(np.exp(x - x.max()).sum()) - x.max()    # of a row that died all stay impossible
 
 
-PROCESSED = [name for name in DECODERS if name.endswith("| greedy") and name not in DRAWING]
+PROCESSED = [
+    pytest.param(backend, f"{p} | greedy", id=f"{p}-{backend}")
+    for backend in BACKENDS
+    for some in PROCESSORS.values()
+    for p in some
+    if p not in DRAWING and (backend == "numpy" or KIND_OF[p] != "stateless" or p == "top_p(0.7)")
+]
+"""Every processor on numpy; elsewhere those with a memory and one without: a stateless one sees texts, wherever they forked."""
+processed = pytest.mark.parametrize(("backend", "name"), PROCESSED)
 
 
-@backends
-@pytest.mark.parametrize("name", PROCESSED)
+@processed
 def test_forked_is_recomputed(backend, name):
     """A tree grown in a mixed order, rows passed over, parts of it forgotten: every row answers as if alone."""
     model, decoder = made(backend, name)
@@ -134,9 +147,8 @@ class _Probe(Strategy):
             self.compared += len(take)
 
 
-@backends
+@processed
 @pytest.mark.parametrize("reuse", [True, False])
-@pytest.mark.parametrize("name", PROCESSED)
 def test_looked_at_is_committed(backend, name, reuse):
     model, decoder = made(backend, name)
     probe = _Probe(reuse)
@@ -144,7 +156,7 @@ def test_looked_at_is_committed(backend, name, reuse):
     assert probe.compared
 
 
-RANDOM = [f"{s}" for cls in (un.Sample, un.Speculative) for s in strategies()[cls]] + ["top_p(0.7) | sample"]
+RANDOM = [s for cls in (un.Sample, un.Speculative) for s in STRATEGIES[cls]] + ["top_p(0.7) | sample"]
 
 
 @pytest.mark.parametrize("name", RANDOM)

@@ -6,7 +6,7 @@ from helpers.checkpoints import tiny_gpt2
 from helpers.tables import BACKENDS, PROMPTS, Letters, run, search_of, table
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from laws.examples import DECODERS, decoders
+from laws.covering import build, over
 
 import unspool as un
 from unspool.arrays import host
@@ -16,8 +16,6 @@ from unspool.core.search import SPARE
 from unspool.models.reading import read_transformer
 from unspool.models.toy import TableModel
 
-EVERY = decoders()
-
 
 def tiny(backend="numpy", **options):
     config, weights = tiny_gpt2(3, **options)
@@ -26,6 +24,8 @@ def tiny(backend="numpy", **options):
 
 MODELS = {f"gpt2 on {backend}": tiny(backend) for backend in BACKENDS}
 MODELS["table"] = TableModel.random(24, 5)
+
+TABLE = table(seed=1)
 
 moves = st.lists(
     st.tuples(
@@ -66,9 +66,9 @@ def used(session):
     return sum(int(tree.used.sum()) for tree in session.nodes.trees.values())
 
 
-@pytest.mark.parametrize("name", DECODERS)
+@over("kinds")
 def test_only_what_lives_or_was_looked_at_is_held(name):
-    model, decoder = table(seed=1), EVERY[name].resolve(Letters())
+    model, decoder = TABLE, build(name).resolve(Letters())
     search = search_of(model, decoder, PROMPTS)
     for _ in decode(search, decoder.strategy):
         nodes = search.lane.nodes

@@ -2,20 +2,18 @@
 
 import pytest
 from helpers.tables import PROMPTS, Letters, run, same, table
-from laws.examples import DECODERS, decoders
+from laws.covering import build, over
 
 from unspool.models import remembering
 from unspool.models.remembering import Remembering
 
-EVERY = decoders()
-SOME = [name for i, name in enumerate(DECODERS) if "|" not in name or i % 7 == 0]
 REMEMBERS = Remembering(table(seed=1))
 """One for all tests: what it knows of one decoder serves the next."""
 
 
-@pytest.mark.parametrize("name", SOME)
+@over("kinds")
 def test_it_answers_as_the_model(name):
-    decoder = EVERY[name].resolve(Letters())
+    decoder = build(name).resolve(Letters())
     for one, other in zip(run(table(seed=1), decoder, PROMPTS, seed=4), run(REMEMBERS, decoder, PROMPTS, seed=4), strict=True):
         same(one, other)
 
