@@ -92,10 +92,10 @@ class Stream:
         return self._search.call.drew
 
     def cost(self) -> dict[str, int]:
-        """What models were asked to run: forwards and tokens of the model itself, other_forwards and other_tokens of all others."""
+        """What models were asked to run: forwards and tokens of the model itself, other_forwards and other_tokens of other models."""
         counts = {"forwards": 0, "tokens": 0, "other_forwards": 0, "other_tokens": 0}
         for lane in self._search.lanes():
-            other = "" if lane is self._search.lane else "other_"
+            other = "" if lane.model is self._search.lane.model else "other_"
             counts[other + "forwards"] += lane.forwards
             counts[other + "tokens"] += lane.tokens
         return counts

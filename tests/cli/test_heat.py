@@ -70,7 +70,7 @@ def test_a_tree_as_png(tmp_path, monkeypatch):
     assert not (tmp_path / "no.png").exists()
 
 
-LONG = ("--max-new-tokens", "80", "-d", "min_new_tokens(80) | beam(4)")
+LONG = ("--max-new-tokens", "300", "-d", "min_new_tokens(300) | beam(8)")
 
 
 @pytest.mark.parametrize("command", ["tree", "heat"])

@@ -66,7 +66,7 @@ def test_torn_newer_and_poorer_traces_are_refused(tmp_path):
     lines = saved.read_text(encoding="utf-8").splitlines()
     for broken, words in (
         (lines[:-1], "torn"),
-        ([lines[0].replace('"unspool_trace": 1', '"unspool_trace": 99'), *lines[1:]], "format 99"),
+        ([lines[0].replace('"unspool_trace": 2', '"unspool_trace": 99'), *lines[1:]], "format 99"),
         (["{"], "no trace"),
         ([], "no trace"),
         (['{"a": 1}'], "no trace"),

@@ -5,8 +5,7 @@ import math
 import numpy as np
 import pytest
 from helpers.tables import END, Letters, table
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 import unspool as un
 from unspool.explore.explorer import Explorer

@@ -7,8 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 from helpers.tables import BACKENDS, Letters, enumerate_texts, run, table, texts
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
+from hypothesis import assume, given, settings, strategies as st
 
 import unspool as un
 

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 from helpers.tables import run, search_of
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 from laws.test_runs import _Probe
 from laws.test_sessions import moves, used
 

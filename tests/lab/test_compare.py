@@ -75,14 +75,14 @@ class Counting:
     def __getattr__(self, name):
         return getattr(self.inner, name)
 
-    def session(self):
-        session = self.inner.session()
+    def session(self, plan=un.NO_PLAN):
+        session = self.inner.session(plan)
         extend = session.extend
 
-        def counted(parents, chains):
+        def counted(parents, chains, every=False):
             self.forwards += len(chains) > 0
             self.tokens += sum(map(len, chains))
-            return extend(parents, chains)
+            return extend(parents, chains, every)
 
         session.extend = counted
         return session

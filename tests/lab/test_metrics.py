@@ -3,8 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from unspool import ParameterError
 from unspool.lab.metrics import distinct, diversity, loop_period, loops, ngrams, repetition, words, zipf

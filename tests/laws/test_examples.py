@@ -1,8 +1,7 @@
 """Every part is tested by its laws, has a text form that parses back, and a repr that is Python."""
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from laws.examples import named, neutral, processors, stops, strategies
 
 import unspool as un

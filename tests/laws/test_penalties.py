@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 from helpers.tables import BACKENDS, Letters
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 import unspool as un
 from unspool.arrays import host

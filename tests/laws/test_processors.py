@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 from helpers.tables import BACKENDS, PROMPTS, VOCABULARY, Letters, run, same, search_of, table
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from laws.examples import neutral, processors
 
 import unspool as un

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 from helpers.tables import BACKENDS, run, table
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from scipy import stats
 
 import unspool as un

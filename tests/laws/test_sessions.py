@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from helpers.checkpoints import tiny_gpt2
 from helpers.tables import BACKENDS, PROMPTS, Letters, run, search_of, table
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from laws.covering import build, over
 
 import unspool as un

@@ -7,8 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from helpers.tables import BACKENDS, PROMPTS, Letters, run, search_of, table
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from laws.examples import stops
 
 import unspool as un

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,11 @@ import numpy as np
 from unspool.arrays import Array, Flags, Ints, like, read_only, version
 from unspool.core.decoder import Part
 from unspool.core.memory import Memory, nearest
-from unspool.core.model import NO_PLAN, Model, Plan
+from unspool.core.model import NO_PLAN, Model, Plan, Session
 from unspool.core.processor import Processor, Rows
 from unspool.core.stop import Stop
 from unspool.core.tree import ROOT, SPAN, TokenForest
-from unspool.errors import PartError, Unsupported
+from unspool.errors import ModelError, PartError, Unsupported
 
 
 class Seat:
@@ -55,7 +56,7 @@ class Lane:
         """What the session was asked to run: how often, and how many tokens."""
         self.prompt_lengths: dict[int, int] = {}                         # by tree
         layers = {layer for p in self.processors for layer in p.reads_layers}
-        self.session = model.session(Plan(plan.rows, plan.length, tuple(sorted(layers | {*plan.layers}))))
+        self.session = open_session(model, Plan(plan.rows, plan.length, tuple(sorted(layers | {*plan.layers}))))
         self.nodes = self.session.nodes
         self._require({"layers"} if layers else set(), processors)
         self.chain = [Seat(self, p, i, self._advance(i)) for i, p in enumerate(self.processors)]
@@ -249,6 +250,15 @@ class Twins:
         """Forget all but the nearest twins of these rows, and the other lane's rows in `also`."""
         self.twin = {at: self.twin[at] for at in nearest(rows, self.twin, self.nodes)}
         self.lane.keep([*self.twin.values(), *also])
+
+
+def open_session(model: Model, plan: Plan) -> Session:
+    """A session of a model, which must take a plan."""
+    try:
+        signature(model.session).bind(plan)
+    except TypeError:
+        raise ModelError(f"{type(model).__name__}.session must take the plan of a run, as in session(self, plan=unspool.NO_PLAN)") from None
+    return model.session(plan)
 
 
 def counted(part: Part, verb: str, found: Any, count: int) -> Any:

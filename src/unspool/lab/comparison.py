@@ -8,8 +8,7 @@ from typing import Any
 
 from unspool.errors import MissingExtra
 from unspool.lab.rows import Compared
-from unspool.views import compare as view
-from unspool.views import compare_plot
+from unspool.views import compare as view, compare_plot
 from unspool.views.terminal import PLAIN, Paint
 
 

@@ -77,7 +77,7 @@ def record_of(
     prompts, decoders = read_decoding(prompt, [], decoder or (default,))
     check(len(decoders) == 1, f"this shows one decoder; got {len(decoders)}")
     check_trace(how["trace"], prompts, decoders)
-    run = open_model(how).stream(prompts, decoders[0], chat=how["chat"], level=level, **settings)
+    run = open_model(how).stream(prompts[0], decoders[0], chat=how["chat"], level=level, **settings)
     outputs = follow(run, sink, draw=draw)
     return outputs[0].trace if outputs else None, lambda: finish([run], outputs, sink, how["trace"])
 

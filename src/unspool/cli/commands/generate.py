@@ -57,7 +57,8 @@ def generate(
     check_trace(trace, prompts, decoders)
     lm = open_model(how)
     limits: dict[str, Any] = {"max_new_tokens": max_new_tokens, "max_length": max_length}
-    runs = [lm.stream(prompts, d, **limits, chat=chat, seed=seed, level="choices" if trace else "off") for d in decoders]
+    asked = prompts if len(prompts) > 1 else prompts[0]
+    runs = [lm.stream(asked, d, **limits, chat=chat, seed=seed, level="choices" if trace else "off") for d in decoders]
     if stream and not all(run.single for run in runs):
         raise ParameterError("there is nothing to stream: beams compare several texts and know the best only at the end")
     outputs: list[Output] = []
