@@ -72,7 +72,8 @@ def test_only_what_lives_or_was_looked_at_is_held(name):
     for _ in decode(search, decoder.strategy):
         nodes = search.lane.nodes
         live = [row for run in search.runs.values() for row in run.places]
-        assert search._gone < max(SPARE, len(live) / 4)
+        assert search._gone < max(SPARE, search._rows / 4)
+        assert search._rows == len(live) + sum(run.held for run in search.runs.values())
         looked = [int(r) for run in search.runs.values() for lane, rows in run.looked if lane is search.lane for r in rows]
         search.collect(at_once=True)
         needed = {n for row in (*live, *looked) for n in nodes.path(row).tolist()}

@@ -119,7 +119,7 @@ class Frontier:
         """(R,), new tokens of each row."""
         return self.lengths - self.prompt_lengths
 
-    @property
+    @cached_property
     def left(self) -> Ints:
         """(R,), tokens by which a row may still grow."""
         return np.asarray(self._call.limits[self.columns["prompt"]] - self.generated)
@@ -238,7 +238,7 @@ class Frontier:
         if not len(tokens):
             return found
         lane, call = self.source.lane, self._call
-        if lane.ending or not call.end_tokens:
+        if lane.ending or (lane.chain and not call.end_tokens):
             self._ask_stops(at, tokens, found)
         full = (found == "") & (self.left[at] <= 1)
         if full.any():

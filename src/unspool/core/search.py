@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -38,6 +38,8 @@ class Run:
     found: list[Hypothesis] = field(default_factory=list)
     looked: list[tuple[Lane, Ints]] = field(default_factory=list)
     """Rows that were only looked at: they stay until the run looks again after its next choice."""
+    held: int = 0
+    """How many rows that is."""
     chose: bool = False
     """Whether it chose since it last looked."""
     inner: list[Run] = field(default_factory=list)
@@ -112,7 +114,7 @@ class Search:
         """Of every prompt its hypotheses as they finish; ranked, once its run is over."""
         self.dead: dict[int, DeadEnd] = {}
         """Prompts of whose hypotheses none may be returned, and why."""
-        self._gone = 0                                                   # rows given up since the last collection
+        self._rows = self._gone = 0                                      # rows that runs have, and those given up since the last collection
 
     def record(self, level: str) -> None:
         """Record at this level from here on."""
@@ -144,8 +146,10 @@ class Search:
         self._require(ask.strategy)
         if len(ask.frontier) > 1:
             ask.frontier.source.settle()
+        before = len(run.places)
         for row in ask.frontier.rows.tolist():
             run.places.pop(row, None)
+        self._rows -= before - len(run.places)
         run.inner = [self._start(ask.strategy, ask.frontier.take([i]), run) for i in range(len(ask.frontier))]
         run.going = len(run.inner)
         run.frontier = ask.frontier.take(slice(0))
@@ -154,6 +158,7 @@ class Search:
     def _start(self, strategy: Strategy, frontier: Frontier, parent: Run | None = None) -> Run:
         run = Run(strategy, frontier, parent)
         self.runs[id(run)] = run
+        self._rows += len(run.places)
         return run
 
     def _require(self, strategy: Strategy) -> None:
@@ -165,8 +170,8 @@ class Search:
     def end(self, run: Run) -> Run | None:
         """A run is over: rank what it found, give up its rows; the run that waited for it and the others like it, if it was the last."""
         self.runs.pop(id(run), None)
-        self._gone += len(run.places) + sum(len(rows) for _, rows in run.looked)
-        run.places, run.looked = {}, []
+        self._give_up(len(run.places) + run.held)
+        run.places, run.looked, run.held = {}, [], 0
         if run.parent is None:
             self._rank(run)
             self.collect(at_once=not self.runs)
@@ -246,10 +251,16 @@ class Search:
     def _hold(self, run: Run, lane: Lane, rows: Ints) -> None:
         """Rows that were only looked at stay until the run looks again after its next choice."""
         if run.chose:
-            run.chose = False
-            self._gone += sum(len(some) for _, some in run.looked)
-            run.looked = []
+            self._give_up(run.held)
+            run.chose, run.looked, run.held = False, [], 0
         run.looked.append((lane, rows))
+        run.held += len(rows)
+        self._rows += len(rows)
+
+    def _give_up(self, count: int) -> None:
+        """So many rows are needed no longer."""
+        self._rows -= count
+        self._gone += count
 
     def _twins_of(self, model: Model, frontier: Frontier) -> Twins:
         """The rows of a second model; its lane begins with the prompts of all rows that are alive."""
@@ -273,10 +284,12 @@ class Search:
     def commit(self, run: Run, choice: Choice) -> tuple[Step, Children]:
         """Take a choice down: the record of the step, and those of its children that go on."""
         children = self._children(run, choice)
-        possible = (children.processed > -np.inf) | choice.forced        # (N,); an impossible token ends nothing and goes nowhere
+        possible = children.processed > -np.inf                          # (N,); an impossible token ends nothing and goes nowhere
+        if choice.forced:
+            possible[:] = True
         step = self._record(run, choice, children, possible)
         over = possible & (children.reasons != "")
-        for i in np.flatnonzero(over).tolist():
+        for i in np.flatnonzero(over).tolist() if over.any() else []:
             run.found.append(self.recorder.hypothesis({k: v[i] for k, v in children.columns.items()}, str(children.reasons[i])))
             self.found[run.found[-1].prompt].append(run.found[-1])
         live = possible & ~over
@@ -290,45 +303,56 @@ class Search:
         """What the frontiers of their parents say of the children of a choice."""
         frontier = run.frontier
         tokens, parents = np.asarray(host(choice.tokens), np.int64), np.asarray(choice.parents, np.int64)
-        self._check(run, choice, tokens, parents)
-        size, shows = len(tokens), self.recorder.shows_choices
-        reasons = None if choice.reasons is None else np.asarray(choice.reasons, dtype=object)
-        if size and (choice.parents is frontier.rows or (size == len(frontier) and (parents == frontier.rows).all())):
-            sources: Sources = {frontier: (slice(None), np.arange(size))}    # as greedy search and sampling
+        straight = choice.parents is frontier.rows and len(parents) > 0  # a child of every row in turn, as greedy search and sampling
+        self._check(run, choice, tokens, parents, straight)
+        if straight:
+            children = self._born_at(frontier, np.arange(len(tokens)), tokens, choice)
+            children.columns, children.parents = dict(frontier.columns), parents
         else:
-            sources = by_frontier([run.places[p] for p in parents.tolist()])
-        if len(sources) == 1:
-            ((source, (_, at)),) = sources.items()
-            logprob, processed = source.pick(at, tokens)
-            lengths, columns = source.lengths[at] + 1, {k: v[at] for k, v in source.columns.items()}
-            reasons = source.reasons(at, tokens) if reasons is None else reasons
-            rank = source.ranks(at, tokens) if shows else None
-        else:
-            logprob, processed, lengths = np.zeros(size), np.zeros(size), np.zeros(size, np.int64)
-            rank, asked = np.zeros(size, np.int64) if shows else None, reasons is None
-            reasons = np.full(size, "", dtype=object) if reasons is None else reasons
-            columns = {k: np.zeros((size, *v.shape[1:]), v.dtype) for k, v in frontier.columns.items()}
-            for source, (members, at) in sources.items():
-                logprob[members], processed[members] = source.pick(at, tokens[members])
-                lengths[members] = source.lengths[at] + 1
-                for k, v in source.columns.items():
-                    columns.setdefault(k, np.zeros((size, *v.shape[1:]), v.dtype))[members] = v[at]
-                if asked:
-                    reasons[members] = source.reasons(at, tokens[members])
-                if rank is not None:
-                    rank[members] = source.ranks(at, tokens[members])
-        order = order_among_siblings(parents)
+            children = self._gathered(run, choice, tokens, parents)
+        columns, order = children.columns, order_among_siblings(parents)
         if order.any():
-            generated = lengths - 1 - self.call.prompt_lengths[columns["prompt"]]
+            generated = children.lengths - 1 - self.call.prompt_lengths[columns["prompt"]]
             columns["lineage"] = child(columns["lineage"], order, generated)
         # A forced token that the processors forbid has -inf itself, but leaves the sum of what comes after it finite.
-        gain = np.where(np.isneginf(processed), 0.0, processed) if choice.forced else processed
+        gain = np.where(np.isneginf(children.processed), 0.0, children.processed) if choice.forced else children.processed
         columns["processed"] = columns["processed"] + gain
         columns["score"] = columns["processed"] if choice.scores is None else np.asarray(host(choice.scores), np.float64)
         columns |= {k: np.asarray(v) for k, v in choice.columns.items()}
-        return Children(tokens, parents, lengths, logprob, processed, reasons, rank, columns)
+        return children
 
-    def _check(self, run: Run, choice: Choice, tokens: Ints, parents: Ints) -> None:
+    def _born_at(self, source: Frontier, at: Ints, tokens: Ints, choice: Choice) -> Children:
+        """The children of rows at some positions of one frontier."""
+        logprob, processed = source.pick(at, tokens)
+        reasons = source.reasons(at, tokens) if choice.reasons is None else np.asarray(choice.reasons, dtype=object)
+        rank = source.ranks(at, tokens) if self.recorder.shows_choices else None
+        return Children(tokens, source.rows[at], source.lengths[at] + 1, logprob, processed, reasons, rank, {})
+
+    def _gathered(self, run: Run, choice: Choice, tokens: Ints, parents: Ints) -> Children:
+        """The children of any rows of a run, which stand in several frontiers where some of them waited."""
+        sources = by_frontier([run.places[p] for p in parents.tolist()])
+        if len(sources) == 1:
+            ((source, (_, at)),) = sources.items()
+            children = self._born_at(source, at, tokens, choice)
+            children.columns = {k: v[at] for k, v in source.columns.items()}
+            return children
+        size = len(tokens)
+        empty = {k: np.zeros((size, *v.shape[1:]), v.dtype) for k, v in run.frontier.columns.items()}
+        numbers = np.zeros((2, size))
+        reasons = np.full(size, "", dtype=object) if choice.reasons is None else np.asarray(choice.reasons, dtype=object)
+        rank = np.zeros(size, np.int64) if self.recorder.shows_choices else None
+        joined = Children(tokens, parents, np.zeros(size, np.int64), numbers[0], numbers[1], reasons, rank, empty)
+        for source, (members, at) in sources.items():
+            part = self._born_at(source, at, tokens[members], replace(choice, reasons=None if choice.reasons is None else reasons[members]))
+            joined.lengths[members], joined.logprob[members], joined.processed[members] = part.lengths, part.logprob, part.processed
+            joined.reasons[members] = part.reasons
+            if rank is not None and part.rank is not None:
+                rank[members] = part.rank
+            for k, v in source.columns.items():
+                joined.columns.setdefault(k, np.zeros((size, *v.shape[1:]), v.dtype))[members] = v[at]
+        return joined
+
+    def _check(self, run: Run, choice: Choice, tokens: Ints, parents: Ints, straight: bool) -> None:
         """Refuse a choice that does not fit together, by the name of its strategy."""
         columns: dict[str, Any] = {"parents": parents, "scores": choice.scores, "reasons": choice.reasons, "uniform": choice.uniform}
         for name, column in (columns | choice.columns).items():
@@ -336,7 +360,7 @@ class Search:
                 raise PartError(f"the strategy {run.strategy} chose {len(tokens)} tokens and {len(column)} {name}; each needs one")
         if choice.seen is not None and len(choice.seen) != len(tokens):
             raise PartError(f"the strategy {run.strategy} chose {len(tokens)} tokens and saw {len(choice.seen)} rows; each needs one")
-        strangers = [p for p in parents.tolist() if p not in run.places]
+        strangers = [] if straight else [p for p in parents.tolist() if p not in run.places]
         if strangers:
             raise PartError(f"the strategy {run.strategy} lets row {strangers[0]} grow, which it does not have: it has grown, or was freed")
         if len(tokens) and (tokens.min() < 0 or tokens.max() >= run.frontier.vocabulary):
@@ -392,19 +416,23 @@ class Search:
         waits = {int(row) for row in choice.waits}
         if not waits <= run.places.keys():
             raise PartError(f"the strategy {run.strategy} lets row {min(waits - run.places.keys())} wait, which it does not have")
+        before = len(run.places)
         for i, row in enumerate(run.frontier.rows.tolist()):
             if row in waits:
                 run.places[row] = light(self.call, run.frontier, i)
-            elif run.places.pop(row, None) is not None:
-                self._gone += 1
+            else:
+                run.places.pop(row, None)
         for row in choice.frees:
-            self._gone += run.places.pop(int(row), None) is not None
+            run.places.pop(int(row), None)
+        self._give_up(before - len(run.places))
+        before = len(run.places)
         run.own(new)
+        self._rows += len(run.places) - before
         run.chose = True
 
     def collect(self, at_once: bool = False) -> None:
         """Free every row that is not alive and was not just looked at, once there are enough of them to be worth a search."""
-        if not at_once and (self._gone < SPARE or self._gone * 4 < sum(len(run.places) for run in self.runs.values())):
+        if not at_once and self._gone < max(SPARE, self._rows / 4):
             return
         self._gone = 0
         rows = [row for run in self.runs.values() for row in run.places]

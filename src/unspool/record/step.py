@@ -94,12 +94,15 @@ class Step:
     def __len__(self) -> int:
         return len(self.nodes)
 
+    def take(self, index: Any) -> Step:
+        """Some of the children, without what was considered."""
+        columns = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("considered", "dropped")}
+        some: dict[str, Any] = {k: None if v is None else v[index] for k, v in columns.items()}
+        return Step(**some)
+
     def only(self, prompt: int) -> Step:
         """The part of one prompt, as if there were no other: its number is then 0."""
-        mine = self.prompt == prompt
-        columns = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("considered", "dropped")}
-        own: dict[str, Any] = {k: None if v is None else v[mine] for k, v in columns.items()}
-        part = Step(**own)
+        part = self.take(self.prompt == prompt)
         part.prompt = np.zeros_like(part.prompt)
         if self.considered is not None and (at := self.considered.prompt == prompt).any():
             part.considered = self.considered.take(at)
