@@ -40,10 +40,13 @@ class Stages:
     """(R, S, m), how many tokens were likelier before the stage."""
     above: Floats
     """(R, S, m), the probability, before the stage, of those."""
+    sparing: Any = None
+    """(R, m), texts: the processor that cut the token, at the setting nearest its own that would not have; "" where none can say so."""
 
     def take(self, index: Any) -> Stages:
         """Some of the nodes."""
-        return Stages(self.names, *(getattr(self, f.name)[index] for f in fields(self) if f.name != "names"))
+        columns: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "names"}
+        return Stages(self.names, **{k: None if v is None else v[index] for k, v in columns.items()})
 
 
 @dataclass

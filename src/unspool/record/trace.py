@@ -225,9 +225,12 @@ def _considered(values: dict[str, Any]) -> Considered:
     _sound(found.tokens.ndim == 2 and found.tokens.shape == found.logprobs.shape == found.processed.shape, "alternatives differ in shape")
     if stages:
         names = [str(name) for name in stages["names"]]
-        lists = {k: v for k, v in _known(Stages, stages).items() if k != "names"}
+        lists = {k: v for k, v in _known(Stages, stages).items() if k not in ("names", "sparing")}
         found.stages = Stages(names, **_arrays(lists, size, ("kept", "covering", "ranks"), flat=False))
         one, each = (size, len(names)), (size, len(names), found.tokens.shape[1])
         shapes = {"logprobs": each, "ranks": each, "above": each}
         _sound(all(getattr(found.stages, k).shape == shapes.get(k, one) for k in lists), "stages differ in shape")
+        if "sparing" in stages:
+            found.stages.sparing = np.asarray([[str(text) for text in row] for row in stages["sparing"]], dtype=object)
+            _sound(found.stages.sparing.shape == found.tokens.shape, "stages differ in shape")
     return found
