@@ -46,7 +46,8 @@ class Stages:
     def take(self, index: Any) -> Stages:
         """Some of the nodes."""
         columns: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "names"}
-        return Stages(self.names, **{k: None if v is None else v[index] for k, v in columns.items()})
+        some: dict[str, Any] = {k: None if v is None else v[index] for k, v in columns.items()}
+        return Stages(self.names, **some)
 
 
 @dataclass
