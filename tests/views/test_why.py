@@ -118,6 +118,6 @@ def test_parts_that_hold_live_objects_say_what_would_spare_a_token_too(lm, tmp_p
     why, output = explain(lm, AboveThreshold(lambda: 0.2) | un.Greedy())
     cut = [f for f in why.fates if f.probabilities[-1] == 0]
     assert cut
-    assert [f.margin for f in cut] == [f"above_threshold(<function>): would survive epsilon({f.probabilities[0]:.6g})" for f in cut]
+    assert [f.margin for f in cut] == [f"above_threshold(<function>): would survive epsilon({round(f.probabilities[0], 6)})" for f in cut]
     output.trace.save(tmp_path / "trace.jsonl")
     assert Why.from_trace(un.Trace.load(tmp_path / "trace.jsonl")) == why
