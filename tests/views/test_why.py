@@ -102,9 +102,10 @@ def test_what_was_not_recorded_is_refused(lm):
 
 
 @dataclass(frozen=True)
-class AboveThreshold(un.Processor):
+class _AboveThreshold(un.Processor):
     """Keeps what is at least as likely as a function says: it has no text form that could be read again."""
 
+    name = "above_threshold"
     least: Callable[[], float]
 
     def process(self, rows, scores, memory=None):
@@ -115,7 +116,7 @@ class AboveThreshold(un.Processor):
 
 
 def test_parts_that_hold_live_objects_say_what_would_spare_a_token_too(lm, tmp_path):
-    why, output = explain(lm, AboveThreshold(lambda: 0.2) | un.Greedy())
+    why, output = explain(lm, _AboveThreshold(lambda: 0.2) | un.Greedy())
     cut = [f for f in why.fates if f.probabilities[-1] == 0]
     assert cut
     assert [f.margin for f in cut] == [f"above_threshold(<function>): would survive epsilon({round(f.probabilities[0], 6)})" for f in cut]
