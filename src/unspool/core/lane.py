@@ -248,7 +248,8 @@ class Twins:
 
     def keep(self, rows: Iterable[int], also: Sequence[int] = ()) -> None:
         """Forget all but the nearest twins of these rows, and the other lane's rows in `also`."""
-        self.twin = {at: self.twin[at] for at in nearest(rows, self.twin, self.nodes)}
+        begun = {row // SPAN for row in self.twin}                       # prompts that nobody followed here have none
+        self.twin = {at: self.twin[at] for at in nearest([row for row in rows if row // SPAN in begun], self.twin, self.nodes)}
         self.lane.keep([*self.twin.values(), *also])
 
 
