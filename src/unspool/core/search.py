@@ -44,8 +44,11 @@ class Run:
     """Runs it handed rows to, in the order of those."""
     going: int = 0
     """How many of them are not over."""
+    began: int = -1
+    """The node of its row, if it began with one."""
 
     def __post_init__(self) -> None:
+        self.began = int(self.frontier["node"][0]) if len(self.frontier) == 1 else -1
         self.generator = self.strategy.start(self.frontier)
         self.prompts = sorted(set(self.frontier["prompt"].tolist()))
         self.own(self.frontier)
@@ -142,13 +145,20 @@ class Search:
     def each(self, run: Run, ask: Each) -> list[Run]:
         """A run hands its rows over, each to a run of its own."""
         self._require(ask.strategy)
-        if len(ask.frontier) > 1:
-            ask.frontier.source.settle()
-        for row in ask.frontier.rows.tolist():
+        handed = ask.frontier.take(slice(None))
+        strangers = [row for row in handed.rows.tolist() if row not in run.places]
+        if strangers or handed.source.lane is not self.lane:
+            raise PartError(f"the strategy {run.strategy} hands over rows that it does not have, such as those that it only looked at")
+        if ask.strategy is run.strategy and (handed["node"] == run.began).any():
+            raise PartError(f"the strategy {run.strategy} hands its row to itself; in a run of its own it calls super().start(frontier)")
+        if len(handed) > 1:
+            handed.source.settle()
+            handed.columns["lineage"] = handed.lineages                  # a row that is there twice draws twice
+        for row in handed.rows.tolist():
             run.places.pop(row, None)
-        run.inner = [self._start(ask.strategy, ask.frontier.take([i]), run) for i in range(len(ask.frontier))]
+        run.inner = [self._start(ask.strategy, handed.take([i]), run) for i in range(len(handed))]
         run.going = len(run.inner)
-        run.frontier = ask.frontier.take(slice(0))
+        run.frontier = handed.take(slice(0))
         return run.inner
 
     def _start(self, strategy: Strategy, frontier: Frontier, parent: Run | None = None) -> Run:
