@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -75,6 +76,8 @@ class Children:
     reasons: Any
     rank: Ints | None
     columns: dict[str, Any]
+    finished: list[Hypothesis] = field(default_factory=list)
+    """The texts of those that end, which have no rows."""
 
 
 class Search:
@@ -115,6 +118,8 @@ class Search:
         """Of every prompt its hypotheses as they finish; ranked, once its run is over."""
         self.dead: dict[int, DeadEnd] = {}
         """Prompts of whose hypotheses none may be returned, and why."""
+        self.untold: deque[Step] = deque()
+        """Steps that are taken and were not yet given out."""
         self._gone = 0                                                   # rows given up since the last collection
 
     def record(self, level: str) -> None:
@@ -293,8 +298,8 @@ class Search:
         step = self._record(run, choice, children, possible)
         over = possible & (children.reasons != "")
         for i in np.flatnonzero(over).tolist():
-            run.found.append(self.recorder.hypothesis({k: v[i] for k, v in children.columns.items()}, str(children.reasons[i])))
-            self.found[run.found[-1].prompt].append(run.found[-1])
+            end = self.recorder.hypothesis({k: v[i] for k, v in children.columns.items()}, str(children.reasons[i]))
+            children.finished.append(end)
         live = possible & ~over
         if not live.all():
             children.columns = {k: v[live] for k, v in children.columns.items()}
@@ -398,8 +403,11 @@ class Search:
                 step.dropped["reason"] = np.asarray(d.reasons, dtype=object)
         return step
 
-    def grow(self, work: Sequence[tuple[Run, Choice, Children]]) -> None:
-        """The rows of some runs give way to what they grew into: for those not seen before in one forward."""
+    def grow(self, work: Sequence[tuple[Run, Choice, Children]], steps: Sequence[Step]) -> None:
+        """The rows of some runs give way to what they grew into: for those not seen before in one forward.
+
+        Only then have the steps been taken: a run that is broken off in the middle of the forward is as it was before it.
+        """
         fresh = [(run, choice, children) for run, choice, children in work if choice.seen is None]
         if fresh:
             parents = np.concatenate([children.parents for *_, children in fresh])
@@ -424,6 +432,10 @@ class Search:
                 first += len(children.tokens)
                 new.columns = children.columns
             self._replace(run, choice, new)
+            run.found += children.finished
+            for h in children.finished:
+                self.found[h.prompt].append(h)
+        self.untold.extend(steps)
         self.collect()
 
     def _replace(self, run: Run, choice: Choice, new: Frontier) -> None:
@@ -470,6 +482,11 @@ class Search:
         """How many rows of a prompt are alive or have finished."""
         alive = sum(int(f["prompt"][i]) == prompt for run in self.runs.values() for f, i in run.places.values())
         return alive + len(self.found[prompt])
+
+    @property
+    def over(self) -> bool:
+        """Whether every run has begun and come to its end."""
+        return bool(self.root) and not self.runs
 
     def interrupt(self) -> None:
         """End every run as it is: rows that are alive are finished texts."""
