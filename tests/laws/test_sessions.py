@@ -72,7 +72,8 @@ def test_only_what_lives_or_was_looked_at_is_held(name):
     for _ in decode(search, decoder.strategy):
         nodes = search.lane.nodes
         live = [row for run in search.runs.values() for row in run.places]
-        assert search._gone < max(SPARE, len(live) / 4)
+        held = len(live) + sum(len(rows) for run in search.runs.values() for _, rows in run.looked)
+        assert search._gone < max(SPARE, held / 4)
         looked = [int(r) for run in search.runs.values() for lane, rows in run.looked if lane is search.lane for r in rows]
         search.collect(at_once=True)
         needed = {n for row in (*live, *looked) for n in nodes.path(row).tolist()}

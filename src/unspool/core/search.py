@@ -455,7 +455,7 @@ class Search:
 
     def collect(self, at_once: bool = False) -> None:
         """Free every row that is not alive and was not just looked at, once there are enough of them to be worth a search."""
-        if not at_once and (self._gone < SPARE or self._gone * 4 < sum(len(run.places) for run in self.runs.values())):
+        if not at_once and (self._gone < SPARE or self._gone * 4 < self._held()):
             return
         self._gone = 0
         rows = [row for run in self.runs.values() for row in run.places]
@@ -467,6 +467,10 @@ class Search:
         for twins in self.twins.values():
             twins.keep(rows, looked.get(twins.lane, []))
         self.lane.keep(rows)
+
+    def _held(self) -> int:
+        """How many rows are alive or were looked at."""
+        return sum(len(run.places) + sum(len(some) for _, some in run.looked) for run in self.runs.values())
 
     # --- what there is ---------------------------------------------------------------------------------------------------
 
