@@ -476,10 +476,13 @@ class Search:
 
     def growing(self, reason: str, prompt: int | None = None) -> list[Hypothesis]:
         """Every row that is alive and has new tokens, as a text that ends here."""
-        return [h for run in self.runs.values() for h in self._growing(run, reason) if prompt is None or h.prompt == prompt]
+        told: set[int] = set()
+        return [h for run in self.runs.values() for h in self._growing(run, reason, told) if prompt is None or h.prompt == prompt]
 
-    def _growing(self, run: Run, reason: str) -> list[Hypothesis]:
-        rows = [(f, i) for f, i in run.places.values() if int(f.generated[i]) > 0]
+    def _growing(self, run: Run, reason: str, told: set[int]) -> list[Hypothesis]:
+        """The texts of a run's rows, but for rows that another run has too and whose texts are told."""
+        rows = [(f, i) for row, (f, i) in run.places.items() if row not in told and int(f.generated[i]) > 0]
+        told.update(run.places)
         return [self.recorder.hypothesis({k: v[i] for k, v in f.columns.items()}, reason) for f, i in rows]
 
     def rows_of(self, prompt: int) -> int:
@@ -494,8 +497,9 @@ class Search:
 
     def interrupt(self) -> None:
         """End every run as it is: rows that are alive are finished texts."""
+        told: set[int] = set()
         for run in list(self.runs.values()):
-            run.found += self._growing(run, "interrupted")
+            run.found += self._growing(run, "interrupted", told)
         for run in [run for run in self.runs.values() if not run.going]:
             waiting: Run | None = run
             while waiting is not None:
