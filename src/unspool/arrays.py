@@ -64,6 +64,11 @@ def version(x: Array) -> int:
     return 0 if isinstance(x, np.ndarray) or x.is_inference() else int(x._version)
 
 
+def is_floating(x: Array) -> bool:
+    """Whether it holds real numbers, not whole ones or flags."""
+    return x.dtype.kind == "f" if isinstance(x, np.ndarray) else bool(x.is_floating_point())
+
+
 def gather(x: Array, index: Array) -> Array:
     """The chosen columns of every row: x (R, V), index (R, K) -> (R, K)."""
     if not isinstance(x, np.ndarray):

@@ -79,7 +79,8 @@ class LanguageModel:
         alone = prompts is None or prompt is None
         texts, tokens = self._read([prompt] if prompts is None else prompts, given)
         ids, seed = given.get("ids"), given.get("seed", 0)
-        check(ids is None or len(ids) == len(tokens), "ids needs one name for each prompt")
+        named = ids is None or (is_sequence(ids) and all(isinstance(name, str) for name in ids) and len(ids) == len(tokens))
+        check(named, f"ids is a list with a name, a text, for each prompt; got {ids!r:.60} for {len(tokens)} prompts")
         chosen = as_decoder(Decoder() if decoder is None else decoder)
         new, total = given.get("max_new_tokens"), given.get("max_length")
         limits, reasons = self._limits(tokens, new, total)
@@ -250,6 +251,8 @@ class LanguageModel:
         """The model's end tokens, or those that are given, and those of the decoder's stops."""
         if given is not None and not (is_sequence(given) and all(map(is_id, given))):
             raise ParameterError(f"end_tokens is a sequence of token ids; got {given!r}")
+        bad = next((t for t in (() if given is None else given) if not 0 <= t < self.model.vocabulary), None)
+        check(bad is None, f"end_tokens: token {bad} is outside the model's vocabulary of {self.model.vocabulary}")
         found = self.model.end_tokens if given is None else [int(t) for t in given]
         return tuple(dict.fromkeys((*found, *(t for stop in decoder.stops for t in stop.end_tokens))))
 

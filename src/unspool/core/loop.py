@@ -76,7 +76,8 @@ def _commit(search: Search, asked: dict[Run, Choice], go_on: Any) -> Iterator[St
         steps.append(step)
         work.append((run, choice, children))
     asked.clear()
-    search.grow(work)
-    yield from steps
+    search.grow(work, steps)
+    while search.untold:
+        yield search.untold.popleft()
     for run, *_ in work:
         go_on(run, run.frontier)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
@@ -19,7 +20,7 @@ from unspool.core.randomness import child
 from unspool.core.stop import Stop
 from unspool.core.strategy import Ask, Choice, Each, Look, Strategy, Twin
 from unspool.errors import DeadEnd, ParameterError, PartError, Unsupported
-from unspool.record.recorder import Recorder
+from unspool.record.recorder import OF_EVERY_ROW, Recorder
 from unspool.record.step import Hypothesis, Step
 
 SPARE = 8
@@ -46,8 +47,11 @@ class Run:
     """Runs it handed rows to, in the order of those."""
     going: int = 0
     """How many of them are not over."""
+    began: int = -1
+    """The node of its row, if it began with one."""
 
     def __post_init__(self) -> None:
+        self.began = int(self.frontier["node"][0]) if len(self.frontier) == 1 else -1
         self.generator = self.strategy.start(self.frontier)
         self.prompts = sorted(set(self.frontier["prompt"].tolist()))
         self.own(self.frontier)
@@ -74,6 +78,8 @@ class Children:
     reasons: Any
     rank: Ints | None
     columns: dict[str, Any]
+    finished: list[Hypothesis] = field(default_factory=list)
+    """The texts of those that end, which have no rows."""
 
 
 class Search:
@@ -114,6 +120,8 @@ class Search:
         """Of every prompt its hypotheses as they finish; ranked, once its run is over."""
         self.dead: dict[int, DeadEnd] = {}
         """Prompts of whose hypotheses none may be returned, and why."""
+        self.untold: deque[Step] = deque()
+        """Steps that are taken and were not yet given out."""
         self._rows = self._gone = 0                                      # rows that runs have, and those given up since the last collection
 
     def record(self, level: str) -> None:
@@ -144,15 +152,22 @@ class Search:
     def each(self, run: Run, ask: Each) -> list[Run]:
         """A run hands its rows over, each to a run of its own."""
         self._require(ask.strategy)
-        if len(ask.frontier) > 1:
-            ask.frontier.source.settle()
+        handed = ask.frontier.take(slice(None))
+        strangers = [row for row in handed.rows.tolist() if row not in run.places]
+        if strangers or handed.source.lane is not self.lane:
+            raise misfit(run, "hands over rows that it does not have, such as those that it only looked at")
+        if ask.strategy is run.strategy and (handed["node"] == run.began).any():
+            raise misfit(run, "hands its row to itself; in a run of its own it calls super().start(frontier)")
+        if len(handed) > 1:
+            handed.source.settle()
+            handed.columns["lineage"] = handed.lineages                  # a row that is there twice draws twice
         before = len(run.places)
-        for row in ask.frontier.rows.tolist():
+        for row in handed.rows.tolist():
             run.places.pop(row, None)
         self._rows -= before - len(run.places)
-        run.inner = [self._start(ask.strategy, ask.frontier.take([i]), run) for i in range(len(ask.frontier))]
+        run.inner = [self._start(ask.strategy, handed.take([i]), run) for i in range(len(handed))]
         run.going = len(run.inner)
-        run.frontier = ask.frontier.take(slice(0))
+        run.frontier = handed.take(slice(0))
         return run.inner
 
     def _start(self, strategy: Strategy, frontier: Frontier, parent: Run | None = None) -> Run:
@@ -178,8 +193,9 @@ class Search:
             return None
         try:
             run.found = run.strategy.rank(run.found)
-        except DeadEnd:
+        except DeadEnd as error:
             run.found = []                                               # a branch that is dead; the others go on
+            self.dead.update(dict.fromkeys(run.prompts, error))
         run.parent.going -= 1
         if run.parent.going:
             return None
@@ -197,17 +213,21 @@ class Search:
                 self.found[prompt] = run.strategy.rank(found)
             except DeadEnd as error:
                 self.found[prompt], self.dead[prompt] = [], error
+            if self.found[prompt]:
+                self.dead.pop(prompt, None)
 
     # --- peeking --------------------------------------------------------------------------------------------------------
 
     def look(self, asks: Mapping[Run, Look]) -> list[Frontier]:
         """One forward for the looks of several runs at one lane: each run's ends of its chains."""
+        if not any(len(ask.frontier) for ask in asks.values()):
+            return [nothing.looked(nothing, []) for nothing in (ask.frontier.take(slice(0)) for ask in asks.values())]
         lane = next(iter(asks.values())).frontier.source.lane
         joined = joined_rows([ask.frontier for ask in asks.values()])
         chains = [np.atleast_1d(np.asarray(c, np.int64)) for ask in asks.values() for c in ask.chains]
         for run, ask in asks.items():
             if len(ask.chains) != len(ask.frontier) or not all(len(np.atleast_1d(c)) for c in ask.chains):
-                raise PartError(f"the strategy {run.strategy} looks from {len(ask.frontier)} rows; each needs a chain of one token or more")
+                raise misfit(run, f"looks from {len(ask.frontier)} rows; each needs a chain of one token or more")
         rows = lane.extend(joined.rows, chains, every=any(len(c) > 1 for c in chains))
         paths = [lane.nodes.path(int(row))[-len(chain) :] for row, chain in zip(rows, chains, strict=True)]
         counts = np.asarray([len(p) for p in paths])
@@ -221,7 +241,8 @@ class Search:
         answers, first = [], 0
         for run, ask in asks.items():
             last = first + len(ask.frontier)
-            mine = starts[first], starts[first] + counts[first:last].sum()
+            begin = int(starts[first]) if last > first else 0
+            mine = begin, begin + int(counts[first:last].sum())
             part = whole.take(slice(*mine))
             part.columns = {k: v[of[slice(*mine)] - first] for k, v in ask.frontier.columns.items()}
             part.places = run.places
@@ -290,8 +311,8 @@ class Search:
         step = self._record(run, choice, children, possible)
         over = possible & (children.reasons != "")
         for i in np.flatnonzero(over).tolist() if over.any() else []:
-            run.found.append(self.recorder.hypothesis({k: v[i] for k, v in children.columns.items()}, str(children.reasons[i])))
-            self.found[run.found[-1].prompt].append(run.found[-1])
+            end = self.recorder.hypothesis({k: v[i] for k, v in children.columns.items()}, str(children.reasons[i]))
+            children.finished.append(end)
         live = possible & ~over
         if not live.all():
             children.columns = {k: v[live] for k, v in children.columns.items()}
@@ -354,18 +375,36 @@ class Search:
 
     def _check(self, run: Run, choice: Choice, tokens: Ints, parents: Ints, straight: bool) -> None:
         """Refuse a choice that does not fit together, by the name of its strategy."""
+        if tokens.ndim != 1:
+            raise misfit(run, f"chose tokens of shape {tokens.shape}; they are one row of numbers (N,), as are all columns of a choice")
         columns: dict[str, Any] = {"parents": parents, "scores": choice.scores, "reasons": choice.reasons, "uniform": choice.uniform}
         for name, column in (columns | choice.columns).items():
-            if column is not None and len(column) != len(tokens):
-                raise PartError(f"the strategy {run.strategy} chose {len(tokens)} tokens and {len(column)} {name}; each needs one")
-        if choice.seen is not None and len(choice.seen) != len(tokens):
-            raise PartError(f"the strategy {run.strategy} chose {len(tokens)} tokens and saw {len(choice.seen)} rows; each needs one")
+            if column is not None and (count := length_of(column)) != len(tokens):
+                raise misfit(run, f"chose {len(tokens)} tokens and {count} {name}; each needs one")
+        if choice.scores is not None and ((scores := np.asarray(host(choice.scores))).ndim != 1 or np.isnan(scores).any()):
+            raise misfit(run, f"ranks by scores {host(choice.scores)!r:.60}; they are numbers (N,), and what cannot come is -inf")
+        if choice.reasons is not None and not all(isinstance(reason, str) for reason in choice.reasons):
+            raise misfit(run, f'gave the reasons {choice.reasons!r:.60}; each is a text, "" for what goes on')
+        taken = next((name for name in choice.columns if name in OF_EVERY_ROW), None)
+        if taken is not None:
+            raise misfit(run, f"sets the column {taken}, which every row has from the search; give its own another name")
         strangers = [] if straight else [p for p in parents.tolist() if p not in run.places]
         if strangers:
-            raise PartError(f"the strategy {run.strategy} lets row {strangers[0]} grow, which it does not have: it has grown, or was freed")
+            raise misfit(run, f"lets row {strangers[0]} grow, which it does not have: it has grown, or was freed")
         if len(tokens) and (tokens.min() < 0 or tokens.max() >= run.frontier.vocabulary):
             bad, size = tokens[(tokens < 0) | (tokens >= run.frontier.vocabulary)][0], run.frontier.vocabulary
-            raise PartError(f"the strategy {run.strategy} chose token {bad}, which is outside the vocabulary of {size}")
+            raise misfit(run, f"chose token {bad}, which is outside the vocabulary of {size}")
+        if choice.seen is not None:
+            self._check_seen(run, choice.seen, tokens, parents)
+
+    def _check_seen(self, run: Run, seen: Frontier, tokens: Ints, parents: Ints) -> None:
+        """Refuse rows that were looked at if they are not those of the chosen tokens."""
+        if len(seen) != len(tokens):
+            raise misfit(run, f"chose {len(tokens)} tokens and saw {len(seen)} rows; each needs one")
+        nodes = self.lane.nodes
+        for row, token, parent in zip(seen.rows.tolist(), tokens.tolist(), parents.tolist(), strict=True):
+            if seen.source.lane is not self.lane or (nodes.parent(row), nodes.token(row)) != (parent, token):
+                raise misfit(run, f"chose token {token} after row {parent}, and saw another; `seen` holds the row of every chosen token")
 
     def _record(self, run: Run, choice: Choice, children: Children, possible: Flags) -> Step:
         """The step, with what the level asks for beyond the chosen tokens."""
@@ -378,13 +417,21 @@ class Search:
             if len(run.frontier):
                 step.considered = considered(run.frontier, self.recorder.choices, self.recorder.shows_stages)
             if choice.dropped is not None:
-                d, stand = choice.dropped, [run.places[p] for p in choice.dropped.parents.tolist()]
+                d = choice.dropped
+                counts = {length_of(column) for column in (d.tokens, d.parents, d.scores, d.reasons)}
+                if len(counts) > 1 or not all(int(p) in run.places for p in d.parents):
+                    raise misfit(run, "dropped tokens that do not fit together, or after rows it does not have")
+                stand = [run.places[int(p)] for p in d.parents]
                 prompts, nodes = np.asarray([(f["prompt"][i], f["node"][i]) for f, i in stand], np.int64).reshape(-1, 2).T
-                step.dropped = {"prompt": prompts, "parents": nodes, "tokens": d.tokens, "score": d.scores, "reason": d.reasons}
+                step.dropped = {"prompt": prompts, "parents": nodes, "tokens": np.asarray(d.tokens), "score": np.asarray(d.scores)}
+                step.dropped["reason"] = np.asarray(d.reasons, dtype=object)
         return step
 
-    def grow(self, work: Sequence[tuple[Run, Choice, Children]]) -> None:
-        """The rows of some runs give way to what they grew into: for those not seen before in one forward."""
+    def grow(self, work: Sequence[tuple[Run, Choice, Children]], steps: Sequence[Step]) -> None:
+        """The rows of some runs give way to what they grew into: for those not seen before in one forward.
+
+        Only then have the steps been taken: a run that is broken off in the middle of the forward is as it was before it.
+        """
         fresh = [(run, choice, children) for run, choice, children in work if choice.seen is None]
         if fresh:
             parents = np.concatenate([children.parents for *_, children in fresh])
@@ -409,13 +456,17 @@ class Search:
                 first += len(children.tokens)
                 new.columns = children.columns
             self._replace(run, choice, new)
+            run.found += children.finished
+            for h in children.finished:
+                self.found[h.prompt].append(h)
+        self.untold.extend(steps)
         self.collect()
 
     def _replace(self, run: Run, choice: Choice, new: Frontier) -> None:
         """Of a run's rows those of its frontier go that do not wait, and those that waited as long as they were needed."""
         waits = {int(row) for row in choice.waits}
         if not waits <= run.places.keys():
-            raise PartError(f"the strategy {run.strategy} lets row {min(waits - run.places.keys())} wait, which it does not have")
+            raise misfit(run, f"lets row {min(waits - run.places.keys())} wait, which it does not have")
         before = len(run.places)
         for i, row in enumerate(run.frontier.rows.tolist()):
             if row in waits:
@@ -449,10 +500,13 @@ class Search:
 
     def growing(self, reason: str, prompt: int | None = None) -> list[Hypothesis]:
         """Every row that is alive and has new tokens, as a text that ends here."""
-        return [h for run in self.runs.values() for h in self._growing(run, reason) if prompt is None or h.prompt == prompt]
+        told: set[int] = set()
+        return [h for run in self.runs.values() for h in self._growing(run, reason, told) if prompt is None or h.prompt == prompt]
 
-    def _growing(self, run: Run, reason: str) -> list[Hypothesis]:
-        rows = [(f, i) for f, i in run.places.values() if int(f.generated[i]) > 0]
+    def _growing(self, run: Run, reason: str, told: set[int]) -> list[Hypothesis]:
+        """The texts of a run's rows, but for rows that another run has too and whose texts are told."""
+        rows = [(f, i) for row, (f, i) in run.places.items() if row not in told and int(f.generated[i]) > 0]
+        told.update(run.places)
         return [self.recorder.hypothesis({k: v[i] for k, v in f.columns.items()}, reason) for f, i in rows]
 
     def rows_of(self, prompt: int) -> int:
@@ -460,10 +514,16 @@ class Search:
         alive = sum(int(f["prompt"][i]) == prompt for run in self.runs.values() for f, i in run.places.values())
         return alive + len(self.found[prompt])
 
+    @property
+    def over(self) -> bool:
+        """Whether every run has begun and come to its end."""
+        return bool(self.root) and not self.runs
+
     def interrupt(self) -> None:
         """End every run as it is: rows that are alive are finished texts."""
+        told: set[int] = set()
         for run in list(self.runs.values()):
-            run.found += self._growing(run, "interrupted")
+            run.found += self._growing(run, "interrupted", told)
         for run in [run for run in self.runs.values() if not run.going]:
             waiting: Run | None = run
             while waiting is not None:
@@ -487,6 +547,16 @@ def light(call: Call, frontier: Frontier, i: int) -> tuple[Frontier, int]:
     """A row that waits, without its distribution: that is computed again if the row grows after all."""
     lane, some = frontier.source.lane, slice(i, i + 1)
     return Frontier.of(call, lane, frontier.rows[some], frontier.lengths[some], {k: v[some] for k, v in frontier.columns.items()}), 0
+
+
+def misfit(run: Run, what: str) -> PartError:
+    """The error for a strategy that asks for what cannot be."""
+    return PartError(f"the strategy {run.strategy} {what}")
+
+
+def length_of(column: Any) -> int | None:
+    """How many values a column has; None if it is none."""
+    return None if isinstance(column, str) or not hasattr(column, "__len__") or getattr(column, "ndim", 1) == 0 else len(column)
 
 
 def joined_rows(frontiers: Sequence[Frontier]) -> Frontier:

@@ -100,7 +100,7 @@ class Strategy(Part):
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
-        if "run" in cls.__dict__ and cls.many is False:
+        if cls.many is False and cls.run is not row_by_row:              # its own, or that of a class without rows of their own
             cls.start, cls.run = cls.run, row_by_row  # type: ignore[assignment, method-assign]
 
     def run(self, frontier: Frontier) -> Asks:

@@ -65,6 +65,7 @@ class TransformersSession:
 
     def logits(self, rows: Sequence[int] | Ints, layer: int | None = None) -> Array:
         """Logits (R, V) in float32."""
+        self.nodes.require(rows)
         if self.model.head is None:
             return _rows(self.answers, rows).float()
         with self.model.still():
@@ -74,6 +75,7 @@ class TransformersSession:
         """Final hidden states (R, E) in float32."""
         if not self.can:
             raise Unsupported(f"{self.model} gives no hidden states")
+        self.nodes.require(rows)
         return _rows(self.states, rows).float()
 
     def _forward(self, work: list[tuple[Ints, int, Past]]) -> None:

@@ -142,6 +142,7 @@ class SlotSession:
 
     def hidden(self, rows: Sequence[int] | Ints, layer: int | None = None) -> Array:
         """Final hidden states (R, E), or those after a layer of the plan."""
+        self.nodes.require(rows)
         which, where = 0 if layer is None else 1 + self.layers.index(layer), places(rows)
         trees = {tree for tree, _ in where}
         if len(trees) == 1:

@@ -104,6 +104,15 @@ class Step:
         some: dict[str, Any] = {k: None if v is None else v[index] for k, v in columns.items()}
         return Step(**some)
 
+    def prompts(self) -> list[int]:
+        """The prompts of which it says anything."""
+        found = set(self.prompt.tolist())
+        if self.considered is not None:
+            found.update(self.considered.prompt.tolist())
+        if self.dropped is not None:
+            found.update(np.asarray(self.dropped["prompt"]).tolist())
+        return sorted(found)
+
     def only(self, prompt: int) -> Step:
         """The part of one prompt, as if there were no other: its number is then 0."""
         part = self.take(self.prompt == prompt)
@@ -111,8 +120,7 @@ class Step:
         if self.considered is not None and (at := self.considered.prompt == prompt).any():
             part.considered = self.considered.take(at)
             part.considered.prompt = np.zeros_like(part.considered.prompt)
-        if self.dropped is not None:
-            at = self.dropped["prompt"] == prompt
+        if self.dropped is not None and (at := np.asarray(self.dropped["prompt"]) == prompt).any():
             part.dropped = {k: np.asarray(v)[at] for k, v in self.dropped.items()}
             part.dropped["prompt"] = np.zeros_like(part.dropped["prompt"])
         return part

@@ -86,17 +86,15 @@ class Follow(Around):
         reasons = np.where(last, np.where((reasons == "") & (self.then is None), "followed", reasons), "")
         processed = frontier.pick(at, tokens)[1]
         scores = frontier["score"][at] + np.where(processed > -np.inf, processed, 0.0)
-        return Choice(tokens, frontier.rows[at], scores, reasons, forced=True), nodes[reasons == ""].tolist()
+        order = [tree.last.get(node, tree.first[node]) if ends else tree.first[node] for _, node, ends in children]
+        columns = {} if self.then else {"text": np.asarray(order)}
+        return Choice(tokens, frontier.rows[at], scores, reasons, columns=columns, forced=True), nodes[reasons == ""].tolist()
 
     def rank(self, finished: list[Hypothesis]) -> list[Hypothesis]:
         """In the order of the texts, or as the strategy that went on ranks them."""
         if self.then:
             return super().rank(finished) if len(finished) > 1 else finished
-
-        def place(h: Hypothesis) -> tuple[bool, int]:                     # (whether it was cut short, of which text)
-            return min((len(text) > len(h.tokens), i) for i, text in enumerate(self._some) if text[: len(h.tokens)] == tuple(h.tokens))
-
-        return sorted(finished, key=lambda h: place(h)[1])
+        return sorted(finished, key=lambda h: int(h.columns.get("text", -1)))
 
 
 class _Tree:
@@ -104,17 +102,21 @@ class _Tree:
 
     def __init__(self, texts: Sequence[Sequence[int]]) -> None:
         self.children: list[dict[int, int]] = [{}]
-        self.last: set[int] = set()
+        self.first = [0]
+        """Of each node the first text that it belongs to."""
+        self.last: dict[int, int] = {}
+        """The nodes at which texts end, with the first of those."""
         tokens = [-1]
-        for text in texts:
+        for number, text in enumerate(texts):
             node = 0
             for token in text:
                 if token not in self.children[node]:
                     self.children[node][token] = len(self.children)
                     self.children.append({})
+                    self.first.append(number)
                     tokens.append(token)
                 node = self.children[node][token]
-            self.last.add(node)
+            self.last.setdefault(node, number)
         self.token = np.asarray(tokens, np.int64)
 
     def straight(self, node: int, most: int) -> list[int]:
