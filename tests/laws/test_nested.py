@@ -158,6 +158,14 @@ def test_why_a_prompt_is_dead_is_said_through_wrappers(wrapper):
     assert all("none of 3 particles" in o.failure for o in bare)
 
 
+def test_a_prompt_of_which_some_branch_lives_is_not_dead():
+    decoder = _Branch(5, _Handed(un.SequentialMonteCarlo(2)))
+    outputs = [LM.generate(TEXTS, decoder, max_new_tokens=3, seed=seed) for seed in range(3)]
+    assert any(0 < len(o.sequences) < 5 for some in outputs for o in some)
+    for seed in range(3):
+        run(MODEL, decoder, [Letters().encode(text) for text in TEXTS], 3, seed=seed)    # raises where a prompt is held for dead
+
+
 def test_branches_that_die_leave_the_others():
     for prompt, found in zip(PROMPTS, run(MODEL, _Dies() | _Branch(5, un.Exact()), PROMPTS, end_tokens=()), strict=True):
         assert prompt[-1] == 2 or sorted({h.tokens[0] for h in found}) == [t for t in sorted(top(prompt, 5)) if t != 2]
