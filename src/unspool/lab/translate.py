@@ -235,12 +235,19 @@ def _token(phrase: Any) -> Any:
 
 
 def call_for(settings: Mapping[str, Any]) -> str:
-    """The arguments of `generate` that say what another library's keywords say, as text; "" if none of them knows the keywords."""
+    """The arguments of `generate` that say what another library's keywords say, as text; "" if none of them knows the keywords.
+
+    What those libraries do by default is left out: nothing is on by default here.
+    """
+    limited = any(word in name for name in settings for word in ("max", "length", "predict"))
     for name in ("transformers", "vllm", "llama.cpp", "openai"):
-        draws = name == "transformers" and not {"num_beams", "do_sample"} & settings.keys()
+        quiet: dict[str, Any] = {"top_k": 0} if name == "transformers" else {}
+        if name == "transformers" and not {"num_beams", "do_sample"} & settings.keys():
+            quiet["do_sample"] = True
         try:
-            found = from_engine(name, {**settings, "do_sample": True} if draws else settings)
+            found = from_engine(name, {**quiet, **settings})
         except UnspoolError:
             continue
-        return ", ".join([repr(str(found.decoder)), *(f"{k}={v!r}" for k, v in found.options.items())])
+        options = found.options.items() if limited else ()
+        return ", ".join([repr(str(found.decoder)), *(f"{k}={v!r}" for k, v in options)])
     return ""
