@@ -94,10 +94,10 @@ def gathered(run: Run, choice: Choice, tokens: Ints, parents: Ints, ranked: bool
 
 def check(run: Run, choice: Choice, tokens: Ints, parents: Ints, straight: bool) -> None:
     """Refuse a choice that does not fit together, by the name of its strategy."""
-    if len(tokens) and np.asarray(host(choice.tokens)).dtype.kind not in "iu":
-        raise misfit(run, f"chose tokens that are no whole numbers: {choice.tokens!r:.60}")
     if tokens.ndim != 1:
         raise misfit(run, f"chose tokens of shape {tokens.shape}; they are one row of numbers (N,), as are all columns of a choice")
+    if len(tokens) and np.asarray(host(choice.tokens)).dtype.kind not in "iu":
+        raise misfit(run, f"chose tokens that are no whole numbers: {choice.tokens!r:.60}")
     columns: dict[str, Any] = {"parents": parents, "scores": choice.scores, "reasons": choice.reasons, "uniform": choice.uniform}
     for name, column in (columns | choice.columns).items():
         if column is not None and (count := length_of(column)) != len(tokens):
