@@ -23,7 +23,13 @@ def draw_settings(translation: Translation) -> str:
 def remarks(translation: Translation) -> list[str]:
     """What stands beside a decoder that was read: how to call generate, and what differs."""
     options = ", ".join(f"{name}={value!r}" for name, value in translation.options.items())
-    return ([f"generate with {options}"] if options else []) + translation.notes
+    return ([f"generate with {options}"] if options else []) + said(translation)
+
+
+def said(translation: Translation) -> list[str]:
+    """The notes, what is lost first."""
+    order = ("lost", "different", "remark")
+    return [str(note) for note in sorted(translation.notes, key=lambda note: order.index(note.severity))]
 
 
 def draw_engines(engines: Iterable[Engine], width: int, paint: Paint) -> str:
@@ -64,7 +70,7 @@ def settings_to_markdown(engines: Sequence[Engine], methods: Sequence[Method]) -
     lines += ["", "## Differences", ""]
     for e in engines:
         lines += [f"### {e.title}", "", *(f"- {p.method}: {p.remark}" for p in e.everything if p.remark)]
-        lines += [*(f"- `{name}`: no equal; {why}." for name, why in e.unsaid.items()), ""]
+        lines += [*(f"- `{name}`: {_EFFECT[u.severity]}; {u.why}." for name, u in e.unsaid.items()), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -78,6 +84,9 @@ CONSOLE_LINES = (
     """$ unspool translate --from llama.cpp --temp 0.7 --top-k 20""",
     """$ unspool translate --to vllm -d "temperature(0.8) | top_p(0.95) | sample(2)\"""",
 )
+
+
+_EFFECT = {"lost": "no equal", "different": "no equal in some values", "remark": "no equal, and none needed"}
 
 
 def _once(places: Iterable[Place]) -> list[Place]:

@@ -47,11 +47,11 @@ def translate(
     from unspool.lab.engines import ENGINES
     from unspool.lab.translate import from_engine, to_engine
     from unspool.views.sheet import to_json
-    from unspool.views.translation import draw_engines, draw_settings, remarks
+    from unspool.views.translation import draw_engines, draw_settings, remarks, said
 
     sink = open_sink(how)
     given = {name: value for name, value in (("max_new_tokens", max_new_tokens), ("seed", seed)) if value is not None}
-    notes: list[str] = []
+    notes: list[Any] = []
     if there is None and to is None:
         check(not settings and decoder is None, "say from which engine (--from) or to which (--to)")
         known = {e.name: {"title": e.title, "source": e.source, "settings": sorted(e.names)} for e in ENGINES.values()}
@@ -75,7 +75,7 @@ def translate(
         sink.write(to_json(found.to_dict()) + "\n")
     else:
         sink.write(draw_settings(found) if to is not None else f"{found.decoder}\n")
-        for line in found.notes if to is not None else remarks(found):
+        for line in said(found) if to is not None else remarks(found):
             note(line)
     sink.close()
     return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from unspool.lab.engines.engine import CallSetting, Engine, Given, Place, Setting
+from unspool.lab.engines.engine import CallSetting, Engine, Given, Place, Setting, Unsaid
 from unspool.lab.engines.places import BIAS, GENERATED, LARK, LIST, NO_SEED, TOKENS, drawn, end_tokens, names_in, place, structured
 
 
@@ -39,13 +39,16 @@ SGLANG = Engine(
         place("end", tokens=("stop_token_ids", None, TOKENS)),
     ),
     calls=(
-        CallSetting("max_new_tokens", Setting("max_new_tokens", 128)),
+        CallSetting("max_new_tokens", Setting("max_new_tokens", 128), endless=True),
         CallSetting("seed", Setting("sampling_seed"), *NO_SEED),
         end_tokens("ignore_eos"),
     ),
     unsaid={
-        "ebnf": LARK, "structural_tag": LARK,
-        "no_stop_trim": "the text is cut before a stop string here", "custom_params": "they are for plug-ins",
+        "ebnf": Unsaid(LARK),
+        "structural_tag": Unsaid(LARK),
+        "no_stop_trim": Unsaid("the text is cut before a stop string here"),
+        "custom_params": Unsaid("they are for plug-ins", ({},)),
+        "watermark": Unsaid("there is watermark_kgw(...) and watermark_synthid(...), but not its Gumbel watermark"),
     },
     ignored=names_in("skip_special_tokens spaces_between_special_tokens stream_interval text model"),
     ordered=_sglang_order,

@@ -1,0 +1,245 @@
+"""A translation says all: every setting of every engine is read, refused by its name, noted, or does nothing."""
+
+import itertools
+import re
+from importlib.util import find_spec
+
+import pytest
+
+import unspool as un
+from unspool.errors import UnspoolError
+from unspool.lab.engines import ENGINES
+from unspool.lab.engines.engine import DIFFERENT, LOST, REMARK
+from unspool.lab.translate import from_engine, to_engine
+
+SCHEMA = {"type": "object"}
+TYPICAL = {
+    **dict.fromkeys(("temperature", "temp"), 0.7),
+    **dict.fromkeys(("top_k",), 20),
+    **dict.fromkeys(("top_p", "typical_p"), 0.8),
+    **dict.fromkeys(("min_p", "epsilon_cutoff", "eta_cutoff"), 0.1),
+    **dict.fromkeys(("repetition_penalty", "repeat_penalty", "encoder_repetition_penalty", "length_penalty"), 1.2),
+    **dict.fromkeys(("frequency_penalty", "presence_penalty"), 0.5),
+    **dict.fromkeys(("no_repeat_ngram_size", "encoder_no_repeat_ngram_size"), 3),
+    **dict.fromkeys(("min_tokens", "min_new_tokens", "min_length"), 4),
+    **dict.fromkeys(("max_tokens", "max_new_tokens", "max_completion_tokens", "max_length", "n_predict", "num_predict"), 30),
+    **dict.fromkeys(("seed", "sampling_seed"), 5),
+    **dict.fromkeys(("n", "num_return_sequences"), 2),
+    **{key: ["\n"] for key in ("stop", "stop_strings")},
+    **{key: [3, 4] for key in ("stop_token_ids", "allowed_token_ids", "suppress_tokens", "begin_suppress_tokens", "xtc_special_tokens")},
+    **dict.fromkeys(("eos_token_id", "forced_eos_token_id", "forced_bos_token_id"), 5),
+    **dict.fromkeys(("xtc_threshold", "xtc_probability"), 0.3),
+    **dict.fromkeys(("repeat_last_n", "repetition_context_size", "presence_context_size", "frequency_context_size"), 32),
+    **dict.fromkeys(("json_schema", "format"), SCHEMA),
+    **dict.fromkeys(("regex", "stop_regex"), "a+b"),
+    **dict.fromkeys(("beam_width", "num_beams", "penalty_alpha", "beam_size"), 3),
+    **dict.fromkeys(("add_special_tokens", "skip_special_tokens"), False),
+    "logit_bias": {"7": 1.5},
+    "sequence_bias": [[[3], 2.5], [[8, 6], -3.0]],
+    "bad_words": ["very"],
+    "bad_words_ids": [[7], [5, 9]],
+    "structured_outputs": {"json": SCHEMA},
+    "response_format": {"type": "json_object"},
+    "repetition_detection": {"max_pattern_size": 4, "min_count": 3},
+    "exponential_decay_length_penalty": [3, 1.2],
+    "watermarking_config": {"bias": 1.5, "greenlist_ratio": 0.4},
+    "top_h": 0.4,
+    "top_n_sigma": 1.2,
+    "penalty_alpha": 0.6,
+    "early_stopping": True,
+    "do_sample": True,
+    "max_time": 2.0,
+    "samplers": ["top_k", "temperature"],
+    "mirostat": 2,
+    "mirostat_tau": 4.0,
+    "mirostat_eta": 0.2,
+    "adaptive_target": 0.4,
+    "adaptive_decay": 0.8,
+    "dry_multiplier": 0.8,
+    "dry_base": 2.0,
+    "dry_allowed_length": 3,
+    "dry_penalty_last_n": 40,
+    "dry_sequence_breakers": ["."],
+    "dynatemp_range": 0.3,
+    "dynatemp_exponent": 1.1,
+    **dict.fromkeys(("ignore_eos", "remove_invalid_values", "renormalize_logits", "use_beam_search"), True),
+}
+"""A value of each setting that does something."""
+USED = (
+    "temperature", "temp", "top_k", "top_p", "min_p", "do_sample", "num_beams", "num_return_sequences", "n", "max_tokens", "max_new_tokens",
+    "max_length", "n_predict", "num_predict", "repetition_penalty", "repeat_penalty", "presence_penalty", "frequency_penalty", "stop",
+    "stop_strings", "seed", "min_tokens", "logit_bias", "beam_width", "mirostat", "samplers", "ignore_eos", "no_repeat_ngram_size",
+)  # fmt: skip
+"""The settings that people use most."""
+BASES = {"transformers": ({}, {"do_sample": True}, {"num_beams": 3, "max_new_tokens": 9}), "vllm": ({}, {"beam_width": 3}),
+         "mlx-lm": ({}, {"temp": 0.7}), "sglang": ({}, {"beam_width": 3})}  # fmt: skip
+"""Settings beside which every other is tried."""
+if find_spec("llguidance") is None:
+    for name in ("json_schema", "format", "regex", "structured_outputs", "response_format"):
+        del TYPICAL[name]
+
+CASES = [(e.name, base) for e in ENGINES.values() for base in BASES.get(e.name, ({},))]
+each = pytest.mark.parametrize(("engine", "base"), CASES, ids=str)
+
+
+def read(engine, settings, names):
+    """What settings mean; None where they are refused, which must name one of them."""
+    try:
+        return from_engine(engine, settings)
+    except UnspoolError as error:
+        refusal = str(error)
+    assert any(re.search(rf"\b{name}\b", refusal) for name in names), f"{settings}: {refusal}"
+    return None
+
+
+def value_of(engine, name):
+    there = ENGINES[engine]
+    return TYPICAL.get(name, "x" if name in there.ignored else True if name in there.unsaid else None)
+
+
+def accounted(found, name, without):
+    """Whether a setting changed what is read, or is spoken of; without: what is read without it, None if that is refused."""
+    noted = any(note.setting == name for note in found.notes)
+    return noted or without is None or ((found.decoder, found.options) != (without.decoder, without.options))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_every_setting_has_a_value_here(engine):
+    there = ENGINES[engine]
+    assert not [n for n in there.names - there.ignored if value_of(engine, n) is None and find_spec("llguidance")]
+    assert not there.ignored & set(there.unsaid)
+    assert not there.ignored & {s.name for s in there.settings}
+
+
+@each
+def test_every_setting_alone_is_read_or_refused_by_name(engine, base):
+    for name in sorted(ENGINES[engine].names):
+        for value in (value_of(engine, name), None, *(s.default for s in ENGINES[engine].settings if s.name == name)):
+            found = read(engine, base | {name: value}, [name])
+            if found is not None and name in ENGINES[engine].ignored:
+                assert not found.lost
+
+
+@each
+def test_no_setting_is_dropped_without_a_note(engine, base):
+    there = ENGINES[engine]
+    for name in sorted(there.names - there.ignored - base.keys()):
+        found = read(engine, base | {name: value_of(engine, name)}, [name])
+        if found is not None and value_of(engine, name) is not None:
+            assert accounted(found, name, from_engine(engine, base)), f"{name}={value_of(engine, name)!r}: {found.decoder}"
+
+
+@each
+def test_pairs_of_the_most_used_are_not_dropped_either(engine, base):
+    there = ENGINES[engine]
+    for one, other in itertools.combinations(sorted(there.names & set(USED) - base.keys()), 2):
+        pair = {one: value_of(engine, one), other: value_of(engine, other)}
+        if (found := read(engine, base | pair, [one, other])) is not None:
+            for name in pair:
+                rest = {n: v for n, v in pair.items() if n != name}
+                assert accounted(found, name, read(engine, base | rest, rest)), f"{name} in {pair}: {found.decoder}"
+
+
+@each
+def test_what_is_read_is_written_and_read_again(engine, base):
+    there = ENGINES[engine]
+    for name in sorted(there.names - there.ignored - set(there.unsaid)):
+        found = read(engine, base | {name: value_of(engine, name)}, [name])
+        if found is None:
+            continue
+        written = to_engine(engine, found.decoder, **found.options)
+        back = from_engine(engine, written.settings)
+        assert back.decoder == found.decoder, name
+        assert {**back.options, **found.options} == back.options, name
+        assert not back.lost, name
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_null_is_the_default_or_no_limit(engine):
+    there = ENGINES[engine]
+    plain = from_engine(engine, {})
+    endless = {c.setting.name for c in there.calls if c.endless}
+    for name in sorted(there.names):
+        found = from_engine(engine, {name: None})
+        assert found.decoder == plain.decoder
+        if name in endless:
+            assert not found.options.keys() & {"max_new_tokens", "max_length"}
+            assert [note.setting for note in found.notes if note.severity == DIFFERENT] == [name]
+        else:
+            assert (found.options, found.notes) == (plain.options, plain.notes)
+
+
+def test_null_lifts_the_limit_of_vllm_and_sglang_alone():
+    endless = {e.name for e in ENGINES.values() if any(c.endless for c in e.calls)}
+    assert {"vllm", "sglang"} <= endless
+    assert from_engine("vllm", {}).options == {"max_new_tokens": 16}
+    assert from_engine("vllm", {"max_tokens": None}).options == {}
+    assert from_engine("openai", {"max_tokens": None, "temperature": None}).options == {}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_notes_are_data(engine):
+    there = ENGINES[engine]
+    for name, unsaid in there.unsaid.items():
+        (note,) = [n for n in from_engine(engine, {name: "some value"}).notes if n.setting == name]
+        assert (note.what, note.severity) == (unsaid.why, unsaid.severity)
+        assert note.severity in (LOST, DIFFERENT, REMARK)
+        assert (note in from_engine(engine, {name: "some value"}).lost) == (note.severity == LOST)
+        for off in unsaid.off:
+            assert name not in {n.setting for n in from_engine(engine, {name: off}).notes}
+
+
+def test_notes_are_plain_in_json():
+    found = from_engine("transformers", {"token_healing": True}).to_dict()
+    assert {"setting": "token_healing", "what": "the prompt's tokens stay as they are here", "severity": "lost"} in found["notes"]
+
+
+def test_several_texts_at_temperature_zero_are_kept_or_refused():
+    for engine in ("openai", "sglang"):
+        assert str(from_engine(engine, {"temperature": 0, "n": 3}).decoder) == "temperature(0) | sample(3)"
+        assert to_engine(engine, "temperature(0) | sample(3)").settings == {"n": 3, "temperature": 0}
+    for engine, settings in (("vllm", {"temperature": 0, "n": 3}), ("transformers", {"num_return_sequences": 3})):
+        with pytest.raises(un.Unsupported, match=" one text"):
+            from_engine(engine, settings)
+    with pytest.raises(un.ParameterError, match="num_return_sequences"):
+        from_engine("transformers", {"num_beams": 2, "num_return_sequences": 3})
+
+
+def test_a_least_length_holds_back_stops_or_says_so():
+    found = from_engine("vllm", {"min_tokens": 4, "stop": ["\n"], "stop_token_ids": [5]})
+    assert str(found.decoder) == "min_new_tokens(4) | sample | stop('\\n') | end(5)"
+    assert [note.setting for note in found.notes if note.severity == DIFFERENT] == ["min_tokens"]
+    assert not [note for note in from_engine("vllm", {"min_tokens": 4, "stop_token_ids": [5]}).notes if note.severity == DIFFERENT]
+    assert not [note for note in from_engine("sglang", {"min_new_tokens": 4, "stop": ["\n"]}).notes if note.severity == DIFFERENT]
+
+
+def test_values_are_cut_where_the_engine_cuts_them():
+    assert from_engine("vllm", {"logit_bias": {"5": -200, "6": 300}}).decoder.processors == (un.Bias(((5, -100.0), (6, 100.0))),)
+    assert from_engine("vllm", {"temperature": 0.001}).decoder.processors == (un.Temperature(0.01),)
+    assert from_engine("sglang", {"logit_bias": {"5": -200}}).decoder.processors == (un.Bias(((5, -200.0),)),)
+    with pytest.raises(un.ParameterError, match="logit_bias"):
+        from_engine("openai", {"logit_bias": {" king": 1}})
+
+
+def test_a_text_in_a_bias_of_llama_cpp_is_every_token_of_it():
+    lm = un.load()
+    text = "Once upon a time"
+    ids = lm.tokenizer.encode(text)
+    assert len(ids) > 1
+    found = from_engine("llama.cpp", {"temperature": 0, "logit_bias": [[text, -0.5], ["12", 1.0], [12, 2.0]]}, tokenizer=lm.tokenizer)
+    assert found.decoder.processors == (un.Bias((*((t, -0.5) for t in ids), *((t, 1.0) for t in lm.tokenizer.encode("12")), (12, 2.0))),)
+    by_key = from_engine("llama.cpp", {"temperature": 0, "logit_bias": {"12": 1.0, "a king": False}}, tokenizer=lm.tokenizer)
+    assert by_key.decoder.processors == (un.Bias(((12, 1.0),)), un.Banned(*lm.tokenizer.encode("a king")))
+    with pytest.raises(un.Unsupported, match="logit_bias has the text"):
+        from_engine("llama.cpp", {"logit_bias": [[text, -0.5]]})
+
+
+def test_flags_that_change_the_text_are_not_passed_over():
+    found = from_engine("llama.cpp", "-m model.gguf --temp 0.7 --grammar-file a.gbnf --keep 4 -r User:")
+    assert [note.setting for note in found.lost] == ["grammar_file", "n_keep"]
+    assert str(found.decoder).endswith("temperature(0.7) | sample | stop('User:')")
+    assert [note.what for note in found.notes if note.setting == "-m"] == ["-m model.gguf is not about decoding, so it is passed over"]
+
+
+def test_a_probability_of_xtc_alone_is_read():
+    assert str(from_engine("mlx-lm", {"temp": 0.7, "xtc_probability": 0.5}).decoder).startswith("xtc | ")
