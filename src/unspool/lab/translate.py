@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -15,6 +15,8 @@ from unspool.lab.engines.engine import DIFFERENT, LOST, REMARK, Engine, Note, Pl
 from unspool.lab.engines.forms import settings_of
 from unspool.lab.engines.order import inversions
 from unspool.processors.constrain import Banned, Bias
+from unspool.processors.endings import ForcedEnd
+from unspool.processors.force import ForcedBegin
 from unspool.processors.shape import LogSoftmax
 from unspool.strategies.beam import Beam
 from unspool.strategies.greedy import Greedy
@@ -290,6 +292,8 @@ def _plain(part: Any) -> Any:
     """A part in the one of its forms that settings are read as."""
     if isinstance(part, Beam):
         return Beam(**{**vars(part), "renormalise": True})
+    if isinstance(part, ForcedBegin | ForcedEnd):
+        return replace(part, certain=False)
     if isinstance(part, Bias):
         return Bias(tuple((_token(phrase), amount) for phrase, amount in part.pairs))
     return Banned(*map(_token, part.phrases)) if isinstance(part, Banned) else part

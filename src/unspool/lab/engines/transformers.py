@@ -13,6 +13,7 @@ from unspool.lab.engines.engine import DIFFERENT, REMARK, CallSetting, Engine, G
 from unspool.lab.engines.places import LIST, PHRASES, SEQUENCES, TOKENS, as_tuple, names_in, place
 from unspool.processors.constrain import RemoveInvalid
 from unspool.processors.endings import ExponentialDecayLength, ForcedEnd
+from unspool.processors.force import ForcedBegin
 from unspool.processors.shape import LogSoftmax
 from unspool.strategies.beam import Beam
 from unspool.strategies.contrastive_search import ContrastiveSearch
@@ -60,6 +61,9 @@ def _watermark(name: str, given: Given) -> Part | None:
     if not config or ("keys" in config) != (name == "watermark_synthid"):
         return None
     known = [f.name for f in fields(REGISTRY[name]) if f.name in config]  # type: ignore[arg-type]
+    more = {key: value for key, value in config.items() if key not in known and value not in (None, False)}
+    if more:
+        raise Unsupported(f"watermarking_config: {', '.join(more)} has no equal in {name}")
     return REGISTRY[name](**{f: config[f] for f in known}, variant="transformers")  # type: ignore[call-arg]
 
 
@@ -97,20 +101,23 @@ def _write_forced_end(part: Any) -> dict[str, Any]:
 
 
 def _show_log_probabilities(processors: list[Part], strategy: Part) -> tuple[list[Part], Part]:
-    """Beams show their processors log-probabilities, and sum what comes out."""
-    if isinstance(strategy, Beam) and processors:
-        return [LogSoftmax(), *processors], replace(strategy, renormalise=False)
-    return processors, strategy
+    """Beams show their processors log-probabilities, and sum what comes out; that of a forced token is 0."""
+    if not isinstance(strategy, Beam) or not processors:
+        return processors, strategy
+    shown = [replace(p, certain=True) if isinstance(p, ForcedBegin | ForcedEnd) else p for p in processors]
+    return [LogSoftmax(), *shown], replace(strategy, renormalise=False)
 
 
 def _hide_log_probabilities(processors: list[Part], strategy: Part) -> tuple[list[Part], Part]:
+    plain = [replace(p, certain=False) if isinstance(p, ForcedBegin | ForcedEnd) else p for p in processors]
     if not isinstance(strategy, Beam) or not processors:
-        return processors, strategy
+        return plain, strategy
     first = isinstance(processors[0], LogSoftmax)
-    if not first or strategy.renormalise:
-        text = " | ".join(map(str, [LogSoftmax(), *processors[first:], replace(strategy, renormalise=False)]))
+    sure = all(p.certain for p in processors if isinstance(p, ForcedBegin | ForcedEnd))
+    if not first or strategy.renormalise or not sure:
+        text = " | ".join(map(str, (*(wanted := _show_log_probabilities(processors[first:], strategy))[0], wanted[1])))
         raise ParameterError(f"transformers' beams do not renormalise what processors make of log-probabilities: write {text}")
-    return processors[1:], replace(strategy, renormalise=True)
+    return plain[1:], replace(strategy, renormalise=True)
 
 
 TRANSFORMERS = Engine(
