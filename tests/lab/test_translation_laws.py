@@ -1,6 +1,7 @@
 """A translation says all: every setting of every engine is read, refused by its name, noted, or does nothing."""
 
 import itertools
+import json
 import re
 from importlib.util import find_spec
 
@@ -11,6 +12,7 @@ from unspool.errors import UnspoolError
 from unspool.lab.engines import ENGINES
 from unspool.lab.engines.engine import DIFFERENT, LOST, REMARK
 from unspool.lab.translate import from_engine, to_engine
+from unspool.models.loading import BUNDLED
 
 SCHEMA = {"type": "object"}
 TYPICAL = {
@@ -243,3 +245,20 @@ def test_flags_that_change_the_text_are_not_passed_over():
 
 def test_a_probability_of_xtc_alone_is_read():
     assert str(from_engine("mlx-lm", {"temp": 0.7, "xtc_probability": 0.5}).decoder).startswith("xtc | ")
+
+
+def test_loading_says_once_what_a_folder_asks_for(tmp_path, caplog):
+    for path in BUNDLED.iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    asks = tmp_path / "generation_config.json"
+    plain = json.loads(asks.read_text())
+    asks.unlink()
+    asks.write_text(json.dumps(plain | {"repetition_penalty": 1.0, "temperature": 1.0}))
+    lm = un.load(tmp_path)
+    assert not caplog.messages, "what changes nothing is not spoken of"
+    asks.write_text(json.dumps(plain | {"repetition_penalty": 1.8, "suppress_tokens": [5], "guidance_scale": 1.5}))
+    again = [un.load(tmp_path), un.load(tmp_path)]
+    (said,) = caplog.messages
+    assert "repetition_penalty(1.8) | suppress(5) | greedy, and guidance_scale" in said
+    assert "unspool translate --from transformers -m" in said
+    assert {one.generate("Once", max_new_tokens=4).text for one in again} == {lm.generate("Once", max_new_tokens=4).text}

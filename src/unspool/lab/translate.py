@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 from unspool.core.decoder import Decoder, Part, as_decoder
@@ -14,6 +15,7 @@ from unspool.lab.engines import ENGINES
 from unspool.lab.engines.engine import DIFFERENT, LOST, REMARK, Engine, Note, Place
 from unspool.lab.engines.forms import settings_of
 from unspool.lab.engines.order import inversions
+from unspool.models.loading import read_json
 from unspool.processors.constrain import Banned, Bias
 from unspool.processors.endings import ForcedEnd
 from unspool.processors.force import ForcedBegin
@@ -120,6 +122,30 @@ def to_engine(engine: str, decoder: Any, **options: Any) -> Translation:
     _check_back(there, [*(part for _, part in found.values()), *wanted.stops, strategy], back.decoder)
     notes += [note for note in back.notes if note.severity != REMARK]
     return Translation(there.name, back.decoder, settings, options, list(dict.fromkeys(notes)))
+
+
+def from_model(folder: Path, settings: Mapping[str, Any] | None = None) -> Translation:
+    """What a model's own generation_config.json means to transformers, with settings that take the place of those in it.
+
+    A folder without the file may hold the same names in its config.json, as older ones do.
+    """
+    there, own = ENGINES["transformers"], folder / "generation_config.json"
+    known = there.names - there.ignored
+    written = read_json(own) if own.is_file() else {n: v for n, v in read_json(folder / "config.json").items() if n in known}
+    strange = [Note(name, f"{name} is no setting of {there.title}") for name in written if name not in there.names]
+    found = from_engine(there.name, {n: v for n, v in written.items() if n in there.names} | dict(settings or {}))
+    return replace(found, notes=[*found.notes, *strange])
+
+
+def asked_of(folder: Path) -> str:
+    """The decoder that a model's generation_config.json asks for, and what of it has no equal; "" if it is greedy search alone."""
+    try:
+        found = from_model(folder)
+    except UnspoolError as error:
+        return f"what cannot be said here: {error}"
+    lost = [note.setting for note in found.lost]
+    plain = [str(found.decoder)] * (str(found.decoder) != "greedy")
+    return ", and ".join([*plain, *([", ".join(lost)] if lost else [])])
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------

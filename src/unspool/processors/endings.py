@@ -11,8 +11,8 @@ from unspool.arrays import INF, Array, host, like, namespace
 from unspool.core.decoder import Part
 from unspool.core.processor import Processor, Rows
 from unspool.errors import ParameterError, check, is_whole, number, whole
-from unspool.processors.penalize import edit
 from unspool.processors.force import certain
+from unspool.processors.penalize import edit
 from unspool.processors.phrases import ids_of
 
 
