@@ -280,8 +280,10 @@ def test_flags_that_are_refused(flags):
         ("vllm", "skew(0.5) | sample(1)", Unsupported, "skew"),
         ("llama.cpp", "dry | sample(1)", ParameterError, "give a window"),
         ("llama.cpp", "top_k(5) | mirostat(surprise='truncated') | sample(1)", ParameterError, "leaves top_k out"),
-        ("vllm", "beam(4)", ParameterError, "with_prompt"),
-        ("vllm", "repetition_penalty(1.2) | beam(4, early_stopping='never', n=4, length='with_prompt')", ParameterError, "no processors"),
+        ("vllm", "beam(4)", ParameterError, "never"),
+        ("vllm", "beam(4, early_stopping='never', n=4) | stop('x')", ParameterError, "does not hear"),
+        ("sglang", "beam(4, length_penalty=2.0, early_stopping='never')", ParameterError, "never"),
+        ("vllm", "repetition_penalty(1.2) | beam(4, early_stopping='never', n=4)", ParameterError, "no processors"),
     ],
 )  # fmt: skip
 def test_decoders_that_are_refused(engine, text, error, words):

@@ -215,6 +215,27 @@ def test_a_least_length_holds_back_stops_or_says_so():
     assert not [note for note in from_engine("sglang", {"min_new_tokens": 4, "stop": ["\n"]}).notes if note.severity == DIFFERENT]
 
 
+def test_beams_of_vllm_and_sglang_have_what_these_have():
+    found = from_engine("vllm", {"use_beam_search": True, "n": 4, "allowed_token_ids": [1, 2], "top_p": 0.5, "stop": "x"})
+    assert str(found.decoder) == "allowed(1, 2) | beam(4, early_stopping='never', n=4)"
+    assert {note.setting for note in found.notes if "no effect" in note.what} == {"top_p", "stop"}
+    assert from_engine("vllm", {"beam_width": 4}).decoder.strategy.length == "generated"
+    with pytest.raises(un.Unsupported, match="not both"):
+        from_engine("vllm", {"beam_width": 4, "allowed_token_ids": [1], "structured_outputs": {"json": SCHEMA}})
+    found = from_engine("sglang", {"beam_width": 4, "n": 2, "stop_token_ids": [5], "temperature": 0.5})
+    assert str(found.decoder) == "beam(4, early_stopping='never', n=2) | end(5)"
+    assert {note.setting for note in found.notes if "no effect" in note.what} == {"temperature"}
+    for name in ("stop", "stop_regex", "min_new_tokens", "regex"):
+        with pytest.raises(un.Unsupported, match=name):
+            from_engine("sglang", {"beam_width": 4, name: TYPICAL[name]})
+
+
+def test_ignoring_ends_switches_off_the_stop_tokens_of_sglang():
+    given = {"ignore_eos": True, "stop_token_ids": [5]}
+    assert from_engine("sglang", given).decoder.stops == ()
+    assert from_engine("vllm", given).decoder.stops == (un.End(5),)
+
+
 def test_values_are_cut_where_the_engine_cuts_them():
     assert from_engine("vllm", {"logit_bias": {"5": -200, "6": 300}}).decoder.processors == (un.Bias(((5, -100.0), (6, 100.0))),)
     assert from_engine("vllm", {"temperature": 0.001}).decoder.processors == (un.Temperature(0.01),)

@@ -110,7 +110,9 @@ def to_engine(engine: str, decoder: Any, **options: Any) -> Translation:
     places = [place for place, _ in found.values()]
     settings |= _order(there, places, settings)
     for stop in wanted.stops:
-        settings = _merged(there, settings, _written(there, _place(there, there.stops, stop), stop))
+        place = _place(there, there.stops, stop)
+        check(not chosen.bare or place.method in chosen.takes, f"{there.title}'s {chosen.method} search does not hear {stop}")
+        settings = _merged(there, settings, _written(there, place, stop))
     for place in there.ordered(there.places, settings):
         if place.neutral and place.method not in found and not chosen.bare and (strategy.name == "sample" or not place.sampling):
             settings = place.neutral | settings
@@ -164,7 +166,8 @@ def _meant(there: Engine, given: Mapping[str, Any], nulls: Iterable[str]) -> tup
             parts.append(part)
             notes += _said(there, place, given)
     parts, strategy = there.wrap(parts, strategy)
-    stops = [(place, stop) for place in there.stops if (stop := _read(there, place, given)) is not None]
+    heard = [place for place in there.stops if not chosen.bare or place.method in chosen.takes]
+    stops = [(place, stop) for place in heard if (stop := _read(there, place, given)) is not None]
     notes += [note for place, _ in stops for note in _said(there, place, given)]
     notes += [Note("", there.unsure)] if there.unsure and len(parts) > 1 else []
     options = _options(there, given, nulls, notes)

@@ -10,7 +10,8 @@ from unspool.lab.engines.places import BIAS, GENERATED, LIST, NO_SEED, drawn, na
 UNPUBLISHED = "The order is not published; penalties before the temperature are what its formula says."
 
 
-def _openai_schema(value: Any) -> Any:
+def openai_schema(value: Any) -> Any:
+    """The schema of a response_format."""
     return {"json_object": {}, "json_schema": value.get("json_schema", {}).get("schema")}.get(value.get("type"))
 
 
@@ -20,7 +21,7 @@ OPENAI = Engine(
     "its API reference",
     places=(
         *structured(
-            "response_format", _openai_schema, lambda schema: {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
+            "response_format", openai_schema, lambda schema: {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
         ),
         place("bias", pairs=("logit_bias", None, BIAS), note="From -100 to 100; -100 all but bans."),
         place("frequency_penalty", lambda penalty: penalty == 0, GENERATED, penalty=("frequency_penalty", 0.0), note="From -2 to 2."),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 from unspool.core.decoder import Part
 from unspool.errors import ParameterError, Unsupported
 from unspool.lab.engines.engine import DIFFERENT, REMARK, CallSetting, Engine, Given, Note, Place, Setting, Unsaid
+from unspool.lab.engines.openai import openai_schema
 from unspool.lab.engines.places import (
     CLAMPED,
     GENERATED,
@@ -37,14 +39,16 @@ def _loop(given: Given) -> Part | None:
 
 
 def _vllm_beams(given: Given) -> Part | None:
-    width = given.get("beam_width")
+    width = given.get("beam_width") or (Setting("n", 1).of(given) if given.get("use_beam_search") else None)
+    if width and given.get("allowed_token_ids") and given.get("structured_outputs"):
+        raise Unsupported("beam search there takes allowed_token_ids or structured_outputs, not both")
     penalty = float(Setting("length_penalty", 1.0).of(given))
-    return Beam(width, length_penalty=penalty, early_stopping="never", n=width, length="with_prompt") if width else None
+    return Beam(width, length_penalty=penalty, early_stopping="never", n=width) if width else None
 
 
 def _write_vllm_beams(part: Beam) -> dict[str, Any]:
-    if (part.n, part.early_stopping, part.length) != (part.width, "never", "with_prompt"):
-        raise ParameterError(f"its beam search is beam({part.width}, early_stopping='never', n={part.width}, length='with_prompt')")
+    if (part.n, part.early_stopping, part.length) != (part.width, "never", "generated"):
+        raise ParameterError(f"its beam search is beam({part.width}, early_stopping='never', n={part.width})")
     return {"beam_width": part.width, "length_penalty": part.length_penalty}
 
 
@@ -66,12 +70,24 @@ def _vllm_regex(value: Any) -> Any:
     return "|".join(map(re.escape, value["choice"])) if value.get("choice") else value.get("regex")
 
 
+_SCHEMA, _REGEX = structured("structured_outputs", _vllm_schema, lambda schema: {"json": schema}, _vllm_regex)
+(_FORMAT,) = structured("response_format", openai_schema, lambda schema: {"type": "json_object"})
+
+
+def _either(given: Given) -> Part | None:
+    """A schema by vLLM's own name, or by that of OpenAI's requests."""
+    if given.get("structured_outputs") and given.get("response_format"):
+        raise Unsupported("response_format beside structured_outputs: give one of them")
+    return _SCHEMA.read(given) or _FORMAT.read(given)
+
+
 VLLM = Engine(
     "vllm",
     "vLLM",
-    "sampling_params.py of 2026",
+    "0.33.0",
     places=(
-        *structured("structured_outputs", _vllm_schema, lambda schema: {"json": schema}, _vllm_regex),
+        replace(_SCHEMA, settings=(*_SCHEMA.settings, *_FORMAT.settings), read=_either),
+        _REGEX,
         place("allowed", tokens=("allowed_token_ids", None, TOKENS)),
         place("banned", phrases=("bad_words", None, LIST), differs="a phrase that begins in the prompt can be completed there"),
         place("min_new_tokens", lambda n: n == 0, n=("min_tokens", 0)),
@@ -86,8 +102,10 @@ VLLM = Engine(
         place("top_p", lambda p: p >= 1, p=("top_p", 1.0), sampling=True),
     ),
     strategies=(
-        Place("beam", (Setting("beam_width"), Setting("length_penalty", 1.0)), _vllm_beams, _write_vllm_beams,
-              bare=True, note="BeamSearchParams, without processors; length counts the prompt; nothing stops it before max_tokens.",
+        Place("beam", (Setting("beam_width"), Setting("use_beam_search", False), Setting("length_penalty", 1.0)), _vllm_beams,
+              _write_vllm_beams, bare=True, takes=("json_schema", "regex", "allowed"),
+              note="BeamSearchParams, or use_beam_search with n as the width. Of all else only structured_outputs or allowed_token_ids"
+              " act; nothing stops it before max_tokens. Before 0.33 lengths counted the prompt, and not the end.",
               differs="every ending counts there, not only one among the best"),
         *drawn(Setting("n", 1), lambda given: Setting("temperature", 1.0).of(given) == 0, "it draws one text at temperature 0"),
     ),
