@@ -54,22 +54,35 @@ VALUES = {
     "watermark_synthid": ['(1, 22, 333), variant="transformers"'],
     "log_softmax": [""],
     "remove_invalid": [""],
+    "smoothing": ["0.3", "0.2, curve=2.0"],
+    "tail_free": ["0.9"],
+    "top_a": ["0.2"],
 }
 """Arguments of each processor that some engine has."""
 if find_spec("llguidance") is None:
     del VALUES["json_schema"], VALUES["regex"]
+OWN = {
+    ("text-generation-webui", "xtc"): ["0.2, probability=0.4, protect=('\\n',), protect_ends=True, variant='text-generation-webui'"],
+    ("text-generation-webui", "mirostat"): ['4.0, surprise="truncated"'],
+    ("tensorrt-llm", "banned"): ["5", "'very', 7"],
+}
+"""Where an engine has its own form of a processor."""
+LAST = {"llama.cpp": 64, "ollama": 64, "mlx-lm": 20}
+"""Engines whose penalties look back so far."""
+WHOLE = ("tensorrt-llm", "exllamav3", "text-generation-webui")
+"""Engines whose penalties look back on the prompt too."""
 SCOPES = {"repetition_penalty", "presence_penalty", "frequency_penalty"}
 
 
 def text_of(engine, place, chance):
     """A processor of a place of an engine, in the text form."""
-    text = chance.choice(VALUES[place.method])
+    text = chance.choice(OWN.get((engine.name, place.method), VALUES[place.method]))
     names = {s.name for s in place.settings}
-    if place.method in SCOPES and "scope" not in text and engine.name in ("llama.cpp", "mlx-lm", "ollama"):
-        scope = "" if place.method == "repetition_penalty" else ', scope="all"'
-        text += f"{scope}, window={20 if engine.name == 'mlx-lm' else 64}"
+    if place.method in SCOPES and "scope" not in text and engine.name in (*LAST, *WHOLE):
+        text += "" if place.method == "repetition_penalty" else ', scope="all"'
+        text += f", window={LAST[engine.name]}" if engine.name in LAST else ""
     if place.method == "dry":
-        text += ", window=64"
+        text += ", window=64" if engine.name in LAST else ""
     assert names
     return f"{place.method}({text})" if text else place.method
 

@@ -36,6 +36,22 @@ TYPICAL = {
     **dict.fromkeys(("regex", "stop_regex"), "a+b"),
     **dict.fromkeys(("beam_width", "num_beams", "penalty_alpha", "beam_size"), 3),
     **dict.fromkeys(("add_special_tokens", "skip_special_tokens"), False),
+    **dict.fromkeys(("sampling_temperature", "smoothing_factor", "top_a", "patience", "rep_p", "adaptive_target"), 0.6),
+    **dict.fromkeys(("sampling_topp", "tfs", "freq_p", "pres_p"), 0.7),
+    **dict.fromkeys(("sampling_topk", "num_hypotheses", "best_of", "rep_decay_range", "rep_sustain_range"), 7),
+    **dict.fromkeys(("set_random_seed", "rng_seed", "end_id", "end_token"), 6),
+    **dict.fromkeys(("dynatemp_high", "smoothing_curve"), 1.6),
+    **dict.fromkeys(("bad", "banned_strings"), "very"),
+    **dict.fromkeys(("include_prompt_in_result", "apply_chat_template", "exclude_input_from_output", "add_bos_token"), False),
+    **{key: {"json": SCHEMA, "json_schema": SCHEMA} for key in ("structured_output_config", "guided_decoding")},
+    "bad_token_ids": [5],
+    "custom_token_bans": "5,6",
+    "stop_conditions": ["\n", 5],
+    "stop_criteria": "NEVER",
+    "repetition_penalty_range": 64,
+    "sampler_priority": "top_p\ntemperature",
+    "mirostat_mode": 2,
+    "dynatemp_low": 0.6,
     "logit_bias": {"7": 1.5},
     "sequence_bias": [[[3], 2.5], [[8, 6], -3.0]],
     "bad_words": ["very"],
@@ -64,9 +80,17 @@ TYPICAL = {
     "dry_sequence_breakers": ["."],
     "dynatemp_range": 0.3,
     "dynatemp_exponent": 1.1,
-    **dict.fromkeys(("ignore_eos", "remove_invalid_values", "renormalize_logits", "use_beam_search"), True),
+    **dict.fromkeys(("ignore_eos", "remove_invalid_values", "renormalize_logits", "use_beam_search", "return_end_token"), True),
+    **dict.fromkeys(("temp_last", "dynamic_temperature", "temperature_last"), True),
 }
 """A value of each setting that does something."""
+OF_ITS_OWN = {
+    ("tensorrt-llm", "early_stopping"): 0,
+    ("openvino", "enable_thinking"): False,
+    ("text-generation-webui", "enable_thinking"): False,
+    ("text-generation-webui", "do_sample"): False,
+}
+"""Where an engine needs another value."""
 USED = (
     "temperature", "temp", "top_k", "top_p", "min_p", "do_sample", "num_beams", "num_return_sequences", "n", "max_tokens", "max_new_tokens",
     "max_length", "n_predict", "num_predict", "repetition_penalty", "repeat_penalty", "presence_penalty", "frequency_penalty", "stop",
@@ -74,10 +98,13 @@ USED = (
 )  # fmt: skip
 """The settings that people use most."""
 BASES = {"transformers": ({}, {"do_sample": True}, {"num_beams": 3, "max_new_tokens": 9}), "vllm": ({}, {"beam_width": 3}),
-         "mlx-lm": ({}, {"temp": 0.7}), "sglang": ({}, {"beam_width": 3})}  # fmt: skip
+         "mlx-lm": ({}, {"temp": 0.7}), "sglang": ({}, {"beam_width": 3}),
+         "openvino": ({}, {"do_sample": True}, {"num_beams": 3}), "exllamav3": ({}, {"temperature": 0}),
+         "tensorrt-llm": ({}, {"top_p": 0.9}, {"use_beam_search": True, "n": 3}), "text-generation-webui": ({}, {"do_sample": False}),
+         "ctranslate2": ({}, {"sampling_topk": 0}, {"beam_size": 3})}  # fmt: skip
 """Settings beside which every other is tried."""
 if find_spec("llguidance") is None:
-    for name in ("json_schema", "format", "regex", "structured_outputs", "response_format"):
+    for name in ("json_schema", "format", "regex", "structured_outputs", "response_format", "structured_output_config", "guided_decoding"):
         del TYPICAL[name]
 
 CASES = [(e.name, base) for e in ENGINES.values() for base in BASES.get(e.name, ({},))]
@@ -96,7 +123,8 @@ def read(engine, settings, names):
 
 def value_of(engine, name):
     there = ENGINES[engine]
-    return TYPICAL.get(name, "x" if name in there.ignored else True if name in there.unsaid else None)
+    other = "x" if name in there.ignored else True if name in there.unsaid else None
+    return OF_ITS_OWN.get((engine, name), TYPICAL.get(name, other))
 
 
 def accounted(found, name, without):
@@ -117,7 +145,7 @@ def test_every_setting_has_a_value_here(engine):
 def test_every_setting_alone_is_read_or_refused_by_name(engine, base):
     for name in sorted(ENGINES[engine].names):
         for value in (value_of(engine, name), None, *(s.default for s in ENGINES[engine].settings if s.name == name)):
-            found = read(engine, base | {name: value}, [name])
+            found = read(engine, base | {name: value}, [name, *base])
             if found is not None and name in ENGINES[engine].ignored:
                 assert not found.lost
 
@@ -283,3 +311,62 @@ def test_loading_says_once_what_a_folder_asks_for(tmp_path, caplog):
     assert "repetition_penalty(1.8) | suppress(5) | greedy, and guidance_scale" in said
     assert "unspool translate --from transformers -m" in said
     assert {one.generate("Once", max_new_tokens=4).text for one in again} == {lm.generate("Once", max_new_tokens=4).text}
+
+
+@pytest.mark.parametrize(
+    ("engine", "settings", "decoder"),
+    [
+        ("ctranslate2", {}, "greedy"),
+        ("ctranslate2", {"sampling_topk": 0, "sampling_temperature": 0.7, "sampling_topp": 0.9}, "temperature(0.7) | top_p(0.9) | sample"),
+        ("ctranslate2", {"sampling_topk": 5, "repetition_penalty": 1.2, "include_prompt_in_result": False},
+         "repetition_penalty(1.2, scope='generated') | top_k(5) | sample"),
+        ("ctranslate2", {"beam_size": 4, "patience": 2, "include_prompt_in_result": False},
+         "beam(4, early_stopping=True, patience=2.0, length='without_end')"),
+        ("ctranslate2", {"beam_size": 4, "num_hypotheses": 2}, "beam(4, early_stopping=True, n=2, length='with_prompt')"),
+        ("openvino", {"do_sample": True, "top_p": 0.9, "top_k": 5, "temperature": 0.7, "min_p": 0.1, "repetition_penalty": 1.2},
+         "repetition_penalty(1.2) | top_k(5) | temperature(0.7) | min_p(0.1) | top_p(0.9) | sample"),
+        ("openvino", {"num_beams": 4, "stop_criteria": "StopCriteria.NEVER", "no_repeat_ngram_size": 3, "top_k": 2**64 - 1},
+         "no_repeat_ngram(3) | beam(4, early_stopping='never')"),
+        ("tensorrt-llm", {}, "greedy"),
+        ("tensorrt-llm", {"top_p": 0.9, "temperature": 0.7, "frequency_penalty": 0.5},
+         "temperature(0.7) | frequency_penalty(0.5, scope='all') | top_p(0.9) | sample"),
+        ("tensorrt-llm", {"use_beam_search": True, "n": 2, "best_of": 4}, "beam(4, length_penalty=0.0, early_stopping=True, n=2)"),
+        ("exllamav3", {"temperature": 0.7, "min_p": 0.1, "temp_last": True}, "min_p(0.1) | temperature(0.7) | sample"),
+        ("exllamav3", {"rep_p": 1.2, "rep_sustain_range": 64, "rep_decay_range": 32},
+         "repetition_penalty(1.2, window=64, decay=32) | sample"),
+        ("exllamav3", {"top_k": 1}, "greedy"),
+        ("text-generation-webui", {"min_p": 0.1, "temperature": 0.7, "epsilon_cutoff": 3, "tfs": 0.9},
+         "temperature(0.7) | epsilon(0.0003) | tail_free(0.9) | min_p(0.1) | sample"),
+        ("text-generation-webui", {"min_p": 0.1, "temperature": 0.7, "temperature_last": True}, "min_p(0.1) | temperature(0.7) | sample"),
+        ("text-generation-webui", {"repetition_penalty": 1.2, "repetition_penalty_range": 0}, "repetition_penalty(1.2) | sample"),
+    ],
+)  # fmt: skip
+def test_what_settings_mean(engine, settings, decoder):
+    assert str(from_engine(engine, settings).decoder) == decoder
+    assert un.parse(decoder) == from_engine(engine, to_engine(engine, decoder).settings).decoder
+
+
+def test_another_order_is_written_where_one_can_be_had():
+    assert to_engine("exllamav3", "min_p(0.1) | temperature(0.7) | sample").settings["temp_last"] is True
+    assert to_engine("text-generation-webui", "top_p(0.9) | temperature(0.7) | sample").settings["temperature_last"] is True
+    written = to_engine("text-generation-webui", "min_p(0.1) | top_k(3) | temperature(0.7) | sample").settings
+    assert written["sampler_priority"] == ["min_p", "top_k", "temperature"]
+    with pytest.raises(un.ParameterError, match="other way round"):
+        to_engine("openvino", "top_p(0.9) | temperature(0.7) | sample")
+
+
+def test_lengths_of_ctranslate2_hold_the_prompt_where_it_is_in_the_result():
+    assert from_engine("ctranslate2", {"max_length": 9}).options == {"max_length": 9}
+    assert from_engine("ctranslate2", {"max_length": 9, "include_prompt_in_result": False}).options == {"max_new_tokens": 9}
+    assert to_engine("ctranslate2", "greedy", max_new_tokens=9).settings["include_prompt_in_result"] is False
+    assert "include_prompt_in_result" in to_engine("ctranslate2", "greedy", max_length=9).settings
+
+
+@pytest.mark.parametrize("engine", [e.name for e in ENGINES.values() if any(c.argument == "end_tokens" for c in e.calls)])
+def test_end_tokens_are_written_or_refused(engine):
+    for ends in ((), (5,), (5, 6)):
+        try:
+            written = to_engine(engine, "sample(1)", end_tokens=ends)
+        except UnspoolError:
+            continue
+        assert from_engine(engine, written.settings).options["end_tokens"] == ends

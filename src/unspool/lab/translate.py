@@ -96,7 +96,7 @@ def to_engine(engine: str, decoder: Any, **options: Any) -> Translation:
     notes: list[Note] = []
     found: dict[str, tuple[Place, Part]] = {}
     for part in processors:
-        place = _place(there, there.places, part)
+        place = _place(there, (*(there.searching if strategy.name == "beam" else ()), *there.places), part)
         check(place.method not in found, f"{there.title} applies {place.method} once; this decoder twice")
         free = not chosen.bare or place.method in chosen.takes
         check(free, f"{there.title}'s {chosen.method} search takes no processors; this decoder has {part}")
@@ -108,7 +108,7 @@ def to_engine(engine: str, decoder: Any, **options: Any) -> Translation:
             found[place.method] = place, part
             settings = _merged(there, settings, more)
     places = [place for place, _ in found.values()]
-    settings |= _order(there, places, settings)
+    settings |= _order(there, [place for place in places if place not in there.searching], settings)
     for stop in wanted.stops:
         place = _place(there, there.stops, stop)
         check(not chosen.bare or place.method in chosen.takes, f"{there.title}'s {chosen.method} search does not hear {stop}")
@@ -117,9 +117,7 @@ def to_engine(engine: str, decoder: Any, **options: Any) -> Translation:
         if place.neutral and place.method not in found and not chosen.bare and (strategy.name == "sample" or not place.sampling):
             settings = place.neutral | settings
     for name, value in options.items():
-        calls = [c for c in there.calls if c.argument == name]
-        check(bool(calls), f"{there.title} has no setting for {name}={value!r}")
-        settings[calls[0].setting.name] = calls[0].write(value)
+        settings |= _called(there, name, value)
     back = from_engine(engine, settings)
     _check_back(there, [*(part for _, part in found.values()), *wanted.stops, strategy], back.decoder)
     notes += [note for note in back.notes if note.severity != REMARK]
@@ -158,8 +156,9 @@ def _meant(there: Engine, given: Mapping[str, Any], nulls: Iterable[str]) -> tup
     chosen, strategy = next((p, part) for p in there.strategies if (part := _read(there, p, given)) is not None)
     notes = _said(there, chosen, given)
     parts: list[Part] = []
-    ordering = {there.orders: given.get(there.orders)} if there.orders in given else {}
-    for place in _valued(there, ordering, lambda: there.ordered(there.places, given)):
+    ordering = {name: given[name] for name in there.ordering if name in given}
+    beams = there.searching if strategy.name == "beam" else ()
+    for place in (*beams, *_valued(there, ordering, lambda: there.ordered(there.places, given))):
         if (chosen.bare and place.method not in chosen.takes) or (place.sampling and strategy.name != "sample"):
             continue
         if (part := _read(there, place, given)) is not None:
@@ -191,7 +190,7 @@ def _idle(there: Engine, given: Mapping[str, Any], nulls: Iterable[str]) -> list
 
 def _off(there: Engine, name: str, value: Any) -> bool:
     """Whether a value is one under which its setting does nothing."""
-    if name == there.orders:
+    if name in there.ordering:
         return there.ordered(there.places, {name: value}) == there.ordered(there.places, {})
     if any(s.default == value and s.default is not None for s in there.settings if s.name == name) or value in (None, [], {}, (), ""):
         return True
@@ -239,13 +238,15 @@ def _options(engine: Engine, given: Mapping[str, Any], nulls: Iterable[str], not
     found: dict[str, Any] = {}
     for call in engine.calls:
         name = call.setting.name
-        if name in given and (value := _valued(engine, {name: given[name]}, partial(call.read, given[name]))) is not None:
+        if name not in given or not call.holds(given):
+            continue
+        if (value := _valued(engine, {name: given[name]}, partial(call.read, given[name]))) is not None:
             found.setdefault(call.argument, value)
     if "max_new_tokens" in found:
         found.pop("max_length", None)
     if found.keys() & {"max_new_tokens", "max_length"}:
         return found
-    limits = [c for c in engine.calls if c.argument.startswith("max_")]
+    limits = [c for c in engine.calls if c.argument.startswith("max_") and c.holds(given)]
     for limit in limits:
         default = None if limit.setting.default is None else limit.read(limit.setting.default)
         if default is not None and limit.setting.name not in given and not (limit.endless and limit.setting.name in nulls):
@@ -274,6 +275,18 @@ def _written(engine: Engine, place: Place, part: Part) -> dict[str, Any]:
         raise ParameterError(f"{engine.title} cannot say {part}: {error}") from None
 
 
+def _called(engine: Engine, argument: str, value: Any) -> dict[str, Any]:
+    """The settings that say an argument of generate, by the first of an engine's that can."""
+    calls = [c for c in engine.calls if c.argument == argument]
+    check(bool(calls), f"{engine.title} has no setting for {argument}={value!r}")
+    for call in calls:
+        try:
+            return {call.setting.name: call.write(value)} | ({call.where[0].name: call.where[1]} if call.where else {})
+        except ParameterError as error:
+            refused = error
+    raise ParameterError(f"{engine.title} cannot say {argument}={value!r}: {refused}")
+
+
 def _merged(engine: Engine, settings: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
     out = dict(settings)
     for name, value in more.items():
@@ -299,6 +312,9 @@ def _order(engine: Engine, places: Sequence[Place], settings: dict[str, Any]) ->
     """The list of samplers, where the order of a decoder needs one; an order that cannot be had is refused."""
     order = engine.ordered(engine.places, settings)
     more: dict[str, Any] = {}
+    for other in engine.orderings if inversions(order, places) else ():
+        if not inversions(engine.ordered(engine.places, settings | other), places):
+            return other
     if any(p.step for p in order) and (inversions(order, places) or any(p.step and p not in order for p in places)):
         more = {engine.orders: list(dict.fromkeys(p.step for p in places if p.step))}
         order = engine.ordered(engine.places, settings | more)

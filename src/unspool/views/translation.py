@@ -95,7 +95,7 @@ IN_PYTHON = (
     "",
     'found = un.from_engine("vllm", {"temperature": 0.7, "min_p": 0.1, "max_tokens": 40, "echo": True})',
     'lm.generate("Once upon a time", found.decoder, **found.options)',
-    'un.to_engine("llama.cpp", found.decoder, **found.options).settings',
+    'print(un.to_engine("llama.cpp", found.decoder, **found.options).settings)',
     "```",
     "",
     "Settings are a mapping, an object with `to_dict` as a GenerationConfig, or text: JSON, a file of it, a call such as",

@@ -89,6 +89,12 @@ class CallSetting:
     write: Callable[[Any], Any] = lambda value: value
     endless: bool = False
     """Of a limit: whether null there means none, in place of the default."""
+    where: tuple[Setting, Any] | None = None
+    """Another setting, and the value under which this one is that argument."""
+
+    def holds(self, given: Given) -> bool:
+        """Whether it is that argument beside these settings."""
+        return self.where is None or self.where[0].of(given) == self.where[1]
 
 
 @dataclass(frozen=True)
@@ -139,6 +145,10 @@ class Engine:
     """The places in the order that some settings make, where settings change it."""
     orders: str = ""
     """The setting that holds an order, if there is one."""
+    orderings: tuple[dict[str, Any], ...] = ()
+    """Settings that make another order."""
+    searching: tuple[Place, ...] = ()
+    """Processors that its beam search alone has, before all others."""
     warn: Callable[[Given], list[Note]] = _nothing_more
     """What is to be said of settings that meet."""
     prepare: Callable[[dict[str, Any], Any], dict[str, Any]] = lambda given, tokenizer: given
@@ -146,15 +156,21 @@ class Engine:
 
     @property
     def everything(self) -> tuple[Place, ...]:
-        return self.places + self.strategies + self.stops
+        return self.searching + self.places + self.strategies + self.stops
 
     @property
     def settings(self) -> list[Setting]:
         """The settings that are read, some of them several times."""
-        return [s for place in self.everything for s in place.settings] + [c.setting for c in self.calls]
+        places = [s for place in self.everything for s in place.settings]
+        return places + [s for call in self.calls for s in (call.setting, *(call.where or ())[:1])]
 
     @property
     def names(self) -> set[str]:
         """Every name that is known."""
         found = {s.name for s in self.settings}
-        return found | set(self.unsaid) | self.ignored | ({self.orders} if self.orders else set())
+        return found | set(self.unsaid) | self.ignored | self.ordering
+
+    @property
+    def ordering(self) -> set[str]:
+        """The settings that say an order."""
+        return ({self.orders} if self.orders else set()) | {name for other in self.orderings for name in other}

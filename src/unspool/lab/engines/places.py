@@ -160,7 +160,13 @@ def drawn(count: Setting | None, zero: Callable[[Given], bool], refused: str = "
 
 def end_tokens(name: str) -> CallSetting:
     """A switch under which the model's own end tokens do not end the text."""
-    return CallSetting("end_tokens", Setting(name), lambda on: () if on else None, lambda ends: not len(ends))
+
+    def write(ends: Any) -> bool:
+        if len(ends):
+            raise ParameterError(f"it has {name} alone; write end(...) for other end tokens than the model's, here {tuple(ends)}")
+        return True
+
+    return CallSetting("end_tokens", Setting(name), lambda on: () if on else None, write)
 
 
 def names_in(text: str) -> frozenset[str]:
