@@ -77,6 +77,34 @@ TEXTS = [
 ]
 
 
+FORCED = [
+    ({"num_beams": 3, "forced_eos_token_id": 1}, 4),
+    ({"num_beams": 3, "forced_bos_token_id": 0}, 1),
+    ({"num_beams": 4, "num_return_sequences": 3, "forced_bos_token_id": 2, "forced_eos_token_id": 1, "repetition_penalty": 1.3}, 1),
+    ({"num_beams": 2, "forced_eos_token_id": 1, "min_new_tokens": 6, "length_penalty": 2.0}, 3),
+]
+"""Settings whose forced tokens are places in the order of likeliness, and the prompt's length: a first token is forced after one alone."""
+
+
+@pytest.mark.parametrize(("settings", "length"), FORCED, ids=lambda s: " ".join(s) if isinstance(s, dict) else str(s))
+def test_beams_with_forced_tokens_find_the_same_texts(checkpoint, run, theirs_of, cut, settings, length):
+    limit, chance, apart = 6, np.random.RandomState(1), 0
+    for seed in range(8):
+        one = checkpoint(seed)
+        ends = one.likely[1:2]
+        given = {name: one.likely[-5 * value - 1] if name == "forced_bos_token_id" else value for name, value in settings.items()}
+        given |= {"forced_eos_token_id": ends[0]} if "forced_eos_token_id" in given else {}
+        prompt = chance.randint(0, 48, length).tolist()
+        decoder = from_engine("transformers", given | {"max_new_tokens": limit}).decoder
+        (found,), _ = run(one.ours, [prompt], str(decoder), limit, end_tokens=ends)
+        wanted = theirs_of(one, prompt, limit, ends, **given)
+        assert [h.tokens for h in found] == [cut(row, prompt, ends) for row in wanted.sequences]
+        np.testing.assert_allclose([h.score for h in found], wanted.sequences_scores.numpy(), atol=1e-5)
+        (plain,), _ = run(one.ours, [prompt], str(decoder).replace(", certain=True", ""), limit, end_tokens=ends)
+        apart += not plain or abs(plain[0].score - found[0].score) > 1e-4
+    assert apart > 0
+
+
 @pytest.mark.parametrize("settings", TEXTS, ids=lambda s: " ".join(s))
 def test_searches_find_the_same_texts(checkpoint, prompts_of, run, theirs_of, cut, settings):
     limit, same = 9, 0

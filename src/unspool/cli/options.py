@@ -49,11 +49,11 @@ class Command(click.Command):
                     formatter.write_dl(lines)
 
 
-def command(*parameters: click.Parameter) -> Callable[[Callable[..., int]], Command]:
+def command(*parameters: click.Parameter, kind: type[Command] = Command) -> Callable[[Callable[..., int]], Command]:
     """Make a function a command that takes these."""
 
     def make(function: Callable[..., int]) -> Command:
-        return click.command(cls=Command, params=list(parameters))(function)
+        return click.command(cls=kind, params=list(parameters))(function)
 
     return make
 

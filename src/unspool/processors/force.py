@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from unspool.arrays import Array, block, like
+from unspool.arrays import Array, block, like, namespace
 from unspool.core.decoder import Part
 from unspool.core.processor import Processor, Rows
 from unspool.errors import ParameterError, check, is_whole
@@ -51,21 +51,27 @@ class Forced(Processor):
 
 @dataclass(frozen=True)
 class ForcedBegin(Processor):
-    """The first new token is this one, given by id or as a text of one token."""
+    """The first new token is this one, given by id or as a text of one token.
+
+    certain: it comes whatever processors before ruled out, and its score is 0; see forced_end.
+    """
 
     aliases = ("forced_bos",)
     token: str | int
+    certain: bool = False
 
     def __post_init__(self) -> None:
         check_phrases("forced_begin", [self.token])
         check(isinstance(self.token, str | int), f"forced_begin(token) takes one token; got {self.token!r}")
+        check(isinstance(self.certain, bool), f"forced_begin(certain=...) is True or False; got {self.certain!r}")
 
     def resolve(self, tokenizer: Any) -> Part:
-        return ForcedBegin(ids_of([self.token], tokenizer, "forced_begin")[0])
+        return replace(self, token=ids_of([self.token], tokenizer, "forced_begin")[0])
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         (wanted,) = tokens_of([self.token], "forced_begin")
-        return only(scores, [wanted if n == 0 else None for n in rows.generated])
+        kept = only(scores, [wanted if n == 0 else None for n in rows.generated])
+        return certain(kept, (rows.generated == 0)[:, None] & np.isin(np.arange(scores.shape[-1]), wanted)) if self.certain else kept
 
 
 @dataclass(frozen=True)
@@ -127,6 +133,11 @@ def tree_of(sequences: Iterable[Any]) -> dict[Any, Any]:
             at = at.setdefault(token, {})
         at[None] = {}
     return root
+
+
+def certain(scores: Array, which: Any) -> Array:
+    """Scores in which the tokens that are marked, (R, V), have the score 0."""
+    return namespace(scores).where(like(~which, scores), scores, namespace(scores).zeros_like(scores))
 
 
 def only(scores: Array, wanted: Sequence[Sequence[int] | None]) -> Array:
