@@ -53,6 +53,11 @@ class LanguageModel:
     def __repr__(self) -> str:
         return f"LanguageModel({self.name!r}, {self.model.vocabulary} tokens, context {self.model.context})"
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user of the model should know, a sentence each; usually none."""
+        return tuple(getattr(self.model, "notes", ()))
+
     # --- generating ---------------------------------------------------------------------------------------------------
 
     @overload
