@@ -77,6 +77,10 @@ class TransformersModel:
         who = f"{type(self.inner).__name__} ({self.architecture})"
         return () if self.caches else (f"{who} runs without a cache: every row is computed from all its tokens, which is right but slow",)
 
+    def broken_weights(self) -> list[str]:
+        """The names of weights that hold NaN or infinity, in alphabetical order."""
+        return sorted(name for name, weight in self.inner.named_parameters() if not bool(weight.isfinite().all()))
+
     @property
     def parameters(self) -> int:
         return int(self.inner.num_parameters())
