@@ -159,7 +159,7 @@ def test_gemma_3_has_two_ropes_whatever_its_config_says_of_them(ropes):
         (WINDOWS[:2], "layer_types in config.json has 2 entries for 3 layers"),
         ([*WINDOWS, "full_attention"], "has 4 entries for 3 layers"),
         ("sliding_attention", "is 'sliding_attention' for 3 layers"),
-        (["full_attention", "chunked_attention", "full_attention"], "a layer of the type 'chunked_attention'; supported are full_attention"),
+        (["full_attention", "chunked_attention", "full_attention"], "of the type 'chunked_attention'; supported are full_attention"),
         ([None, 3, {}], "a layer of the type None"),
     ],
 )

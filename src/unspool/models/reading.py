@@ -16,7 +16,6 @@ from unspool.models.rope import Rope, make_rope, rope_settings
 from unspool.models.slots import Rule
 from unspool.models.transformer import ACTIVATIONS, Block, Linear, Norm, Transformer
 
-
 LAYER_TYPES = ("full_attention", "sliding_attention")
 
 
