@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, cast, overload
 
 from unspool.core.decoder import Decoder, Part, as_decoder
 from unspool.core.model import Model
 from unspool.core.search import Search
-from unspool.errors import ParameterError, PromptError, Unsupported, check, is_whole, whole
+from unspool.errors import ParameterError, PromptError, Unsupported, check, is_whole, plain, whole
 from unspool.models.chat import Messages
 from unspool.output import Output, Outputs, Scores
 from unspool.prompt import Prompt, is_id, is_prompt, is_sequence, several
@@ -254,7 +254,7 @@ class LanguageModel:
     def _end_tokens(self, given: Sequence[int] | None, decoder: Decoder) -> tuple[int, ...]:
         """The model's end tokens, or those that are given, and those of the decoder's stops."""
         if given is not None and not (is_sequence(given) and all(map(is_id, given))):
-            raise ParameterError(f"end_tokens is a sequence of token ids; got {given!r}")
+            raise ParameterError(f"end_tokens is a sequence of token ids of the model; got {given!r}")
         found = self.model.end_tokens if given is None else [int(t) for t in given]
         return tuple(dict.fromkeys((*found, *(t for stop in decoder.stops for t in stop.end_tokens))))
 
@@ -288,7 +288,7 @@ def checked(options: Options) -> Options:
     check(level in LEVELS, f"level is one of {', '.join(LEVELS)}; got {level!r}")
     check(is_whole(choices, 1), f"choices must be a whole number >= 1; got {choices!r}")
     check(is_whole(seed), f"seed must be a whole number; got {seed!r}")
-    return options
+    return cast("Options", {name: plain(value) for name, value in options.items()})
 
 
 def not_an_option(names: list[str], options: Any) -> ParameterError:

@@ -14,7 +14,7 @@ from unspool.arrays import Array, Ints
 from unspool.core.tree import ROOT, TokenForest
 from unspool.errors import ModelError, check
 
-__all__ = ["NO_PLAN", "ROOT", "Model", "Plan", "Session", "as_model", "layers_within", "no_numbers"]
+__all__ = ["NO_PLAN", "ROOT", "Model", "Plan", "Session", "as_model", "check_ids", "layers_within", "no_numbers"]
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,12 @@ def layers_within(layers: Sequence[int], most: int) -> tuple[int, ...]:
         if not 0 < layer < most:
             raise ModelError(f"layer {layer} is none between the layers of this model: it has {most}, so give one of 1 to {most - 1}")
     return tuple(layers)
+
+
+def check_ids(place: str, ids: Iterable[int], vocabulary: int) -> None:
+    """Refuse token ids that a model does not have; place: who names them, as "banned"."""
+    for t in ids:
+        check(0 <= t < vocabulary, f"{place}: there is no token {t}; this model's ids are 0 to {vocabulary - 1}")
 
 
 def no_numbers(model: Any) -> ModelError:

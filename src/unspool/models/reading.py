@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from unspool.arrays import Array, Floats, namespace
-from unspool.errors import ModelError
+from unspool.errors import ModelError, is_whole
 from unspool.models.families import FAMILIES, KEYS, REFUSED, Config
 from unspool.models.rope import Rope, make_rope, rope_settings
 from unspool.models.slots import Rule
@@ -119,8 +119,8 @@ class Reader:
             architecture=self.architecture,
             vocabulary=vocabulary,
             context=context,
-            end_tokens=token_ids(self.config.get("eos_token_id")),
-            start=next(iter(token_ids(self.config.get("bos_token_id"))), None),
+            end_tokens=token_ids(self.config.get("eos_token_id"), vocabulary),
+            start=next(iter(token_ids(self.config.get("bos_token_id"), vocabulary)), None),
             heads=self.heads,
             key_heads=self.key_heads,
             head_size=self.head_size,
@@ -273,9 +273,13 @@ def _equal(one: Array, other: Array) -> bool:
     return one is other or bool(xp.all((one == other) | ((one != one) & (other != other))))
 
 
-def token_ids(value: Any) -> tuple[int, ...]:
-    """One id, several, or none as a tuple."""
-    return tuple(map(int, value)) if isinstance(value, list | tuple) else () if value is None else (int(value),)
+def token_ids(value: Any, vocabulary: int) -> tuple[int, ...]:
+    """One id, several, or none as a tuple; those that the model does not have left out, as they cannot come."""
+    given = value if isinstance(value, list | tuple) else [] if value is None else [value]
+    for t in given:
+        if not is_whole(t):
+            raise ModelError(f"config.json has {t!r:.60}, a {type(t).__name__}, where a token id belongs")
+    return tuple(int(t) for t in given if 0 <= t < vocabulary)
 
 
 def alibi_slopes(heads: int) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from unspool.core.decoder import Part
 from unspool.core.processor import Processor, Rows
 from unspool.errors import ParameterError, check, is_whole, number, whole
 from unspool.processors.penalize import edit
-from unspool.processors.phrases import ids_of
+from unspool.processors.phrases import ids_in, ids_of
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,9 @@ class ForcedEnd(Processor):
         whole("forced_end(n)", self.n, 1)
         ok = self.token is None or isinstance(self.token, str) or is_whole(self.token, 0)
         check(ok, f"forced_end(token=...) needs a token id >= 0 or a text; got {self.token!r}")
+
+    def token_ids(self) -> Iterable[int]:
+        return () if self.token is None else ids_in([self.token])
 
     def resolve(self, tokenizer: Any) -> Part:
         return self if self.token is None else ForcedEnd(self.n, ids_of([self.token], tokenizer, "forced_end")[0])
