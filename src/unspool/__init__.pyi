@@ -30,7 +30,8 @@ from unspool.errors import (
 )
 from unspool.lab.compare import compare as compare
 from unspool.lab.comparison import Comparison as Comparison
-from unspool.lab.facts import Check as Check, verify as verify
+from unspool.lab.facts import verify as verify
+from unspool.lab.soundness import Check as Check
 from unspool.language_model import LanguageModel as LanguageModel
 from unspool.loader import load as load
 from unspool.output import GeneratedText as GeneratedText, Output as Output

@@ -10,7 +10,7 @@ from unspool.views.sheet import Sheet
 from unspool.views.terminal import Paint, draw_columns, fit_right
 
 if TYPE_CHECKING:
-    from unspool.lab.facts import Check
+    from unspool.lab.soundness import Check
     from unspool.models.listing import ModelInfo
 
 LABELS = {"end_tokens": "end tokens", "tokenizer_sha256": "tokenizer's sha256", "file_bytes": "files"}
