@@ -2,6 +2,7 @@
 
 import os
 from collections import Counter
+from importlib.metadata import version
 from importlib.util import find_spec
 
 import pytest
@@ -60,7 +61,13 @@ def ran_whole(config, name: str) -> bool:
     """Whether every test of a file ran, with all that it compares with."""
     part_asked = any("::" in argument and name in argument for argument in config.args)
     alone = config.getoption("lf", False) or not getattr(config, "workerinput", {}).get("whole_files", True)
-    return not (part_asked or alone or name in config.stash[PARTLY]) and bool(find_spec("torch") and find_spec("transformers"))
+    return not (part_asked or alone or name in config.stash[PARTLY]) and bool(find_spec("torch")) and pinned("transformers")
+
+
+def pinned(package: str) -> bool:
+    """Whether the release that is here is the one that the page is about."""
+    wanted = f"{package}=={version(package)}" if find_spec(package) else ""
+    return wanted in (parity.ROOT / "requirements" / "test.txt").read_text(encoding="utf-8").split()
 
 
 @pytest.fixture(scope="module")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, cast, overload
 
 from unspool.core.decoder import Decoder, Part, as_decoder
 from unspool.core.model import Model
 from unspool.core.search import Search
-from unspool.errors import ParameterError, PromptError, Unsupported, check, is_whole, whole
+from unspool.errors import ParameterError, PromptError, Unsupported, check, is_whole, plain, whole
 from unspool.models.chat import Messages
 from unspool.output import Output, Outputs, Scores
 from unspool.prompt import Prompt, is_id, is_prompt, is_sequence, several
@@ -52,6 +52,11 @@ class LanguageModel:
 
     def __repr__(self) -> str:
         return f"LanguageModel({self.name!r}, {self.model.vocabulary} tokens, context {self.model.context})"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user of the model should know, a sentence each; usually none."""
+        return tuple(getattr(self.model, "notes", ()))
 
     # --- generating ---------------------------------------------------------------------------------------------------
 
@@ -250,9 +255,7 @@ class LanguageModel:
     def _end_tokens(self, given: Sequence[int] | None, decoder: Decoder) -> tuple[int, ...]:
         """The model's end tokens, or those that are given, and those of the decoder's stops."""
         if given is not None and not (is_sequence(given) and all(map(is_id, given))):
-            raise ParameterError(f"end_tokens is a sequence of token ids; got {given!r}")
-        bad = next((t for t in (() if given is None else given) if not 0 <= t < self.model.vocabulary), None)
-        check(bad is None, f"end_tokens: token {bad} is outside the model's vocabulary of {self.model.vocabulary}")
+            raise ParameterError(f"end_tokens is a sequence of token ids of the model; got {given!r}")
         found = self.model.end_tokens if given is None else [int(t) for t in given]
         return tuple(dict.fromkeys((*found, *(t for stop in decoder.stops for t in stop.end_tokens))))
 
@@ -286,7 +289,7 @@ def checked(options: Options) -> Options:
     check(level in LEVELS, f"level is one of {', '.join(LEVELS)}; got {level!r}")
     check(is_whole(choices, 1), f"choices must be a whole number >= 1; got {choices!r}")
     check(is_whole(seed), f"seed must be a whole number; got {seed!r}")
-    return options
+    return cast("Options", {name: plain(value) for name, value in options.items()})
 
 
 def not_an_option(names: list[str], options: Any) -> ParameterError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,20 @@ def load(
     It computes in numpy on the CPU; backend="torch", a device ("cuda", "mps", or "auto" for the best there is) or a dtype
     ("bfloat16") chooses torch; backend="transformers" runs any causal model through that library. name may also be a model object
     of transformers, which is used where it is and left as it is. tokenizer: in place of the model's own, one of transformers or of
-    the tokenizers library, or a folder; a model object needs it.
+    the tokenizers library, or a folder; a model object needs it. What its user should know (`notes`), as that it runs without a cache,
+    is said in a UserWarning.
 
     A folder's generation_config.json gives the end tokens. Other settings in it are not applied; what they ask for is said once, by the
     logger "unspool".
     """
+    lm = open_quietly(name, tokenizer=tokenizer, backend=backend, device=device, dtype=dtype)
+    for note in lm.notes:
+        warnings.warn(note, stacklevel=2)
+    return lm
+
+
+def open_quietly(name: Any, *, tokenizer: Any = None, backend: str | None, device: str | None, dtype: str | None) -> LanguageModel:
+    """The same for who says the notes in a way of its own."""
     if name is not None and not isinstance(name, str | Path):
         return _hold(name, tokenizer, backend, device, dtype)
     from unspool.models.chat import FolderChat, template_of

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from functools import wraps
 from importlib import import_module
 from inspect import signature
 from typing import Any, ClassVar, Literal
 
-from unspool.errors import DecoderError, ParameterError, UnknownName, unknown
+from unspool.errors import DecoderError, ParameterError, UnknownName, plain, unknown
 
 Role = Literal["processor", "strategy", "stop"]
 
@@ -39,6 +40,8 @@ class Part:
         super().__init_subclass__(**keywords)
         if "__repr__" not in cls.__dict__:                               # before dataclass writes a longer one
             cls.__repr__ = Part.__repr__  # type: ignore[method-assign]
+        if "__post_init__" in cls.__dict__:
+            cls.__post_init__ = _after_plain_fields(cls.__post_init__)  # type: ignore[method-assign, assignment]
         if not cls.__name__.startswith("_") and hasattr(cls, "role") and "role" not in cls.__dict__:
             cls.name = cls.__dict__.get("name") or snake(cls.__name__)
             for name in (cls.name, *cls.__dict__.get("aliases", ())):
@@ -50,6 +53,14 @@ class Part:
     def __or__(self, other: Part | Decoder) -> Decoder:
         return Decoder((self,)) | other
 
+    def __post_init__(self) -> None:
+        """What a subclass checks when it is built; its fields hold Python's numbers by then."""
+        _plain_fields(self)
+
+    def token_ids(self) -> Iterable[int]:
+        """The token ids that it names; they are checked against the model's."""
+        return ()
+
     def resolve(self, tokenizer: Any) -> Part:
         """This part with its texts turned into tokens."""
         return self
@@ -59,6 +70,26 @@ class Part:
 
     def __repr__(self) -> str:
         return _text(self, type(self).__name__, repr, "()")
+
+
+def _plain_fields(part: Part) -> None:
+    """Put Python's numbers into the fields of a new part where numpy's were given: they are written and counted otherwise."""
+    for field in fields(part) if is_dataclass(part) else list[Field[Any]]():
+        value = getattr(part, field.name, None)
+        known = plain(value)
+        if known is not value:
+            object.__setattr__(part, field.name, known)
+
+
+def _after_plain_fields(check: Callable[[Any], None]) -> Callable[[Any], None]:
+    """What a subclass checks when it is built, once its fields hold Python's numbers."""
+
+    @wraps(check)
+    def checked(self: Any) -> None:
+        _plain_fields(self)
+        check(self)
+
+    return checked
 
 
 def snake(name: str) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from unspool.arrays import Array, Flags, Floats, Ints, host, logsumexp
 from unspool.core.lane import Lane
+from unspool.core.model import no_numbers
 from unspool.errors import ModelError, PartError
 
 
@@ -34,7 +35,7 @@ class Distributions:
         """(R, 1), log of the sum of exp(logits)."""
         total = logsumexp(self.logits)
         if broken(total).any():
-            raise ModelError("the model's logits hold NaN or infinity; its weights are broken or its arithmetic overflowed")
+            raise no_numbers(self.lane.model)
         return total
 
     @property

@@ -12,7 +12,7 @@ from unspool.core.call import Call
 from unspool.core.children import Children, children_of, length_of
 from unspool.core.frontier import Frontier
 from unspool.core.lane import Lane
-from unspool.core.model import Model, Plan
+from unspool.core.model import Model, Plan, check_ids
 from unspool.core.observe import considered
 from unspool.core.peeks import Peeks
 from unspool.core.processor import Processor
@@ -55,6 +55,9 @@ class Search:
         self.record(level)
         longest = int((self.call.prompt_lengths + self.call.limits).max(initial=0))
         plan = Plan(None if rows is None else rows * len(prompts), min(longest, model.context))
+        for part in (*processors, *stops):
+            check_ids(part.name, part.token_ids(), model.vocabulary)
+        check_ids("end_tokens", self.call.end_tokens, model.vocabulary)
         self.lane = Lane(model, processors, stops, self.call.end_tokens, plan)
         self.peeks = Peeks(self.call, self.lane, self._hold)
         self.root: list[Run] = []
@@ -120,7 +123,8 @@ class Search:
         return run
 
     def _require(self, strategy: Strategy) -> None:
-        """Refuse a strategy that asks for what the session cannot do."""
+        """Refuse a strategy that asks for what the session cannot do, or for tokens that the model does not have."""
+        check_ids(strategy.name, strategy.token_ids(), self.lane.model.vocabulary)
         lacking = strategy.needs - self.lane.session.can
         if lacking:
             raise Unsupported(f"this model's session gives no {', '.join(sorted(lacking))}, which {strategy} needs")

@@ -6,7 +6,7 @@ hands rows to runs of their own) and is sent the frontier that results. The loop
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, TypeAlias
 
@@ -161,6 +161,10 @@ class Around(Strategy):
     def needs(self) -> frozenset[str]:  # type: ignore[override]
         """As the strategy inside."""
         return frozenset() if self.inner is None else self.inner.needs
+
+    def token_ids(self) -> Iterable[int]:
+        """Those of the strategy inside."""
+        return () if self.inner is None else self.inner.token_ids()
 
     def resolve(self, tokenizer: Any) -> Part:
         """With the strategy inside resolved, too."""

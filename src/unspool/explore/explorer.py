@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from unspool.core.decoder import Decoder, Part, as_decoder
+from unspool.core.model import check_ids
 from unspool.errors import UnspoolError, check
 from unspool.explore.state import Tokens, Visit
 from unspool.language_model import LanguageModel
@@ -112,8 +113,8 @@ class Explorer:
         self._insert(tokens)
 
     def _insert(self, tokens: Tokens) -> None:
-        state, size = self.state, self.lm.tokenizer.size
-        check(all(0 <= t < size for t in tokens), f"there is no token {max(tokens)}; this tokenizer's ids are 0 to {size - 1}")
+        state = self.state
+        check_ids("the text", tokens, self.lm.model.vocabulary)
         text = state.text[: state.cursor] + tokens
         check(len(text) <= self.room, f"the model's context of {self.lm.model.context} tokens is full")
         self._change(state.showing(text, len(text)))
@@ -377,7 +378,7 @@ class Explorer:
         prompt, texts = tuple(trace.prompts[0]), [tuple(h.tokens) for h in trace.hypotheses[0]]
         longest = len(prompt) + max(map(len, texts))
         check(longest <= self.lm.model.context, f"{path} has {longest} tokens and the model's context is {self.lm.model.context}")
-        size, tokens = self.lm.tokenizer.size, (*prompt, *(t for text in texts for t in text))
+        size, tokens = self.lm.model.vocabulary, (*prompt, *(t for text in texts for t in text))
         check(all(isinstance(t, int) and 0 <= t < size for t in tokens), f"{path} has tokens that this model lacks")
         made = trace.recipe.get("explore")
         made = made if isinstance(made, dict) else trace.recipe
@@ -391,9 +392,10 @@ class Explorer:
             self._note(h.tokens, h.logprobs)
 
     def _usable(self, decoder: Decoder | Part | str) -> Decoder:
-        """A decoder that this tokenizer can resolve, with its strategy."""
+        """A decoder that this tokenizer can resolve, of tokens that the model has, with its strategy."""
         parsed = as_decoder(decoder)
-        parsed.resolve(self.lm.tokenizer)
+        for part in parsed.resolve(self.lm.tokenizer).parts:
+            check_ids(part.name, part.token_ids(), self.lm.model.vocabulary)
         return parsed if parsed.strategy else parsed | Greedy()
 
     def _readable(self, decoder: str) -> Decoder | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from unspool.core.decoder import Decoder, as_decoder, parse
-from unspool.errors import PromptError, UnspoolError, check, whole
+from unspool.errors import PromptError, UnspoolError, check, is_whole, plain, whole
 from unspool.lab.comparison import Comparison
 from unspool.lab.generations import BatchCost, Generation, GenerationFile, key
 from unspool.lab.measuring import Measuring
@@ -197,13 +197,14 @@ def check_decoders(decoders: Sequence[DecoderLike] | Mapping[str, DecoderLike]) 
 
 def check_seeds(seeds: int | Sequence[int]) -> list[int]:
     """Seeds, all different, from a list or a number of them."""
-    if isinstance(seeds, int) and not isinstance(seeds, bool):
-        check(seeds >= 1, f"seeds is how many (at least 1), or a list of them; got {seeds}")
-        return list(range(seeds))
+    given: Any = plain(seeds)
+    if is_whole(given):
+        check(given >= 1, f"seeds is how many (at least 1), or a list of them; got {seeds}")
+        return list(range(given))
     check(isinstance(seeds, Sequence) and not isinstance(seeds, str), f"seeds is how many, or a list of whole numbers; got {seeds!r}")
-    found = list(seeds)  # type: ignore[arg-type]
+    found = list(map(plain, given))
     check(len(found) > 0, "seeds is empty; give at least one")
-    check(all(isinstance(s, int) and not isinstance(s, bool) for s in found), f"seeds are whole numbers; got {found}")
+    check(all(map(is_whole, found)), f"seeds are whole numbers; got {found}")
     check(len(set(found)) == len(found), f"a seed is there twice: {found}")
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +13,9 @@ from unspool.arrays import Array, Ints, host, like
 from unspool.core.decoder import Part
 from unspool.core.processor import Processor, Rows
 from unspool.errors import number, whole
+from unspool.processors.measures import limited
 from unspool.processors.penalize import check_window, texts_in
-from unspool.processors.phrases import check_ids, check_phrases, several, tokens_of
+from unspool.processors.phrases import checked_phrases, ids_in, several, tokens_of
 
 
 @dataclass(frozen=True)
@@ -37,12 +39,14 @@ class Dry(Processor):
         whole("dry(allowed_length=...)", self.allowed_length, 1)
         object.__setattr__(self, "breakers", several(self.breakers))
         if self.breakers:
-            check_phrases("dry", self.breakers)
+            checked_phrases("dry", self.breakers)
         check_window("dry", self.window)
+
+    def token_ids(self) -> Iterable[int]:
+        return ids_in(self.breakers)
 
     def resolve(self, tokenizer: Any) -> Part:
         ids = {t for t in self.breakers if isinstance(t, int)}
-        check_ids("dry", ids, tokenizer)
         texts = [t.encode() for t in self.breakers if isinstance(t, str)]
         if texts:
             ids |= {t for t in range(tokenizer.size) if any(text in tokenizer.bytes_of(t) for text in texts)}
@@ -57,7 +61,7 @@ class Dry(Processor):
             for token, n in repetitions(text, breakers).items():
                 if n >= self.allowed_length and token < amounts.shape[1]:
                     amounts[r, token] = self.multiplier * math.exp(min((n - self.allowed_length) * math.log(self.base), 60.0))
-        return scores - like(amounts.astype(host(scores[:1, :1]).dtype), scores)
+        return scores - like(limited(amounts).astype(host(scores[:1, :1]).dtype), scores)
 
 
 def repetitions(text: Ints, breakers: Ints) -> dict[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +14,7 @@ from unspool.core.processor import Processor, Rows
 from unspool.errors import ParameterError, check, is_whole, number, whole
 from unspool.processors.force import certain
 from unspool.processors.penalize import edit
-from unspool.processors.phrases import ids_of
+from unspool.processors.phrases import ids_in, ids_of
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,9 @@ class ForcedEnd(Processor):
         ok = self.token is None or isinstance(self.token, str) or is_whole(self.token, 0)
         check(ok, f"forced_end(token=...) needs a token id >= 0 or a text; got {self.token!r}")
         check(isinstance(self.certain, bool), f"forced_end(certain=...) is True or False; got {self.certain!r}")
+
+    def token_ids(self) -> Iterable[int]:
+        return () if self.token is None else ids_in([self.token])
 
     def resolve(self, tokenizer: Any) -> Part:
         return self if self.token is None else replace(self, token=ids_of([self.token], tokenizer, "forced_end")[0])

@@ -10,6 +10,7 @@ import numpy as np
 from unspool.arrays import INF, Array, Ints, copy, host, like, namespace
 from unspool.core.processor import Processor, Rows
 from unspool.errors import check, is_whole, number, whole
+from unspool.processors.measures import ENOUGH, limited
 
 SCOPES = ("all", "prompt", "generated")
 
@@ -74,7 +75,8 @@ class RepetitionPenalty(Processor):
             tokens, ago = np.unique(text[::-1], return_index=True)
             beyond = np.clip(ago - (self.window or len(text)), 0, None)
             cells += [(r, int(t)) for t in tokens]
-            penalties.append(self.penalty + (1 - self.penalty) * beyond / max(self.decay, 1))
+            whole = max(limited(self.penalty), 1 / ENOUGH)
+            penalties.append(whole + (1 - whole) * beyond / max(self.decay, 1))
         if not cells:
             return scores
         where = np.asarray(cells, np.int64)
@@ -98,7 +100,7 @@ class EncoderRepetitionPenalty(Processor):
         number("encoder_repetition_penalty(penalty)", self.penalty, above=0)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        return RepetitionPenalty(1 / self.penalty, "prompt").process(rows, scores)
+        return RepetitionPenalty(1 / max(self.penalty, 1 / ENOUGH), "prompt").process(rows, scores)
 
 
 class _CountPenalty(Processor):
@@ -121,7 +123,7 @@ class _CountPenalty(Processor):
         amounts = np.zeros(tuple(scores.shape), np.float32)
         for r, text in enumerate(texts_in(rows, self.scope, self.window)):
             tokens, occurrences = np.unique(text, return_counts=True)
-            amounts[r, tokens] = self.amount(occurrences)
+            amounts[r, tokens] = limited(np.asarray(self.amount(occurrences), np.float64))
         return scores - namespace(scores).astype(like(amounts, scores), scores.dtype)
 
 

@@ -6,10 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from unspool.arrays import INF, Array, log_softmax, namespace, or_zero, put, topk
 from unspool.core.processor import Processor, Rows
 from unspool.errors import check, number
-from unspool.processors.measures import entropy, possible, total_of
+from unspool.processors.measures import divided, entropy, limited, possible, total_of
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Temperature(Processor):
         if self.t == 1:
             return scores
         if self.t > 0:
-            return scores / self.t
+            return divided(scores, self.t, self.t)
         values, best = topk(scores, 1)
         return put(scores, best, values)
 
@@ -63,7 +65,7 @@ class DynamicTemperature(Processor):
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         xp = namespace(scores)
         unsure = xp.clip(entropy(scores) / xp.log(xp.clip(possible(scores), 2, None)), 0, 1)
-        return scores / (self.low + (self.high - self.low) * unsure**self.exponent)
+        return divided(scores, self.low + (self.high - self.low) * unsure**self.exponent, self.low)
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,8 @@ class Smoothing(Processor):
         xp = namespace(scores)
         best = or_zero(xp.max(scores, axis=-1, keepdims=True))
         below = xp.where(scores > -INF, scores - best, xp.zeros_like(scores))
-        bent = best + self.factor * below**2 * ((self.curve - 1) / 2 * below - (3 - self.curve) / 2)
+        with np.errstate(over="ignore"):                                 # far below the best is -inf
+            bent = best + limited(self.factor) * below**2 * ((self.curve - 1) / 2 * below - (3 - self.curve) / 2)
         return xp.where(scores > -INF, bent, -INF)
 
 

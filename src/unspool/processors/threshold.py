@@ -12,7 +12,7 @@ from typing import Any
 from unspool.arrays import INF, Array, block, log_softmax, logsumexp, namespace, or_zero
 from unspool.core.processor import Processor, Rows, Standing
 from unspool.errors import check, number
-from unspool.processors.measures import entropy, possible, total_of
+from unspool.processors.measures import entropy, limited, possible, total_of
 
 
 class _Threshold(Processor):
@@ -126,7 +126,8 @@ class TopNSigma(_Threshold):
         count = xp.where(count == 0, xp.ones_like(count), count)
         centre = xp.sum(or_zero(scores), axis=-1, keepdims=True) / count
         apart = xp.where(scores > -INF, scores - centre, xp.zeros_like(scores))
-        return xp.max(scores, axis=-1, keepdims=True) - self.n * xp.sqrt(xp.sum(apart * apart, axis=-1, keepdims=True) / count)
+        sigma = xp.sqrt(xp.sum(apart * apart, axis=-1, keepdims=True) / count)
+        return xp.max(scores, axis=-1, keepdims=True) - limited(self.n) * sigma
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from unspool.arrays import INF, Array, like, log_softmax, namespace
 from unspool.core.decoder import Part
 from unspool.core.processor import Processor, Rows
 from unspool.errors import check, number
-from unspool.processors.phrases import check_phrases, ids_of, several, tokens_of
+from unspool.processors.phrases import checked_phrases, ids_in, ids_of, several, tokens_of
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,12 @@ class Xtc(Processor):
         number("xtc(probability=...)", self.probability, 0, 1)
         object.__setattr__(self, "protect", several(self.protect))
         if self.protect:
-            check_phrases("xtc", self.protect)
+            checked_phrases("xtc", self.protect)
         known = ("tokens", "text-generation-webui")
         check(self.variant in known, f'xtc(variant=...) is "tokens" or "text-generation-webui"; got {self.variant!r}')
+
+    def token_ids(self) -> Iterable[int]:
+        return ids_in(self.protect)
 
     def resolve(self, tokenizer: Any) -> Part:
         return Xtc(self.threshold, self.probability, ids_of(self.protect, tokenizer, "xtc"), self.protect_ends, self.variant)

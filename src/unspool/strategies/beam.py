@@ -16,6 +16,8 @@ from unspool.errors import check, number, whole
 from unspool.record.step import Hypothesis
 
 LENGTHS = ("generated", "without_end", "with_prompt", "gnmt")
+STEEP = 40.0
+"""A length penalty beyond this acts as its limit: powers of lengths stay within float64."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,8 @@ class Beam(Strategy):
 
     def _weight(self, length: Any) -> Floats:
         length = np.asarray(length, np.float64)
-        return np.asarray(((5 + length) / 6 if self.length == "gnmt" else length) ** self.length_penalty)
+        power = min(max(self.length_penalty, -STEEP), STEEP)
+        return np.asarray(((5 + length) / 6 if self.length == "gnmt" else length) ** power)
 
     def over(self, frontier: Frontier, best: list[list[float]], group: Ints, at: Ints, total: Floats, goes_on: Any) -> Any:
         """For each prompt, whether no unfinished text can enter the finished ones any more."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,8 +10,8 @@ import numpy as np
 
 from unspool.core.frontier import Frontier
 from unspool.core.strategy import Around, Asks, Choice, Look, Strategy
-from unspool.errors import ParameterError, check
-from unspool.processors.phrases import check_ids
+from unspool.errors import ParameterError, check, plain
+from unspool.processors.phrases import ids_in
 from unspool.record.step import Hypothesis
 
 LOOKED_AT_ONCE = 64
@@ -45,12 +45,15 @@ class Follow(Around):
         several = isinstance(self.texts, tuple) and any(isinstance(text, str | tuple) for text in self.texts)
         return self.texts if several else (self.texts,)
 
+    def token_ids(self) -> Iterable[int]:
+        """Those of its texts and of the strategy inside."""
+        return [*ids_in(self._some), *super().token_ids()]
+
     def resolve(self, tokenizer: Any) -> Follow:
         """With tokens in place of texts."""
         some = tuple(tuple(tokenizer.encode(text)) if isinstance(text, str) else text for text in self._some)
         for given, tokens in zip(self._some, some, strict=True):
             check(len(tokens) > 0, f"follow: {given!r} has no tokens in this tokenizer")
-            check_ids("follow", tokens, tokenizer)
         then: Any = self.then and self.then.resolve(tokenizer)
         return replace(self, texts=some, then=then)
 
@@ -131,7 +134,7 @@ class _Tree:
 
 
 def _frozen(given: Any) -> Any:
-    return tuple(map(_frozen, given)) if isinstance(given, Sequence) and not isinstance(given, str) else given
+    return tuple(map(_frozen, given)) if isinstance(given, Sequence) and not isinstance(given, str) else plain(given)
 
 
 def _is_text(text: Any) -> bool:

@@ -15,7 +15,7 @@ from unspool.views.sheet import Sheet, to_json, to_jsonl
 from unspool.views.table import StepTable
 
 if TYPE_CHECKING:
-    from unspool.lab.facts import Check
+    from unspool.lab.soundness import Check
     from unspool.models.listing import ModelInfo
     from unspool.output import Output
     from unspool.score import Score

@@ -30,9 +30,13 @@ def open_sink(how: dict[str, Any]) -> Sink:
 
 def open_model(how: dict[str, Any]) -> LanguageModel:
     """The model that the options name."""
-    from unspool.loader import load
+    from unspool.cli.console import note
+    from unspool.loader import open_quietly
 
-    return load(how["model"], device=how["device"], dtype=how["dtype"], backend=how["backend"])
+    lm = open_quietly(how["model"], device=how["device"], dtype=how["dtype"], backend=how["backend"])
+    for text in lm.notes:
+        note(text)
+    return lm
 
 
 def read_decoding(prompt: str | None, files: Sequence[str], decoders: Sequence[str]) -> tuple[list[str], list[Decoder]]:
