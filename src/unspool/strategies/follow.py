@@ -86,17 +86,14 @@ class Follow(Around):
         reasons = np.where(last, np.where((reasons == "") & (self.then is None), "followed", reasons), "")
         processed = frontier.pick(at, tokens)[1]
         scores = frontier["score"][at] + np.where(processed > -np.inf, processed, 0.0)
-        return Choice(tokens, frontier.rows[at], scores, reasons, forced=True), nodes[reasons == ""].tolist()
+        columns = {} if self.then else {"followed": tree.text[nodes]}
+        return Choice(tokens, frontier.rows[at], scores, reasons, columns, forced=True), nodes[reasons == ""].tolist()
 
     def rank(self, finished: list[Hypothesis]) -> list[Hypothesis]:
         """In the order of the texts, or as the strategy that went on ranks them."""
         if self.then:
             return super().rank(finished) if len(finished) > 1 else finished
-
-        def place(h: Hypothesis) -> tuple[bool, int]:                     # (whether it was cut short, of which text)
-            return min((len(text) > len(h.tokens), i) for i, text in enumerate(self._some) if text[: len(h.tokens)] == tuple(h.tokens))
-
-        return sorted(finished, key=lambda h: place(h)[1])
+        return sorted(finished, key=lambda h: int(h.columns.get("followed", -1)))
 
 
 class _Tree:
@@ -105,17 +102,21 @@ class _Tree:
     def __init__(self, texts: Sequence[Sequence[int]]) -> None:
         self.children: list[dict[int, int]] = [{}]
         self.last: set[int] = set()
-        tokens = [-1]
-        for text in texts:
+        tokens, through, ended = [-1], [0], dict[int, int]()
+        for i, text in enumerate(texts):
             node = 0
             for token in text:
                 if token not in self.children[node]:
                     self.children[node][token] = len(self.children)
                     self.children.append({})
                     tokens.append(token)
+                    through.append(i)
                 node = self.children[node][token]
             self.last.add(node)
+            ended.setdefault(node, i)
         self.token = np.asarray(tokens, np.int64)
+        self.text = np.asarray([ended.get(node, i) for node, i in enumerate(through)])
+        """Of each node the first text that ends there, or else the first that passes."""
 
     def straight(self, node: int, most: int) -> list[int]:
         """The nodes that follow one before the texts fork or one of them ends."""
