@@ -1,0 +1,408 @@
+"""The laws of strategies: what every search over the tree of tokens keeps, whatever it looks for."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from unspool.arrays import Array, block, host, like
+from unspool.core.decoder import Decoder, as_decoder
+from unspool.core.loop import decode
+from unspool.core.model import Model
+from unspool.core.processor import Processor, Rows
+from unspool.core.strategy import Around, Asks, Choice, Strategy
+from unspool.errors import DeadEnd, ParameterError
+from unspool.language_model import LanguageModel
+from unspool.record.step import LEVELS, Hypothesis, Step
+from unspool.score import score_tokens
+from unspool.strategies.beam import Beam
+from unspool.strategies.exact import Exact
+from unspool.strategies.greedy import Greedy
+from unspool.strategies.sample import Sample
+from unspool.strategies.speculative import Speculative
+from unspool.testing.laws import Law
+from unspool.testing.worlds import VOCABULARY, Definition, Ran, prompts_of, run_whole, search_of, table
+from unspool.text import TokenIds, Tokenizer
+
+LIMIT = 5
+"""Tokens of a text."""
+WAITING = 8
+"""Rows that may lie about before a search looks for those that nobody needs."""
+
+
+def check_strategy(
+    strategy: Strategy | Decoder | str,
+    tokenizer: Tokenizer | None = None,
+    *,
+    model: Model | None = None,
+    seed: int = 0,
+    tries: int = 3,
+) -> None:
+    """Hold a strategy to its laws.
+
+    A prompt's texts, scores and record are those of a run of its own; a stream is what is collected; the numbers of a hypothesis are
+    found again from its text alone; a seed tells the texts and nothing else does; no row is held that none needs. They hold inside
+    another strategy, and with others inside if it is an `Around`.
+
+    strategy: a strategy, or a decoder of processors, a strategy and stops. tokenizer: for parts whose settings are text; one of numbers
+    if not given. model: what it searches; if not given, tables of six tokens (or as many as the tokenizer has), another one every try.
+    Raises LawBroken.
+    """
+    decoder, rng = as_decoder(strategy), np.random.default_rng(seed)
+    size = model.vocabulary if model is not None else VOCABULARY if tokenizer is None else tokenizer.size
+    words = TokenIds(size) if tokenizer is None else tokenizer
+    for i in range(tries):
+        world = table(seed + i, size) if model is None else model
+        prompts = prompts_of(rng, size, world.end_tokens)
+        trial = Trial(decoder.resolve(words), world, prompts, seed + i, words)
+        for law in (*STRATEGY_LAWS, *([] if i else LAWS_TRIED_ONCE)):
+            law(trial)
+
+
+@dataclass
+class Trial:
+    """A decoder on trial: over a model, with prompts and a seed."""
+
+    decoder: Decoder
+    model: Model
+    prompts: Sequence[Sequence[int]]
+    seed: int = 0
+    tokenizer: Tokenizer = field(default_factory=lambda: TokenIds(VOCABULARY))
+    where: str = ""
+    """What it is tried in, before the names of laws."""
+
+    @property
+    def strategy(self) -> Strategy:
+        """Its strategy, greedy if it has none."""
+        found: Strategy = self.decoder.strategy or Greedy()
+        return found
+
+    def law(self, name: str, given: Any = None) -> Law:
+        given = f"the prompts {[list(p) for p in self.prompts]} and seed {self.seed}" if given is None else given
+        return Law(self.where + name, self.decoder, given)
+
+    def run(self, prompts: Sequence[Sequence[int]], **options: Any) -> Ran:
+        """A whole run; options: those of Search, and limit."""
+        return run_whole(self.model, self.decoder, prompts, **{"limit": LIMIT, "seed": self.seed} | options)
+
+    @cached_property
+    def alone(self) -> list[Ran]:
+        """Every prompt in a run of its own."""
+        with self.law("it runs"):
+            return [self.run([prompt], level="choices") for prompt in self.prompts]
+
+    def around(self, strategy: Strategy, where: str) -> Trial:
+        """The same with another strategy."""
+        parts = (*self.decoder.processors, strategy, *self.decoder.stops)
+        return replace(self, decoder=Decoder(parts).resolve(self.tokenizer), where=where)
+
+
+# --- comparing ----------------------------------------------------------------------------------------------------------
+
+
+def same_texts(law: Law, came: Sequence[Hypothesis], expected: Sequence[Hypothesis], tolerance: float = 1e-5) -> None:
+    """Two lists of hypotheses hold the same texts with the same numbers."""
+    law.same([(h.tokens, h.reason) for h in came], [(h.tokens, h.reason) for h in expected], "the texts")
+    for a, b in zip(came, expected, strict=True):
+        law.close([a.score], [b.score], f"for the text {a.tokens} the score", tolerance)
+        law.close(a.logprobs, b.logprobs, f"for the text {a.tokens} the log-probability", tolerance)
+        law.close(a.processed, b.processed, f"for the text {a.tokens} the processed log-probability", tolerance)
+
+
+def same_record(law: Law, came: Sequence[Step], expected: Sequence[Step]) -> None:
+    """Two records of one prompt tell the same story."""
+    law.same(len(came), len(expected), "a record with steps, in number")
+    for i, (one, other) in enumerate(zip(came, expected, strict=True)):
+        for name, a, b in zip(told(one), told(one).values(), told(other).values(), strict=True):
+            what = f"in step {i} of the record {name}"
+            law.expect((a is None) == (b is None), f"{what} {a}", b)
+            if isinstance(a, np.ndarray) and a.dtype.kind in "fiu":
+                law.close(a, b, what)
+            elif a is not None:
+                law.same(list(a), list(b), what)
+
+
+def told(step: Step) -> dict[str, Any]:
+    """All columns of a step by name; None for what is not there."""
+    names = ("parents", "nodes", "tokens", "logprob", "processed", "score", "reason", "uniform", "rank")
+    found = {name: getattr(step, name) for name in names}
+    considered, dropped = step.considered, step.dropped or {}
+    for name in ("nodes", "tokens", "logprobs", "processed", "entropy"):
+        found[f"considered.{name}"] = None if considered is None else getattr(considered, name)
+    for name in ("parents", "tokens", "score", "reason"):
+        value = dropped.get(name)
+        found[f"dropped.{name}"] = None if value is None or not len(value) else np.asarray(value)
+    return found
+
+
+def of_prompt(steps: Sequence[Step], prompt: int) -> list[Step]:
+    """The record of one prompt of several."""
+    parts = [step.only(prompt) for step in steps]
+    return [p for p in parts if len(p) or p.considered is not None or (p.dropped is not None and len(p.dropped["tokens"]))]
+
+
+# --- the laws -----------------------------------------------------------------------------------------------------------
+
+
+def batch_is_alone(trial: Trial) -> None:
+    """The texts of a prompt, their scores and their record are the same alone, in a batch, in another order, and beside its equal."""
+    order = [*range(len(trial.prompts) - 1, -1, -1), 0]
+    with trial.law("batch is alone") as law:
+        together = trial.run([trial.prompts[i] for i in order], level="choices")
+        for place, i in enumerate(order):
+            alone = trial.alone[i]
+            law.given = f"the prompt {list(trial.prompts[i])} at place {place} of {len(order)}, seed {trial.seed}"
+            same_texts(law, together.found[place], alone.found[0])
+            same_record(law, of_prompt(together.steps, place), of_prompt(alone.steps, 0))
+        law.expect(any(together.found) or together.dead, "no text", "a hypothesis of some prompt")
+
+
+def limits_are_ones_own(trial: Trial) -> None:
+    """Prompts of one call may have limits of their own; no text is longer."""
+    limits = [1 + i * 3 % 5 for i in range(len(trial.prompts))]
+    with trial.law("prompts have limits of their own", f"the limits {limits}") as law:
+        together = trial.run(trial.prompts, limits=limits)
+        for prompt, limit, found in zip(trial.prompts, limits, together.found, strict=True):
+            law.given = f"the prompt {list(prompt)} with limit {limit} among the limits {limits}"
+            same_texts(law, found, trial.run([prompt], limits=[limit]).found[0])
+            law.expect(all(len(h.tokens) <= limit for h in found), f"texts of {[len(h.tokens) for h in found]} tokens", f"at most {limit}")
+
+
+def steps_add_up(trial: Trial) -> None:
+    """The numbers of a hypothesis are found again from its text alone: rescored, and processed one step at a time."""
+    definition = Definition(trial.model, trial.decoder.processors)
+    for prompt, ran in zip(trial.prompts, trial.alone, strict=True):
+        for h in ran.found[0][:3]:
+            with trial.law("steps add up", f"the text {h.tokens} after {list(prompt)}") as law:
+                (again,) = score_tokens(trial.model, [(prompt, h.tokens)])
+                law.close(h.logprobs, again, "log-probability")
+                law.close([h.logprob], [again.sum()], "log-probability of the text")
+                known = [done[t] for (_, done), t in zip(definition.along(prompt, h.tokens), h.tokens, strict=False)]
+                if not definition.drew:
+                    law.close(h.processed, known, "processed log-probability")
+
+
+def the_record_tells_the_texts(trial: Trial) -> None:
+    """The steps alone hold every hypothesis with its numbers and its end, and nodes are born in order."""
+    for prompt, ran in zip(trial.prompts, trial.alone, strict=True):
+        with trial.law("the record tells the texts", f"the prompt {list(prompt)}") as law:
+            retold(law, ran.steps, ran.found[0], prompt=0)
+
+
+def retold(law: Law, steps: Sequence[Step], found: Sequence[Hypothesis], prompt: int | None = None) -> None:
+    """The steps of a prompt (None: they are of one prompt alone) tell each of its hypotheses."""
+    nodes: dict[int, tuple[Any, ...]] = {}
+    born = []
+    for step in steps:
+        for i in np.flatnonzero(np.ones(len(step), bool) if prompt is None else step.prompt == prompt):
+            born.append(int(step.nodes[i]))
+            law.expect(int(step.parents[i]) in {0, *nodes}, f"node {born[-1]} after node {int(step.parents[i])}", "a node born before")
+            nodes[born[-1]] = (int(step.parents[i]), int(step.tokens[i]), step.logprob[i], step.processed[i], step.reason[i])
+    law.expect(all(a < b for a, b in pairwise(born)), f"nodes in the order {born}", "the order in which they are numbered")
+    for h in found:
+        own = [nodes[n] for n in h.nodes[1:]]
+        law.same([parent for parent, *_ in own], h.nodes[:-1], f"for the text {h.tokens} nodes after")
+        law.same([token for _, token, *_ in own], h.tokens, "nodes with the tokens")
+        law.same([x for _, _, x, _, _ in own], h.logprobs, f"for the text {h.tokens} nodes with log-probabilities")
+        law.same([x for _, _, _, x, _ in own], h.processed, f"for the text {h.tokens} nodes with processed log-probabilities")
+        law.same([done for *_, done in own], [""] * (len(own) - 1) + [h.reason], f"for the text {h.tokens} nodes with the reasons")
+
+
+def the_record_is_the_models(trial: Trial) -> None:
+    """What the record says of places, the likeliest tokens, ranks and what was dropped, is what the model says there."""
+    prompt, ran = trial.prompts[0], trial.alone[0]
+    definition = Definition(trial.model, trial.decoder.processors)
+    texts: dict[int, tuple[int, ...]] = {0: ()}
+    with trial.law("the record's numbers are the model's", f"the prompt {list(prompt)}") as law:
+        for step in ran.steps:
+            before = [(texts[int(p)], int(t)) for p, t in zip(step.parents, step.tokens, strict=True)]
+            texts |= {int(n): (*text, token) for n, (text, token) in zip(step.nodes, before, strict=True)}
+            for i, (text, token) in enumerate(before[:4]):
+                raw, _ = definition.after(prompt, text)
+                law.close([step.logprob[i]], [raw[token]], f"for token {token} after {text} log-probability")
+                if step.rank is not None:
+                    near = int((raw > raw[token] + 1e-6).sum()), int((raw > raw[token] - 1e-6).sum())
+                    law.expect(near[0] <= step.rank[i] <= near[1], f"for token {token} after {text} rank {step.rank[i]}", near[0])
+            if step.considered is not None:
+                some = step.considered
+                for node, tokens, numbers in list(zip(some.nodes.tolist(), some.tokens, some.logprobs, strict=True))[:2]:
+                    law.expect(node in texts, f"considered at node {node}", "a node that was born")
+                    raw, _ = definition.after(prompt, texts[node])
+                    law.close(numbers, raw[tokens], f"of what was considered after {texts[node]} log-probability")
+                    law.close(numbers, -np.sort(-raw)[: len(numbers)], f"of the likeliest tokens after {texts[node]} log-probability")
+            if step.dropped is not None:
+                strangers = {int(n) for n in step.dropped["parents"]} - texts.keys()
+                law.expect(not strangers, f"dropped after the nodes {strangers}", "nodes that were born")
+
+
+def a_stream_is_what_is_collected(trial: Trial) -> None:
+    """A stream gives the outputs that `generate` gives, its steps tell them, and its pieces of text join to the text."""
+    lm = LanguageModel(trial.model, trial.tokenizer)
+    options: Any = {"max_new_tokens": LIMIT, "seed": trial.seed}
+    with trial.law("a stream is what is collected") as law:
+        prompts = [list(p) for p in trial.prompts]
+        live = lm.stream(prompts, trial.decoder, **options)
+        steps = list(live)
+        for i, (one, other) in enumerate(zip(live.outputs, lm.generate(prompts, trial.decoder, **options), strict=True)):
+            law.same([s.text for s in one.sequences], [s.text for s in other.sequences], "streamed the texts")
+            same_texts(law, one.trace.hypotheses[0], other.trace.hypotheses[0])
+            retold(law, steps, one.trace.hypotheses[0], i)
+            retold(law, other.trace.steps, other.trace.hypotheses[0])
+    for prompt in prompts[:2]:
+        with trial.law("pieces join to the text", f"the prompt {prompt}") as law:
+            try:
+                text = lm.generate(prompt, trial.decoder, end_tokens=(), **options).text
+            except DeadEnd:
+                continue
+            law.same("".join(lm.stream(prompt, trial.decoder, end_tokens=(), **options).text()), text, "in pieces the text")
+
+
+def a_seed_tells_the_texts(trial: Trial) -> None:
+    """The same seed gives the same texts, every time, and no generator that others share is touched."""
+    with trial.law("the same seed gives the same texts") as law:
+        for alone, prompt in zip(trial.alone, trial.prompts, strict=True):
+            same_texts(law, trial.run([prompt]).found[0], alone.found[0])
+    with trial.law("no global generator is touched") as law:
+        before = generators()
+        trial.run(trial.prompts)
+        law.expect(generators() == before, "a change of random, numpy.random or torch", "draws by frontier.uniform alone")
+
+
+def generators() -> list[Any]:
+    """The states of the generators that all of a process share."""
+    _, keys, *rest = np.random.get_state(legacy=True)
+    torch: Any = sys.modules.get("torch")
+    return [random.getstate(), np.asarray(keys).tolist(), *rest, None if torch is None else torch.get_rng_state().tolist()]
+
+
+def recording_changes_nothing(trial: Trial) -> None:
+    """The texts and their numbers are the same at every level of recording."""
+    expected = None
+    for level in LEVELS:
+        with trial.law("recording changes no text", f"the level {level!r}") as law:
+            found = trial.run(trial.prompts[:2], level=level, choices=3).found
+            expected = found if expected is None else expected
+            for one, other in zip(found, expected, strict=True):
+                same_texts(law, one, other)
+
+
+def the_dead_go_alone(trial: Trial) -> None:
+    """A prompt after which nothing may come takes no other along, whether it dies at once or later."""
+    for after in (0, 1):
+        victim = list(trial.prompts[1])
+        dying = replace(trial, decoder=_Dying(tuple(victim), after) | trial.decoder)
+        with trial.law("prompts die alone", f"the prompt {victim} that dies after {after} tokens beside {trial.prompts[0]}") as law:
+            together = dying.run(trial.prompts)
+            for i, prompt in enumerate(trial.prompts):
+                same_texts(law, together.found[i], dying.run([prompt]).found[0])
+                if i != 1:
+                    same_texts(law, together.found[i], trial.run([prompt]).found[0])
+            empty(law, together)
+
+
+def rows_are_freed(trial: Trial) -> None:
+    """At every step no more rows are held than the run's own, those it looked at, and a few; none at the end."""
+    with trial.law("rows are freed") as law:
+        search = search_of(trial.model, trial.decoder, trial.prompts, LIMIT, seed=trial.seed)
+        for _ in decode(search, trial.strategy):
+            nodes, runs = search.lane.nodes, search.runs.values()
+            live = [row for run in runs for row in run.places]
+            law.expect(search._gone < max(WAITING, len(live) / 4), f"{search._gone} rows given up", f"few beside {len(live)} that live")
+            search.collect(at_once=True)
+            looked = [int(r) for run in runs for lane, rows in run.looked if lane is search.lane for r in rows]
+            needed = {int(n) for row in (*live, *looked) for n in nodes.path(row)}
+            law.same(len(nodes.alive()), len(needed), "rows held, in number")
+            for seat in (*search.lane.chain, *search.lane.ending):
+                known = set() if seat.memory is None else set(seat.memory.values)
+                law.expect(known | set(seat.entered) <= needed, f"{seat.part} with memories of {len(known)} rows", "of rows that live")
+        empty(law, Ran(search.found, search.dead, [], search))
+
+
+def empty(law: Law, ran: Ran) -> None:
+    """Nothing is left of a run that is over."""
+    law.same(len(ran.search.runs), 0, "runs at work at the end, in number")
+    for lane in ran.search.lanes():
+        law.same(len(lane.nodes), 0, "rows held at the end, in number")
+
+
+def it_works_inside_another(trial: Trial) -> None:
+    """Another strategy may hand its rows over, in the middle of a text and several of a prompt."""
+    outer = trial.around(_Fork(trial.strategy), "inside another strategy, ")
+    for law in (batch_is_alone, steps_add_up, the_record_tells_the_texts, rows_are_freed):
+        law(outer)
+
+
+def others_work_inside_it(trial: Trial) -> None:
+    """Every strategy works inside one that contains one: where rows compete, wait, look ahead or have runs of their own."""
+    outer = trial.strategy
+    if not isinstance(outer, Around):
+        return
+    draft = table(trial.seed + 77, trial.model.vocabulary, end_tokens=trial.model.end_tokens)
+    for inner in (Greedy(), Sample(2), Beam(2, n=2), Exact(2, expand=3), Speculative(draft, 2)):
+        try:
+            whole: Any = replace(outer, **{outer.inside: inner})  # type: ignore[type-var]
+        except ParameterError:                                           # it refuses this one, by its settings
+            continue
+        filled = trial.around(whole, f"with {type(inner).__name__} inside, ")
+        for law in (batch_is_alone, steps_add_up, the_record_tells_the_texts, rows_are_freed):
+            law(filled)
+
+
+STRATEGY_LAWS: tuple[Callable[[Trial], None], ...] = (
+    batch_is_alone,
+    limits_are_ones_own,
+    steps_add_up,
+    the_record_tells_the_texts,
+    the_record_is_the_models,
+    a_stream_is_what_is_collected,
+    a_seed_tells_the_texts,
+)
+LAWS_TRIED_ONCE: tuple[Callable[[Trial], None], ...] = (
+    recording_changes_nothing,
+    the_dead_go_alone,
+    rows_are_freed,
+    it_works_inside_another,
+    others_work_inside_it,
+)
+"""Laws that one try is enough for."""
+
+
+# --- parts that laws are tried with -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Dying(Processor):
+    """After one prompt, and so many new tokens, nothing may come."""
+
+    name = "dying"
+    prompt: tuple[int, ...]
+    after: int = 0
+
+    def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
+        texts = [text[text >= 0].tolist() for text in host(rows.tokens)]
+        same = [tuple(text[:n]) == self.prompt for text, n in zip(texts, rows.prompt_lengths.tolist(), strict=True)]
+        dead = np.asarray(same) & (rows.generated >= self.after)
+        return block(scores, like(~dead[:, None], scores))
+
+
+@dataclass(frozen=True)
+class _Fork(Around):
+    """Every row goes on by its two likeliest tokens, and then by the strategy inside."""
+
+    name = "fork"
+    then: Strategy
+
+    def run(self, frontier: Any) -> Asks:
+        values, tokens = frontier.top(2)
+        at = np.repeat(np.arange(len(frontier)), tokens.shape[1])[values.ravel() > -np.inf]
+        frontier = yield Choice(tokens.ravel()[values.ravel() > -np.inf], frontier.rows[at])
+        if len(frontier):
+            yield from self.then.run(frontier)
+
