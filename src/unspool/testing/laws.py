@@ -9,7 +9,7 @@ import numpy as np
 
 from unspool.arrays import host
 
-SHOWN = 160
+LONGEST_SHOWN = 160
 """Characters of a value in a message."""
 
 
@@ -75,4 +75,4 @@ def shown(value: Any) -> str:
     else:
         text = value if isinstance(value, str) else repr(value)
     text = " ".join(text.split())
-    return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."
+    return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 3] + "..."

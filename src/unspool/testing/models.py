@@ -83,9 +83,14 @@ def asks(session: Session, plan: Plan = NO_PLAN) -> Iterator[tuple[str, Question
     if "hidden" in session.can:
         yield "hidden states", lambda s, rows: s.hidden(rows)
     for layer in plan.layers:
-        yield f"logits after layer {layer}", lambda s, rows, layer=layer: s.logits(rows, layer)
+        yield f"logits after layer {layer}", at_layer("logits", layer)
         if "hidden" in session.can:
-            yield f"hidden states after layer {layer}", lambda s, rows, layer=layer: s.hidden(rows, layer)
+            yield f"hidden states after layer {layer}", at_layer("hidden", layer)
+
+
+def at_layer(verb: str, layer: int) -> Question:
+    """Logits or hidden states as if the model ended after a layer."""
+    return lambda session, rows: getattr(session, verb)(rows, layer)
 
 
 # --- the laws -----------------------------------------------------------------------------------------------------------

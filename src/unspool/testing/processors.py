@@ -12,6 +12,7 @@ from unspool.arrays import Array, Floats, Ints, copy, host, like
 from unspool.core.decoder import Decoder
 from unspool.core.lane import Lane
 from unspool.core.loop import decode
+from unspool.core.model import Model
 from unspool.core.processor import Processor, Rows
 from unspool.core.strategy import Asks, Choice, Look, Strategy
 from unspool.strategies.beam import Beam
@@ -33,7 +34,7 @@ from unspool.text import Tokenizer
 
 CDF_SLACK = 1e-5
 """How far from the edge of its slice of [0, 1) a draw may fall, by rounding."""
-WIDTH = 3
+BEAMS = 3
 
 
 def check_processor(
@@ -265,8 +266,8 @@ def forked_is_recomputed(bench: ProcessorBench) -> None:
 class _Probe(Strategy):
     """Looks two tokens ahead along every row's best two, commits with or without what was seen, and compares."""
 
-    def __init__(self, reuse: bool, law: Law) -> None:
-        self.reuse, self.law, self.compared = reuse, law, 0
+    def __init__(self, reuse: bool, law: Law, tolerance: float) -> None:
+        self.reuse, self.law, self.tolerance, self.compared = reuse, law, tolerance, 0
 
     def run(self, frontier: Any) -> Asks:
         while len(frontier):
@@ -280,7 +281,7 @@ class _Probe(Strategy):
             if not len(take):
                 return
             frontier = yield Choice(best.ravel()[take], frontier.rows[at[take]], seen=first.take(take) if self.reuse else None)
-            self.law.close(frontier.logprobs, expected[take], "committed log-probability")
+            self.law.close(frontier.logprobs, expected[take], "committed log-probability", self.tolerance)
             self.compared += len(take)
 
 
@@ -288,8 +289,16 @@ def looked_at_is_committed(bench: ProcessorBench) -> None:
     """What a look shows is what is there once the same tokens are committed; a row that draws may draw anew where nothing is kept."""
     for reuse in (True,) if bench.drew else (True, False):
         with bench.law("looked at is committed", bench.prompts) as law:
-            probe = _Probe(reuse, law)
-            list(decode(search_of(bench.model, Decoder((bench.part,)), bench.prompts), probe))
+            probed(law, bench.model, Decoder((bench.part,)), bench.prompts, reuse)
+
+
+def probed(
+    law: Law, model: Model, decoder: Decoder, prompts: Sequence[Sequence[int]], reuse: bool, tolerance: float = 1e-5
+) -> int:
+    """Look ahead, commit with or without what was seen, and compare: how many rows were compared."""
+    probe = _Probe(reuse, law, tolerance)
+    list(decode(search_of(model, decoder, prompts), probe))
+    return probe.compared
 
 
 def drawn_is_defined(bench: ProcessorBench) -> None:
@@ -319,8 +328,8 @@ def beams_are_defined(bench: ProcessorBench) -> None:
     if bench.drew:
         return
     prompt, limit = bench.prompts[1], 4
-    with bench.law("beams are defined", f"the prompt {prompt} under beam({WIDTH}) with a limit of {limit}") as law:
-        decoder = bench.part | Beam(WIDTH, 0.0, "never", n=WIDTH)
+    with bench.law("beams are defined", f"the prompt {prompt} under beam({BEAMS}) with a limit of {limit}") as law:
+        decoder = bench.part | Beam(BEAMS, 0.0, "never", n=BEAMS)
         (found,) = run_whole(bench.model, decoder, [prompt], limit, seed=bench.seed).found
         expected = plain_beam(Definition(bench.model, [bench.part]), prompt, limit)
         law.same(len(found), len(expected), "texts, in number,")
@@ -340,10 +349,10 @@ def plain_beam(definition: Definition, prompt: Sequence[int], limit: int) -> lis
             candidates += [(score + float(x), [*new, token]) for token, x in enumerate(defined) if x > -np.inf]
         candidates.sort(key=lambda c: -c[0])
         over = [length == limit or new[-1] in definition.end_tokens for _, new in candidates]
-        finished += [score for (score, _), done in list(zip(candidates, over, strict=True))[:WIDTH] if done]
-        beams = [c for c, done in zip(candidates, over, strict=True) if not done][:WIDTH]
-        finished = sorted(finished, reverse=True)[:WIDTH]
-        if not beams or (len(finished) == WIDTH and beams[0][0] <= finished[-1]):
+        finished += [score for (score, _), done in list(zip(candidates, over, strict=True))[:BEAMS] if done]
+        beams = [c for c, done in zip(candidates, over, strict=True) if not done][:BEAMS]
+        finished = sorted(finished, reverse=True)[:BEAMS]
+        if not beams or (len(finished) == BEAMS and beams[0][0] <= finished[-1]):
             break
     return finished
 

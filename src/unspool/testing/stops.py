@@ -47,7 +47,7 @@ def check_stop(
             law(bench)
 
 
-Asked = tuple[list[int], list[int], int]
+Candidate = tuple[list[int], list[int], int]
 """A prompt, its new tokens, and the candidate's token."""
 
 
@@ -64,7 +64,7 @@ class StopBench:
     def law(self, name: str, given: Any = "") -> Law:
         return Law(name, self.part, given)
 
-    def candidates(self) -> list[Asked]:
+    def candidates(self) -> list[Candidate]:
         """Candidates of several lengths."""
         tokens, lengths = ordinary(self.size), (0, 1, 2, 4, 7, 3)
         return [(self.prompts[i % 4], self.rng.choice(tokens, n).tolist(), int(self.rng.choice(tokens))) for i, n in enumerate(lengths)]
@@ -80,7 +80,7 @@ class StopBench:
         """Memories after a token each, which stands after these texts."""
         return self.part.advance(memories, tokens, [logits_of(self.model, text)[0] for text in before] if self.part.reads_logits else [])
 
-    def ends(self, asked: Sequence[Asked], memory: Sequence[Any] | None = None) -> Any:
+    def ends(self, asked: Sequence[Candidate], memory: Sequence[Any] | None = None) -> Any:
         """What the stop says of candidates."""
         if memory is None and self.part.stateful:
             memory = [self.remembered(prompt, [*new, token]) for prompt, new, token in asked]

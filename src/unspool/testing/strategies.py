@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from unspool.core.processor import Processor, Rows
 from unspool.core.strategy import Around, Asks, Choice, Strategy
 from unspool.errors import DeadEnd, ParameterError
 from unspool.language_model import LanguageModel
-from unspool.record.step import LEVELS, Hypothesis, Step
+from unspool.record.step import LEVELS
 from unspool.score import score_tokens
 from unspool.strategies.beam import Beam
 from unspool.strategies.exact import Exact
@@ -28,6 +27,7 @@ from unspool.strategies.greedy import Greedy
 from unspool.strategies.sample import Sample
 from unspool.strategies.speculative import Speculative
 from unspool.testing.laws import Law
+from unspool.testing.records import of_prompt, retold, same_record, same_texts
 from unspool.testing.worlds import VOCABULARY, Definition, Ran, prompts_of, run_whole, search_of, table
 from unspool.text import TokenIds, Tokenizer
 
@@ -44,6 +44,7 @@ def check_strategy(
     model: Model | None = None,
     seed: int = 0,
     tries: int = 3,
+    tolerance: float = 1e-5,
 ) -> None:
     """Hold a strategy to its laws.
 
@@ -53,7 +54,7 @@ def check_strategy(
 
     strategy: a strategy, or a decoder of processors, a strategy and stops. tokenizer: for parts whose settings are text; one of numbers
     if not given. model: what it searches; if not given, tables of six tokens (or as many as the tokenizer has), another one every try.
-    Raises LawBroken.
+    tolerance: how far two numbers for one thing may lie apart, absolute and relative. Raises LawBroken.
     """
     decoder, rng = as_decoder(strategy), np.random.default_rng(seed)
     size = model.vocabulary if model is not None else VOCABULARY if tokenizer is None else tokenizer.size
@@ -61,7 +62,7 @@ def check_strategy(
     for i in range(tries):
         world = table(seed + i, size) if model is None else model
         prompts = prompts_of(rng, size, world.end_tokens)
-        trial = Trial(decoder.resolve(words), world, prompts, seed + i, words)
+        trial = Trial(decoder.resolve(words), world, prompts, seed + i, words, tolerance)
         for law in (*STRATEGY_LAWS, *([] if i else LAWS_TRIED_ONCE)):
             law(trial)
 
@@ -75,6 +76,7 @@ class Trial:
     prompts: Sequence[Sequence[int]]
     seed: int = 0
     tokenizer: Tokenizer = field(default_factory=lambda: TokenIds(VOCABULARY))
+    tolerance: float = 1e-5
     where: str = ""
     """What it is tried in, before the names of laws."""
 
@@ -104,50 +106,6 @@ class Trial:
         return replace(self, decoder=Decoder(parts).resolve(self.tokenizer), where=where)
 
 
-# --- comparing ----------------------------------------------------------------------------------------------------------
-
-
-def same_texts(law: Law, came: Sequence[Hypothesis], expected: Sequence[Hypothesis], tolerance: float = 1e-5) -> None:
-    """Two lists of hypotheses hold the same texts with the same numbers."""
-    law.same([(h.tokens, h.reason) for h in came], [(h.tokens, h.reason) for h in expected], "the texts")
-    for a, b in zip(came, expected, strict=True):
-        law.close([a.score], [b.score], f"for the text {a.tokens} the score", tolerance)
-        law.close(a.logprobs, b.logprobs, f"for the text {a.tokens} the log-probability", tolerance)
-        law.close(a.processed, b.processed, f"for the text {a.tokens} the processed log-probability", tolerance)
-
-
-def same_record(law: Law, came: Sequence[Step], expected: Sequence[Step]) -> None:
-    """Two records of one prompt tell the same story."""
-    law.same(len(came), len(expected), "a record with steps, in number")
-    for i, (one, other) in enumerate(zip(came, expected, strict=True)):
-        for name, a, b in zip(told(one), told(one).values(), told(other).values(), strict=True):
-            what = f"in step {i} of the record {name}"
-            law.expect((a is None) == (b is None), f"{what} {a}", b)
-            if isinstance(a, np.ndarray) and a.dtype.kind in "fiu":
-                law.close(a, b, what)
-            elif a is not None:
-                law.same(list(a), list(b), what)
-
-
-def told(step: Step) -> dict[str, Any]:
-    """All columns of a step by name; None for what is not there."""
-    names = ("parents", "nodes", "tokens", "logprob", "processed", "score", "reason", "uniform", "rank")
-    found = {name: getattr(step, name) for name in names}
-    considered, dropped = step.considered, step.dropped or {}
-    for name in ("nodes", "tokens", "logprobs", "processed", "entropy"):
-        found[f"considered.{name}"] = None if considered is None else getattr(considered, name)
-    for name in ("parents", "tokens", "score", "reason"):
-        value = dropped.get(name)
-        found[f"dropped.{name}"] = None if value is None or not len(value) else np.asarray(value)
-    return found
-
-
-def of_prompt(steps: Sequence[Step], prompt: int) -> list[Step]:
-    """The record of one prompt of several."""
-    parts = [step.only(prompt) for step in steps]
-    return [p for p in parts if len(p) or p.considered is not None or (p.dropped is not None and len(p.dropped["tokens"]))]
-
-
 # --- the laws -----------------------------------------------------------------------------------------------------------
 
 
@@ -159,8 +117,8 @@ def batch_is_alone(trial: Trial) -> None:
         for place, i in enumerate(order):
             alone = trial.alone[i]
             law.given = f"the prompt {list(trial.prompts[i])} at place {place} of {len(order)}, seed {trial.seed}"
-            same_texts(law, together.found[place], alone.found[0])
-            same_record(law, of_prompt(together.steps, place), of_prompt(alone.steps, 0))
+            same_texts(law, together.found[place], alone.found[0], trial.tolerance)
+            same_record(law, of_prompt(together.steps, place), of_prompt(alone.steps, 0), trial.tolerance)
         law.expect(any(together.found) or together.dead, "no text", "a hypothesis of some prompt")
 
 
@@ -171,7 +129,7 @@ def limits_are_ones_own(trial: Trial) -> None:
         together = trial.run(trial.prompts, limits=limits)
         for prompt, limit, found in zip(trial.prompts, limits, together.found, strict=True):
             law.given = f"the prompt {list(prompt)} with limit {limit} among the limits {limits}"
-            same_texts(law, found, trial.run([prompt], limits=[limit]).found[0])
+            same_texts(law, found, trial.run([prompt], limits=[limit]).found[0], trial.tolerance)
             law.expect(all(len(h.tokens) <= limit for h in found), f"texts of {[len(h.tokens) for h in found]} tokens", f"at most {limit}")
 
 
@@ -182,11 +140,11 @@ def steps_add_up(trial: Trial) -> None:
         for h in ran.found[0][:3]:
             with trial.law("steps add up", f"the text {h.tokens} after {list(prompt)}") as law:
                 (again,) = score_tokens(trial.model, [(prompt, h.tokens)])
-                law.close(h.logprobs, again, "log-probability")
-                law.close([h.logprob], [again.sum()], "log-probability of the text")
+                law.close(h.logprobs, again, "log-probability", trial.tolerance)
+                law.close([h.logprob], [again.sum()], "log-probability of the text", trial.tolerance)
                 known = [done[t] for (_, done), t in zip(definition.along(prompt, h.tokens), h.tokens, strict=False)]
                 if not definition.drew:
-                    law.close(h.processed, known, "processed log-probability")
+                    law.close(h.processed, known, "processed log-probability", trial.tolerance)
 
 
 def the_record_tells_the_texts(trial: Trial) -> None:
@@ -194,25 +152,6 @@ def the_record_tells_the_texts(trial: Trial) -> None:
     for prompt, ran in zip(trial.prompts, trial.alone, strict=True):
         with trial.law("the record tells the texts", f"the prompt {list(prompt)}") as law:
             retold(law, ran.steps, ran.found[0], prompt=0)
-
-
-def retold(law: Law, steps: Sequence[Step], found: Sequence[Hypothesis], prompt: int | None = None) -> None:
-    """The steps of a prompt (None: they are of one prompt alone) tell each of its hypotheses."""
-    nodes: dict[int, tuple[Any, ...]] = {}
-    born = []
-    for step in steps:
-        for i in np.flatnonzero(np.ones(len(step), bool) if prompt is None else step.prompt == prompt):
-            born.append(int(step.nodes[i]))
-            law.expect(int(step.parents[i]) in {0, *nodes}, f"node {born[-1]} after node {int(step.parents[i])}", "a node born before")
-            nodes[born[-1]] = (int(step.parents[i]), int(step.tokens[i]), step.logprob[i], step.processed[i], step.reason[i])
-    law.expect(all(a < b for a, b in pairwise(born)), f"nodes in the order {born}", "the order in which they are numbered")
-    for h in found:
-        own = [nodes[n] for n in h.nodes[1:]]
-        law.same([parent for parent, *_ in own], h.nodes[:-1], f"for the text {h.tokens} nodes after")
-        law.same([token for _, token, *_ in own], h.tokens, "nodes with the tokens")
-        law.same([x for _, _, x, _, _ in own], h.logprobs, f"for the text {h.tokens} nodes with log-probabilities")
-        law.same([x for _, _, _, x, _ in own], h.processed, f"for the text {h.tokens} nodes with processed log-probabilities")
-        law.same([done for *_, done in own], [""] * (len(own) - 1) + [h.reason], f"for the text {h.tokens} nodes with the reasons")
 
 
 def the_record_is_the_models(trial: Trial) -> None:
@@ -226,17 +165,17 @@ def the_record_is_the_models(trial: Trial) -> None:
             texts |= {int(n): (*text, token) for n, (text, token) in zip(step.nodes, before, strict=True)}
             for i, (text, token) in enumerate(before[:4]):
                 raw, _ = definition.after(prompt, text)
-                law.close([step.logprob[i]], [raw[token]], f"for token {token} after {text} log-probability")
+                law.close([step.logprob[i]], [raw[token]], f"for token {token} after {text} log-probability", trial.tolerance)
                 if step.rank is not None:
-                    near = int((raw > raw[token] + 1e-6).sum()), int((raw > raw[token] - 1e-6).sum())
+                    near = int((raw > raw[token] + trial.tolerance).sum()), int((raw > raw[token] - trial.tolerance).sum())
                     law.expect(near[0] <= step.rank[i] <= near[1], f"for token {token} after {text} rank {step.rank[i]}", near[0])
             if step.considered is not None:
                 some = step.considered
                 for node, tokens, numbers in list(zip(some.nodes.tolist(), some.tokens, some.logprobs, strict=True))[:2]:
                     law.expect(node in texts, f"considered at node {node}", "a node that was born")
                     raw, _ = definition.after(prompt, texts[node])
-                    law.close(numbers, raw[tokens], f"of what was considered after {texts[node]} log-probability")
-                    law.close(numbers, -np.sort(-raw)[: len(numbers)], f"of the likeliest tokens after {texts[node]} log-probability")
+                    law.close(numbers, raw[tokens], f"of what was considered after {texts[node]} log-probability", trial.tolerance)
+                    law.close(numbers, -np.sort(-raw)[: len(numbers)], f"of the likeliest after {texts[node]} log-probability", trial.tolerance)
             if step.dropped is not None:
                 strangers = {int(n) for n in step.dropped["parents"]} - texts.keys()
                 law.expect(not strangers, f"dropped after the nodes {strangers}", "nodes that were born")
@@ -252,7 +191,7 @@ def a_stream_is_what_is_collected(trial: Trial) -> None:
         steps = list(live)
         for i, (one, other) in enumerate(zip(live.outputs, lm.generate(prompts, trial.decoder, **options), strict=True)):
             law.same([s.text for s in one.sequences], [s.text for s in other.sequences], "streamed the texts")
-            same_texts(law, one.trace.hypotheses[0], other.trace.hypotheses[0])
+            same_texts(law, one.trace.hypotheses[0], other.trace.hypotheses[0], trial.tolerance)
             retold(law, steps, one.trace.hypotheses[0], i)
             retold(law, other.trace.steps, other.trace.hypotheses[0])
     for prompt in prompts[:2]:
@@ -268,7 +207,7 @@ def a_seed_tells_the_texts(trial: Trial) -> None:
     """The same seed gives the same texts, every time, and no generator that others share is touched."""
     with trial.law("the same seed gives the same texts") as law:
         for alone, prompt in zip(trial.alone, trial.prompts, strict=True):
-            same_texts(law, trial.run([prompt]).found[0], alone.found[0])
+            same_texts(law, trial.run([prompt]).found[0], alone.found[0], trial.tolerance)
     with trial.law("no global generator is touched") as law:
         before = generators()
         trial.run(trial.prompts)
@@ -290,7 +229,7 @@ def recording_changes_nothing(trial: Trial) -> None:
             found = trial.run(trial.prompts[:2], level=level, choices=3).found
             expected = found if expected is None else expected
             for one, other in zip(found, expected, strict=True):
-                same_texts(law, one, other)
+                same_texts(law, one, other, trial.tolerance)
 
 
 def the_dead_go_alone(trial: Trial) -> None:
@@ -301,9 +240,9 @@ def the_dead_go_alone(trial: Trial) -> None:
         with trial.law("prompts die alone", f"the prompt {victim} that dies after {after} tokens beside {trial.prompts[0]}") as law:
             together = dying.run(trial.prompts)
             for i, prompt in enumerate(trial.prompts):
-                same_texts(law, together.found[i], dying.run([prompt]).found[0])
+                same_texts(law, together.found[i], dying.run([prompt]).found[0], trial.tolerance)
                 if i != 1:
-                    same_texts(law, together.found[i], trial.run([prompt]).found[0])
+                    same_texts(law, together.found[i], trial.run([prompt]).found[0], trial.tolerance)
             empty(law, together)
 
 
