@@ -174,8 +174,9 @@ def the_record_is_the_models(trial: Trial) -> None:
                 for node, tokens, numbers in list(zip(some.nodes.tolist(), some.tokens, some.logprobs, strict=True))[:2]:
                     law.expect(node in texts, f"considered at node {node}", "a node that was born")
                     raw, _ = definition.after(prompt, texts[node])
-                    law.close(numbers, raw[tokens], f"of what was considered after {texts[node]} log-probability", trial.tolerance)
-                    law.close(numbers, -np.sort(-raw)[: len(numbers)], f"of the likeliest after {texts[node]} log-probability", trial.tolerance)
+                    what, best = f"of what was considered after {texts[node]} log-probability", -np.sort(-raw)[: len(numbers)]
+                    law.close(numbers, raw[tokens], what, trial.tolerance)
+                    law.close(numbers, best, f"of the likeliest tokens there, {what}", trial.tolerance)
             if step.dropped is not None:
                 strangers = {int(n) for n in step.dropped["parents"]} - texts.keys()
                 law.expect(not strangers, f"dropped after the nodes {strangers}", "nodes that were born")

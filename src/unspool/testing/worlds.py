@@ -22,7 +22,6 @@ from unspool.strategies.greedy import Greedy
 
 VOCABULARY = 6
 """Tokens of a table, if nothing asks for more; the last of them ends a text."""
-FIXED_PROMPTS = ((1, 2, 3), (2,), (0, 4, 1, 2, 3, 1), (4, 4))
 
 
 def table(
