@@ -103,7 +103,7 @@ def takes_a_plan(bench: ModelBench) -> None:
         law.expect(model.vocabulary > 0 and model.context > 0, (model.vocabulary, model.context), "a vocabulary and a context above 0")
         known = [*model.end_tokens, *([] if model.start is None else [model.start])]
         law.expect(all(0 <= t < model.vocabulary for t in known), known, f"end tokens and a start below {model.vocabulary}")
-    for plan in (None, NO_PLAN, Plan(3, bench.longest), Plan(rows=None, length=1)):
+    for plan in (NO_PLAN, Plan(3, bench.longest), Plan(rows=None, length=1), None):
         with bench.law("a session takes a plan", plan) as law:
             session = model.session() if plan is None else open_session(model, plan)
             law.expect(set(session.can) <= {"hidden", "layers"}, session.can, 'some of "hidden" and "layers"')
@@ -274,16 +274,17 @@ def abilities_are_said(bench: ModelBench) -> None:
                 pass
             else:
                 raise law.broken(found, "Unsupported, for session.can lacks 'hidden'")
-    with bench.law("layers are given or refused", f"{text} and {plan}") as law:
+    texts = bench.texts(3)
+    with bench.law("layers are given or refused", f"{texts} and {plan}") as law:
         try:
             session = bench.model.session(plan)
-            rows = session.extend([ROOT], [text])
+            rows = session.extend([ROOT] * 3, texts)
             found = session.logits(rows, 1)
         except UnspoolError:                                             # also where it has no layer before its last
             return
         law.expect("layers" in session.can, "an answer for layer 1", "a refusal, for session.can lacks 'layers'")
-        law.same(tuple(found.shape), (1, bench.model.vocabulary), "logits of shape")
-        bench.as_alone(law, session, rows, [text], plan)
+        law.same(tuple(found.shape), (3, bench.model.vocabulary), "logits of shape")
+        bench.as_alone(law, session, rows, texts, plan)
 
 
 MODEL_LAWS = (

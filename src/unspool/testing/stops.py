@@ -107,8 +107,9 @@ def a_flag_for_each(bench: StopBench) -> None:
     memory = [bench.remembered(prompt, [*new, token]) for prompt, new, token in asked] if bench.part.stateful else None
     with bench.law("the same question has the same answer", asked) as law:
         first = list(map(bool, bench.ends(asked, memory)))
-        bench.ends(bench.candidates())
         law.same(list(map(bool, bench.ends(asked, memory))), first, "when asked again the flags")
+        bench.ends(bench.candidates())
+        law.same(list(map(bool, bench.ends(asked, memory))), first, "when asked after others the flags")
 
 
 def a_candidate_stands_alone(bench: StopBench) -> None:
