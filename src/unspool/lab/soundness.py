@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from unspool.language_model import LanguageModel
 
 SAMPLE = "Once upon a time, there were 12 kings."
-LONGEST = 24
+MOST_TRIED = 24
 """Tokens of the sample that go through the model."""
 ROUNDING = {"float16": 2e-2, "bfloat16": 1e-1}
 """By how much logits that should be equal may differ, as a share of the largest; 1e-3 in float32."""
@@ -56,8 +56,8 @@ def _tokens(lm: LanguageModel) -> Ints:
     try:
         tokens = lm.tokens_of(SAMPLE)
     except ValueError:
-        tokens = list(range(min(lm.model.vocabulary, LONGEST)))
-    return np.asarray(tokens[: max(1, min(LONGEST, lm.model.context - 1))], np.int64)
+        tokens = list(range(min(lm.model.vocabulary, MOST_TRIED)))
+    return np.asarray(tokens[: max(1, min(MOST_TRIED, lm.model.context - 1))], np.int64)
 
 
 def _logits(lm: LanguageModel, tokens: Ints, at_once: bool) -> Floats:

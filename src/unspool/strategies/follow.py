@@ -89,15 +89,14 @@ class Follow(Around):
         reasons = np.where(last, np.where((reasons == "") & (self.then is None), "followed", reasons), "")
         processed = frontier.pick(at, tokens)[1]
         scores = frontier["score"][at] + np.where(processed > -np.inf, processed, 0.0)
-        order = [tree.last.get(node, tree.first[node]) if ends else tree.first[node] for _, node, ends in children]
-        columns = {} if self.then else {"text": np.asarray(order)}
-        return Choice(tokens, frontier.rows[at], scores, reasons, columns=columns, forced=True), nodes[reasons == ""].tolist()
+        columns = {} if self.then else {"followed": tree.text[nodes]}
+        return Choice(tokens, frontier.rows[at], scores, reasons, columns, forced=True), nodes[reasons == ""].tolist()
 
     def rank(self, finished: list[Hypothesis]) -> list[Hypothesis]:
         """In the order of the texts, or as the strategy that went on ranks them."""
         if self.then:
             return super().rank(finished) if len(finished) > 1 else finished
-        return sorted(finished, key=lambda h: int(h.columns.get("text", -1)))
+        return sorted(finished, key=lambda h: int(h.columns.get("followed", -1)))
 
 
 class _Tree:
@@ -105,22 +104,22 @@ class _Tree:
 
     def __init__(self, texts: Sequence[Sequence[int]]) -> None:
         self.children: list[dict[int, int]] = [{}]
-        self.first = [0]
-        """Of each node the first text that it belongs to."""
-        self.last: dict[int, int] = {}
-        """The nodes at which texts end, with the first of those."""
-        tokens = [-1]
-        for number, text in enumerate(texts):
+        self.last: set[int] = set()
+        tokens, through, ended = [-1], [0], dict[int, int]()
+        for i, text in enumerate(texts):
             node = 0
             for token in text:
                 if token not in self.children[node]:
                     self.children[node][token] = len(self.children)
                     self.children.append({})
-                    self.first.append(number)
                     tokens.append(token)
+                    through.append(i)
                 node = self.children[node][token]
-            self.last.setdefault(node, number)
+            self.last.add(node)
+            ended.setdefault(node, i)
         self.token = np.asarray(tokens, np.int64)
+        self.text = np.asarray([ended.get(node, i) for node, i in enumerate(through)])
+        """Of each node the first text that ends there, or else the first that passes."""
 
     def straight(self, node: int, most: int) -> list[int]:
         """The nodes that follow one before the texts fork or one of them ends."""
