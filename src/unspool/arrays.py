@@ -88,16 +88,18 @@ def topk(x: Array, k: int) -> tuple[Array, Array]:
         if k == 1:
             columns = x.argmax(-1)[:, None]
             return np.take_along_axis(x, columns, -1), columns
-        columns = np.argpartition(x, -k, -1)[:, -k:] if k < x.shape[-1] else np.broadcast_to(np.arange(k), x.shape)
-        columns = np.sort(columns, -1)
+        if k == x.shape[-1]:
+            columns = ranked(x)
+            return np.take_along_axis(x, columns, -1), columns
+        columns = np.sort(np.argpartition(x, -k, -1)[:, -k:], -1)
         values = np.take_along_axis(x, columns, -1)
-        least = values.min(-1, keepdims=True)
+        order = np.argsort(-values, -1, kind="stable")
+        values, columns = np.take_along_axis(values, order, -1), np.take_along_axis(columns, order, -1)
+        least = values[:, -1:]
         tied = (least > -INF)[:, 0] & ((x >= least).sum(-1) > k)
         if tied.any():
-            columns[tied] = np.sort(np.argsort(-x[tied], -1, kind="stable")[:, :k], -1)
-            values[tied] = np.take_along_axis(x[tied], columns[tied], -1)
-        order = np.argsort(-values, -1, kind="stable")
-        return np.take_along_axis(values, order, -1), np.take_along_axis(columns, order, -1)
+            columns[tied] = ranked(x[tied])[:, :k]
+        return values, columns
     values, columns = x.topk(k)
     if bool(((values[:, -1:] > -INF) & ((x >= values[:, -1:]).sum(-1, keepdim=True) > k)).any()) or bool(
         ((values[:, 1:] == values[:, :-1]) & (values[:, 1:] > -INF)).any()
@@ -105,6 +107,24 @@ def topk(x: Array, k: int) -> tuple[Array, Array]:
         values, columns = x.sort(dim=-1, descending=True, stable=True)
         return values[:, :k], columns[:, :k]
     return values, columns
+
+
+def ranked(x: Array) -> Ints:
+    """The columns of a numpy array's rows, the largest first, equals in ascending order: (R, V) -> (R, V).
+
+    Numbers of 32 bits become whole ones in the same order, their columns are written below them, and one plain sort does the
+    rest: about ten times as fast as a stable sort of places.
+    """
+    if x.dtype != np.float32:
+        return np.argsort(-x, -1, kind="stable")
+    if 4 * x.size > IN_CACHE and len(x) > 1:                            # keys are wider, and there are two of them
+        return np.concatenate([ranked(x[r : r + 1]) for r in range(len(x))])
+    bits = (x + np.float32(0)).view(np.int32)                            # -0 becomes 0, which it equals
+    keys = np.where(bits < 0, bits ^ np.int32(-(2**31)), ~bits).astype(np.int64) << 32
+    keys |= np.arange(x.shape[-1])
+    keys.sort(-1)
+    columns: Ints = keys & 0xFFFFFFFF
+    return columns
 
 
 def logsumexp(x: Array) -> Array:

@@ -7,6 +7,7 @@ only rows for which those do not settle the matter are sorted further. Every one
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,14 +33,22 @@ class _Truncator(Processor):
         """What the rule needs to know of the whole row, tail included."""
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        xp, k = namespace(scores), TRIED_FIRST
         total, about = total_of(scores), self.about(scores)
-        while True:
-            values, columns = topk(scores, k)
-            keep = self.keeps(values - total, about) & (values > -xp.inf)
-            if k >= scores.shape[-1] or not bool(xp.any(keep[:, -1])):
-                return scatter_kept(scores, columns, keep)
-            k *= 16
+        return cut_behind(scores, scores, lambda values, columns: self.keeps(values - total, about))
+
+
+def cut_behind(scores: Array, order: Array, keeps: Callable[[Array, Array], Array]) -> Array:
+    """Scores with -inf behind a beginning of each row's order: the largest number first, and nothing where it is -inf.
+
+    keeps(numbers (R, K), columns (R, K)) says which of the first K stay: of 256, and of more while all of them do.
+    """
+    xp, k = namespace(scores), TRIED_FIRST
+    while True:
+        values, columns = topk(order, k)
+        keep = keeps(values, columns) & (values > -xp.inf)
+        if k >= scores.shape[-1] or not bool(xp.any(keep[:, -1])):
+            return scatter_kept(scores, columns, keep)
+        k *= 16
 
 
 def scatter_kept(scores: Array, columns: Array, keep: Array) -> Array:
@@ -52,8 +61,8 @@ def nucleus(probs: Array, p: float) -> Array:
     """Of probabilities in an order, those before which the mass is below p; always the first."""
     xp = namespace(probs)
     mass = xp.cumulative_sum(probs, axis=-1, dtype=xp.float64)
-    keep = xp.concat([xp.zeros_like(mass[:, :1]), mass[:, :-1]], axis=-1) < p
-    keep[:, :1] = True
+    keep = xp.ones_like(probs, dtype=xp.bool)
+    keep[:, 1:] = mass[:, :-1] < p
     return keep
 
 
@@ -120,9 +129,9 @@ class Typical(Processor):
             return scores
         logprobs = log_softmax(scores)
         probs = xp.exp(logprobs)
-        distance = xp.where(probs > 0, xp.abs(-logprobs - entropy(scores)), xp.inf)
-        _, columns = topk(-distance, scores.shape[-1])
-        return scatter_kept(scores, columns, nucleus(xp.take_along_axis(probs, columns, axis=-1), self.p))
+        unlike = xp.abs(logprobs - xp.sum(probs * or_zero(logprobs), axis=-1, keepdims=True))
+        nearest = xp.where(scores > -xp.inf, -unlike, -xp.inf)
+        return cut_behind(scores, nearest, lambda values, columns: nucleus(xp.take_along_axis(probs, columns, axis=-1), self.p))
 
 
 @dataclass(frozen=True)
