@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from unspool.arrays import INF, Array, log_softmax, namespace, or_zero, put, topk
 from unspool.core.processor import Processor, Rows
 from unspool.errors import check, number
@@ -27,10 +29,23 @@ class Temperature(Processor):
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         if self.t == 1:
             return scores
-        if self.t > 0:
-            return scores / self.t
-        values, best = topk(scores, 1)
-        return put(scores, best, values)
+        return best_alone(scores) if self.t == 0 else divided(scores, namespace(scores).full_like(scores[:, :1], self.t))
+
+
+def best_alone(scores: Array) -> Array:
+    """The best token of each row, of equals the one with the lowest id."""
+    values, best = topk(scores, 1)
+    return put(scores, best, values)
+
+
+def divided(scores: Array, t: Array) -> Array:
+    """scores / t for t (R, 1), as little as can be where it is 0; less the best score where no number could hold that divided."""
+    xp = namespace(scores)
+    t = xp.clip(t, xp.finfo(scores.dtype).smallest_normal, None)
+    best = or_zero(xp.max(scores, axis=-1, keepdims=True))
+    with np.errstate(over="ignore"):
+        beyond = xp.isinf(best / t)
+        return xp.where(beyond, scores - best, scores) / t if bool(xp.any(beyond)) else scores / t
 
 
 @dataclass(frozen=True)
@@ -46,7 +61,8 @@ class DynamicTemperature(Processor):
     """A temperature between low, where the model is sure, and high, where it is not.
 
     scores / T with T = low + (high - low) * (H / log n)^exponent, where H is the entropy in nats and n the number of tokens that
-    can come; so a truncation before it changes it. kalomaze 2023, in koboldcpp and llama.cpp, which write a middle and a range.
+    can come; so a truncation before it changes it. Where T is 0 the best token is left. kalomaze 2023, in koboldcpp and llama.cpp,
+    which write a middle and a range.
     """
 
     aliases = ("dynatemp",)
@@ -55,15 +71,17 @@ class DynamicTemperature(Processor):
     exponent: float = 1.0
 
     def __post_init__(self) -> None:
-        number("dynamic_temperature(low)", self.low, above=0)
-        number("dynamic_temperature(high=...)", self.high, above=0)
+        number("dynamic_temperature(low)", self.low, 0)
+        number("dynamic_temperature(high=...)", self.high, 0)
         check(self.low <= self.high, f"dynamic_temperature(low, high=...) needs low <= high; got {self.low!r}, {self.high!r}")
         number("dynamic_temperature(exponent=...)", self.exponent, above=0)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         xp = namespace(scores)
         unsure = xp.clip(entropy(scores) / xp.log(xp.clip(possible(scores), 2, None)), 0, 1)
-        return scores / (self.low + (self.high - self.low) * unsure**self.exponent)
+        t = self.low + (self.high - self.low) * unsure**self.exponent
+        warm = divided(scores, t)
+        return warm if self.low > 0 else xp.where(t > 0, warm, best_alone(scores))
 
 
 @dataclass(frozen=True)
