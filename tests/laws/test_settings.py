@@ -162,3 +162,43 @@ def test_p_less_normalised_is_of_order_2():
     with pytest.raises(un.ParameterError, match="is of order 2"):
         un.PLess(True, order=3.0)
     assert un.PLess(order=2) == un.PLess()
+
+
+LACKING = [
+    (un.MinNewTokens(3), "where the prompt ends and the end tokens"),
+    (un.MinLength(3), "the end tokens"),
+    (un.ExponentialDecayLength(1, 2.0), "where the prompt ends and the end tokens"),
+    (un.ForcedEnd(2), "where the prompt ends and the end tokens"),
+    (un.ForcedEnd(2, 1), "where the prompt ends"),
+    (un.Xtc(protect_ends=True), "the end tokens"),
+    (un.PresencePenalty(1.0), "where the prompt ends"),
+    (un.FrequencyPenalty(1.0, "prompt"), "where the prompt ends"),
+    (un.RepetitionPenalty(2.0, "generated"), "where the prompt ends"),
+    (un.EncoderRepetitionPenalty(2.0), "where the prompt ends"),
+    (un.EncoderNoRepeatNgram(2), "where the prompt ends"),
+    (un.SuppressAtBegin(1), "where the prompt ends"),
+    (un.Forced({1: 3}), "where the prompt ends"),
+    (un.ForcedBegin(4), "where the prompt ends"),
+    (un.PrefixConstrained(((1, 2), (3,))), "where the prompt ends and the end tokens"),
+]
+
+
+@pytest.mark.parametrize(("part", "lacks"), LACKING, ids=lambda value: str(value))
+def test_a_call_on_bare_arrays_says_what_it_lacks(part, lacks):
+    tokens, scores = np.asarray([[1, 2, 1, 2]]), np.arange(6, dtype=np.float32)[None]
+    with pytest.raises(TypeError, match=f"reads {lacks}, which tokens and scores alone do not tell; call process"):
+        part(tokens, scores)
+    assert part.process(un.Rows.of(tokens, 2, [5]), scores).shape == (1, 6)
+
+
+def test_what_reads_tokens_alone_can_be_called_on_bare_arrays():
+    """Draws depend on the tokens; rows that were made by hand say that they hold none."""
+    tokens, scores = np.asarray([[1, 2, 1, 2]] * 2), np.tile(logs(4, 3, 2, 1, 1, 1).astype(np.float32), (2, 1))
+    one, other = un.Xtc(0.1, 0.5)(tokens, scores)
+    assert np.array_equal(one, other)
+    drawn = [un.Xtc(0.1, 0.5)(np.asarray([[1, n]]), scores[:1])[0, 0] for n in range(64)]
+    assert 16 < np.isneginf(drawn).sum() < 48
+    assert un.PrefixConstrained(lambda text: [text[-1]])(tokens, scores)[0].argmax() == 2
+    assert un.RepetitionPenalty(2.0)(tokens, scores)[0, 1] == 2 * scores[0, 1]
+    with pytest.raises(un.Unsupported, match=r"hold no draws, as 'xtc' needs: make them with Rows.of\(tokens\)"):
+        un.Xtc().process(un.Rows(tokens, np.asarray([4, 4]), np.asarray([2, 2])), scores)

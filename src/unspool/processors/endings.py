@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from unspool.arrays import INF, Array, host, like, namespace
 from unspool.core.decoder import Part
-from unspool.core.processor import Processor, Rows
+from unspool.core.processor import ENDS, PROMPT, Processor, Rows
 from unspool.errors import ParameterError, check, is_whole, number, whole
 from unspool.processors.penalize import edit
 from unspool.processors.phrases import ids_of
@@ -24,6 +25,9 @@ class MinNewTokens(Processor):
     def __post_init__(self) -> None:
         whole("min_new_tokens(n)", self.n, 0)
 
+    def reads(self) -> Sequence[str]:
+        return (PROMPT, ENDS)
+
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         return edit(scores, _ends(rows, rows.generated < self.n, scores), -INF)
 
@@ -36,6 +40,9 @@ class MinLength(Processor):
 
     def __post_init__(self) -> None:
         whole("min_length(n)", self.n, 0)
+
+    def reads(self) -> Sequence[str]:
+        return (ENDS,)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         return edit(scores, _ends(rows, rows.lengths < self.n, scores), -INF)
@@ -55,6 +62,9 @@ class ExponentialDecayLength(Processor):
     def __post_init__(self) -> None:
         whole("exponential_decay_length(start)", self.start, 0)
         number("exponential_decay_length(factor=...)", self.factor, above=0)
+
+    def reads(self) -> Sequence[str]:
+        return (PROMPT, ENDS)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         cells = _ends(rows, rows.generated > self.start, scores)
@@ -84,6 +94,9 @@ class ForcedEnd(Processor):
 
     def resolve(self, tokenizer: Any) -> Part:
         return self if self.token is None else ForcedEnd(self.n, ids_of([self.token], tokenizer, "forced_end")[0])
+
+    def reads(self) -> Sequence[str]:
+        return (PROMPT, ENDS) if self.token is None else (PROMPT,)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         due = rows.generated == self.n - 1

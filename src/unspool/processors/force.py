@@ -11,7 +11,7 @@ import numpy as np
 
 from unspool.arrays import Array, block, like
 from unspool.core.decoder import Part
-from unspool.core.processor import Processor, Rows
+from unspool.core.processor import ENDS, PROMPT, Processor, Rows
 from unspool.errors import ParameterError, check, is_whole
 from unspool.processors.penalize import texts_in
 from unspool.processors.phrases import check_ids, check_phrases, ids_of, tokens_of
@@ -44,6 +44,9 @@ class Forced(Processor):
     def resolve(self, tokenizer: Any) -> Part:
         return Forced(tuple((place, ids_of([token], tokenizer, "forced")[0]) for place, token in self.pairs))
 
+    def reads(self) -> Sequence[str]:
+        return (PROMPT,)
+
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         wanted = dict(zip((place for place, _ in self.pairs), tokens_of([t for _, t in self.pairs], "forced"), strict=True))
         return only(scores, [wanted.get(int(n)) for n in rows.generated])
@@ -62,6 +65,9 @@ class ForcedBegin(Processor):
 
     def resolve(self, tokenizer: Any) -> Part:
         return ForcedBegin(ids_of([self.token], tokenizer, "forced_begin")[0])
+
+    def reads(self) -> Sequence[str]:
+        return (PROMPT,)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         (wanted,) = tokens_of([self.token], "forced_begin")
@@ -98,6 +104,9 @@ class PrefixConstrained(Processor):
             check(len(sequence) > 0, f"prefix_constrained: {given!r} has no tokens in this tokenizer")
             check_ids("prefix_constrained", sequence, tokenizer)
         return PrefixConstrained(tuple(sequences))
+
+    def reads(self) -> Sequence[str]:
+        return () if callable(self.allowed) else (PROMPT, ENDS)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         if callable(self.allowed):
