@@ -59,7 +59,7 @@ class MissingExtra(UnspoolError):
     """An optional dependency is not installed."""
 
 
-LARGEST = 3.4e38
+TOO_LARGE = 3.4e38
 """Models' numbers have 32 bits; larger ones would be infinite."""
 
 
@@ -103,7 +103,7 @@ def number(
     bounds = [(">=", "[", least), (">", "(", above), ("<=", "]", most), ("<", ")", below)]
     within = [(sign, bracket, bound) for sign, bracket, bound in bounds if bound is not None]
     real = isinstance(value, Real) and not isinstance(value, bool)
-    ok = real and -LARGEST < value < LARGEST
+    ok = real and -TOO_LARGE < value < TOO_LARGE
     ok = ok and (least is None or value >= least) and (above is None or value > above)
     ok = ok and (most is None or value <= most) and (below is None or value < below)
     if len(within) == 2:
@@ -111,5 +111,5 @@ def number(
         wanted = f"a number in {opening}{low}, {high}{closing}"
     else:
         wanted = "a finite number" + "".join(f" {sign} {bound}" for sign, _, bound in within)
-    known = real and LARGEST <= abs(value) < float("inf")
+    known = real and TOO_LARGE <= abs(value) < float("inf")
     check(ok, f"{place} needs {wanted}{note}{' that 32 bits can hold' if known else ''}; got {value!r}")

@@ -15,7 +15,7 @@ from unspool.core.model import Model
 from unspool.core.randomness import uniform, word
 from unspool.errors import Unsupported
 
-PROMPT, ENDS = "where the prompt ends", "the end tokens"
+PROMPT_END, END_TOKENS = "where the prompt ends", "the end tokens"
 """What tokens and scores alone do not tell."""
 
 

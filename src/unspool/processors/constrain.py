@@ -10,7 +10,7 @@ import numpy as np
 
 from unspool.arrays import INF, Array, Ints, block, host, like, namespace
 from unspool.core.decoder import Part
-from unspool.core.processor import PROMPT, Processor, Rows
+from unspool.core.processor import PROMPT_END, Processor, Rows
 from unspool.errors import ParameterError, check, number
 from unspool.processors.penalize import edit
 from unspool.processors.phrases import Phrase, check_phrases, completing, ids_of, phrases_of, tokens_of
@@ -120,7 +120,7 @@ class SuppressAtBegin(_TokenSet):
     tokens: tuple[str | int, ...]
 
     def reads(self) -> Sequence[str]:
-        return (PROMPT,)
+        return (PROMPT_END,)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         return block(scores, ~self.among(scores) | like(rows.generated > 0, scores)[:, None])

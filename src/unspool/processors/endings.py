@@ -10,7 +10,7 @@ import numpy as np
 
 from unspool.arrays import INF, Array, host, like, namespace
 from unspool.core.decoder import Part
-from unspool.core.processor import ENDS, PROMPT, Processor, Rows
+from unspool.core.processor import END_TOKENS, PROMPT_END, Processor, Rows
 from unspool.errors import ParameterError, check, is_whole, number, whole
 from unspool.processors.penalize import edit
 from unspool.processors.phrases import ids_of
@@ -26,7 +26,7 @@ class MinNewTokens(Processor):
         whole("min_new_tokens(n)", self.n, 0)
 
     def reads(self) -> Sequence[str]:
-        return (PROMPT, ENDS)
+        return (PROMPT_END, END_TOKENS)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         return edit(scores, _ends(rows, rows.generated < self.n, scores), -INF)
@@ -42,7 +42,7 @@ class MinLength(Processor):
         whole("min_length(n)", self.n, 0)
 
     def reads(self) -> Sequence[str]:
-        return (ENDS,)
+        return (END_TOKENS,)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         return edit(scores, _ends(rows, rows.lengths < self.n, scores), -INF)
@@ -64,7 +64,7 @@ class ExponentialDecayLength(Processor):
         number("exponential_decay_length(factor=...)", self.factor, above=0)
 
     def reads(self) -> Sequence[str]:
-        return (PROMPT, ENDS)
+        return (PROMPT_END, END_TOKENS)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         cells = _ends(rows, rows.generated > self.start, scores)
@@ -96,7 +96,7 @@ class ForcedEnd(Processor):
         return self if self.token is None else ForcedEnd(self.n, ids_of([self.token], tokenizer, "forced_end")[0])
 
     def reads(self) -> Sequence[str]:
-        return (PROMPT, ENDS) if self.token is None else (PROMPT,)
+        return (PROMPT_END, END_TOKENS) if self.token is None else (PROMPT_END,)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         due = rows.generated == self.n - 1

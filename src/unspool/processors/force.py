@@ -11,7 +11,7 @@ import numpy as np
 
 from unspool.arrays import Array, block, like
 from unspool.core.decoder import Part
-from unspool.core.processor import ENDS, PROMPT, Processor, Rows
+from unspool.core.processor import END_TOKENS, PROMPT_END, Processor, Rows
 from unspool.errors import ParameterError, check, is_whole
 from unspool.processors.penalize import texts_in
 from unspool.processors.phrases import check_ids, check_phrases, ids_of, tokens_of
@@ -45,7 +45,7 @@ class Forced(Processor):
         return Forced(tuple((place, ids_of([token], tokenizer, "forced")[0]) for place, token in self.pairs))
 
     def reads(self) -> Sequence[str]:
-        return (PROMPT,)
+        return (PROMPT_END,)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         wanted = dict(zip((place for place, _ in self.pairs), tokens_of([t for _, t in self.pairs], "forced"), strict=True))
@@ -67,7 +67,7 @@ class ForcedBegin(Processor):
         return ForcedBegin(ids_of([self.token], tokenizer, "forced_begin")[0])
 
     def reads(self) -> Sequence[str]:
-        return (PROMPT,)
+        return (PROMPT_END,)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         (wanted,) = tokens_of([self.token], "forced_begin")
@@ -106,7 +106,7 @@ class PrefixConstrained(Processor):
         return PrefixConstrained(tuple(sequences))
 
     def reads(self) -> Sequence[str]:
-        return () if callable(self.allowed) else (PROMPT, ENDS)
+        return () if callable(self.allowed) else (PROMPT_END, END_TOKENS)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         if callable(self.allowed):

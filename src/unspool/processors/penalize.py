@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from unspool.arrays import INF, Array, Ints, copy, host, like, namespace
-from unspool.core.processor import PROMPT, Processor, Rows
+from unspool.core.processor import PROMPT_END, Processor, Rows
 from unspool.errors import check, is_whole, number, whole
 
 SCOPES = ("all", "prompt", "generated")
@@ -66,7 +66,7 @@ class RepetitionPenalty(Processor):
         check(self.decay == 0 or self.window is not None, "repetition_penalty(decay=...) begins where a window ends; give window=... too")
 
     def reads(self) -> Sequence[str]:
-        return () if self.scope == "all" else (PROMPT,)
+        return () if self.scope == "all" else (PROMPT_END,)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         if self.penalty == 1:
@@ -102,7 +102,7 @@ class EncoderRepetitionPenalty(Processor):
         number("encoder_repetition_penalty(penalty)", self.penalty, above=0)
 
     def reads(self) -> Sequence[str]:
-        return (PROMPT,)
+        return (PROMPT_END,)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         return RepetitionPenalty(1 / self.penalty, "prompt").process(rows, scores)
@@ -123,7 +123,7 @@ class _CountPenalty(Processor):
         raise NotImplementedError
 
     def reads(self) -> Sequence[str]:
-        return () if self.scope == "all" else (PROMPT,)
+        return () if self.scope == "all" else (PROMPT_END,)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         if self.penalty == 0:
@@ -194,7 +194,7 @@ class EncoderNoRepeatNgram(Processor):
         whole("encoder_no_repeat_ngram(n)", self.n, 1)
 
     def reads(self) -> Sequence[str]:
-        return (PROMPT,)
+        return (PROMPT_END,)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         texts = zip(texts_in(rows, "all"), rows.prompt_lengths, strict=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from unspool.arrays import INF, Array, like, log_softmax, namespace
 from unspool.core.decoder import Part
-from unspool.core.processor import ENDS, Processor, Rows
+from unspool.core.processor import END_TOKENS, Processor, Rows
 from unspool.errors import check, number, whole
 from unspool.processors.measures import possible, rounding, total_of
 from unspool.processors.phrases import check_phrases, ids_of, several, tokens_of
@@ -47,7 +47,7 @@ class Xtc(Processor):
         return replace(self, protect=ids_of(self.protect, tokenizer, "xtc"))
 
     def reads(self) -> Sequence[str]:
-        return (ENDS,) if self.protect_ends else ()
+        return (END_TOKENS,) if self.protect_ends else ()
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         if self.probability == 0:
