@@ -59,10 +59,6 @@ class MissingExtra(UnspoolError):
     """An optional dependency is not installed."""
 
 
-TOO_LARGE = 3.4e38
-"""Models' numbers have 32 bits; larger ones would be infinite."""
-
-
 def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownName:
     """An UnknownName that suggests the nearest known names."""
     from difflib import get_close_matches
@@ -99,11 +95,11 @@ def number(
     below: float | None = None,
     note: str = "",
 ) -> None:
-    """Refuse what is no number of 32 bits in [least, most], or in (above, below); place: what is set, as "min_p(p)"."""
+    """Refuse what is no finite number in [least, most], or in (above, below); place: what is set, as "min_p(p)"."""
     bounds = [(">=", "[", least), (">", "(", above), ("<=", "]", most), ("<", ")", below)]
     within = [(sign, bracket, bound) for sign, bracket, bound in bounds if bound is not None]
     real = isinstance(value, Real) and not isinstance(value, bool)
-    ok = real and -TOO_LARGE < value < TOO_LARGE
+    ok = real and float("-inf") < value < float("inf")
     ok = ok and (least is None or value >= least) and (above is None or value > above)
     ok = ok and (most is None or value <= most) and (below is None or value < below)
     if len(within) == 2:
@@ -111,5 +107,4 @@ def number(
         wanted = f"a number in {opening}{low}, {high}{closing}"
     else:
         wanted = "a finite number" + "".join(f" {sign} {bound}" for sign, _, bound in within)
-    known = real and TOO_LARGE <= abs(value) < float("inf")
-    check(ok, f"{place} needs {wanted}{note}{' that 32 bits can hold' if known else ''}; got {value!r}")
+    check(ok, f"{place} needs {wanted}{note}; got {value!r}")

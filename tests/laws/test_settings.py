@@ -108,8 +108,8 @@ def test_a_dynamic_temperature_from_0(backend):
     p = np.exp(scores - np.logaddexp.reduce(scores, -1, keepdims=True))
     t = [2 * -(row[row > 0] * np.log(row[row > 0])).sum() / np.log(max((row > 0).sum(), 2)) for row in p]
     found = host(part.process(un.Rows.of(BACKENDS[backend](np.zeros((3, 1), np.int64))), BACKENDS[backend](scores)))
-    np.testing.assert_allclose(found[0], scores[0] / t[0], rtol=1e-5)
-    np.testing.assert_allclose(found[2], scores[2] / 2, rtol=1e-5)
+    np.testing.assert_allclose(found[0], (scores[0] - 3) / t[0], rtol=1e-5)
+    np.testing.assert_allclose(found[2], (scores[2] - 1) / 2, rtol=1e-5)
     assert found[1].tolist() == [-INF, 5.0, -INF, -INF]
     assert kept(un.DynamicTemperature(0.0, 0.0), [1, 2, 2], backend) == [1]
     sure = host(part.process(un.Rows.of(BACKENDS[backend](np.zeros((1, 1), np.int64))), BACKENDS[backend](scores[:1] * 1000)))
@@ -118,28 +118,7 @@ def test_a_dynamic_temperature_from_0(backend):
 
 
 @backends
-@pytest.mark.parametrize("t", [1e-300, 1e-40, 1e-30, 1e-3, 1e30, 3e38])
-@pytest.mark.parametrize("zero", [0.0, -1e4, 1e4, 1e9])
-def test_temperatures_of_every_size_have_their_limit(backend, t, zero):
-    scores = np.asarray([[2.0, 1.0, 2.0, -INF]], np.float32) + np.float32(zero)
-    after = host(un.Temperature(t).process(un.Rows.of(BACKENDS[backend](np.zeros((1, 1), np.int64))), BACKENDS[backend](scores)))[0]
-    assert not np.isnan(after).any()
-    p = np.exp(after - after.max())
-    assert p[3] == 0
-    if t < 1e-20 and zero < 1e9:
-        assert (p / p.sum()).tolist() == [0.5, 0, 0.5, 0]
-    if t > 1e20:
-        np.testing.assert_allclose(p / p.sum(), [1 / 3, 1 / 3, 1 / 3, 0], rtol=1e-6)
-
-
-@pytest.mark.parametrize("text", ["temperature(1e39)", "bias({2: 1e39})", "repetition_penalty(1e300)", "presence_penalty(-1e39)"])
-def test_numbers_that_32_bits_cannot_hold_are_refused(text):
-    with pytest.raises(un.ParameterError, match="that 32 bits can hold; got"):
-        un.parse(text)
-
-
-@backends
-@pytest.mark.parametrize("order", [0, 0.5, 1, 1.5, 2, 3, 8, 100])
+@pytest.mark.parametrize("order", [0, 0.5, 0.999, 1, 1.00001, 1.5, 2, 3, 8, 100, 1e30])
 def test_p_less_of_other_orders_is_by_the_renyi_entropy(backend, order):
     """p(v) >= exp(-H), written out; the line rises with the order, from the mean to the best."""
     rng, bars = np.random.default_rng(0), []
@@ -149,8 +128,11 @@ def test_p_less_of_other_orders_is_by_the_renyi_entropy(backend, order):
         scores[0] = 1
         p = np.exp(scores.astype(np.float64) - np.logaddexp.reduce(scores.astype(np.float64)))
         some = p[p > 0]
-        line = np.exp((some * np.log(some)).sum()) if order == 1 else (some**order).sum() ** (1 / (order - 1))
-        if np.abs(p / line - 1).min() < 1e-4 and order:
+        if order > 1e6:
+            line = some.max()
+        else:
+            line = np.exp((some * np.log(some)).sum()) if order == 1 else (some**order).sum() ** (1 / (order - 1))
+        if np.abs(p / line - 1).min() < 1e-4 and 0 < order < 1e6:
             continue
         assert kept(un.PLess(order=order), scores, backend) == np.flatnonzero(p >= line * (1 - 1e-6)).tolist()
         bars.append([len(kept(un.PLess(order=o), scores)) for o in (0, 0.5, 1, 2, 3, 100)])

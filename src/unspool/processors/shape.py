@@ -6,8 +6,6 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from unspool.arrays import INF, Array, log_softmax, namespace, or_zero, put, topk
 from unspool.core.processor import Processor, Rows
 from unspool.errors import check, number
@@ -29,23 +27,15 @@ class Temperature(Processor):
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         if self.t == 1:
             return scores
-        return best_alone(scores) if self.t == 0 else divided(scores, namespace(scores).full_like(scores[:, :1], self.t))
+        if self.t > 0:
+            return scores / self.t
+        return best_alone(scores)
 
 
 def best_alone(scores: Array) -> Array:
     """The best token of each row, of equals the one with the lowest id."""
     values, best = topk(scores, 1)
     return put(scores, best, values)
-
-
-def divided(scores: Array, t: Array) -> Array:
-    """scores / t for t (R, 1), as little as can be where it is 0; less the best score where no number could hold that divided."""
-    xp = namespace(scores)
-    t = xp.clip(t, xp.finfo(scores.dtype).smallest_normal, None)
-    best = or_zero(xp.max(scores, axis=-1, keepdims=True))
-    with np.errstate(over="ignore"):
-        beyond = xp.isinf(best / t)
-        return xp.where(beyond, scores - best, scores) / t if bool(xp.any(beyond)) else scores / t
 
 
 @dataclass(frozen=True)
@@ -80,8 +70,10 @@ class DynamicTemperature(Processor):
         xp = namespace(scores)
         unsure = xp.clip(entropy(scores) / xp.log(xp.clip(possible(scores), 2, None)), 0, 1)
         t = self.low + (self.high - self.low) * unsure**self.exponent
-        warm = divided(scores, t)
-        return warm if self.low > 0 else xp.where(t > 0, warm, best_alone(scores))
+        if self.low > 0:
+            return scores / t
+        below = scores - or_zero(xp.max(scores, axis=-1, keepdims=True))  # which any temperature leaves a number
+        return xp.where(t > 0, below / xp.clip(t, 1e-15, None), best_alone(scores))
 
 
 @dataclass(frozen=True)

@@ -195,15 +195,21 @@ class PLess(_Threshold):
         super().__post_init__()
 
     def line(self, scores: Array) -> Array:
-        xp, logprobs = namespace(scores), log_softmax(scores)
-        if self.order == 0:
-            repeat = -xp.log(xp.clip(possible(scores), 1, None))
-        elif self.order == 1:
-            repeat = -entropy(scores)
-        else:
-            repeat = logsumexp(self.order * logprobs) / (self.order - 1)
+        xp, repeat = namespace(scores), self._repeat(scores)
         if self.normalised:
             count = xp.clip(possible(scores), 2, None)
             share = xp.clip((count * xp.exp(repeat) - 1) / (count - 1), 1e-30, None)
             repeat = xp.log(share)
         return total_of(scores) + repeat
+
+    def _repeat(self, scores: Array) -> Array:
+        """(R, 1), the negative Renyi entropy."""
+        xp, order = namespace(scores), min(self.order, 1e6)              # beyond it is that of the best
+        if order == 2:
+            return logsumexp(2 * log_softmax(scores))
+        if order == 0:
+            return -xp.log(xp.clip(possible(scores), 1, None))
+        if abs(order - 1) < 1e-6:
+            return -entropy(scores)
+        logprobs = log_softmax(xp.astype(scores, xp.float64))            # the difference of two numbers near 0 is divided by order - 1
+        return xp.astype(logsumexp(order * logprobs) / (order - 1), scores.dtype)
