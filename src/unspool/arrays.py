@@ -113,7 +113,7 @@ def _topk(x: Floats, k: int) -> Ints:
     """
     rows, size = len(x), min(GROUP, x.shape[1] // (2 * k))
     if size < 4:
-        return np.argsort(-x, kind="stable", axis=-1)[:, :k]
+        return ranked(x)[:, :k]
     groups = x.shape[1] // size
     maxima = np.empty((rows, groups), x.dtype)
     for row, its in zip(x, maxima, strict=True):
@@ -133,7 +133,25 @@ def _few_possible(row: Floats, k: int) -> Ints:
     possible = np.flatnonzero(row > -INF)
     best = possible[np.argsort(-row[possible], kind="stable")][:k]
     found = np.concatenate([best, np.flatnonzero(row == -INF)[: k - len(best)]])
-    return found if len(found) == k else np.argsort(-row, kind="stable")[:k]    # what is no number is in no order
+    return found if len(found) == k else ranked(row[None])[0, :k]    # what is no number is in no order
+
+
+def ranked(x: Array) -> Ints:
+    """The columns of a numpy array's rows, the largest first, equals in ascending order: (R, V) -> (R, V).
+
+    Numbers of 32 bits become whole ones in the same order, their columns are written below them, and one plain sort does the
+    rest: about ten times as fast as a stable sort of places.
+    """
+    if x.dtype != np.float32:
+        return np.argsort(-x, -1, kind="stable")
+    if 4 * x.size > IN_CACHE and len(x) > 1:                            # keys are wider, and there are two of them
+        return np.concatenate([ranked(x[r : r + 1]) for r in range(len(x))])
+    bits = (x + np.float32(0)).view(np.int32)                            # -0 becomes 0, which it equals
+    keys = np.where(bits < 0, bits ^ np.int32(-(2**31)), ~bits).astype(np.int64) << 32
+    keys |= np.arange(x.shape[-1])
+    keys.sort(-1)
+    columns: Ints = keys & 0xFFFFFFFF
+    return columns
 
 
 def logsumexp(x: Array) -> Array:

@@ -8,7 +8,7 @@ from laws.covering import DRAWING
 from laws.examples import neutral, processors
 
 import unspool as un
-from unspool.arrays import host, log_softmax, topk
+from unspool.arrays import host, log_softmax, ranked, topk
 from unspool.core.processor import Rows
 from unspool.processors import truncate
 from unspool.testing import check_processor
@@ -114,6 +114,14 @@ def test_few_candidates_decide_as_the_whole_row_does(backend, part, vocabulary, 
         found.append(host(part.process(rows, BACKENDS[backend](scores), None)))
     assert np.array_equal(found[0], found[2])
     assert np.array_equal(found[1], found[2])
+
+
+@given(st.integers(1, 300), st.integers(1, 3), st.sampled_from([np.float32, np.float64]), st.integers(0, 2**32))
+def test_a_plain_sort_of_keys_is_a_stable_sort(vocabulary, rows, kind, seed):
+    rng = np.random.default_rng(seed)
+    scores = rng.choice(np.asarray([0.0, -0.0, 1.5, -1.5, 3e-42, -3e-42, 3e38, -3e38, np.inf, -np.inf]), (rows, vocabulary))
+    scores = np.where(rng.random((rows, vocabulary)) < 0.5, scores, rng.normal(size=(rows, vocabulary))).astype(kind)
+    assert np.array_equal(ranked(scores), np.argsort(-scores, -1, kind="stable"))
 
 
 def first_of_equals(scores, k):

@@ -58,7 +58,7 @@ class Lane:
         layers = {layer for p in self.processors for layer in p.reads_layers}
         self.session = open_session(model, Plan(plan.rows, plan.length, tuple(sorted(layers | {*plan.layers}))))
         self.nodes = self.session.nodes
-        self._require({"layers"} if layers else set(), processors)
+        self._require({"layers"} if layers else set(), [p for p in self.processors if p.reads_layers])
         self.chain = [Seat(self, p, i, self._advance(i)) for i, p in enumerate(self.processors)]
         self.ending = [Seat(self, s, i, self._advance_stop(i)) for i, s in enumerate(self.stops)]
         for seat in self.chain:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from unspool.arrays import Array, Ints
-from unspool.core.model import NO_PLAN, Plan, layers_within
+from unspool.core.model import NO_PLAN, Plan
 from unspool.core.tree import TokenForest
 from unspool.errors import Unsupported
 from unspool.models.hf_cache import Batch, Past, Store, gather
@@ -25,10 +25,9 @@ Spot = tuple[Any, int, int]
 
 
 class TransformersSession:
-    """Rows of a TransformersModel; see `unspool.core.model.Session`."""
+    """Rows of a TransformersModel; see `unspool.core.model.Session`. It remembers no layers but the last."""
 
     def __init__(self, model: Running, plan: Plan = NO_PLAN) -> None:
-        layers_within(plan.layers, 1)                                    # it remembers none
         self.model, self.nodes, self.store = model, TokenForest(model.vocabulary, model.context), Store()
         self.can = frozenset({"hidden"}) if model.gives_hidden else frozenset()
         self.states: dict[int, Spot] = {}

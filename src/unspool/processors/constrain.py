@@ -10,7 +10,7 @@ import numpy as np
 
 from unspool.arrays import INF, Array, Ints, block, host, like, namespace
 from unspool.core.decoder import Part
-from unspool.core.processor import Processor, Rows
+from unspool.core.processor import PROMPT_END, Processor, Rows
 from unspool.errors import ParameterError, check, number
 from unspool.processors.measures import limited
 from unspool.processors.penalize import edit
@@ -127,6 +127,9 @@ class SuppressAtBegin(_TokenSet):
 
     aliases = ("begin_suppress_tokens",)
     tokens: tuple[str | int, ...]
+
+    def reads(self) -> Sequence[str]:
+        return (PROMPT_END,)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         return block(scores, ~self.among(scores) | like(rows.generated > 0, scores)[:, None])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from unspool.arrays import INF, Array, host, like, namespace
 from unspool.core.decoder import Part
-from unspool.core.processor import Processor, Rows
+from unspool.core.processor import END_TOKENS, PROMPT_END, Processor, Rows
 from unspool.errors import ParameterError, check, is_whole, number, whole
 from unspool.processors.force import certain
 from unspool.processors.penalize import edit
@@ -26,6 +26,9 @@ class MinNewTokens(Processor):
     def __post_init__(self) -> None:
         whole("min_new_tokens(n)", self.n, 0)
 
+    def reads(self) -> Sequence[str]:
+        return (PROMPT_END, END_TOKENS)
+
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         return edit(scores, _ends(rows, rows.generated < self.n, scores), -INF)
 
@@ -38,6 +41,9 @@ class MinLength(Processor):
 
     def __post_init__(self) -> None:
         whole("min_length(n)", self.n, 0)
+
+    def reads(self) -> Sequence[str]:
+        return (END_TOKENS,)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         return edit(scores, _ends(rows, rows.lengths < self.n, scores), -INF)
@@ -57,6 +63,9 @@ class ExponentialDecayLength(Processor):
     def __post_init__(self) -> None:
         whole("exponential_decay_length(start)", self.start, 0)
         number("exponential_decay_length(factor=...)", self.factor, above=0)
+
+    def reads(self) -> Sequence[str]:
+        return (PROMPT_END, END_TOKENS)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         cells = _ends(rows, rows.generated > self.start, scores)
@@ -95,6 +104,9 @@ class ForcedEnd(Processor):
 
     def resolve(self, tokenizer: Any) -> Part:
         return self if self.token is None else replace(self, token=ids_of([self.token], tokenizer, "forced_end")[0])
+
+    def reads(self) -> Sequence[str]:
+        return (PROMPT_END, END_TOKENS) if self.token is None else (PROMPT_END,)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         due = rows.generated == self.n - 1

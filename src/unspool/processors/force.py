@@ -11,7 +11,7 @@ import numpy as np
 
 from unspool.arrays import Array, Ints, block, like, namespace
 from unspool.core.decoder import Part
-from unspool.core.processor import Processor, Rows
+from unspool.core.processor import END_TOKENS, PROMPT_END, Processor, Rows
 from unspool.errors import ParameterError, check, is_whole, plain
 from unspool.processors.penalize import texts_in
 from unspool.processors.phrases import checked_phrases, ids_in, ids_of, known_ids, tokens_of
@@ -47,6 +47,9 @@ class Forced(Processor):
     def resolve(self, tokenizer: Any) -> Part:
         return Forced(tuple((place, ids_of([token], tokenizer, "forced")[0]) for place, token in self.pairs))
 
+    def reads(self) -> Sequence[str]:
+        return (PROMPT_END,)
+
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         wanted = dict(zip((place for place, _ in self.pairs), tokens_of([t for _, t in self.pairs], "forced"), strict=True))
         return only(scores, [wanted.get(int(n)) for n in rows.generated])
@@ -73,6 +76,9 @@ class ForcedBegin(Processor):
 
     def resolve(self, tokenizer: Any) -> Part:
         return replace(self, token=ids_of([self.token], tokenizer, "forced_begin")[0])
+
+    def reads(self) -> Sequence[str]:
+        return (PROMPT_END,)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         (wanted,) = tokens_of([self.token], "forced_begin")
@@ -112,6 +118,9 @@ class PrefixConstrained(Processor):
         for given, sequence in zip(self.allowed, sequences, strict=True):
             check(len(sequence) > 0, f"prefix_constrained: {given!r} has no tokens in this tokenizer")
         return PrefixConstrained(tuple(sequences))
+
+    def reads(self) -> Sequence[str]:
+        return () if callable(self.allowed) else (PROMPT_END, END_TOKENS)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         if callable(self.allowed):

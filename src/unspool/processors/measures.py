@@ -36,6 +36,15 @@ def total_of(scores: Array) -> Array:
     return or_zero(logsumexp(scores))
 
 
+def rounding(logs: Array) -> Array:
+    """How far numbers such as these may be from what they stand for: where a bound is reached within it, it is reached.
+
+    The probabilities 0.4 and 0.3 come as logarithms of 32 bits, whose exponentials sum to 0.69999996.
+    """
+    xp = namespace(logs)
+    return xp.finfo(logs.dtype).eps * (4 + xp.abs(logs))
+
+
 def entropy(scores: Array) -> Array:
     """(R, 1), the entropy of softmax(scores) in nats."""
     xp, logprobs = namespace(scores), log_softmax(scores)

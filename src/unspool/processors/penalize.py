@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from unspool.arrays import INF, Array, Ints, copy, host, like, namespace
-from unspool.core.processor import Processor, Rows
+from unspool.core.processor import PROMPT_END, Processor, Rows
 from unspool.errors import check, is_whole, number, whole
 from unspool.processors.measures import ENOUGH, limited
 
@@ -65,6 +66,9 @@ class RepetitionPenalty(Processor):
         whole("repetition_penalty(decay=...)", self.decay, 0)
         check(self.decay == 0 or self.window is not None, "repetition_penalty(decay=...) begins where a window ends; give window=... too")
 
+    def reads(self) -> Sequence[str]:
+        return () if self.scope == "all" else (PROMPT_END,)
+
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         if self.penalty == 1:
             return scores
@@ -99,6 +103,9 @@ class EncoderRepetitionPenalty(Processor):
     def __post_init__(self) -> None:
         number("encoder_repetition_penalty(penalty)", self.penalty, above=0)
 
+    def reads(self) -> Sequence[str]:
+        return (PROMPT_END,)
+
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         return RepetitionPenalty(1 / max(self.penalty, 1 / ENOUGH), "prompt").process(rows, scores)
 
@@ -116,6 +123,9 @@ class _CountPenalty(Processor):
 
     def amount(self, occurrences: Ints) -> Any:
         raise NotImplementedError
+
+    def reads(self) -> Sequence[str]:
+        return () if self.scope == "all" else (PROMPT_END,)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         if self.penalty == 0:
@@ -184,6 +194,9 @@ class EncoderNoRepeatNgram(Processor):
 
     def __post_init__(self) -> None:
         whole("encoder_no_repeat_ngram(n)", self.n, 1)
+
+    def reads(self) -> Sequence[str]:
+        return (PROMPT_END,)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         texts = zip(texts_in(rows, "all"), rows.prompt_lengths, strict=True)

@@ -34,7 +34,7 @@ LAST = ("repeat_last_n", 64, WINDOW)
 def _dynamic(given: Given) -> Part | None:
     t, reach = Setting("temperature", 0.8).of(given), Setting("dynatemp_range", 0.0).of(given)
     exponent = Setting("dynatemp_exponent", 1.0).of(given)
-    return DynamicTemperature(max(t - reach, 1e-6), t + reach, exponent) if reach > 0 else None
+    return DynamicTemperature(max(t - reach, 0.0), t + reach, exponent) if reach > 0 else None
 
 
 def _write_dynamic(part: Any) -> dict[str, Any]:
