@@ -99,7 +99,7 @@ FORCED = [
     ({"num_beams": 3, "forced_eos_token_id": 1}, 4),
     ({"num_beams": 3, "forced_bos_token_id": 0}, 1),
     ({"num_beams": 4, "num_return_sequences": 3, "forced_bos_token_id": 2, "forced_eos_token_id": 1, "repetition_penalty": 1.3}, 1),
-    ({"num_beams": 2, "forced_eos_token_id": 1, "min_new_tokens": 6, "length_penalty": 2.0}, 3),
+    ({"num_beams": 2, "forced_eos_token_id": 1, "min_new_tokens": 3, "length_penalty": 2.0}, 3),
 ]
 """Settings whose forced tokens are places in the order of likeliness, and the prompt's length: a first token is forced after one alone."""
 
