@@ -54,7 +54,7 @@ def _tell(folder: Path, name: str) -> None:
 
     path = folder / "generation_config.json"
     held = read_json(path) if path.is_file() else {}
-    if not held.keys() - IDS or (folder, str(held)) in _told:
+    if not {key for key, value in held.items() if value not in (None, False)} - IDS or (folder, str(held)) in _told:
         return
     _told.add((folder, str(held)))
     import logging
