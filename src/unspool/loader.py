@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ from unspool.errors import check
 from unspool.language_model import LanguageModel
 from unspool.text import Tokenizer
 
-LOG = logging.getLogger("unspool")
 IDS = {"bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id", "transformers_version", "_from_model_config", "use_cache"}
 """What a generation_config.json holds that asks for no decoder."""
 _told: set[tuple[Path, str]] = set()
@@ -66,13 +64,15 @@ def _tell(folder: Path, name: str) -> None:
 
     path = folder / "generation_config.json"
     held = read_json(path) if path.is_file() else {}
-    if not held.keys() - IDS or (folder, str(held)) in _told:
+    if not {key for key, value in held.items() if value not in (None, False)} - IDS or (folder, str(held)) in _told:
         return
     _told.add((folder, str(held)))
+    import logging
+
     from unspool.lab.translate import asked_of  # above this module: only to say what the file means
 
     if asked := asked_of(folder):
-        LOG.warning(
+        logging.getLogger("unspool").warning(
             "unspool: the generation_config.json of %s asks for %s, which a decoder has to say here: unspool translate --from transformers "
             "-m %s",
             *(name, asked, name),

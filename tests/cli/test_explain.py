@@ -70,7 +70,9 @@ def test_settings_become_a_decoder_and_notes_stand_apart():
 def test_a_decoder_becomes_settings():
     code, text, _ = called("translate", "--to", "vllm", "-d", "temperature(0.8) | sample(2)", "--seed", "3", "--max-new-tokens", "9")
     assert (code, json.loads(text)) == (0, {"n": 2, "temperature": 0.8, "seed": 3, "max_tokens": 9})
-    code, text, _ = called("translate", "--from", "ollama", '{"num_predict": 30}', "--to", "llama.cpp")
+    assert "max_tokens=16" in called("translate", "--to", "vllm", "-d", "sample(2)")[2]
+    code, text, said = called("translate", "--from", "ollama", '{"num_predict": 30}', "--to", "llama.cpp")
+    assert "n_predict" not in said
     assert json.loads(text)["samplers"] == ["penalties", "top_k", "temperature", "top_p"]
     code, text, _ = called("translate", "--to", "openai", "-d", 'bias({" king": 2.0}) | sample', "-m", "bundled")
     assert len(json.loads(text)["logit_bias"]) == 1

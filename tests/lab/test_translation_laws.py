@@ -264,6 +264,12 @@ def test_ignoring_ends_switches_off_the_stop_tokens_of_sglang():
     assert from_engine("vllm", given).decoder.stops == (un.End(5),)
 
 
+def test_a_forced_token_that_is_ruled_out_is_spoken_of():
+    found = from_engine("transformers", {"forced_eos_token_id": 5, "max_new_tokens": 6, "min_new_tokens": 6})
+    assert [note.setting for note in found.notes if note.severity == DIFFERENT] == ["forced_eos_token_id"]
+    assert not [n for n in from_engine("transformers", {"forced_eos_token_id": 5, "max_new_tokens": 6}).notes if n.severity == DIFFERENT]
+
+
 def test_values_are_cut_where_the_engine_cuts_them():
     assert from_engine("vllm", {"logit_bias": {"5": -200, "6": 300}}).decoder.processors == (un.Bias(((5, -100.0), (6, 100.0))),)
     assert from_engine("vllm", {"temperature": 0.001}).decoder.processors == (un.Temperature(0.01),)

@@ -85,8 +85,8 @@ class ExponentialDecayLength(Processor):
 class ForcedEnd(Processor):
     """The n-th new token, if the text gets that far, is an end token: the model's, or the one given by id or as a text.
 
-    certain: it comes whatever processors before ruled out, and its score is 0, the log-probability of what is certain, as transformers
-    has it; a search that adds up scores, as beam(..., renormalise=False), then takes nothing off the text for it.
+    certain: whether its score is then 0, the log-probability of what is certain, as in transformers; a search that adds up scores, as
+    beam(..., renormalise=False), then takes nothing off the text for it.
     """
 
     n: int

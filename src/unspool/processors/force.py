@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from unspool.arrays import Array, Ints, block, like, namespace
+from unspool.arrays import INF, Array, Ints, block, like, namespace
 from unspool.core.decoder import Part
 from unspool.core.processor import END_TOKENS, PROMPT_END, Processor, Rows
 from unspool.errors import ParameterError, check, is_whole, plain
@@ -59,7 +59,7 @@ class Forced(Processor):
 class ForcedBegin(Processor):
     """The first new token is this one, given by id or as a text of one token.
 
-    certain: it comes whatever processors before ruled out, and its score is 0; see forced_end.
+    certain: whether its score is then 0, the log-probability of what is certain; see forced_end.
     """
 
     aliases = ("forced_bos",)
@@ -153,8 +153,8 @@ def tree_of(sequences: Iterable[Any]) -> dict[Any, Any]:
 
 
 def certain(scores: Array, which: Any) -> Array:
-    """Scores in which the tokens that are marked, (R, V), have the score 0."""
-    return namespace(scores).where(like(~which, scores), scores, namespace(scores).zeros_like(scores))
+    """Scores in which the tokens that are marked, (R, V), have the score 0, if they can come."""
+    return namespace(scores).where(like(which, scores) & (scores > -INF), namespace(scores).zeros_like(scores), scores)
 
 
 def only(scores: Array, wanted: Sequence[Sequence[int] | Ints | None]) -> Array:

@@ -14,6 +14,7 @@ from unspool.cli.commands.common import open_sink
 from unspool.errors import check
 
 if TYPE_CHECKING:
+    from unspool.lab.engines.engine import Note
     from unspool.lab.translate import Translation
 
 _SETTINGS = options.Argument("settings", "JSON, a .json file, a call in Python, or llama.cpp's flags.", nargs=-1, type=click.UNPROCESSED)
@@ -112,7 +113,7 @@ def translate(
         if model is not None:
             wanted = wanted.resolve(read_tokenizer(find(model).folder))
         found = to_engine(to, wanted, **given)
-        found = replace(found, notes=[*notes, *found.notes])
+        found = replace(found, notes=[*notes, *found.notes, *_limits(found)])
     if sink.form == "json":
         sink.write(to_json(found.to_dict()) + "\n")
     else:
@@ -121,6 +122,16 @@ def translate(
             note(line)
     sink.close()
     return 0
+
+
+def _limits(found: Translation) -> list[Note]:
+    """The limit that an engine has where none was given."""
+    from unspool.lab.translate import engine_named, from_engine
+
+    if any(name.startswith("max_") for name in found.options):
+        return []
+    limits = {call.setting.name for call in engine_named(found.engine).calls if call.argument.startswith("max_")}
+    return [note for note in from_engine(found.engine, found.settings).notes if note.setting in limits]
 
 
 def _read(there: str, settings: tuple[str, ...], model: str | None) -> Translation:

@@ -76,7 +76,7 @@ def _checked(given: dict[str, Any], tokenizer: Any) -> dict[str, Any]:
 
 
 def _warned(given: Given) -> list[Note]:
-    found = []
+    found = [Note("max_length", FIRST, DIFFERENT)] if INSIDE.of(given) and "max_length" in given else []
     if not INSIDE.of(given) and given.get("no_repeat_ngram_size"):
         found.append(Note("no_repeat_ngram_size", "without include_prompt_in_result only new tokens count there", DIFFERENT))
     if Setting("beam_size", 1).of(given) > 1 and given.get("length_penalty") == 0:

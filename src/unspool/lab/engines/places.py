@@ -197,7 +197,8 @@ def structured(
             raise ParameterError(f"it allows any white space: write json_schema(..., separators=None) in place of {part}")
         return {name: written(json.loads(part.schema))}
 
-    places = [Place("json_schema", (Setting(name),), partial(read, "json_schema", schema), write, differs=differs)]
+    free = "Any white space may come between the parts, so a text may go on with it for ever."
+    places = [Place("json_schema", (Setting(name),), partial(read, "json_schema", schema), write, note=free, differs=differs)]
     if regex:
         places.append(Place("regex", (Setting(name),), partial(read, "regex", regex), lambda part: {name: {"regex": part.pattern}}))
     return tuple(places)

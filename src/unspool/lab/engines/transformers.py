@@ -9,7 +9,7 @@ from typing import Any
 
 from unspool.core.decoder import REGISTRY, Part
 from unspool.errors import ParameterError, Unsupported
-from unspool.lab.engines.engine import DIFFERENT, REMARK, CallSetting, Engine, Given, Place, Setting, Unsaid
+from unspool.lab.engines.engine import DIFFERENT, REMARK, CallSetting, Engine, Given, Note, Place, Setting, Unsaid
 from unspool.lab.engines.places import LIST, PHRASES, SEQUENCES, TOKENS, as_tuple, names_in, place
 from unspool.processors.constrain import RemoveInvalid
 from unspool.processors.endings import ExponentialDecayLength, ForcedEnd
@@ -120,6 +120,15 @@ def _hide_log_probabilities(processors: list[Part], strategy: Part) -> tuple[lis
     return plain[1:], replace(strategy, renormalise=True)
 
 
+def _forced(given: Given) -> list[Note]:
+    """Forced tokens beside what may rule them out."""
+    names = ("bad_words_ids", "min_length", "min_new_tokens", "no_repeat_ngram_size", "encoder_no_repeat_ngram_size")
+    if not any(given.get(name) for name in names):
+        return []
+    what = "it comes there even where another setting rules it out; here nothing is left then, which is an error"
+    return [Note(name, what, DIFFERENT) for name in ("forced_bos_token_id", "forced_eos_token_id") if given.get(name) is not None]
+
+
 TRANSFORMERS = Engine(
     "transformers",
     "transformers",
@@ -208,6 +217,7 @@ TRANSFORMERS = Engine(
         " transformers_version _commit_hash backend generation_kwargs"
     ),
     note="What comes after suppress_at_begin, down to eta, is applied only with do_sample=True.",
+    warn=_forced,
     wrap=_show_log_probabilities,
     unwrap=_hide_log_probabilities,
 )  # fmt: skip
