@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from unspool.errors import UnspoolError
+from unspool.files import Growing
 
 LINE_FORMAT = 1
 HEAD = '{"unspool_generation": '
@@ -76,21 +77,13 @@ class GenerationFile:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self._file = Growing(path)
         self._end = 0
         """Bytes of whole batches."""
         self.kept = list(self._read())
-        try:
-            self.path.open("ab").close()
-        except OSError as error:
-            raise UnspoolError(f"cannot write {self.path}: {error.strerror}") from None
 
     def _read(self) -> Iterator[Generation]:
-        try:
-            data = self.path.read_bytes()
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise UnspoolError(f"cannot read {self.path}: {error.strerror}") from None
+        data = self._file.read()
         waiting: list[Generation] = []
         lines = data.split(b"\n")
         place = 0
@@ -121,12 +114,5 @@ class GenerationFile:
         return UnspoolError(f"line {number} of {self.path} is no generation that unspool compare saved; give another file")
 
     def append(self, lines: Sequence[str]) -> None:
-        data = "".join(line + "\n" for line in lines).encode()
-        try:
-            with self.path.open("r+b") as file:
-                file.truncate(self._end)
-                file.seek(self._end)
-                file.write(data)
-        except OSError as error:
-            raise UnspoolError(f"cannot write {self.path}: {error.strerror}") from None
-        self._end += len(data)
+        """Write a batch."""
+        self._end = self._file.append("".join(line + "\n" for line in lines), self._end)

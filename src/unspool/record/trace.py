@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from unspool.errors import UnspoolError
+from unspool.files import write
 from unspool.record.step import LEVELS, Considered, Hypothesis, Stages, Step
 from unspool.shown import Shown
 
@@ -81,18 +82,17 @@ class Trace(Shown):
         return cls([*parts[0].prompts], steps, [[whole]], parts[0].level, dict(parts[0].recipe), parts[0].model, tokens, names)
 
     def save(self, path: str | Path) -> None:
-        """Write the trace as JSON lines: a header, a line for each step, the results. Whole or not at all."""
-        target = Path(path)
-        part = target.with_name(target.name + ".part")
-        with part.open("w", encoding="utf-8") as file:
-            head = {"unspool_trace": FORMAT, "level": self.level, "recipe": self.recipe, "model": self.model, "prompts": self.prompts}
-            print(json.dumps(head, ensure_ascii=False, allow_nan=False), file=file)
-            for step in self.steps:
-                print(json.dumps({"step": plain(step)}, allow_nan=False), file=file)
-            results = [[plain(h) for h in found] for found in self.hypotheses]
-            tokens = {t: data.hex() for t, data in self.tokens.items()}
-            print(json.dumps({"hypotheses": results, "tokens": tokens, "names": self.names}, ensure_ascii=False), file=file)
-        part.replace(target)
+        """Write the trace as JSON lines: a header, a line for each step, the results. A file is whole or as it was, see `files.py`."""
+        write(path, (line + "\n" for line in self._lines()))
+
+    def _lines(self) -> Iterator[str]:
+        head = {"unspool_trace": FORMAT, "level": self.level, "recipe": self.recipe, "model": self.model, "prompts": self.prompts}
+        yield json.dumps(head, ensure_ascii=False, allow_nan=False)
+        for step in self.steps:
+            yield json.dumps({"step": plain(step)}, allow_nan=False)
+        results = [[plain(h) for h in found] for found in self.hypotheses]
+        tokens = {t: data.hex() for t, data in self.tokens.items()}
+        yield json.dumps({"hypotheses": results, "tokens": tokens, "names": self.names}, ensure_ascii=False)
 
     @classmethod
     def load(cls, path: str | Path) -> Trace:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unspool.errors import DeadEnd, check
@@ -45,11 +44,11 @@ def read_decoding(prompt: str | None, files: Sequence[str], decoders: Sequence[s
 
 def check_trace(trace: str | None, prompts: list[str], decoders: list[Decoder]) -> None:
     """Refuse a trace of several runs, or one that cannot be written."""
-    from unspool.cli.console import check_writable
+    from unspool.files import check_writable
 
     if trace:
         check(len(prompts) == 1 and len(decoders) == 1, "--trace saves one prompt and one decoder")
-        check_writable(Path(trace))
+        check_writable(trace)
 
 
 def record_of(

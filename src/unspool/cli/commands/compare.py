@@ -76,7 +76,8 @@ def compare(
     **how: Any,
 ) -> int:
     """Compare decoders. What their texts are like over the same prompts and several seeds, how sure that is, and what it costs."""
-    from unspool.cli.console import Bar, check_writable, note
+    from unspool.cli.console import Bar, note
+    from unspool.files import check_writable
     from unspool.lab.compare import Comparing, check_metrics
     from unspool.lab.registry import DEFAULT
     from unspool.language_model import DEFAULT_NEW_TOKENS

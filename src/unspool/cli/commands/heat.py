@@ -123,13 +123,13 @@ def read_whole(name: str) -> str:
 
 def record_given(sink: Sink, prompt: str, text: str, choices: int, how: dict[str, Any]) -> tuple[Trace, Callable[[], int]]:
     """The record of a given text, and what ends the command."""
-    from unspool.cli.console import check_writable
+    from unspool.files import check_writable
 
     check(not how["chat"], "--chat is for what the model writes; a given text is read as it is")
     if not text:
         raise PromptError("there is nothing to colour: the text is empty")
     if how["trace"]:
-        check_writable(Path(how["trace"]))
+        check_writable(how["trace"])
     record = open_model(how).record(prompt, text, choices=choices)
 
     def end() -> int:
