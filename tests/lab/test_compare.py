@@ -257,7 +257,7 @@ def test_a_batch_with_a_line_missing_is_refused(tmp_path):
 
 
 def test_a_file_that_cannot_be_written(tmp_path):
-    with pytest.raises(un.UnspoolError, match="cannot write .*: it is a folder"):
+    with pytest.raises(un.UnspoolError, match=r"cannot write .*: it is a folder"):
         compared(save=tmp_path)
     with pytest.raises(un.UnspoolError, match="cannot write"):
         compared(save=tmp_path / "no" / "file.jsonl")
