@@ -123,6 +123,8 @@ class Sink:
 
     def write(self, text: str) -> None:
         """Show a text at once, or keep it for the file."""
+        if not text:
+            return
         if self.path:
             self._parts.append(text)
         else:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from unspool.errors import UnspoolError
+from unspool.errors import DeadEnd, UnspoolError
 from unspool.files import write
 from unspool.record.step import LEVELS, Considered, Hypothesis, Stages, Step
 from unspool.shown import Shown
@@ -32,7 +32,7 @@ class Trace(Shown):
     prompts: list[list[int]]
     steps: list[Step]
     hypotheses: list[list[Hypothesis]]
-    """For each prompt its hypotheses, best first."""
+    """For each prompt its hypotheses, best first; none where the run came to no text."""
     level: str
     recipe: dict[str, Any] = field(default_factory=dict)
     model: dict[str, Any] = field(default_factory=dict)
@@ -51,6 +51,12 @@ class Trace(Shown):
         """Refuse what was not recorded, and say how to record it."""
         if LEVELS.index(self.level) < LEVELS.index(level):
             raise UnspoolError(f"{wanted} needs a trace of level {level!r}; this one has {self.level!r}: run again with level={level!r}")
+
+    def best(self, wanted: str) -> Hypothesis:
+        """The first prompt's best text; where there is none, what was wanted is refused."""
+        if not self.hypotheses[0]:
+            raise DeadEnd(f"{wanted} needs a text, and this run came to none: its tree shows how far it came (unspool tree --from FILE)")
+        return self.hypotheses[0][0]
 
     def mention(self, bytes_of: Callable[[int], bytes], name_of: Callable[[int], str], specials: frozenset[int]) -> None:
         """Write down the bytes of every token in the trace."""
@@ -121,7 +127,7 @@ class Trace(Shown):
                 trace.steps.append(_step(_read(path, number, line)["step"]))
             number = len(lines)
             trace.hypotheses = [[_hypothesis(h) for h in found] for found in last["hypotheses"]]
-            _sound(len(trace.hypotheses) == len(trace.prompts) and all(trace.hypotheses), "results do not fit the prompts")
+            _sound(len(trace.hypotheses) == len(trace.prompts), "results do not fit the prompts")
             trace.tokens = {int(t): bytes.fromhex(data) for t, data in last["tokens"].items()}
             trace.names = {int(t): str(name) for t, name in last["names"].items()}
         except UnspoolError:

@@ -36,6 +36,7 @@ class Heat:
         """The number-th best text of a trace. Alternatives, entropy and rank are there from the level "choices" on."""
         check(by in BY, f"heat colours by one of {', '.join(BY)}; got {by!r}")
         texts = trace.hypotheses[0]
+        trace.best("heat")
         check(1 <= number <= len(texts), f"the record has texts 1 to {len(texts)}; got {number}")
         if by in ("entropy", "rank"):
             trace.require("choices", f"heat by {by}")

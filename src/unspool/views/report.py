@@ -96,13 +96,15 @@ def _write(form: str, title: str, values: list[dict[str, Any]], sheet: Sheet) ->
 
 
 def sheet_of_outputs(outputs: Iterable[Output]) -> Sheet:
-    """A line for each generated text."""
+    """A line for each generated text, and one for each prompt without one: there the reason says why."""
     columns = ["prompt", "decoder", "seed", "rank", "text", "tokens", "logprob", "perplexity", "score", "reason"]
     lines = []
     for output in outputs:
+        recipe = [str(output.recipe["decoder"]), str(output.recipe["seed"])]
+        if not output.sequences:
+            lines.append([output.prompt, *recipe, "", "", "0", "", "", "", f"no text: {output.failure}"])
         for rank, s in enumerate(output.sequences, 1):
             numbers = [f"{s.logprob:.6f}", f"{s.perplexity:.4f}", f"{s.score:.6f}"]
-            recipe = [str(output.recipe["decoder"]), str(output.recipe["seed"])]
             lines.append([output.prompt, *recipe, str(rank), s.text, str(len(s.tokens)), *numbers, s.reason])
     return Sheet(columns, lines)
 

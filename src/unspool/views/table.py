@@ -33,6 +33,8 @@ class StepTable:
         """The table of the best hypothesis of a trace of level "choices", or of every row that was considered."""
         trace.require("choices", "a step table")
         parents = {int(n): (int(p), int(t)) for s in trace.steps for n, p, t in zip(s.nodes, s.parents, s.tokens, strict=True)}
+        if not all:
+            trace.best("a step table of the best text")
         best = [{*h.nodes} for found in trace.hypotheses for h in found[:1]]
         path = None if all else set().union(*best)
         chosen: dict[int, list[int]] = {}

@@ -55,6 +55,8 @@ class Tree:
     prompt: str
     roots: list[Node]
     decoder: str = ""
+    died: bool = False
+    """Whether no text came of it."""
 
     @classmethod
     def from_trace(cls, trace: Trace, *, pruned: bool = True) -> Tree:
@@ -85,7 +87,7 @@ class Tree:
                 d = step.dropped
                 for parent, token, score, why in zip(d["parents"], d["tokens"], d["score"], d["reason"], strict=True):
                     add(int(parent), Node(text_of(int(parent), int(token)), int(token), math.nan, float(score), PRUNED, str(why)))
-        tree = cls(visible(start), roots, str(trace.recipe.get("decoder", "")))
+        tree = cls(visible(start), roots, str(trace.recipe.get("decoder", "")), not trace.hypotheses[0])
         tree._overlay()
         return tree
 

@@ -57,15 +57,15 @@ def generate(
     check_trace(trace, prompts, decoders)
     lm = open_model(how)
     limits: dict[str, Any] = {"max_new_tokens": max_new_tokens, "max_length": max_length}
-    asked = prompts if len(prompts) > 1 else prompts[0]
-    runs = [lm.stream(asked, d, **limits, chat=chat, seed=seed, level="choices" if trace else "off") for d in decoders]
+    runs = [lm.stream(prompts, d, **limits, chat=chat, seed=seed, level="choices" if trace else "off") for d in decoders]
     if stream and not all(run.single for run in runs):
         raise ParameterError("there is nothing to stream: beams compare several texts and know the best only at the end")
     outputs: list[Output] = []
     for run in runs:
         if len(runs) > 1 and sink.form == "text":
             sink.write(("\n" if outputs else "") + sink.paint(run.recipe["decoder"], "dim") + "\n")
-        outputs += follow(run, sink, live=stream is not False and can_stream(sink, prompts))
+        among = len(prompts) * len(decoders) > 1
+        outputs += follow(run, sink, live=stream is not False and can_stream(sink, prompts), among=among)
         if run.interrupted:
             break
     if sink.form != "text":

@@ -82,6 +82,7 @@ def heat(
         if found is None:
             return end()
         record = found
+    record.best("heat")
     heats = [Heat.from_trace(record, by, number=i + 1, choices=choices) for i in range(len(record.hypotheses[0]))]
     if sink.form == "text":
         heads = [sink.paint(f"{i + 1}\n", "head") if len(heats) > 1 else "" for i in range(len(heats))]
