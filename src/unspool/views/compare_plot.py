@@ -77,6 +77,8 @@ def plot_comparison(c: Compared, path: str | Path | None, x: str | None, y: str 
 
 def _point(axis: Any, row: DecoderRow, x: str, y: str, **style: Any) -> None:
     at, errors = [], []
+    if not row.texts:
+        return                                                            # no text, no point; its table says so
     for one in (row.values[x], row.values[y]):
         at.append(one.value)
         errors.append([[max(0.0, one.value - one.low)], [max(0.0, one.high - one.value)]] if math.isfinite(one.low) else None)
