@@ -39,12 +39,12 @@ def read_text(value: str, what: str = "prompt") -> str:
 
 
 def read_lines(files: list[str]) -> list[str]:
-    """The lines of files that are not empty; "-" is standard input."""
+    """The lines of files that are not blank; "-" is standard input."""
     lines = []
     for name in files:
         data = _read(name)
         lines += [line.removesuffix("\r") for line in _decoded(data, name).removeprefix("\ufeff").split("\n")]
-    lines = [line for line in lines if line]
+    lines = [line for line in lines if line.strip()]
     if not lines:
         raise PromptError(f"there is no line in {', '.join(files)}")
     return lines

@@ -119,6 +119,9 @@ class Transformer:
         found += [array for part in parts if part is not None for array in (part.weight, part.bias)]
         return [array for array in found if array is not None]
 
+    def __repr__(self) -> str:
+        return f"Transformer({self.architecture!r}, {self.vocabulary} tokens, context {self.context}, {len(self.blocks)} layers)"
+
     @property
     def parameters(self) -> int:
         return sum(math.prod(array.shape) for array in self.arrays())

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 """The exit code of a program that Ctrl-C ends."""
+EXPECTED = ("end", "complete", "length", "followed", "interrupted")
+"""Why a text ends without surprise, or with a line of its own."""
 FAILED = 2
 """The exit code if a prompt came to no text; the others are shown all the same."""
 
@@ -128,12 +130,12 @@ def follow(run: Stream, sink: Sink, live: bool | None = None, draw: Draw | None 
 
 
 def say_endings(outputs: Sequence[Output]) -> None:
-    """Say of texts that stand without their numbers why they ended, where that is neither the model's end nor the length asked for."""
+    """Say of texts that stand without their numbers why they ended, where that is not what one expects."""
     from unspool.cli.console import note
 
     reasons = [s.reason for output in outputs for s in output.sequences]
     for reason in dict.fromkeys(reasons):
-        if reason not in ("end", "length", "interrupted"):
+        if reason not in EXPECTED:
             which = "the text" if len(reasons) == 1 else f"{reasons.count(reason)} of {len(reasons)} texts"
             note(f"{which} ended early: {reason}")
 
