@@ -132,6 +132,6 @@ def test_a_streamed_text_that_ends_early_says_why(tmp_path):
     assert found.startswith(PROMPT)
     file = tmp_path / "prompts"
     file.write_text(f"{PROMPT}\nThe cat\n")
-    said = called("-f", str(file), "--max-new-tokens", "12", "-d", "greedy | stop(' who')")[2]
+    said = called("-f", str(file), "--max-new-tokens", "5", "-d", "greedy | stop(' a man')")[2]
     assert said == "unspool: 1 of 2 texts ended early: stop\n"
     assert called(PROMPT, *FEW)[2] == called(PROMPT, "--max-new-tokens", "30", "-d", "greedy | stop(' who')", "-o", "json")[2] == ""

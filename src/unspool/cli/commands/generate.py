@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from unspool.output import Output
 
 _LENGTH = options.option("--max-length", hint="The most tokens, counting the prompt's.", type=int)
+_RECORDED = options.option("--choices", hint="Record so many of the likeliest tokens at every place; JSON shows them.", type=int)
 _STREAM = options.option("--stream/--no-stream", hint="Show text as it grows, or at the end.", default="stream")
 
 
@@ -24,6 +25,7 @@ _STREAM = options.option("--stream/--no-stream", hint="Show text as it grows, or
     options.DECODERS,
     options.NEW_TOKENS,
     _LENGTH,
+    _RECORDED,
     options.SEED,
     _STREAM,
     *options.RESULT,
@@ -40,6 +42,7 @@ def generate(
     decoder: tuple[str, ...],
     max_new_tokens: int | None,
     max_length: int | None,
+    choices: int | None,
     seed: int,
     stream: bool | None,
     trace: str | None,
@@ -51,13 +54,15 @@ def generate(
         from unspool.cli.console import note
 
         note(hint)
+    check(choices is None or choices >= 1, f"--choices must be at least 1; got {choices}")
     sink = open_sink(how)
     prompts, decoders = read_decoding(prompt, file, decoder)
     check_streaming(stream, sink, prompts)
     check_trace(trace, prompts, decoders)
     lm = open_model(how)
-    limits: dict[str, Any] = {"max_new_tokens": max_new_tokens, "max_length": max_length}
-    runs = [lm.stream(prompts, d, **limits, chat=chat, seed=seed, level="choices" if trace else "off") for d in decoders]
+    asked: dict[str, Any] = {"max_new_tokens": max_new_tokens, "max_length": max_length}
+    asked |= {"level": "choices" if trace or choices else "off", "choices": choices or 5}
+    runs = [lm.stream(prompts, d, **asked, chat=chat, seed=seed) for d in decoders]
     if stream and not all(run.single for run in runs):
         raise ParameterError("there is nothing to stream: beams compare several texts and know the best only at the end")
     outputs: list[Output] = []
