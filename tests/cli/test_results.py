@@ -124,7 +124,11 @@ def test_steps_of_all_rows_and_after_the_processors():
     lines = list(csv.reader(io.StringIO(out("steps", PROMPT, "-n", "2", "--all", "-d", "beam(2)", "-o", "csv"))))
     assert lines[0][:3] == ["Step", "Row", "Input"]
     assert [line[:2] for line in lines[1:]] == [["1", "1"], ["2", "1"], ["2", "2"]]
-    assert " → " in out("steps", PROMPT, "-n", "1", "--processed", "-d", "temperature(0.5)")
+    processed = ("steps", PROMPT, "-n", "1", "--processed", "-d", "temperature(0.5)")
+    assert " → " in out(*processed)
+    assert out(*processed).endswith("the model's probability → the one after the processors\n")
+    for form in ("csv", "md", "html"):
+        assert "Choice 1 (model → processed)" in out(*processed, "-o", form)
 
 
 @pytest.mark.parametrize("columns", [40, 60, 80, 120])

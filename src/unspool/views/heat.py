@@ -106,7 +106,7 @@ class Heat:
             numbers = [f"{t.probability:.6g}", f"{t.surprisal:.4f}", "" if t.rank is None else str(t.rank), entropy]
             cells = [c.cell() for c in t.alternatives]
             lines.append([str(place), str(t.token), t.text, *numbers, *cells, *[""] * (most - len(cells))])
-        names = ["place", "token", "text", "probability", "surprisal", "rank", "entropy"]
+        names = ["place", "token", "text", "probability", "surprisal (bits)", "rank", "entropy (bits)"]
         return Sheet([*names, *(f"choice {i + 1}" for i in range(most))], lines)
 
     def to_html(self) -> str:

@@ -49,9 +49,10 @@ class StepTable:
 
     @property
     def columns(self) -> list[str]:
-        """Input, Choice 1 ... Choice n, after Step and Row where all rows are shown."""
+        """Input, Choice 1 ... Choice n, after Step and Row where all rows are shown; which probabilities, where there are two."""
+        which = " (model → processed)" if self.processed else ""
         most = max((len(r.choices) for r in self.rows), default=0)
-        return [*(["Step", "Row"] if self.all else []), "Input", *(f"Choice {i + 1}" for i in range(most))]
+        return [*(["Step", "Row"] if self.all else []), "Input", *(f"Choice {i + 1}{which}" for i in range(most))]
 
     def cells(self) -> Iterator[list[str]]:
         """The table's rows as text, leading spaces kept."""
