@@ -3,11 +3,13 @@
 import csv
 import io
 import json
+from types import SimpleNamespace
 
 import pytest
 from helpers.program import Terminal, called, one_line, out, refusal
 
 import unspool as un
+from unspool.cli.commands import live
 
 THE = un.load().tokenizer.encode(" the")[0]
 DYING = f"allowed({THE}) | encoder_no_repeat_ngram(1)"
@@ -91,6 +93,26 @@ def test_a_run_that_dies_while_it_is_drawn_is_one_line(command):
     assert screen.code() == 2
     assert "Traceback" not in shown
     assert "no hypothesis is left" in " ".join(shown.split())
+
+
+def test_a_view_is_not_drawn_of_a_run_whose_texts_have_all_died(monkeypatch, capsys):
+    monkeypatch.setattr(live, "PATIENCE", 0)
+    monkeypatch.setenv("TERM", "xterm")
+    drawn = []
+
+    def draw(record, height):
+        drawn.append(record.best("a view"))
+        return "text"
+
+    run = un.load().stream(["The king"], f"{LATER} | beam(2)", max_new_tokens=9, level="choices")
+    with live.Live(SimpleNamespace(terminal=True, form="text"), draw) as screen:
+        for _ in run:
+            screen._next = 0
+            screen.show(run)
+        screen._next = 0
+        screen.show(run)
+    assert drawn
+    assert run.so_far().hypotheses == [[]]
 
 
 def test_a_file_keeps_what_it_holds_if_there_is_nothing_to_write(tmp_path):
