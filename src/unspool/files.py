@@ -10,7 +10,6 @@ import contextlib
 import errno
 import io
 import os
-import secrets
 import shutil
 import stat
 import sys
@@ -148,7 +147,7 @@ def _named(path: str | Path) -> Iterator[None]:
 
 def _replace(target: Path, data: Data) -> None:
     """Write beside a file, then put that in its place."""
-    part = target.with_name(f".{secrets.token_hex(6)}.part")              # not made of its name, which may be as long as names can be
+    part = target.with_name(f".{os.urandom(6).hex()}.part")              # not made of its name, which may be as long as names can be
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | BINARY, 0o666)
     try:
         try:
