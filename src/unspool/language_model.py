@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast, overload
 
 from unspool.core.decoder import Decoder, Part, as_decoder
 from unspool.core.model import Model
+from unspool.core.room import check_rows
 from unspool.core.search import Search
 from unspool.errors import ParameterError, PromptError, Unsupported, check, is_whole, plain, whole
 from unspool.models.chat import Messages
@@ -94,6 +95,9 @@ class LanguageModel:
         recipe |= {"max_length": total} if total is not None else {"max_new_tokens": new or DEFAULT_NEW_TOKENS}
         resolved = chosen.resolve(self.tokenizer)
         strategy = resolved.strategy or Greedy()
+        rows = strategy.most_rows()
+        if rows is not None:
+            check_rows(str(strategy), rows, len(tokens), self.model.vocabulary)
         search = Search(
             self.model,
             tokens,
@@ -106,7 +110,7 @@ class LanguageModel:
             level=given.get("level", "tokens"),
             choices=given.get("choices", 5),
             names=ids,
-            rows=strategy.most_rows(),
+            rows=rows,
         )
         model = {"name": self.name, "tokenizer": self.tokenizer.hash, **self.info}
         return Stream(search, strategy, resolved.stops, self.tokenizer, texts, recipe, model, alone)

@@ -110,6 +110,10 @@ class Decoder:
         strategies = [str(p) for p in self.parts if p.role == "strategy"]
         if len(strategies) > 1:
             raise DecoderError(f"a decoder has one strategy; this one has {len(strategies)}: {', '.join(strategies)}")
+        roles = [p.role for p in self.parts]
+        if strategies and "processor" in roles[roles.index("strategy") :]:
+            order = " | ".join(map(str, sorted(self.parts, key=lambda p: ("processor", "strategy", "stop").index(p.role))))
+            raise DecoderError(f"processors stand before the strategy, in the order in which they act: {order}")
 
     def __or__(self, other: Part | Decoder) -> Decoder:
         return Decoder(self.parts + (other.parts if isinstance(other, Decoder) else (other,)))
@@ -173,6 +177,9 @@ def _build(node: ast.expr, text: str) -> Decoder | Part:
         names = [k.arg for k in node.keywords]
         if None in names or any(isinstance(a, ast.Starred) for a in node.args):
             raise DecoderError(f"* and ** are not part of the text form: {ast.unparse(node)!r}")
+        twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
+        if twice is not None:
+            raise ParameterError(f"{ast.unparse(node)} gives {twice} twice")
         keywords = {str(k.arg): _value(k.value, text) for k in node.keywords}
         return _make(node.func.id, [_value(a, text) for a in node.args], keywords)
     raise DecoderError(f"{ast.unparse(node)!r} is no decoder; use names, calls and |, as in 'top_p(0.9) | sample(1)'")
@@ -183,10 +190,17 @@ def _value(node: ast.expr, text: str) -> Any:
         return _build(node, text)
     if isinstance(node, ast.Name):
         return _build(node, text)
+    if any(isinstance(inner, ast.Constant) and isinstance(inner.value, str) and lone_surrogate(inner.value) for inner in ast.walk(node)):
+        raise DecoderError(f"a text never has the surrogates in {ast.unparse(node)}: they are halves of a character")
     try:
         return ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError):
         raise DecoderError(f"{ast.unparse(node)!r} is no literal; arguments are numbers, strings, lists, True, False or None") from None
+
+
+def lone_surrogate(text: str) -> bool:
+    """Whether a string holds half of a character, which no text can."""
+    return any("\ud800" <= c <= "\udfff" for c in text)
 
 
 def _make(name: str, values: list[Any], keywords: dict[str, Any]) -> Part:
@@ -199,7 +213,10 @@ def _make(name: str, values: list[Any], keywords: dict[str, Any]) -> Part:
     for keyword in keywords:
         if keyword not in known:
             raise _unknown_parameter(name, keyword, known)
+    twice = [name for name in known[: len(values)] if name in keywords]
     given = ", ".join([*map(repr, values), *(f"{k}={v!r}" for k, v in keywords.items())])
+    if twice and not cls.variadic:
+        raise ParameterError(f"{name}({given}) gives {twice[0]} twice: by its place and by its name")
     try:
         signature(cls).bind(*values, **keywords)
     except TypeError:

@@ -363,10 +363,7 @@ class Explorer:
         return trace
 
     def save(self, path: str | Path) -> None:
-        try:
-            self.trace().save(path)
-        except OSError as error:
-            raise UnspoolError(f"cannot write {path}: {error.strerror}") from None
+        self.trace().save(path)
 
     def load(self, path: str | Path) -> None:
         """Explore on from a saved trace, one of exploring or any other: its prompt, its texts, and its decoder if it can be read."""

@@ -71,7 +71,7 @@ class Comparing:
         counted = [replace(m, unit=m.unit.replace("words", unit)) for m in check_metrics(metrics, judged=judge is not None)]
         self.measuring = Measuring(lm, judge, counted, unit, chat)
         self.model = {"name": lm.name, "fingerprint": lm.info.get("fingerprint"), "tokenizer": lm.tokenizer.hash}
-        self.made: dict[str, list[tuple[Generation, TextSample]]] = {name: [] for name in self.decoders}
+        self.made: dict[str, list[tuple[Generation, TextSample | None]]] = {name: [] for name in self.decoders}
         for prompt in self.prompts:
             self.measuring.start(prompt)
         self.reference = self.measuring.human(reference, max_new_tokens)
@@ -105,7 +105,7 @@ class Comparing:
         recipe = {"decoder": str(decoder), "seed": seed, "max_new_tokens": self.max_new_tokens} | ({"chat": True} if self.chat else {})
         found = {p: self.kept.get(key(p, recipe, self.model), []) if _written_out(decoder) else [] for p in prompts}
         old = [replace(g, decoder=name) for p in prompts for g in found[p]]
-        self.made[name] += zip(old, self.measuring.generated(old), strict=True)
+        self.made[name] += self._measured(old)
         missing = [p for p in prompts if not found[p]]
         if not missing:
             return
@@ -114,16 +114,24 @@ class Comparing:
         for _ in run:
             yield
         outputs = run.outputs
-        batch = _cost(run, sum(len(o.sequences) for o in outputs), time.perf_counter() - began)
-        new = [
-            Generation(name, p, seed, number, s.text, s.tokens, s.logprobs, s.reason, recipe | {"model": self.lm.name}, self.model, batch)
-            for p, output in zip(missing, outputs, strict=True)
-            for number, s in enumerate(output.sequences, 1)
-        ]
-        samples = self.measuring.generated(new)
+        batch = _cost(run, sum(len(o.sequences) or 1 for o in outputs), time.perf_counter() - began)
+        made = recipe | {"model": self.lm.name}, self.model, batch
+        new = list[Generation]()
+        for p, output in zip(missing, outputs, strict=True):
+            new += [Generation(name, p, seed, i, s.text, s.tokens, s.logprobs, s.reason, *made) for i, s in enumerate(output.sequences, 1)]
+            new += [] if output.sequences else [Generation(name, p, seed, 0, "", [], [], "failed", *made, output.failure)]
+        measured = self._measured(new)
         if self.store:
-            self.store.append([g.to_line(self.measuring.alone(s)) for g, s in zip(new, samples, strict=True)])
-        self.made[name] += zip(new, samples, strict=True)
+            self.store.append([g.to_line(self._alone(sample)) for g, sample in measured])
+        self.made[name] += measured
+
+    def _measured(self, some: Sequence[Generation]) -> list[tuple[Generation, TextSample | None]]:
+        """Generations as metrics read them; None where there is no text."""
+        samples = iter(self.measuring.generated([g for g in some if not g.failure]))
+        return [(g, None if g.failure else next(samples)) for g in some]
+
+    def _alone(self, sample: TextSample | None) -> dict[str, float | None]:
+        return dict.fromkeys(m.name for m in self.measuring.metrics) if sample is None else self.measuring.alone(sample)
 
     @property
     def comparison(self) -> Comparison:
@@ -145,7 +153,7 @@ class Comparing:
             row_of_human(self.reference, measuring.metrics) if self.reference else None,
             list(measuring.metrics),
             [g for texts in made.values() for g, _ in texts],
-            [measuring.alone(s) for texts in made.values() for _, s in texts],
+            [self._alone(s) for texts in made.values() for _, s in texts],
             settings,
         )
 

@@ -137,6 +137,9 @@ class Transformer:
         """The names of weights that hold NaN or infinity, in alphabetical order."""
         return sorted({name for name, array in self.named_arrays() if not bool(namespace(array).all(namespace(array).isfinite(array)))})
 
+    def __repr__(self) -> str:
+        return f"Transformer({self.architecture!r}, {self.vocabulary} tokens, context {self.context}, {len(self.blocks)} layers)"
+
     @property
     def parameters(self) -> int:
         return sum(math.prod(array.shape) for array in self.arrays())

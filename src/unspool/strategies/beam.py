@@ -117,6 +117,9 @@ class Beam(Strategy):
         np.maximum.at(hope, group[goes_on], (total / self._weight(reach[at]))[goes_on])
         return full & ~(hope > np.asarray([scores[0] if scores else -np.inf for scores in best]))
 
+    def most_rows(self) -> int:
+        return self.width
+
     def rank(self, finished: list[Hypothesis]) -> list[Hypothesis]:
         """The n best by score."""
         return sorted(finished, key=lambda h: -h.score)[: self.n]

@@ -11,7 +11,9 @@ from unspool.views.terminal import Paint, draw_columns, pad, wrap
 
 
 def draw_output(output: Output, width: int, paint: Paint, numbers: bool = True) -> str:
-    """What was generated after one prompt, best first; with numbers, each with its rank and scores."""
+    """What was generated after one prompt, best first; with numbers, each with its rank and scores. Without a text, why."""
+    if not output.sequences:
+        return "".join(line + "\n" for line in _two_styles(safe(output.prompt), "", width, paint)) + draw_failure(output, width, paint)
     several = len(output.sequences) > 1
     indent = len(str(len(output.sequences))) + 2 if several else 0
     blocks = []
@@ -21,6 +23,12 @@ def draw_output(output: Output, width: int, paint: Paint, numbers: bool = True) 
         lines += [paint(_numbers(s), "dim")] if numbers else []
         blocks.append("".join((paint(lead, "head") if i == 0 else " " * indent * bool(line)) + line + "\n" for i, line in enumerate(lines)))
     return "\n".join(blocks)
+
+
+def draw_failure(output: Output, width: int, paint: Paint) -> str:
+    """Why nothing came of a prompt."""
+    why = shown(f"no text: {output.failure}")
+    return "".join(paint(why[i:j], "bad") + "\n" for i, j in wrap(why, width))
 
 
 def _numbers(s: GeneratedText) -> str:

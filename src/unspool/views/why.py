@@ -50,7 +50,7 @@ class Why:
     def from_trace(cls, trace: Trace, step: int = 1) -> Why:
         """The step (from 1) of the best hypothesis of a trace of level "stages"."""
         trace.require("stages", "an explanation")
-        best = trace.hypotheses[0][0]
+        best = trace.best("an explanation")
         if not 1 <= step <= len(best.tokens):
             raise ParameterError(f"step must lie in 1 to {len(best.tokens)}, the length of the text; got {step}")
         node, chosen = best.nodes[step - 1], best.tokens[step - 1]
