@@ -28,7 +28,7 @@ def test_an_id_outside_the_vocabulary_is_refused(text):
 def test_an_id_of_the_model_that_the_tokenizer_lacks_is_one(text):
     """As where an embedding is padded: such an id can be chosen, so it can be banned."""
     model = table(vocabulary=100)
-    un.LanguageModel(model, Letters()).generate("ab", un.parse(text) | un.MinNewTokens(0), max_new_tokens=2, end_tokens=(5, 99))
+    un.LanguageModel(model, Letters()).generate("ab", un.MinNewTokens(0) | un.parse(text), max_new_tokens=2, end_tokens=(5, 99))
 
 
 def test_an_id_beyond_the_tokenizer_is_banned():

@@ -236,7 +236,7 @@ BROKEN = {
     _KeepsStateInSelf(): "batch is alone|the same seed gives the same texts",
     _MindsTheSeedOnce(): "the same seed gives the same texts|prompts have limits of their own",
     _OneLimitForAll(): "prompts have limits of their own",
-    _SeesAnotherRow(): "steps add up",
+    _SeesAnotherRow(): "it runs",
     _PrettifiesNumbers(): "steps add up",
     _RenamesEnds(): "the record tells the texts",
     _ChangesItsMind(): "pieces join to the text",

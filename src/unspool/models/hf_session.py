@@ -64,6 +64,7 @@ class TransformersSession:
 
     def logits(self, rows: Sequence[int] | Ints, layer: int | None = None) -> Array:
         """Logits (R, V) in float32."""
+        self._no_layer(layer)
         self.nodes.require(rows)
         if self.model.head is None:
             return _rows(self.answers, rows).float()
@@ -72,10 +73,15 @@ class TransformersSession:
 
     def hidden(self, rows: Sequence[int] | Ints, layer: int | None = None) -> Array:
         """Final hidden states (R, E) in float32."""
+        self._no_layer(layer)
         if not self.can:
             raise Unsupported(f"{self.model} gives no hidden states")
         self.nodes.require(rows)
         return _rows(self.states, rows).float()
+
+    def _no_layer(self, layer: int | None) -> None:
+        if layer is not None:
+            raise Unsupported(f"{self.model} gives no layers but the last")
 
     def _forward(self, work: list[tuple[Ints, int, Past]]) -> None:
         """Run the tokens of some paths that are in no batch, of which the last `new` are new, and remember what comes out."""
