@@ -11,6 +11,7 @@ from unspool.core.search import Search
 from unspool.errors import ParameterError, PromptError, Unsupported, check, is_whole, whole
 from unspool.models.chat import Messages
 from unspool.output import Output, Outputs, Scores
+from unspool.processors.phrases import check_ids
 from unspool.prompt import Prompt, is_id, is_prompt, is_sequence, several
 from unspool.record.step import LEVELS
 from unspool.record.trace import Trace
@@ -18,7 +19,7 @@ from unspool.score import Score, score_tokens
 from unspool.strategies.follow import Follow
 from unspool.strategies.greedy import Greedy
 from unspool.stream import Options, Stream
-from unspool.text import TokenIds, Tokenizer, begins_text, check_fit, pieces, text_of
+from unspool.text import Fitted, TokenIds, Tokenizer, begins_text, pieces, text_of
 from unspool.views.table import StepTable
 
 if TYPE_CHECKING:
@@ -46,8 +47,8 @@ class LanguageModel:
         chat: Chat | None = None,
     ) -> None:
         tokenizer = TokenIds(model.vocabulary) if tokenizer is None else tokenizer
-        check_fit(tokenizer, model.vocabulary)
         self.chat = chat
+        self._words = tokenizer if tokenizer.size == model.vocabulary else Fitted(tokenizer, model.vocabulary)
         self.model, self.tokenizer, self.name, self.info = model, tokenizer, name, dict(info or {})
 
     def __repr__(self) -> str:
@@ -86,7 +87,7 @@ class LanguageModel:
         recipe = {"decoder": str(chosen if chosen.strategy else chosen | Greedy()), "seed": seed, "model": self.name}
         recipe |= {"revision": self.info["revision"]} if "revision" in self.info else {}
         recipe |= {"max_length": total} if total is not None else {"max_new_tokens": new or DEFAULT_NEW_TOKENS}
-        resolved = chosen.resolve(self.tokenizer)
+        resolved = self.resolve(chosen)
         strategy = resolved.strategy or Greedy()
         search = Search(
             self.model,
@@ -104,6 +105,10 @@ class LanguageModel:
         )
         model = {"name": self.name, "tokenizer": self.tokenizer.hash, **self.info}
         return Stream(search, strategy, resolved.stops, self.tokenizer, texts, recipe, model, alone)
+
+    def resolve(self, decoder: DecoderLike) -> Decoder:
+        """A decoder with its texts turned into tokens of this model; ids that the model lacks are refused."""
+        return as_decoder(Decoder() if decoder is None else decoder).resolve(self._words)
 
     def steps(
         self,
@@ -250,6 +255,7 @@ class LanguageModel:
         """The model's end tokens, or those that are given, and those of the decoder's stops."""
         if given is not None and not (is_sequence(given) and all(map(is_id, given))):
             raise ParameterError(f"end_tokens is a sequence of token ids; got {given!r}")
+        check_ids("end_tokens", given or (), self._words)
         found = self.model.end_tokens if given is None else [int(t) for t in given]
         return tuple(dict.fromkeys((*found, *(t for stop in decoder.stops for t in stop.end_tokens))))
 

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import codecs
-import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from unspool.errors import ModelError, PromptError
+from unspool.errors import PromptError
 
-if TYPE_CHECKING:
-    import tokenizers
+SAMPLES = ("Once upon a time, there were 12 kings.", "naïve café", "옛날 옛적에", "a\tb\n  c", "👑")
+"""Texts by which one finds out how a tokenizer that nobody knows spells."""
 
 
 class Tokenizer(Protocol):
     """Texts to tokens and back; every token has bytes."""
 
     size: int
-    """Token ids are below it."""
+    """The highest token id + 1; ids below it may be missing."""
     specials: frozenset[int]
     """Tokens that stand for no text, as an end of text."""
 
@@ -103,6 +102,31 @@ class TokenIds:
         return str(int(token))
 
 
+class Fitted:
+    """A tokenizer beside a model that has more or fewer tokens: ids are the model's, and those that no token has stand for no text."""
+
+    def __init__(self, tokenizer: Tokenizer, size: int) -> None:
+        self._tokenizer, self.size, self.hash = tokenizer, size, tokenizer.hash
+        self.specials = frozenset(t for t in tokenizer.specials if t < size)
+        self.begins: tuple[int, ...] = tuple(getattr(tokenizer, "begins", ()))
+
+    @property
+    def prefixes_space(self) -> bool:
+        return self._tokenizer.prefixes_space
+
+    def encode(self, text: str) -> list[int]:
+        return self._tokenizer.encode(text)
+
+    def encode_prompt(self, text: str) -> list[int]:
+        return self._tokenizer.encode_prompt(text)
+
+    def bytes_of(self, token: int) -> bytes:
+        return self._tokenizer.bytes_of(token) if token < self._tokenizer.size else b""
+
+    def name_of(self, token: int) -> str:
+        return self._tokenizer.name_of(token) if token < self._tokenizer.size else f"<{int(token)}>"
+
+
 class Detokenizer:
     """Text as it becomes certain: half characters, and what may be the beginning of a stop string, are held back.
 
@@ -144,7 +168,7 @@ class TokenizerBase:
 
     specials: frozenset[int]
     begins: tuple[int, ...]
-    """The tokens it puts before every text."""
+    """The tokens it puts before every prompt."""
 
     def ids(self, text: str) -> list[int]:
         """The tokens of a text as the library makes them, nothing added; special tokens that it spells out are found in it."""
@@ -181,78 +205,3 @@ class TokenizerBase:
         if token not in self._spelled:
             self._spelled[token] = b"" if token in self.specials else self.spell(token)
         return self._spelled[token]
-
-
-class TokenizerFile(TokenizerBase):
-    """A `tokenizers` tokenizer whose tokens' bytes are known: byte-level BPE, or SentencePiece's pieces."""
-
-    def __init__(self, inner: tokenizers.Tokenizer) -> None:
-        self.inner = inner
-        self.size: int = inner.get_vocab_size(with_added_tokens=True)
-        added = inner.get_added_tokens_decoder()
-        self.specials = frozenset(i for i, token in added.items() if token.special)
-        self._added = {i: token.content for i, token in added.items()}
-
-    @cached_property
-    def hash(self) -> str:
-        """sha256 of the tokenizer's definition."""
-        return hashlib.sha256(self.inner.to_str().encode()).hexdigest()
-
-    @cached_property
-    def _byte_level(self) -> bool:
-        return "ByteLevel" in str(self.inner.decoder)
-
-    @cached_property
-    def begins(self) -> tuple[int, ...]:  # type: ignore[override]
-        """The tokens it puts before every text."""
-        example = self.inner.encode("a", add_special_tokens=True)
-        return tuple(example.ids[: example.special_tokens_mask.index(0)])
-
-    def ids(self, text: str) -> list[int]:
-        """The tokens of a text, nothing added."""
-        ids: list[int] = self.inner.encode(text, add_special_tokens=False).ids
-        return ids
-
-    def name_of(self, token: int) -> str:
-        """A token's own name in the vocabulary."""
-        return self.inner.id_to_token(int(token)) or f"<{int(token)}>"
-
-    def spell(self, token: int) -> bytes:
-        """The bytes of a token that is not special."""
-        name = self.inner.id_to_token(token)
-        if name is None:
-            return b""
-        if token in self._added:
-            return self._added[token].encode()
-        return (of_byte_level if self._byte_level else of_piece)(name)
-
-
-def of_byte_level(name: str) -> bytes:
-    """The bytes of a byte-level BPE token."""
-    return bytes(BYTE_OF[c] for c in name)
-
-
-def of_piece(name: str) -> bytes:
-    """The bytes of a SentencePiece token."""
-    if re.fullmatch("<0x[0-9A-Fa-f]{2}>", name):
-        return bytes([int(name[3:5], 16)])
-    return name.replace("\u2581", " ").encode()
-
-
-def byte_alphabet() -> dict[str, int]:
-    """The byte that each character of a byte-level vocabulary stands for (Radford et al. 2019).
-
-    Printable bytes stand for themselves; the others, in order, have the characters from U+0100 on.
-    """
-    printable = [*range(ord("!"), ord("~") + 1), *range(ord("\u00a1"), ord("\u00ac") + 1), *range(ord("\u00ae"), ord("\u00ff") + 1)]
-    others = [b for b in range(256) if b not in printable]
-    return {chr(b): b for b in printable} | {chr(256 + i): b for i, b in enumerate(others)}
-
-
-BYTE_OF = byte_alphabet()
-
-
-def check_fit(tokenizer: Tokenizer, vocabulary: int) -> None:
-    """Refuse a tokenizer that has tokens the model does not know."""
-    if tokenizer.size > vocabulary:
-        raise ModelError(f"the tokenizer has {tokenizer.size} tokens and the model {vocabulary}; they do not belong together")

@@ -1,7 +1,6 @@
 """Chat templates: rendered as transformers renders them, tokenised with their special tokens, refused in one line."""
 
 import json
-import shutil
 import sys
 
 import pytest
@@ -10,7 +9,7 @@ from tokenizers import AddedToken, Tokenizer
 
 import unspool as un
 from unspool.models.chat import ChatTemplate, template_of
-from unspool.models.loading import read_tokenizer
+from unspool.models.tokenizer_folder import read_tokenizer
 
 transformers = pytest.importorskip("transformers")
 pytest.importorskip("jinja2")
@@ -170,9 +169,8 @@ def test_models_without_a_template_refuse(tmp_path):
     with pytest.raises(un.Unsupported, match="no chat template"):
         un.LanguageModel(un.load().model, read_tokenizer(BUNDLED)).generate(messages=TALKS["one"])
     place = tiny_folder(tmp_path / "broken")
-    (place / "tokenizer_config.json").write_text("{")
+    (place / "chat_template.json").write_text("{")
     lm = un.load(place)
     assert lm.generate("a", max_new_tokens=1).tokens
     with pytest.raises(un.ModelError, match="cannot read"):
         lm.generate("a", chat=True)
-    shutil.rmtree(place)

@@ -15,7 +15,7 @@ OUTSIDE = [
 
 @pytest.mark.parametrize("text", OUTSIDE)
 def test_an_id_outside_the_vocabulary_is_refused(text):
-    with pytest.raises(un.ParameterError, match=r"no token \d+; this tokenizer's ids are 0 to 5"):
+    with pytest.raises(un.ParameterError, match=r"no token \d+; the model's ids are 0 to 5"):
         LM.generate("ab", f"{text} | greedy", max_new_tokens=2)
 
 

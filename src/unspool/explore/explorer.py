@@ -112,8 +112,8 @@ class Explorer:
         self._insert(tokens)
 
     def _insert(self, tokens: Tokens) -> None:
-        state, size = self.state, self.lm.tokenizer.size
-        check(all(0 <= t < size for t in tokens), f"there is no token {max(tokens)}; this tokenizer's ids are 0 to {size - 1}")
+        state, size = self.state, self.lm.model.vocabulary
+        check(all(0 <= t < size for t in tokens), f"there is no token {max(tokens)}; the model's ids are 0 to {size - 1}")
         text = state.text[: state.cursor] + tokens
         check(len(text) <= self.room, f"the model's context of {self.lm.model.context} tokens is full")
         self._change(state.showing(text, len(text)))
@@ -377,7 +377,7 @@ class Explorer:
         prompt, texts = tuple(trace.prompts[0]), [tuple(h.tokens) for h in trace.hypotheses[0]]
         longest = len(prompt) + max(map(len, texts))
         check(longest <= self.lm.model.context, f"{path} has {longest} tokens and the model's context is {self.lm.model.context}")
-        size, tokens = self.lm.tokenizer.size, (*prompt, *(t for text in texts for t in text))
+        size, tokens = self.lm.model.vocabulary, (*prompt, *(t for text in texts for t in text))
         check(all(isinstance(t, int) and 0 <= t < size for t in tokens), f"{path} has tokens that this model lacks")
         made = trace.recipe.get("explore")
         made = made if isinstance(made, dict) else trace.recipe
@@ -391,9 +391,9 @@ class Explorer:
             self._note(h.tokens, h.logprobs)
 
     def _usable(self, decoder: Decoder | Part | str) -> Decoder:
-        """A decoder that this tokenizer can resolve, with its strategy."""
+        """A decoder that this model can resolve, with its strategy."""
         parsed = as_decoder(decoder)
-        parsed.resolve(self.lm.tokenizer)
+        self.lm.resolve(parsed)
         return parsed if parsed.strategy else parsed | Greedy()
 
     def _readable(self, decoder: str) -> Decoder | None:

@@ -29,9 +29,17 @@ def several(given: Any) -> tuple[Any, ...]:
 
 
 def check_ids(name: str, ids: Iterable[int], tokenizer: Any) -> None:
-    """Refuse token ids that the tokenizer does not know."""
+    """Refuse token ids that the model does not have."""
     for t in ids:
-        check(t < tokenizer.size, f"{name}: there is no token {t}; this tokenizer's ids are 0 to {tokenizer.size - 1}")
+        check(0 <= t < tokenizer.size, f"{name}: there is no token {t}; the model's ids are 0 to {tokenizer.size - 1}")
+
+
+def encoded(text: str, tokenizer: Any, name: str) -> list[int]:
+    """The tokens of a text that a user gives; refused if the model lacks one that its tokenizer has."""
+    ids: list[int] = tokenizer.encode(text)
+    for t in ids:
+        check(t < tokenizer.size, f"{name}: {text!r} is token {t} to the tokenizer, and the model's ids are 0 to {tokenizer.size - 1}")
+    return ids
 
 
 def phrases_of(given: Sequence[Phrase], tokenizer: Any, name: str) -> tuple[tuple[int, ...], ...]:
@@ -40,7 +48,7 @@ def phrases_of(given: Sequence[Phrase], tokenizer: Any, name: str) -> tuple[tupl
     for phrase in given:
         if isinstance(phrase, str):
             variants = [phrase] if phrase[:1].isspace() else [phrase, " " + phrase]
-            found += [tuple(tokenizer.encode(v)) for v in variants]
+            found += [tuple(encoded(v, tokenizer, name)) for v in variants]
         else:
             found.append((phrase,) if isinstance(phrase, int) else tuple(phrase))
             check_ids(name, found[-1], tokenizer)
@@ -53,7 +61,7 @@ def ids_of(given: Iterable[str | int], tokenizer: Any, name: str) -> tuple[int, 
     """Tokens given by id or as texts that are one token each."""
     ids: list[int] = []
     for t in given:
-        found = [t] if isinstance(t, int) else tokenizer.encode(t)
+        found = [t] if isinstance(t, int) else encoded(t, tokenizer, name)
         check(len(found) == 1, f"{name}() takes texts of one token; {t!r} has {len(found)} in this tokenizer")
         ids += found
     check_ids(name, ids, tokenizer)

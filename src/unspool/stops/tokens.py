@@ -34,9 +34,9 @@ class End(Stop):
         return self.tokens
 
     def resolve(self, tokenizer: Any) -> Part:
-        """The same, if the tokenizer knows the tokens."""
+        """The same, if the model has the tokens."""
         for t in self.tokens:
-            check(t < tokenizer.size, f"end: there is no token {t}; this tokenizer's ids are 0 to {tokenizer.size - 1}")
+            check(t < tokenizer.size, f"end: there is no token {t}; the model's ids are 0 to {tokenizer.size - 1}")
         return self
 
     def ends(self, rows: Rows, tokens: Ints, memory: Sequence[Any]) -> Flags:

@@ -68,7 +68,7 @@ def translate(
         wanted = parse(decoder or "")
     if to is not None:
         if model is not None:
-            wanted = wanted.resolve(open_model(how | {"model": model, "device": None, "dtype": None, "backend": None}).tokenizer)
+            wanted = open_model(how | {"model": model, "device": None, "dtype": None, "backend": None}).resolve(wanted)
         found = to_engine(to, wanted, **given)
         found = replace(found, notes=[*notes, *found.notes])
     if sink.form == "json":
