@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
 
@@ -127,40 +128,128 @@ class Fitted:
         return self._tokenizer.name_of(token) if token < self._tokenizer.size else f"<{int(token)}>"
 
 
+@dataclass(frozen=True)
+class Marks:
+    """Special tokens that texts name: each is one character of its own where those texts are looked for, and is not shown.
+
+    names: the longest first, where one begins another. The marks are surrogates, which no text has.
+    """
+
+    names: tuple[str, ...] = ()
+    mark_of: Mapping[int, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, tokenizer: Tokenizer, texts: Iterable[str]) -> Marks:
+        """Of the special tokens whose names stand in one of these texts."""
+        given = list(texts)
+        tokens = {tokenizer.name_of(t): t for t in sorted(tokenizer.specials, reverse=True)} if given else {}
+        names = sorted((name for name in tokens if name and any(name in text for text in given)), key=lambda name: (-len(name), name))
+        return cls(tuple(names), {tokens[name]: chr(0xD800 + i) for i, name in enumerate(names[:2048])})
+
+    def write(self, text: str) -> str:
+        """A text with its special tokens as marks; the same if it names none."""
+        for name, mark in zip(self.names, self.mark_of.values(), strict=False):
+            text = text.replace(name, mark)
+        return text
+
+
+def without_marks(text: str) -> str:
+    """What is shown of a text."""
+    return re.sub("[\ud800-\udfff]", "", text)
+
+
+ReadSoFar = tuple[bytes, bool]
+"""How far tokens are read: the bytes of a character that is not whole yet, and whether the text begins here."""
+
+
+@dataclass(frozen=True)
+class TextReader:
+    """Tokens read as the text that is shown, and special tokens as their marks: the same for what is matched and for what is written."""
+
+    tokenizer: Tokenizer
+    marks: Marks = field(default_factory=Marks)
+
+    def begin(self, prompt: Sequence[int]) -> ReadSoFar:
+        """Nothing is read yet. A text that begins after the prompt begins without the tokenizer's own space."""
+        return b"", begins_text(self.tokenizer, prompt)
+
+    def read(self, reading: ReadSoFar, token: int) -> tuple[str, ReadSoFar]:
+        """The characters that are whole after one more token; bytes that can be no character are U+FFFD."""
+        begun, opening = reading
+        if token in self.marks.mark_of:
+            return self.marks.mark_of[token], reading
+        data = begun + self.tokenizer.bytes_of(token)
+        text, used = codecs.utf_8_decode(data, "replace", False)
+        if opening and text:                                               # the space that the tokenizer put there
+            text, opening = text.removeprefix(" "), False
+        return text, (data[used:], opening)
+
+    def rest(self, reading: ReadSoFar) -> str:
+        """What is left where the text ends: a character that is not whole, as U+FFFD."""
+        return reading[0].decode("utf-8", "replace")
+
+
+class Finder:
+    """Where texts are in what was read. One that names special tokens is found where they are, and where it is spelled out."""
+
+    def __init__(self, texts: Sequence[str], marks: Marks) -> None:
+        self.shown = tuple(texts)
+        self.marked = tuple(m for m in map(marks.write, texts) if m not in texts)
+        self.longest = max(map(len, (*self.shown, *self.marked)), default=0)
+
+    def place(self, text: str) -> int:
+        """Before how many shown characters the first one begins; -1 if there is none."""
+        shown = without_marks(text) if self.marked else text
+        places = [at for at in map(shown.find, self.shown) if at >= 0]
+        places += [len(without_marks(text[:at])) for at in map(text.find, self.marked) if at >= 0]
+        return min(places, default=-1)
+
+    def begun(self, text: str) -> int:
+        """How many characters at the end of a text, marks among them, may be the beginning of one."""
+        for n in range(len(text) if self.marked else min(len(text), self.longest), 0, -1):
+            end, shown = text[-n:], without_marks(text[-n:]) if self.marked else text[-n:]
+            if any(m.startswith(end) and m != end for m in self.marked):
+                return n
+            if shown and any(s.startswith(shown) and s != shown for s in self.shown):
+                return n
+        return 0
+
+
 class Detokenizer:
     """Text as it becomes certain: half characters, and what may be the beginning of a stop string, are held back.
 
-    opening: whether the text begins here, so that a space put before it by the tokenizer is taken off.
+    opening: whether the text begins here, so that a space put before it by the tokenizer is taken off. A stop string that names a
+    special token ends the text before that token.
     """
 
     def __init__(self, tokenizer: Tokenizer, stops: Sequence[str] = (), opening: bool = False) -> None:
-        self._tokenizer, self._stops, self._held, self._opening = tokenizer, tuple(stops), "", opening
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        marks = Marks.of(tokenizer, stops)
+        self._reader, self._finder, self._held = TextReader(tokenizer, marks), Finder(stops, marks), ""
+        self._reading: ReadSoFar = b"", opening
         self.stopped = False
 
     def add(self, token: int) -> str:
         """The text that is certain after one more token."""
-        return self._release(self._decoder.decode(self._tokenizer.bytes_of(token)))
+        text, self._reading = self._reader.read(self._reading, int(token))
+        return self._release(text)
 
     def finish(self) -> str:
         """What was held back."""
-        text = self._release(self._decoder.decode(b"", final=True))
-        held, self._held = self._held, ""
+        text = self._release(self._reader.rest(self._reading))
+        held, self._held = without_marks(self._held), ""
         return text + held
 
     def _release(self, text: str) -> str:
         if self.stopped:
             return ""
-        if self._opening and text:                                       # the space that the tokenizer put there
-            text, self._opening = text.removeprefix(" "), False
         self._held += text
-        places = [at for at in (self._held.find(s) for s in self._stops) if at >= 0]
-        if places:
-            out, self._held, self.stopped = self._held[: min(places)], "", True
+        place = self._finder.place(self._held)
+        if place >= 0:
+            out, self._held, self.stopped = without_marks(self._held)[:place], "", True
             return out
-        hold = max((n for s in self._stops for n in range(1, len(s)) if self._held.endswith(s[:n])), default=0)
+        hold = self._finder.begun(self._held)
         out, self._held = self._held[: len(self._held) - hold], self._held[len(self._held) - hold :]
-        return out
+        return without_marks(out)
 
 
 class TokenizerBase:
