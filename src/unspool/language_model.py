@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 from unspool.core.decoder import Decoder, Part, as_decoder
 from unspool.core.model import Model
 from unspool.core.search import Search
 from unspool.errors import ParameterError, PromptError, Unsupported, check, is_whole, whole
-from unspool.models.chat import Messages
+from unspool.models.chat import Messages, words_of
 from unspool.output import Output, Outputs, Scores
 from unspool.processors.phrases import check_ids
 from unspool.prompt import Prompt, is_id, is_prompt, is_sequence, several
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 DecoderLike: TypeAlias = Decoder | Part | str | None
-Chat: TypeAlias = Callable[[Messages], str]
+Chat: TypeAlias = Callable[..., str]
+"""From messages, and what else the template reads if something is given, to a prompt."""
 DEFAULT_NEW_TOKENS = 100
 
 
@@ -78,7 +79,7 @@ class LanguageModel:
         given = checked(options)
         prompts = [] if prompt is None else several(prompt)
         alone = prompts is None or prompt is None
-        texts, tokens = self._read([prompt] if prompts is None else prompts, given)
+        texts, tokens, asked = self._read([prompt] if prompts is None else prompts, given)
         ids, seed = given.get("ids"), given.get("seed", 0)
         check(ids is None or len(ids) == len(tokens), "ids needs one name for each prompt")
         chosen = as_decoder(Decoder() if decoder is None else decoder)
@@ -104,7 +105,7 @@ class LanguageModel:
             rows=strategy.most_rows(),
         )
         model = {"name": self.name, "tokenizer": self.tokenizer.hash, **self.info}
-        return Stream(search, strategy, resolved.stops, self.tokenizer, texts, recipe, model, alone)
+        return Stream(search, strategy, resolved.stops, self.tokenizer, texts, recipe, model, alone, asked)
 
     def resolve(self, decoder: DecoderLike) -> Decoder:
         """A decoder with its texts turned into tokens of this model; ids that the model lacks are refused."""
@@ -192,8 +193,8 @@ class LanguageModel:
 
     # --- prompts ------------------------------------------------------------------------------------------------------
 
-    def _read(self, prompts: list[Prompt], given: Options) -> tuple[list[str], list[list[int]]]:
-        """The texts and the tokens of what is to be decoded."""
+    def _read(self, prompts: list[Prompt], given: Options) -> tuple[list[str], list[list[int]], list[str]]:
+        """The texts and the tokens of what is to be decoded, and what was said where a chat template makes the texts."""
         messages, chat = given.get("messages"), given.get("chat", False)
         check(not prompts or messages is None, "give a prompt or messages, not both")
         check(bool(prompts) or messages is not None, "give a prompt, or messages for a model with a chat template")
@@ -201,19 +202,23 @@ class LanguageModel:
             if messages is None and not all(isinstance(p, str) for p in prompts):
                 raise PromptError("chat=True takes what a user says, as text; token ids are given without it")
             talks = [messages] if messages is not None else [[{"role": "user", "content": p}] for p in prompts]
-            texts = [self.render(talk) for talk in talks]
-            return texts, [self.tokens_of(self.rendered(text)) for text in texts]
+            texts = [self.render(talk, given.get("template")) for talk in talks]
+            return texts, [self.tokens_of(self.rendered(text)) for text in texts], [words_of(talk) for talk in talks]
+        check(not given.get("template"), "template=... is for messages=... or chat=True: what else the chat template reads")
         tokens = [self.tokens_of(p) for p in prompts]
-        return [self._as_text(p) for p in prompts], tokens
+        return [self._as_text(p) for p in prompts], tokens, []
 
     def _as_text(self, prompt: Prompt) -> str:
         return prompt if isinstance(prompt, str) else text_of(self.tokenizer, prompt)
 
-    def render(self, messages: Messages) -> str:
-        """The prompt that the model's chat template makes of messages; special tokens are written out in it."""
+    def render(self, messages: Messages, template: Mapping[str, Any] | None = None) -> str:
+        """The prompt that the model's chat template makes of messages; special tokens are written out in it.
+
+        template: what else the chat template reads, as {"enable_thinking": False}.
+        """
         if self.chat is None:
             raise Unsupported(f"the model {self.name!r} has no chat template; give a prompt instead of messages")
-        return self.chat(messages)
+        return self.chat(messages, template) if template else self.chat(messages)
 
     def rendered(self, prompt: str) -> list[int]:
         """The tokens of a rendered prompt: it spells its special tokens, the start token among them."""

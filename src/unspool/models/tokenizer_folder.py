@@ -61,14 +61,14 @@ def _missing(folder: Path) -> str:
 def _read_single(folder: Path) -> TokenizerFile:
     from tokenizers import Tokenizer as Inner
 
-    inner, said = Inner.from_file(str(folder / SINGLE)), Said.by(folder)
+    inner, said = Inner.from_file(str(folder / SINGLE)), said_of(folder)
     return TokenizerFile(inner, said.add_to(inner))
 
 
 def _read_pair(folder: Path) -> TokenizerFile:
     from tokenizers import Tokenizer as Inner, decoders, models, pre_tokenizers, processors
 
-    said = Said.by(folder, GPT2_NAMES)
+    said = said_of(folder)
     inner = Inner(models.BPE.from_file(str(folder / VOCABULARY), str(folder / MERGES)))
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=bool(said.settings.get("add_prefix_space", False)))
     inner.decoder = decoders.ByteLevel()
@@ -81,6 +81,12 @@ def _read_pair(folder: Path) -> TokenizerFile:
             single=form, special_tokens=[(t, inner.token_to_id(t)) for t in dict.fromkeys(around.values())]
         )
     return TokenizerFile(inner, special)
+
+
+def said_of(folder: Path) -> Said:
+    """What a folder's files say beside the vocabulary, with the names that GPT-2's kind has by itself."""
+    pair = not (folder / SINGLE).is_file() and (folder / VOCABULARY).is_file() and _is_gpt2s(folder)
+    return Said.by(folder, GPT2_NAMES if pair else None)
 
 
 def _is_gpt2s(folder: Path) -> bool:

@@ -66,7 +66,7 @@ def _of_trace(trace: Trace) -> str:
 
 def _output(output: Output) -> str:
     head = f'<p class="faint">{html.escape(str(output.recipe["decoder"]))}</p>'
-    return head + _texts(output.prompt if isinstance(output.prompt, str) else "", output.sequences)
+    return head + _texts(output.asked or output.prompt, output.sequences)
 
 
 def _texts(prompt: str, texts: Iterable[GeneratedText]) -> str:

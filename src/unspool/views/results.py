@@ -17,7 +17,7 @@ def draw_output(output: Output, width: int, paint: Paint, numbers: bool = True) 
     blocks = []
     for rank, s in enumerate(output.sequences, 1):
         lead = pad(str(rank), indent) if several else ""
-        lines = _two_styles(safe(output.prompt), safe(s.text), width - indent if several and width else 0, paint)
+        lines = _two_styles(safe(output.asked or output.prompt), safe(s.text), width - indent if several and width else 0, paint)
         lines += [paint(_numbers(s), "dim")] if numbers else []
         blocks.append("".join((paint(lead, "head") if i == 0 else " " * indent * bool(line)) + line + "\n" for i, line in enumerate(lines)))
     return "\n".join(blocks)
