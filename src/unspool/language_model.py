@@ -105,7 +105,7 @@ class LanguageModel:
             rows=strategy.most_rows(),
         )
         model = {"name": self.name, "tokenizer": self.tokenizer.hash, **self.info}
-        return Stream(search, strategy, resolved.stops, self.tokenizer, texts, recipe, model, alone, asked)
+        return Stream(search, strategy, resolved.stops, self._words, texts, recipe, model, alone, asked)
 
     def resolve(self, decoder: DecoderLike) -> Decoder:
         """A decoder with its texts turned into tokens of this model; ids that the model lacks are refused."""

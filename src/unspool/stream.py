@@ -17,7 +17,7 @@ from unspool.models.chat import Messages
 from unspool.output import GeneratedText, Output, Outputs
 from unspool.record.step import LEVELS, Hypothesis, Step
 from unspool.record.trace import Trace
-from unspool.text import Detokenizer, Tokenizer, begins_text
+from unspool.text import Detokenizer, Tokenizer
 
 
 class Options(TypedDict, total=False):
@@ -202,4 +202,4 @@ class Stream:
         return GeneratedText(text, h.tokens, h.logprobs, h.processed, h.score, h.reason)
 
     def _new_writer(self, prompt: int) -> Detokenizer:
-        return Detokenizer(self._tokenizer, self._cuts, begins_text(self._tokenizer, self._search.call.prompts[prompt].tolist()))
+        return Detokenizer(self._tokenizer, self._cuts, self._search.call.prompts[prompt].tolist())

@@ -115,6 +115,10 @@ class Fitted:
     def prefixes_space(self) -> bool:
         return self._tokenizer.prefixes_space
 
+    @property
+    def suffixes_space(self) -> bool:
+        return bool(getattr(self._tokenizer, "suffixes_space", False))
+
     def encode(self, text: str) -> list[int]:
         return self._tokenizer.encode(text)
 
@@ -158,8 +162,9 @@ def without_marks(text: str) -> str:
     return re.sub("[\ud800-\udfff]", "", text)
 
 
-ReadSoFar = tuple[bytes, bool]
-"""How far tokens are read: the bytes of a character that is not whole yet, and whether the text begins here."""
+ReadSoFar = tuple[bytes, bool, bool]
+"""How far tokens are read: the bytes of a character that is not whole yet, whether the text begins here, and whether a space is due."""
+UNREAD: ReadSoFar = b"", False, False
 
 
 @dataclass(frozen=True)
@@ -170,19 +175,29 @@ class TextReader:
     marks: Marks = field(default_factory=Marks)
 
     def begin(self, prompt: Sequence[int]) -> ReadSoFar:
-        """Nothing is read yet. A text that begins after the prompt begins without the tokenizer's own space."""
-        return b"", begins_text(self.tokenizer, prompt)
+        """Nothing is read yet. A text that begins after the prompt begins without the tokenizer's own space.
+
+        Where words carry the space after them, it is due with the next token, so that a text does not end in it.
+        """
+        due = self._closes and len(prompt) > 0 and self.tokenizer.bytes_of(int(prompt[-1])).endswith(b" ")
+        return b"", begins_text(self.tokenizer, prompt), due
+
+    @property
+    def _closes(self) -> bool:
+        return bool(getattr(self.tokenizer, "suffixes_space", False))
 
     def read(self, reading: ReadSoFar, token: int) -> tuple[str, ReadSoFar]:
         """The characters that are whole after one more token; bytes that can be no character are U+FFFD."""
-        begun, opening = reading
+        begun, opening, due = reading
         if token in self.marks.mark_of:
             return self.marks.mark_of[token], reading
         data = begun + self.tokenizer.bytes_of(token)
+        if self._closes and data:
+            data, due = b" " * due + data.removesuffix(b" "), data.endswith(b" ")
         text, used = codecs.utf_8_decode(data, "replace", False)
         if opening and text:                                               # the space that the tokenizer put there
             text, opening = text.removeprefix(" "), False
-        return text, (data[used:], opening)
+        return text, (data[used:], opening, due)
 
     def rest(self, reading: ReadSoFar) -> str:
         """What is left where the text ends: a character that is not whole, as U+FFFD."""
@@ -218,14 +233,14 @@ class Finder:
 class Detokenizer:
     """Text as it becomes certain: half characters, and what may be the beginning of a stop string, are held back.
 
-    opening: whether the text begins here, so that a space put before it by the tokenizer is taken off. A stop string that names a
-    special token ends the text before that token.
+    prompt: the tokens before it, which say whether the text begins here, without the tokenizer's own space. A stop string that names
+    a special token ends the text before that token.
     """
 
-    def __init__(self, tokenizer: Tokenizer, stops: Sequence[str] = (), opening: bool = False) -> None:
+    def __init__(self, tokenizer: Tokenizer, stops: Sequence[str] = (), prompt: Sequence[int] | None = None) -> None:
         marks = Marks.of(tokenizer, stops)
         self._reader, self._finder, self._held = TextReader(tokenizer, marks), Finder(stops, marks), ""
-        self._reading: ReadSoFar = b"", opening
+        self._reading = UNREAD if prompt is None else self._reader.begin(prompt)
         self.stopped = False
 
     def add(self, token: int) -> str:
@@ -283,6 +298,11 @@ class TokenizerBase:
         """Whether a space is put before every text, as SentencePiece does, and taken off where text begins."""
         first = self.ids("a")
         return bool(first) and self.bytes_of(first[0]).startswith(b" ")
+
+    @property
+    def suffixes_space(self) -> bool:
+        """Whether words carry the space after them, which a text does not end in."""
+        return False
 
     @cached_property
     def _spelled(self) -> dict[int, bytes]:

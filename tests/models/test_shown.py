@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
-from tokenizers import AddedToken, Tokenizer
+from tokenizers import AddedToken, Tokenizer, decoders, models
 
 import unspool as un
 from unspool.models.tokenizer_file import TokenizerFile
@@ -244,3 +244,28 @@ def test_special_tokens_by_name_elsewhere(chat):
     for part in (un.Banned("<|im_end|>"), un.Suppress("<|im_end|>"), un.Bias({"<|im_end|>": -99.0})):
         assert end not in lm.generate([0], part, max_new_tokens=4).tokens
     assert lm.generate([0], un.Forced({0: "<|im_end|>"}), max_new_tokens=1).tokens == [end]
+
+
+# --- words that carry the space after them ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def closing():
+    """As OpenAI GPT: words end in </w>."""
+    inner = Tokenizer(models.BPE({t: i for i, t in enumerate(["<s>", "the</w>", "c", "at</w>", "cats</w>", ".</w>"])}, []))
+    inner.decoder = decoders.BPEDecoder(suffix="</w>")
+    inner.add_special_tokens(["<s>"])
+    return TokenizerFile(inner)
+
+
+def test_a_text_does_not_end_in_the_space_of_its_last_word(closing):
+    """The new text is what transformers' decoding of prompt and text has after that of the prompt."""
+    whole = [1, 2, 3, 5, 1, 4]
+    lm = saying(closing, whole[1:])
+    for n in range(1, 6):
+        text = said(lm, "greedy", prompt=whole[:1], n=n)[0]
+        assert closing.inner.decode(whole[:1]) + text == closing.inner.decode(whole[: n + 1])
+    assert said(lm, un.StopStrings("cat "), prompt=[1], n=2) == (" cat", "length")
+    assert said(lm, un.StopStrings("cat ."), prompt=[1], n=5) == (" ", "stop")
+    assert said(lm, un.StopRegex("cat$"), prompt=[1], n=5) == (" cat", "stop")
+    assert said(lm, "greedy", prompt=[0], n=2)[0] == "cat"

@@ -63,6 +63,11 @@ class TransformersTokenizer(TokenizerBase):
         """A token's own name in the vocabulary."""
         return self._added.get(int(token)) or self._names.get(int(token)) or f"<{int(token)}>"
 
+    @property
+    def suffixes_space(self) -> bool:
+        """Whether words carry the space after them, which a text does not end in."""
+        return isinstance(self._spell, ByDecoding) and not self._spell.after
+
     def spell(self, token: int) -> bytes:
         """The bytes of a token that is not special."""
         return self._spell(token) if token in self._names or token in self._added else b""

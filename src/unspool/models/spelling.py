@@ -1,8 +1,8 @@
 """The bytes that a token's name stands for, as the decoder of a tokenizer.json says it.
 
 A decoder of the `tokenizers` library turns names into text one after another, so nearly every one is a rule for a single name. What
-depends on neighbours is a space where a text begins, which is the tokenizer's own and is taken off (`opens`), and the space after a
-word that ends the text, which stays with the word.
+depends on neighbours is a space where a text begins, which is the tokenizer's own and is taken off (`opens`), and the space after the
+last word of a text (`closes`).
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ class Spelling:
 
     rules: tuple[Rewriting, ...]
     opens: bool
+    closes: bool
+    """Words carry the space after them."""
     byte_level: bool
     """Names are bytes written as characters; an added token's name is then text already."""
 
@@ -53,7 +55,7 @@ class Spelling:
 def spelling(decoder: Mapping[str, Any] | None) -> Spelling | None:
     """The spelling of a decoder's definition, None if it is none that is a rule for single names."""
     if decoder is None:                                                   # the library joins names with spaces
-        return Spelling((lambda part: _on_text(part, lambda text: " " + text),), True, False)
+        return Spelling((lambda part: _on_text(part, lambda text: " " + text),), True, False, False)
     chain = _chain(decoder)
     fused = next((i for i, one in enumerate(chain) if one["type"] == "Fuse"), len(chain))
     rules, opens = list[Rewriting](), False
@@ -69,7 +71,8 @@ def spelling(decoder: Mapping[str, Any] | None) -> Spelling | None:
             opens = opens or kind == "WordPiece" or (kind == "Metaspace" and one.get("prepend_scheme", "always") != "never")
         elif kind != "Fuse":
             return None
-    return Spelling(tuple(rules), opens, any(one["type"] == "ByteLevel" for one in chain))
+    kinds = {one["type"] for one in chain}
+    return Spelling(tuple(rules), opens, "BPEDecoder" in kinds, "ByteLevel" in kinds)
 
 
 def _chain(decoder: Mapping[str, Any]) -> list[Mapping[str, Any]]:

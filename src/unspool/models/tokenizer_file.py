@@ -56,6 +56,11 @@ class TokenizerFile(TokenizerBase):
         """Whether a space is put before every text, as SentencePiece does, and taken off where text begins."""
         return bool(self._spelling and self._spelling.opens) or super().prefixes_space
 
+    @property
+    def suffixes_space(self) -> bool:
+        """Whether words carry the space after them, which a text does not end in."""
+        return bool(self._spelling.closes if self._spelling else not self._by_decoding.after)
+
     def ids(self, text: str) -> list[int]:
         """The tokens of a text, nothing added."""
         ids: list[int] = self.inner.encode(text, add_special_tokens=False).ids
