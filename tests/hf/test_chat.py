@@ -200,6 +200,7 @@ def test_going_on_is_shown(folder):
     out = lm.generate(messages=BEGUN, max_new_tokens=2)
     assert out.prompt.endswith("<|im_start|>assistant\nSure, ")
     assert out.asked == "Sure, "
+    assert ChatTemplate("{{ 'new' if add_generation_prompt }}{{ messages[-1].content }}")(BEGUN) == "Sure, "
     with pytest.raises(un.PromptError, match="leaves out the assistant's last message"):
         ChatTemplate("{{ messages[0].content }}")(BEGUN)
 

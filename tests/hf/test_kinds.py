@@ -157,6 +157,15 @@ def slow(folder):
     yield transformers.EsmTokenizer(str(folder / "vocab.txt"))
 
 
+def test_a_class_that_decodes_otherwise_than_its_file():
+    vocabulary = {t: i for i, t in enumerate(["t", "h", "e</w>", "<|startoftext|>", "<|endoftext|>", "th", "the</w>"])}
+    theirs = transformers.CLIPTokenizer(vocab=vocabulary, merges=[("t", "h"), ("th", "e</w>")])
+    ours = as_tokenizer(theirs)
+    ids = theirs.encode("the the", add_special_tokens=False)
+    assert text_of(ours, ids).rstrip(" ") == decoded(theirs, ids) == "the the"
+    assert ours.suffixes_space
+
+
 def test_slow_ones(tmp_path):
     texts = {"CTRLTokenizer": ["hello there", "hello cat", "lo hello"], "ByT5Tokenizer": ["hello 옛 👑\n"], "EsmTokenizer": ["L A G"]}
     for theirs in slow(tmp_path):

@@ -16,7 +16,7 @@ from unspool.models.tokenizer_folder import read_tokenizer
 
 DATA = Path(__file__).parents[1] / "data"
 FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt")
-TEXTS = ["Once<|endoftext|> upon<|im_start|>a time<|im_end|>\n", "<pad><image>the cat's<tool>", "안녕 👑"]
+TEXTS = ["Once<|endoftext|> upon<|im_start|>a time <|im_end|>\n", "<pad><image>the cat's<tool>", "안녕 👑"]
 STRIPPING = {"__type": "AddedToken", "content": "<|im_end|>", "lstrip": True}
 SETTINGS = [
     {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|im_end|>", "pad_token": "<pad>"},
@@ -24,6 +24,7 @@ SETTINGS = [
     {"bos_token": "<|endoftext|>", "add_bos_token": True, "extra_special_tokens": {"image_token": "<image>"}},
     {"added_tokens_decoder": {"401": {"content": "<tool>", "special": False}, "400": {"content": "<|im_end|>", "special": True}}},
     {"added_tokens_decoder": {"0": {"content": "<|endoftext|>", "special": False}}, "pad_token": "<pad>", "unk_token": None},
+    {"added_tokens_decoder": {"401": {"content": "<|im_end|>", "special": True}}, "eos_token": STRIPPING},
     {"add_prefix_space": True, "split_special_tokens": True, "add_eos_token": True, "eos_token": "<|endoftext|>"},
 ]
 

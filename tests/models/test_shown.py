@@ -1,5 +1,7 @@
 """What is matched is what is shown; a text that names a special token is that token; ids are the model's."""
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -9,7 +11,7 @@ import unspool as un
 from unspool.models.tokenizer_file import TokenizerFile
 from unspool.models.tokenizer_folder import read_tokenizer
 from unspool.models.toy import TableModel
-from unspool.text import Detokenizer
+from unspool.text import Detokenizer, Fitted, Marks
 
 from .conftest import DATA
 
@@ -63,6 +65,19 @@ def test_stops_at_special_tokens(chat, stop, text):
     lm = saying(chat, " fine<|im_end|>\nmore words<|im_start|>")
     assert said(lm, un.StopStrings(stop)) == (text, "stop")
     assert said(lm, un.StopStrings("never", stop)) == (text, "stop")
+
+
+def test_several_stops_of_special_tokens(chat):
+    lm = saying(chat, " fine<|im_start|>b<|im_end|>\nmore")
+    assert said(lm, un.StopStrings("<|im_start|>b<|im_end|>Q", "<|im_end|>\n")) == (" fineb", "stop")
+    stop = un.StopStrings("<|im_end|>").resolve(chat)
+    (found,) = stop.advance([stop.begin(np.asarray([0]))], chat.encode("<|im_end|>"), [])
+    (later,) = stop.advance([found], chat.encode("a"), [])
+    assert stop.ends(None, np.zeros(2, int), [found, later]).tolist() == [True, False]
+    inner = Tokenizer(models.BPE({"a": 0}, []))
+    inner.add_special_tokens(["<a>", "<a>b"])
+    marks = Marks.of(TokenizerFile(inner), ["<a>b<a>"])
+    assert marks.write("<a>b<a>") == marks.mark_of[2] + marks.mark_of[1]
 
 
 @pytest.mark.parametrize("stop", ["im_end", "|", "<", "<|im_start|>\n", "end|>\nmore"])
@@ -236,6 +251,10 @@ def test_a_token_that_the_model_lacks_is_said(chat):
     assert lm.generate([0], max_new_tokens=1).text == "a"
     with pytest.raises(un.ParameterError, match=r"'<\|im_end\|>' is token 50258 to the tokenizer"):
         lm.generate([0], un.Banned("<|im_end|>"))
+    assert lm.resolve("greedy").strategy == un.Greedy()
+    assert max(Fitted(chat, 50257).specials) == 50256
+    if find_spec("llguidance"):
+        assert lm.generate([0], un.Regex("a+"), max_new_tokens=2).text == "aa"
 
 
 def test_special_tokens_by_name_elsewhere(chat):

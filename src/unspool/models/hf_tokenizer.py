@@ -12,7 +12,7 @@ from typing import Any
 from unspool.errors import MissingExtra, ModelError, ParameterError
 from unspool.models.spelling import ByDecoding, of_byte_level, of_piece
 from unspool.models.tokenizer_file import TokenizerFile
-from unspool.text import SAMPLES, Tokenizer, TokenizerBase
+from unspool.text import SAMPLES, Tokenizer, TokenizerBase, text_of
 
 
 def of_bytes(name: str) -> bytes:
@@ -95,6 +95,13 @@ class TransformersTokenizer(TokenizerBase):
         return str(self.inner.decode(list(tokens), skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
 
+def _decoded_alike(made: TokenizerFile | TransformersTokenizer, given: Any) -> int:
+    """Of how many samples the bytes are the decoded text: a class may decode otherwise than its file says, as CLIP's does."""
+    samples = [[t for t in made.ids(sample) if t not in made.specials] for sample in SAMPLES]
+    texts = [str(given.decode(tokens, clean_up_tokenization_spaces=False)).strip() for tokens in samples]
+    return sum(text_of(made, tokens).strip() == text for tokens, text in zip(samples, texts, strict=True))
+
+
 def special_ids(inner: Any) -> set[int]:
     """What a tokenizer of transformers calls its special tokens, without names that its vocabulary lacks."""
     return {int(i) for i in getattr(inner, "all_special_ids", ()) if i is not None}
@@ -111,7 +118,11 @@ def as_tokenizer(given: Any) -> Tokenizer:
     if isinstance(inner, tokenizers.Tokenizer):
         copy = tokenizers.Tokenizer.from_str(inner.to_str())
         copy.encode_special_tokens = bool(getattr(given, "split_special_tokens", inner.encode_special_tokens))
-        return TokenizerFile(copy, special_ids(given))
+        file = TokenizerFile(copy, special_ids(given))
+        if given is inner or _decoded_alike(file, given) == len(SAMPLES):
+            return file
+        other = TransformersTokenizer(given)
+        return other if _decoded_alike(other, given) > _decoded_alike(file, given) else file
     if all(hasattr(given, name) for name in ("get_vocab", "encode", "decode", "all_special_ids")):
         return TransformersTokenizer(given)
     raise ParameterError(
