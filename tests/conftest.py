@@ -1,6 +1,8 @@
 """How much is run, with and without `--all`; the count of what was compared with references, and its page (helpers/parity.py)."""
 
+import os
 from collections import Counter
+from importlib.metadata import version
 from importlib.util import find_spec
 
 import pytest
@@ -18,6 +20,7 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.stash[COUNTED], config.stash[PARTLY] = {}, set()
+    os.environ.pop("COLUMNS", None)                                      # which those who run tests side by side set
     config.addinivalue_line("markers", "over(which, backends, draws): a law over a set of decoders, see laws/covering.py")
     config.addinivalue_line("markers", "with_all: runs with --all only")
 
@@ -57,8 +60,14 @@ def pytest_runtest_makereport(item, call):
 def ran_whole(config, name: str) -> bool:
     """Whether every test of a file ran, with all that it compares with."""
     part_asked = any("::" in argument and name in argument for argument in config.args)
-    alone = hasattr(config, "workerinput") or config.getoption("lf", False)
-    return not (part_asked or alone or name in config.stash[PARTLY]) and bool(find_spec("torch") and find_spec("transformers"))
+    alone = config.getoption("lf", False) or not getattr(config, "workerinput", {}).get("whole_files", True)
+    return not (part_asked or alone or name in config.stash[PARTLY]) and bool(find_spec("torch")) and pinned("transformers")
+
+
+def pinned(package: str) -> bool:
+    """Whether the release that is here is the one that the page is about."""
+    wanted = f"{package}=={version(package)}" if find_spec(package) else ""
+    return wanted in (parity.ROOT / "requirements" / "test.txt").read_text(encoding="utf-8").split()
 
 
 @pytest.fixture(scope="module")
@@ -74,9 +83,25 @@ def tally(request):
             pytest.fail("\n  ".join([f"docs/parity.md is not what was compared; write it with `{parity.WRITE}`:", *wrong]), pytrace=False)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node):
+    """Where tests run side by side, a worker needs to know whether it has every test of a file."""
+    node.workerinput["whole_files"] = node.config.getoption("dist") == "loadfile"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error):
+    """What a worker counted."""
+    counted, partly = getattr(node, "workeroutput", {}).get("parity", ({}, ()))
+    node.config.stash[COUNTED] |= counted
+    node.config.stash[PARTLY] |= {*partly}
+
+
 def pytest_sessionfinish(session):
     config = session.config
-    if config.getoption("write_parity"):
+    if hasattr(config, "workeroutput"):
+        config.workeroutput["parity"] = config.stash[COUNTED], sorted(config.stash[PARTLY])
+    elif config.getoption("write_parity"):
         parity.write({name: found for name, found in config.stash[COUNTED].items() if ran_whole(config, name)})
 
 

@@ -15,6 +15,8 @@ Floats: TypeAlias = NDArray[np.float64]
 Flags: TypeAlias = NDArray[np.bool_]
 
 INF = float("inf")
+GROUP = 32
+"""The most numbers of a row of which only the largest is looked at first."""
 IN_CACHE = 1 << 18
 """Above this many numbers, numpy works row by row, so that a row stays in the processor's cache between passes."""
 
@@ -62,9 +64,16 @@ def version(x: Array) -> int:
     return 0 if isinstance(x, np.ndarray) or x.is_inference() else int(x._version)
 
 
+def is_floating(x: Array) -> bool:
+    """Whether it holds real numbers, not whole ones or flags."""
+    return x.dtype.kind == "f" if isinstance(x, np.ndarray) else bool(x.is_floating_point())
+
+
 def gather(x: Array, index: Array) -> Array:
     """The chosen columns of every row: x (R, V), index (R, K) -> (R, K)."""
-    return np.take_along_axis(x, index, -1) if isinstance(x, np.ndarray) else x.gather(-1, index)
+    if not isinstance(x, np.ndarray):
+        return x.gather(-1, index)
+    return x[np.arange(len(x))[:, None], index] if x.ndim == 2 else np.take_along_axis(x, index, -1)
 
 
 def put(x: Array, columns: Array, values: Array) -> Array:
@@ -85,19 +94,8 @@ def topk(x: Array, k: int) -> tuple[Array, Array]:
     """The k largest of each row, best first, equals in ascending order of column: x (R, V) -> values, columns (R, k)."""
     k = min(k, x.shape[-1])
     if isinstance(x, np.ndarray):
-        if k == 1:
-            columns = x.argmax(-1)[:, None]
-            return np.take_along_axis(x, columns, -1), columns
-        columns = np.argpartition(x, -k, -1)[:, -k:] if k < x.shape[-1] else np.broadcast_to(np.arange(k), x.shape)
-        columns = np.sort(columns, -1)
-        values = np.take_along_axis(x, columns, -1)
-        least = values.min(-1, keepdims=True)
-        tied = (least > -INF)[:, 0] & ((x >= least).sum(-1) > k)
-        if tied.any():
-            columns[tied] = np.sort(np.argsort(-x[tied], -1, kind="stable")[:, :k], -1)
-            values[tied] = np.take_along_axis(x[tied], columns[tied], -1)
-        order = np.argsort(-values, -1, kind="stable")
-        return np.take_along_axis(values, order, -1), np.take_along_axis(columns, order, -1)
+        columns = _topk(x, k) if len(x) and k > 1 else x.argmax(-1)[:, None]
+        return gather(x, columns), columns
     values, columns = x.topk(k)
     if bool(((values[:, -1:] > -INF) & ((x >= values[:, -1:]).sum(-1, keepdim=True) > k)).any()) or bool(
         ((values[:, 1:] == values[:, :-1]) & (values[:, 1:] > -INF)).any()
@@ -107,6 +105,55 @@ def topk(x: Array, k: int) -> tuple[Array, Array]:
     return values, columns
 
 
+def _topk(x: Floats, k: int) -> Ints:
+    """The columns (R, k) of the k largest of each row (R, V) of a numpy array, best first.
+
+    A row is laid out in groups of one number from each stretch of it. The k-th largest of the groups' maxima is a bound that at least k
+    numbers reach, and few others do.
+    """
+    rows, size = len(x), min(GROUP, x.shape[1] // (2 * k))
+    if size < 4:
+        return ranked(x)[:, :k]
+    groups = x.shape[1] // size
+    maxima = np.empty((rows, groups), x.dtype)
+    for row, its in zip(x, maxima, strict=True):
+        row[: groups * size].reshape(size, groups).max(0, out=its)
+    least = np.partition(maxima, groups - k, axis=-1)[:, groups - k, None]
+    if not (least > -INF).all():
+        return np.stack([_few_possible(row, k) for row in x])
+    row, column = np.divmod(np.flatnonzero(x >= least), x.shape[1])      # those that reach it, by row
+    order = np.lexsort((-x[row, column], row))
+    first = np.searchsorted(row, np.arange(rows))
+    found: Ints = column[order][first[:, None] + np.arange(k)]
+    return found
+
+
+def _few_possible(row: Floats, k: int) -> Ints:
+    """The columns of the k largest of a row most of which may be -inf: those come last, in order."""
+    possible = np.flatnonzero(row > -INF)
+    best = possible[np.argsort(-row[possible], kind="stable")][:k]
+    found = np.concatenate([best, np.flatnonzero(row == -INF)[: k - len(best)]])
+    return found if len(found) == k else ranked(row[None])[0, :k]    # what is no number is in no order
+
+
+def ranked(x: Array) -> Ints:
+    """The columns of a numpy array's rows, the largest first, equals in ascending order: (R, V) -> (R, V).
+
+    Numbers of 32 bits become whole ones in the same order, their columns are written below them, and one plain sort does the
+    rest: about ten times as fast as a stable sort of places.
+    """
+    if x.dtype != np.float32:
+        return np.argsort(-x, -1, kind="stable")
+    if 4 * x.size > IN_CACHE and len(x) > 1:                            # keys are wider, and there are two of them
+        return np.concatenate([ranked(x[r : r + 1]) for r in range(len(x))])
+    bits = (x + np.float32(0)).view(np.int32)                            # -0 becomes 0, which it equals
+    keys = np.where(bits < 0, bits ^ np.int32(-(2**31)), ~bits).astype(np.int64) << 32
+    keys |= np.arange(x.shape[-1])
+    keys.sort(-1)
+    columns: Ints = keys & 0xFFFFFFFF
+    return columns
+
+
 def logsumexp(x: Array) -> Array:
     """log of the sum of exp over the last axis, which is kept: (R, V) -> (R, 1)."""
     if not isinstance(x, np.ndarray):
@@ -114,9 +161,12 @@ def logsumexp(x: Array) -> Array:
     if x.size > IN_CACHE and len(x) > 1:
         return np.concatenate([logsumexp(x[r : r + 1]) for r in range(len(x))])
     top = x.max(-1, keepdims=True)
-    top = np.where(np.isneginf(top), np.zeros_like(top), top)
-    with np.errstate(divide="ignore"):
-        return top + np.log(np.exp(x - top).sum(-1, keepdims=True))
+    if (top == -INF).any():                                              # of a row of -inf the sum is 0
+        with np.errstate(divide="ignore"):
+            return top + np.log(np.exp(x - or_zero(top)).sum(-1, keepdims=True))
+    shifted = x - top
+    np.exp(shifted, out=shifted)
+    return top + np.log(shifted.sum(-1, keepdims=True))
 
 
 def log_softmax(x: Array) -> Array:
@@ -126,6 +176,9 @@ def log_softmax(x: Array) -> Array:
 
 def or_zero(x: Array) -> Array:
     """x with 0 in place of -inf, for subtracting."""
+    if isinstance(x, np.ndarray):
+        impossible = x == -INF
+        return np.where(impossible, x.dtype.type(0), x) if impossible.any() else x
     return namespace(x).where(x == -INF, namespace(x).zeros_like(x), x)
 
 

@@ -15,8 +15,11 @@ UnspoolError (a ValueError)
 from __future__ import annotations
 
 from collections.abc import Iterable
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
+
+FLOAT32_MAX = (2 - 2**-23) * 2.0**127
+"""The largest number of float32, in which scores are computed."""
 
 
 class UnspoolError(ValueError):
@@ -76,8 +79,19 @@ def check(ok: bool, message: str) -> None:
 
 
 def is_whole(value: Any, least: int | None = None) -> bool:
-    """Whether it is a whole number and not below the least; True is none."""
-    return isinstance(value, int) and not isinstance(value, bool) and (least is None or value >= least)
+    """Whether it is a whole number, of Python or numpy, and not below the least; True is none."""
+    return isinstance(value, Integral) and not isinstance(value, bool) and (least is None or int(value) >= least)
+
+
+def plain(value: Any) -> Any:
+    """A number of numpy as Python's, which is written and counted like one; those in tuples, lists and dicts too."""
+    if type(value) in (tuple, list):
+        return type(value)(map(plain, value))
+    if type(value) is dict:
+        return {plain(key): plain(one) for key, one in value.items()}
+    if isinstance(value, bool | int) and type(value) in (bool, int):
+        return value
+    return int(value) if isinstance(value, Integral) else float(value) if isinstance(value, Real) else value
 
 
 def whole(place: str, value: Any, least: int | None = None) -> None:
@@ -95,11 +109,11 @@ def number(
     below: float | None = None,
     note: str = "",
 ) -> None:
-    """Refuse what is no finite number in [least, most], or in (above, below); place: what is set, as "min_p(p)"."""
+    """Refuse what is no number in [least, most], or in (above, below), or beyond float32; place: what is set, as "min_p(p)"."""
     bounds = [(">=", "[", least), (">", "(", above), ("<=", "]", most), ("<", ")", below)]
     within = [(sign, bracket, bound) for sign, bracket, bound in bounds if bound is not None]
     real = isinstance(value, Real) and not isinstance(value, bool)
-    ok = real and float("-inf") < value < float("inf")
+    ok = real and -FLOAT32_MAX <= value <= FLOAT32_MAX
     ok = ok and (least is None or value >= least) and (above is None or value > above)
     ok = ok and (most is None or value <= most) and (below is None or value < below)
     if len(within) == 2:
@@ -107,4 +121,5 @@ def number(
         wanted = f"a number in {opening}{low}, {high}{closing}"
     else:
         wanted = "a finite number" + "".join(f" {sign} {bound}" for sign, _, bound in within)
-    check(ok, f"{place} needs {wanted}{note}; got {value!r}")
+    beyond = ", within float32's +-3.4e38" if real and not -FLOAT32_MAX <= value <= FLOAT32_MAX and value - value == 0 else ""
+    check(ok, f"{place} needs {wanted}{beyond}{note}; got {value!r}")

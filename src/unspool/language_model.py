@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, cast, overload
 
 from unspool.core.decoder import Decoder, Part, as_decoder
 from unspool.core.model import Model
+from unspool.core.room import check_rows
 from unspool.core.search import Search
-from unspool.errors import ParameterError, PromptError, Unsupported, check, is_whole, whole
+from unspool.errors import ParameterError, PromptError, Unsupported, check, is_whole, plain, whole
 from unspool.models.chat import Messages, words_of
 from unspool.output import Output, Outputs, Scores
-from unspool.processors.phrases import check_ids
 from unspool.prompt import Prompt, is_id, is_prompt, is_sequence, several
 from unspool.record.step import LEVELS
 from unspool.record.trace import Trace
@@ -55,6 +55,11 @@ class LanguageModel:
     def __repr__(self) -> str:
         return f"LanguageModel({self.name!r}, {self.model.vocabulary} tokens, context {self.model.context})"
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user of the model should know, a sentence each; usually none."""
+        return tuple(getattr(self.model, "notes", ()))
+
     # --- generating ---------------------------------------------------------------------------------------------------
 
     @overload
@@ -81,7 +86,8 @@ class LanguageModel:
         alone = prompts is None or prompt is None
         texts, tokens, asked = self._read([prompt] if prompts is None else prompts, given)
         ids, seed = given.get("ids"), given.get("seed", 0)
-        check(ids is None or len(ids) == len(tokens), "ids needs one name for each prompt")
+        named = ids is None or (is_sequence(ids) and all(isinstance(name, str) for name in ids) and len(ids) == len(tokens))
+        check(named, f"ids is a list with a name, a text, for each prompt; got {ids!r:.60} for {len(tokens)} prompts")
         chosen = as_decoder(Decoder() if decoder is None else decoder)
         new, total = given.get("max_new_tokens"), given.get("max_length")
         limits, reasons = self._limits(tokens, new, total)
@@ -90,6 +96,9 @@ class LanguageModel:
         recipe |= {"max_length": total} if total is not None else {"max_new_tokens": new or DEFAULT_NEW_TOKENS}
         resolved = self.resolve(chosen)
         strategy = resolved.strategy or Greedy()
+        rows = strategy.most_rows()
+        if rows is not None:
+            check_rows(str(strategy), rows, len(tokens), self.model.vocabulary)
         search = Search(
             self.model,
             tokens,
@@ -102,13 +111,13 @@ class LanguageModel:
             level=given.get("level", "tokens"),
             choices=given.get("choices", 5),
             names=ids,
-            rows=strategy.most_rows(),
+            rows=rows,
         )
         model = {"name": self.name, "tokenizer": self.tokenizer.hash, **self.info}
         return Stream(search, strategy, resolved.stops, self._words, texts, recipe, model, alone, asked)
 
     def resolve(self, decoder: DecoderLike) -> Decoder:
-        """A decoder with its texts turned into tokens of this model; ids that the model lacks are refused."""
+        """A decoder with its texts turned into tokens of this model; a text of tokens that the model lacks is refused."""
         return as_decoder(Decoder() if decoder is None else decoder).resolve(self._words)
 
     def steps(
@@ -259,8 +268,7 @@ class LanguageModel:
     def _end_tokens(self, given: Sequence[int] | None, decoder: Decoder) -> tuple[int, ...]:
         """The model's end tokens, or those that are given, and those of the decoder's stops."""
         if given is not None and not (is_sequence(given) and all(map(is_id, given))):
-            raise ParameterError(f"end_tokens is a sequence of token ids; got {given!r}")
-        check_ids("end_tokens", given or (), self._words)
+            raise ParameterError(f"end_tokens is a sequence of token ids of the model; got {given!r}")
         found = self.model.end_tokens if given is None else [int(t) for t in given]
         return tuple(dict.fromkeys((*found, *(t for stop in decoder.stops for t in stop.end_tokens))))
 
@@ -294,7 +302,7 @@ def checked(options: Options) -> Options:
     check(level in LEVELS, f"level is one of {', '.join(LEVELS)}; got {level!r}")
     check(is_whole(choices, 1), f"choices must be a whole number >= 1; got {choices!r}")
     check(is_whole(seed), f"seed must be a whole number; got {seed!r}")
-    return options
+    return cast("Options", {name: plain(value) for name, value in options.items()})
 
 
 def not_an_option(names: list[str], options: Any) -> ParameterError:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from unspool.arrays import Array, Floats, Ints, host, like, log_probs_from_logits
-from unspool.core.model import ROOT, Model, Plan
-from unspool.errors import ModelError, PromptError, check
+from unspool.core.model import ROOT, Model, Plan, no_numbers
+from unspool.errors import PromptError, check
 from unspool.shown import Shown
 
 ROWS = 64
@@ -132,5 +132,5 @@ def _read(model: Model, windows: list[tuple[Ints, int]], measure: Measure) -> li
         logits = session.logits(places[start : start + ROWS])
         parts.append(host(measure(logits, like(labels[start : start + ROWS], logits))).astype(np.float64))
         if np.isnan(parts[-1]).any():
-            raise ModelError("the model's logits hold NaN; its weights are broken or its arithmetic overflowed")
+            raise no_numbers(model)
     return np.split(np.concatenate(parts), np.cumsum([len(p) for p in paths])[:-1])

@@ -114,17 +114,24 @@ class Stream:
     def __iter__(self) -> Iterator[Step]:
         try:
             for step in self._steps:
-                if self._search.recorder.level != "off":
-                    self._kept.append(step)
+                self._keep(step)
                 yield step
+                if self.interrupted:
+                    return
         except (KeyboardInterrupt, GeneratorExit):
             self.interrupt()
             raise
 
+    def _keep(self, step: Step) -> None:
+        if self._search.recorder.level != "off":
+            self._kept.append(step)
+
     def interrupt(self) -> None:
-        """End now: what was generated so far is the output."""
-        if not self.interrupted:
+        """End now: what was generated so far is the output. A run that is over stays as it is."""
+        if not self.interrupted and not self._search.over:
             self.interrupted, self._steps = True, iter(())
+            while self._search.untold:
+                self._keep(self._search.untold.popleft())
             self._search.interrupt()
 
     def text(self) -> Iterator[str]:
@@ -156,7 +163,8 @@ class Stream:
         if self._outputs is None:
             for _ in self:
                 pass
-            self._outputs = Outputs(map(self._output, range(len(self.prompts))))
+            steps = told(self._kept, range(len(self.prompts)))
+            self._outputs = Outputs(self._output(i, steps[i]) for i in range(len(self.prompts)))
         if self._alone:
             _ = self._outputs[0].best                                    # an error if there is none
         return self._outputs
@@ -166,12 +174,12 @@ class Stream:
         """The first prompt's Output."""
         return self.outputs[0]
 
-    def _output(self, prompt: int) -> Output:
+    def _output(self, prompt: int, steps: list[Step]) -> Output:
         found = self._search.found[prompt]
         tokens, texts = self.prompt_tokens[prompt], [self._sequence(h) for h in found]
         failure = "" if found else self._failure(prompt)
         asked = self.asked[prompt] if self.asked else ""
-        return Output(self.prompts[prompt], tokens, texts, self.recipe, self._trace(prompt, found), failure, asked)
+        return Output(self.prompts[prompt], tokens, texts, self.recipe, self._trace(prompt, found, steps), failure, asked)
 
     def _failure(self, prompt: int) -> str:
         """Why nothing came of a prompt."""
@@ -187,10 +195,11 @@ class Stream:
         finished, growing = self._search.found[0], self._search.growing("growing", 0)
         if self._search.runs:                                            # what it found is ranked when it is over
             finished = sorted(finished, key=lambda h: -h.score)
-        return self._trace(0, [*finished, *sorted(growing, key=lambda h: -h.score)])
+        untold = () if self._search.recorder.level == "off" else self._search.untold
+        steps = told([*self._kept, *untold], [0])[0]
+        return self._trace(0, [*finished, *sorted(growing, key=lambda h: -h.score)], steps)
 
-    def _trace(self, prompt: int, found: list[Hypothesis]) -> Trace:
-        steps = self._kept if len(self.prompts) == 1 else [s.only(prompt) for s in self._kept if (s.prompt == prompt).any()]
+    def _trace(self, prompt: int, found: list[Hypothesis], steps: list[Step]) -> Trace:
         tokens, level = self.prompt_tokens[prompt], self._search.recorder.level
         trace = Trace([tokens], steps, [[replace(h, prompt=0) for h in found]], level, self.recipe, self._model)
         trace.mention(self._tokenizer.bytes_of, self._tokenizer.name_of, self._tokenizer.specials)
@@ -203,3 +212,13 @@ class Stream:
 
     def _new_writer(self, prompt: int) -> Detokenizer:
         return Detokenizer(self._tokenizer, self._cuts, self._search.call.prompts[prompt].tolist())
+
+
+def told(steps: Sequence[Step], prompts: Sequence[int]) -> dict[int, list[Step]]:
+    """Of each of some prompts what the steps say of it, in order."""
+    found: dict[int, list[Step]] = {prompt: [] for prompt in prompts}
+    for step in steps:
+        for prompt in step.prompts():
+            if prompt in found:
+                found[prompt].append(step.only(prompt))
+    return found

@@ -49,6 +49,14 @@ def text_of(tokenizer: Tokenizer, tokens: Iterable[int]) -> str:
     return b"".join(tokenizer.bytes_of(int(t)) for t in tokens).decode("utf-8", "replace")
 
 
+def check_characters(text: str) -> None:
+    """Refuse a string that holds a surrogate alone, half of a character: no text does, and no tokenizer reads it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise PromptError(f"a text is made of characters, and {text[error.start]!r} is half of one: leave it out of {text!r:.60}") from None
+
+
 def visible(data: bytes, pending: bytes = b"") -> str:
     """A token's bytes as text after the bytes of an unfinished character; what is still unfinished as \\xNN."""
     return (pending + data).decode("utf-8", "backslashreplace")
@@ -284,6 +292,7 @@ class TokenizerBase:
 
     def encode(self, text: str) -> list[int]:
         """The tokens of a text as it goes on after another, nothing added."""
+        check_characters(text)
         if not self.prefixes_space:
             return self.ids(text)
         break_, both = self.ids("\n"), self.ids("\n" + text)               # so that no space is put before the text
@@ -291,6 +300,7 @@ class TokenizerBase:
 
     def encode_prompt(self, text: str) -> list[int]:
         """The tokens of a text that stands at the beginning, with a start token if the tokenizer adds one."""
+        check_characters(text)
         return [*self.begins, *self.ids(text)]
 
     @cached_property

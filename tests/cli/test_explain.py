@@ -70,7 +70,9 @@ def test_settings_become_a_decoder_and_notes_stand_apart():
 def test_a_decoder_becomes_settings():
     code, text, _ = called("translate", "--to", "vllm", "-d", "temperature(0.8) | sample(2)", "--seed", "3", "--max-new-tokens", "9")
     assert (code, json.loads(text)) == (0, {"n": 2, "temperature": 0.8, "seed": 3, "max_tokens": 9})
-    code, text, _ = called("translate", "--from", "ollama", '{"num_predict": 30}', "--to", "llama.cpp")
+    assert "max_tokens=16" in called("translate", "--to", "vllm", "-d", "sample(2)")[2]
+    code, text, said = called("translate", "--from", "ollama", '{"num_predict": 30}', "--to", "llama.cpp")
+    assert "n_predict" not in said
     assert json.loads(text)["samplers"] == ["penalties", "top_k", "temperature", "top_p"]
     code, text, _ = called("translate", "--to", "openai", "-d", 'bias({" king": 2.0}) | sample', "-m", "bundled")
     assert len(json.loads(text)["logit_bias"]) == 1
@@ -98,3 +100,41 @@ def test_forms_of_a_translation():
 )
 def test_what_translate_refuses(arguments, words):
     assert words in refusal("translate", *arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["-m model.gguf --temp 0.7"],
+        ["-m", "model.gguf", "--temp", "0.7"],
+        ["--model=model.gguf --temp=0.7"],
+        ["-md", "draft.gguf", "--temp 0.7"],
+        ["--temp", "0.7", "-ngl", "99"],
+    ],
+    ids=" ".join,
+)
+def test_flags_of_llama_cpp_are_not_taken_for_our_own(arguments):
+    code, text, said = called("translate", "--from", "llama.cpp", *arguments)
+    assert (code, text) == (0, "top_k(40) | top_p(0.95) | min_p(0.05) | temperature(0.7) | sample\n")
+    assert "passed over" in said
+
+
+def test_options_stand_among_flags_of_llama_cpp():
+    found = json.loads(out("translate", "--from", "llama.cpp", "--temp", "0", "-o", "json", "--seed", "4", "-r", "User: "))
+    assert (found["decoder"], found["options"]) == ("greedy | stop('User: ')", {"seed": 4})
+    settings = '{"logit_bias": [["a king", 1.5]], "temperature": 0}'
+    found = json.loads(out("translate", "--from=llama.cpp", settings, "-m", "bundled", "-o", "json"))
+    assert len(found["settings"]["logit_bias"]) == 1
+    assert found["decoder"].count("1.5") > 1
+
+
+def test_a_model_says_what_it_asks_of_transformers(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "gpt2", "temperature": 0.5, "do_sample": true, "use_cache": true, "n_embd": 8}')
+    assert called("translate", "--from", "transformers", "-m", str(tmp_path))[1] == "temperature(0.5) | top_k(50) | sample\n"
+    asked = {"do_sample": True, "top_k": None, "top_p": 0.9, "guidance_scale": 1.5, "chat_format": "raw", "eos_token_id": [2, 3]}
+    (tmp_path / "generation_config.json").write_text(json.dumps(asked))
+    code, text, said = called("translate", "--from", "transformers", "-m", str(tmp_path), '{"top_k": 0}')
+    assert (code, text) == (0, "top_p(0.9) | sample\n")
+    for words in ("lost: guidance_scale", "chat_format is no setting", "end_tokens=(2, 3)"):
+        assert words in said
+    assert called("translate", "--from", "transformers", "-m", "bundled")[1] == "greedy\n"

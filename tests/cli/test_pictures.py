@@ -25,6 +25,7 @@ def test_a_tree_in_every_form(tmp_path):
     xml.fromstring(out(*TREE, "-o", "svg"))
     assert out(*TREE, "-o", "dot").startswith("digraph")
     assert out(*TREE, "-o", "mermaid").startswith("flowchart")
+    assert all("score" in out(*TREE, "-o", form) for form in ("text", "svg", "html", "json", "dot", "mermaid")), "its numbers have a name"
     assert json.loads(out(*TREE, "-o", "json"))["prompt"] == PROMPT
     assert "<svg" in out(*TREE, "-o", "html")
     picture = tmp_path / "tree.svg"

@@ -48,7 +48,7 @@ def test_generated_json_has_the_numbers():
 
 def test_impossible_tokens_are_null_in_json():
     values = json.loads(out("steps", PROMPT, "-n", "1", "-d", "top_k(1) | greedy", "-o", "json"))
-    assert values[0]["choices"][0]["processed"] == 1
+    assert values[0]["choices"][0]["processed_probability"] == 1
     text = out(PROMPT, *FEW, "-d", "top_k(1)", "-o", "json")
     assert "Infinity" not in text
 
@@ -124,7 +124,11 @@ def test_steps_of_all_rows_and_after_the_processors():
     lines = list(csv.reader(io.StringIO(out("steps", PROMPT, "-n", "2", "--all", "-d", "beam(2)", "-o", "csv"))))
     assert lines[0][:3] == ["Step", "Row", "Input"]
     assert [line[:2] for line in lines[1:]] == [["1", "1"], ["2", "1"], ["2", "2"]]
-    assert " → " in out("steps", PROMPT, "-n", "1", "--processed", "-d", "temperature(0.5)")
+    processed = ("steps", PROMPT, "-n", "1", "--processed", "-d", "temperature(0.5)")
+    assert " → " in out(*processed)
+    assert out(*processed).endswith("the model's probability → the one after the processors\n")
+    for form in ("csv", "md", "html"):
+        assert "Choice 1 (model → processed)" in out(*processed, "-o", form)
 
 
 @pytest.mark.parametrize("columns", [40, 60, 80, 120])
@@ -248,3 +252,29 @@ def test_the_completion_script_is_printed(shell):
     script = out("--show-completion", shell)
     assert f"_UNSPOOL_COMPLETE={shell}_complete" in script
     assert script == out(f"--show-completion={shell}")
+
+
+def test_the_chosen_token_stands_out_in_markdown_and_html():
+    options = ("steps", PROMPT, "-n", "3", "-d", "top_p(0.9) | sample(2)", "--seed", "5")
+    for more, first in (((), 1), (("--all",), 3)):
+        values = json.loads(out(*options, *more, "-o", "json"))
+        wanted = [(i, first + j) for i, v in enumerate(values) for j, c in enumerate(v["choices"]) if c["token"] in v["chosen"]]
+        assert wanted
+        rows = out(*options, *more, "-o", "md").splitlines()[2:]
+        bold = [(i, j) for i, row in enumerate(rows) for j, cell in enumerate(row[2:-2].split(" | ")) if cell.startswith("**")]
+        assert bold == wanted
+        assert out(*options, *more, "-o", "html").count('<td class="chosen">') == len(wanted)
+
+
+def test_alternatives_are_in_the_json_when_they_were_recorded(tmp_path):
+    options = (PROMPT, *FEW, "-d", "top_k(2) | sample(2)", "-o", "json")
+    found = json.loads(out(*options, "--choices", "3"))[0]["sequences"]
+    for sequence in found:
+        assert [len(some) for some in sequence["alternatives"]] == [3] * 6
+        for i, some in enumerate(sequence["alternatives"]):
+            own = [c for c in some if c["token"] == sequence["tokens"][i]]
+            assert [c["logprob"] for c in own] == pytest.approx([sequence["logprobs"][i]])
+            assert sum(c["processed_probability"] > 0 for c in some) == 2
+    plain = json.loads(out(*options))[0]["sequences"]
+    assert [{k: v for k, v in s.items() if k != "alternatives"} for s in found] == plain
+    assert "alternatives" in json.loads(out(*options, "--trace", str(tmp_path / "t")))[0]["sequences"][0]

@@ -242,7 +242,7 @@ def test_forked_states_are_those_of_the_tokens_alone():
 
 WRONG = [
     ('regex("")', "needs a pattern"),
-    ('regex("(ab")', "regex('(ab'): unclosed group"),
+    ('regex("(ab")', "regex('(ab'): missing ), unterminated subpattern"),
     ('regex("(?=a)b")', "look-around"),
     ("regex(7)", "needs a pattern"),
     ('json_schema("")', "needs a dict, or JSON"),
@@ -287,7 +287,9 @@ def test_a_constraint_needs_a_tokenizer():
 
 def test_without_llguidance(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "llguidance", None)
-    part = un.Regex("(")                                                 # nobody can tell yet
+    with pytest.raises(un.ParameterError, match="unterminated"):         # Python's own parser tells
+        un.Regex("(")
+    part = un.Regex("[(]")
     with pytest.raises(un.MissingExtra, match=re.escape("pip install 'unspool[grammar]'")):
         lm_of(Pieces("a", "(")).generate([[0]], part)
 

@@ -1,16 +1,12 @@
 """Exact models, runs over them, and everything they could have said."""
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
 from importlib.util import find_spec
 
 import numpy as np
 
-from unspool.core.decoder import as_decoder
-from unspool.core.loop import decode
-from unspool.core.search import Search
-from unspool.models.toy import TableModel
-from unspool.strategies.greedy import Greedy
+from unspool.testing import worlds
+from unspool.testing.worlds import run as run, search_of as search_of
 
 BACKENDS = {"numpy": np.asarray}
 if find_spec("torch"):
@@ -45,25 +41,7 @@ class Letters:
 
 def table(seed=0, vocabulary=VOCABULARY, sharpness=1.5, end_tokens=(END,), backend=np.asarray, **options):
     """A random table model that remembers its answers."""
-    model = TableModel.random(vocabulary, seed, sharpness, end_tokens=end_tokens, backend=backend, **options)
-    model.probabilities = cache(model.probabilities)
-    return model
-
-
-def search_of(model, decoder, prompts, limit=5, **options):
-    options = {"end_tokens": model.end_tokens, "limits": [limit] * len(prompts)} | options
-    return Search(model, prompts, decoder.processors, decoder.stops, **options)
-
-
-def run(model, decoder, prompts, limit=5, **options):
-    """The ranked hypotheses of every prompt."""
-    decoder = as_decoder(decoder)
-    search, strategy = search_of(model, decoder, prompts, limit, **options), decoder.strategy or Greedy()
-    for _ in decode(search, strategy):
-        pass
-    for died in search.dead.values():
-        raise died
-    return search.found
+    return worlds.table(seed, vocabulary, sharpness, end_tokens, backend, **options)
 
 
 def texts(found):

@@ -102,3 +102,19 @@ def test_a_device_that_is_not_there(folder):
         pytest.skip("this machine has it")
     with pytest.raises(un.ParameterError, match="cuda"):
         un.load(folder, backend="transformers", device="cuda", dtype="float32")
+
+
+def test_a_model_without_a_cache_says_so(theirs, tmp_path):
+    """Once where it is loaded, in the library a warning, in the program a line, and in what `models` shows."""
+    config = transformers.MambaConfig(**{**theirs("mamba").config.to_dict(), "vocab_size": 4096})
+    transformers.MambaForCausalLM(config).save_pretrained(tmp_path)
+    shutil.copy(BUNDLED / "tokenizer.json", tmp_path)
+    with pytest.warns(UserWarning, match=r"MambaForCausalLM \(mamba\) runs without a cache") as said:
+        lm = un.load(tmp_path, backend="transformers")
+    assert len(said) == 1
+    assert lm.notes == (str(said[0].message),)
+    code, text, line = called("models", str(tmp_path), "--backend", "transformers")
+    assert code == 0
+    assert text.count("runs without a cache") == line.count("runs without a cache") == line.count("\n") == 1
+    assert un.load(backend="transformers").notes == un.load().notes == ()
+

@@ -1,6 +1,7 @@
 """A model object that the caller holds: used where it is, in its own number format, and left as it is."""
 
 import copy
+import inspect
 
 import numpy as np
 import pytest
@@ -134,3 +135,34 @@ def test_what_a_held_model_needs(theirs):
     assert un.load(model, tokenizer=Letters(30)).tokenizer.size == 30      # more than the model has
     with pytest.raises(un.ModelError, match="token 24 is outside"):
         un.load(model, tokenizer=letters()).model.session().extend([-1], [[1, 24]])
+
+
+@pytest.mark.parametrize("name", ["past_key_values", "cache"])
+def test_a_cache_is_given_by_the_name_that_the_model_has_for_it(name, theirs):
+    """transformers 5.24 calls it cache; code of other releases is run too. Here the whole model is asked, as its head is none of ours."""
+    model = copy.deepcopy(theirs("llama"))
+    inner = model.forward
+    given = "cache" if "cache" in inspect.signature(inner).parameters else "past_key_values"
+
+    def named(input_ids, mask, positions, use_cache, cache, options):
+        out = inner(input_ids, attention_mask=mask, position_ids=positions, use_cache=use_cache, **{given: cache}, **options)
+        out.logits = out.logits * 0.5
+        return out
+
+    class Newer(type(model)):
+        def forward(self, input_ids, attention_mask=None, position_ids=None, use_cache=None, cache=None, **options):
+            return named(input_ids, attention_mask, position_ids, use_cache, cache, options)
+
+    class Older(type(model)):
+        def forward(self, input_ids, attention_mask=None, position_ids=None, use_cache=None, past_key_values=None, **options):
+            return named(input_ids, attention_mask, position_ids, use_cache, past_key_values, options)
+
+    model.__class__ = Newer if name == "cache" else Older
+    ours = TransformersModel(model)
+    assert ours.caches
+    assert ours.head is None
+    session = ours.session()
+    rows = session.extend(session.extend([-1], [[3, 4, 5]])[[0, 0]], [[6, 7], [8]])
+    with torch.no_grad():
+        expected = model(torch.tensor([[3, 4, 5, 6, 7]])).logits[0, -1]
+    np.testing.assert_allclose(session.logits(rows)[0], expected, atol=1e-4)

@@ -2,20 +2,27 @@
 
 import numpy as np
 import pytest
-from helpers.tables import run, search_of
+from helpers.tables import run
 from hypothesis import HealthCheck, given, settings, strategies as st
-from laws.test_runs import _Probe
-from laws.test_sessions import moves, used
 
 import unspool as un
-from unspool.core.decoder import as_decoder
-from unspool.core.loop import decode
+from unspool.testing import check_model
+from unspool.testing.laws import Law
+from unspool.testing.processors import probed
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 PROMPTS = [[1, 2, 3], [4], [7, 7, 7, 8, 9, 10, 11], [1, 2, 3]]
 UNCACHED = {"mamba"}
+moves = st.lists(
+    st.tuples(
+        st.lists(st.tuples(st.integers(0, 99), st.lists(st.integers(0, 23), max_size=5)), min_size=1, max_size=4),
+        st.one_of(st.none(), st.sets(st.integers(0, 9), min_size=1, max_size=4)),
+    ),
+    min_size=1,
+    max_size=6,
+)
 
 
 def test_what_was_found_out(kind, ours):
@@ -26,6 +33,10 @@ def test_what_was_found_out(kind, ours):
     assert "hidden" in model.session().can
     assert (model.vocabulary, model.end_tokens, model.start, model.architecture) == (24, (2,), 1, kind)
     assert model.context == {"gpt2": 64, "mamba": 1 << 20, "bloom": 1 << 20}.get(kind, 128)
+
+
+def test_a_models_laws(kind, ours):
+    check_model(ours(kind), tries=2)
 
 
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -42,7 +53,7 @@ def test_rows_that_fork_and_are_forgotten_answer_as_if_alone(kind, ours, theirs,
         if kept:
             rows = [rows[i % len(rows)] for i in sorted(kept)]
             session.keep([row for row, _ in rows])
-            assert len(session.states) == used(session)
+            assert len(session.states) == len(session.nodes)
             assert set(session.store.where) <= set(session.states)
     logits, hidden = (f([row for row, _ in rows]) for f in (session.logits, session.hidden))
     for i, (row, text) in enumerate(rows):
@@ -67,9 +78,7 @@ def test_batch_is_alone_and_cached_is_uncached(kind, decoder, ours, uncached):
 
 @pytest.mark.parametrize("reuse", [True, False])
 def test_looked_at_is_committed(kind, reuse, ours):
-    probe = _Probe(reuse)
-    list(decode(search_of(ours(kind), as_decoder("greedy"), PROMPTS), probe))
-    assert probe.compared
+    assert probed(Law("looked at is committed", kind), ours(kind), un.Decoder((un.Greedy(),)), PROMPTS, reuse)
 
 
 def test_speculation_is_greedy(kind, ours):

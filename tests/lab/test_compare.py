@@ -14,6 +14,7 @@ import unspool as un
 from unspool.lab import metrics
 from unspool.lab.compare import Comparing, check_metrics
 from unspool.lab.generations import GenerationFile
+from unspool.views import compare as view
 from unspool.views.compare import FEW, tables
 
 PROMPTS = ["abc", "c", "aebcdb", "ee"]
@@ -257,7 +258,7 @@ def test_a_batch_with_a_line_missing_is_refused(tmp_path):
 
 
 def test_a_file_that_cannot_be_written(tmp_path):
-    with pytest.raises(un.UnspoolError, match="cannot read"):
+    with pytest.raises(un.UnspoolError, match=r"cannot write .*: it is a folder"):
         compared(save=tmp_path)
     with pytest.raises(un.UnspoolError, match="cannot write"):
         compared(save=tmp_path / "no" / "file.jsonl")
@@ -411,3 +412,41 @@ def test_metrics_of_one_name_are_refused():
 
     with pytest.raises(un.ParameterError, match="two metrics are called 'length'"):
         check_metrics([replace(metric_named("length"), decimals=3), "length"], judged=False)
+
+
+# --- prompts without a text ---------------------------------------------------------------------------------------------
+
+DEAD = {"some": "allowed(3) | encoder_no_repeat_ngram(1) | sample(2)", "greedy": "greedy", "all": "allowed(1) | banned(1) | sample"}
+"""After "aebcdb" the first comes to no text; the last never comes to one."""
+
+
+@pytest.mark.parametrize("order", [("some", "greedy", "all"), ("all", "some", "greedy")])
+def test_prompts_that_come_to_no_text_are_counted_and_named_and_not_tried_again(order, tmp_path):
+    path, decoders = tmp_path / "texts.jsonl", {name: DEAD[name] for name in order}
+    found = compared(decoders=decoders, save=path, seeds=2, together=3)
+    assert {row.name: (row.prompts, row.texts, row.failed) for row in found.rows} == {
+        "some": (3, 12, 2), "greedy": (4, 4, 0), "all": (0, 0, 8)
+    }  # fmt: skip
+    assert [(g.prompt, g.number, g.text, g.tokens) for g in found.generations if g.failure and g.decoder == "some"] == [
+        ("aebcdb", 0, "", [])
+    ] * 2
+    alone = compared(decoders=[DEAD["some"]], prompts=[p for p in PROMPTS if p != "aebcdb"], seeds=2)
+    assert repr(found["some"].values) == repr(alone.rows[0].values), "the metrics are those of the others"
+    assert all(math.isnan(e.value) for e in found["all"].values.values())
+    shown = " ".join(str(found).split())
+    assert "some came to no text 2 times, after 'aebcdb'" in shown
+    assert "all came to no text 8 times, after 'abc', 'c', 'aebcdb' and 1 more prompts" in shown
+    assert "without text" in shown
+    assert "prompts are done" not in shown
+    assert [line["failed"] for line in found.to_dict()["rows"]] == [found[name].failed for name in order]
+    assert ",failed," in found.to_csv()
+    assert "no text: no hypothesis is left" in view.to_page(found)
+    assert found._repr_html_()
+    assert "without text" in found.to_markdown()
+    before = path.read_bytes()
+    assert sorted(found.to_jsonl().splitlines()) == sorted(before.decode().splitlines())
+    again = compared(decoders=decoders, save=path, seeds=2, together=3)
+    assert path.read_bytes() == before
+    assert texts(again) == texts(found)
+    assert estimates(again) == estimates(found)
+    assert "without text" not in str(compared(decoders=["greedy"]))

@@ -54,22 +54,35 @@ VALUES = {
     "watermark_synthid": ['(1, 22, 333), variant="transformers"'],
     "log_softmax": [""],
     "remove_invalid": [""],
+    "smoothing": ["0.3", "0.2, curve=2.0"],
+    "tail_free": ["0.9"],
+    "top_a": ["0.2"],
 }
 """Arguments of each processor that some engine has."""
 if find_spec("llguidance") is None:
     del VALUES["json_schema"], VALUES["regex"]
+OWN = {
+    ("text-generation-webui", "xtc"): ["0.2, probability=0.4, protect=('\\n',), protect_ends=True, variant='text-generation-webui'"],
+    ("text-generation-webui", "mirostat"): ['4.0, surprise="truncated"'],
+    ("tensorrt-llm", "banned"): ["5", "'very', 7"],
+}
+"""Where an engine has its own form of a processor."""
+LAST = {"llama.cpp": 64, "ollama": 64, "mlx-lm": 20}
+"""Engines whose penalties look back so far."""
+WHOLE = ("tensorrt-llm", "exllamav3", "text-generation-webui")
+"""Engines whose penalties look back on the prompt too."""
 SCOPES = {"repetition_penalty", "presence_penalty", "frequency_penalty"}
 
 
 def text_of(engine, place, chance):
     """A processor of a place of an engine, in the text form."""
-    text = chance.choice(VALUES[place.method])
+    text = chance.choice(OWN.get((engine.name, place.method), VALUES[place.method]))
     names = {s.name for s in place.settings}
-    if place.method in SCOPES and "scope" not in text and engine.name in ("llama.cpp", "mlx-lm", "ollama"):
-        scope = "" if place.method == "repetition_penalty" else ', scope="all"'
-        text += f"{scope}, window={20 if engine.name == 'mlx-lm' else 64}"
+    if place.method in SCOPES and "scope" not in text and engine.name in (*LAST, *WHOLE):
+        text += "" if place.method == "repetition_penalty" else ', scope="all"'
+        text += f", window={LAST[engine.name]}" if engine.name in LAST else ""
     if place.method == "dry":
-        text += ", window=64"
+        text += ", window=64" if engine.name in LAST else ""
     assert names
     return f"{place.method}({text})" if text else place.method
 
@@ -173,7 +186,7 @@ def test_defaults_are_those_of_the_engine():
     assert str(from_engine("vllm", {}).decoder) == "sample"
     assert str(from_engine("transformers", {}).decoder) == "greedy"
     assert from_engine("transformers", {}).options == {"max_length": 20}
-    assert any("top_k=50" in note for note in from_engine("transformers", {"do_sample": True}).notes)
+    assert any("top_k=50" in note.what for note in from_engine("transformers", {"do_sample": True}).notes)
 
 
 def test_flags_say_what_json_says():
@@ -184,7 +197,7 @@ def test_flags_say_what_json_says():
     settings |= {"logit_bias": [[15, 1.5], [3, False]], "dry_multiplier": 0.5}
     assert read.decoder == from_engine("llama.cpp", settings).decoder
     assert read.options == {"max_new_tokens": 8, "seed": 4, "end_tokens": ()}
-    assert any("-m x.gguf" in note for note in read.notes)
+    assert any("-m x.gguf" in note.what for note in read.notes)
     by_letters = from_engine("llama.cpp", ["--sampler-seq", "kt", "--temp", "0.6", "--top-k", "9"])
     assert str(by_letters.decoder) == "top_k(9) | temperature(0.6) | sample"
 
@@ -216,10 +229,9 @@ def test_forms_of_settings(tmp_path):
 def test_what_has_no_equal_is_said():
     settings = {"guidance_scale": 1.5, "use_cache": True, "num_beam_groups": 1, "token_healing": True, "do_sample": False, "top_p": 0.9}
     read = from_engine("transformers", settings)
-    assert any(note.startswith("guidance_scale: ") for note in read.notes)
-    assert any(note.startswith("token_healing: ") for note in read.notes)
-    assert any("no effect" in note for note in read.notes)
-    assert not any("use_cache" in note or "num_beam_groups" in note for note in read.notes)
+    assert [note.setting for note in read.lost] == ["guidance_scale", "token_healing"]
+    assert [note.setting for note in read.notes if "no effect" in note.what] == ["top_p"]
+    assert not {"use_cache", "num_beam_groups"} & {note.setting for note in read.notes}
 
 
 @pytest.mark.parametrize(
@@ -281,8 +293,10 @@ def test_flags_that_are_refused(flags):
         ("vllm", "skew(0.5) | sample(1)", Unsupported, "skew"),
         ("llama.cpp", "dry | sample(1)", ParameterError, "give a window"),
         ("llama.cpp", "top_k(5) | mirostat(surprise='truncated') | sample(1)", ParameterError, "leaves top_k out"),
-        ("vllm", "beam(4)", ParameterError, "with_prompt"),
-        ("vllm", "repetition_penalty(1.2) | beam(4, early_stopping='never', n=4, length='with_prompt')", ParameterError, "no processors"),
+        ("vllm", "beam(4)", ParameterError, "never"),
+        ("vllm", "beam(4, early_stopping='never', n=4) | stop('x')", ParameterError, "does not hear"),
+        ("sglang", "beam(4, length_penalty=2.0, early_stopping='never')", ParameterError, "never"),
+        ("vllm", "repetition_penalty(1.2) | beam(4, early_stopping='never', n=4)", ParameterError, "no processors"),
     ],
 )  # fmt: skip
 def test_decoders_that_are_refused(engine, text, error, words):

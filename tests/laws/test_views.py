@@ -12,9 +12,12 @@ from laws.examples import stops, strategies
 
 import unspool as un
 from unspool.record.step import LEVELS
+from unspool.views import plot
 from unspool.views.heat import Heat
 from unspool.views.heat_text import draw_growing_heat, draw_heat
 from unspool.views.heat_tokens import BY
+from unspool.views.report import generated
+from unspool.views.results import draw_output
 from unspool.views.table import StepTable
 from unspool.views.terminal import Paint, display_width
 from unspool.views.tree import Tree
@@ -119,6 +122,53 @@ def test_every_view_shows_every_record(name, level, tmp_path):
     for text in [*pages(saved), output._repr_html_(), output.best._repr_html_()]:
         is_safe(text)
     assert list(pages(saved)) == list(pages(output.trace))
+
+
+DYING = {
+    "at once": "allowed(1) | banned(1) | sample(2)",
+    "later": "no_repeat_ngram(1) | allowed(1, 2, 3) | sample(2)",
+    "as beams": "no_repeat_ngram(1) | allowed(1, 2, 3) | beam(2)",
+    "in a search": "no_repeat_ngram(1) | allowed(1, 2, 3) | exact(2)",
+}
+NO_TEXT = "and this run came to none"
+
+
+@pytest.mark.parametrize("name", DYING)
+@pytest.mark.parametrize("level", LEVELS[1:])
+def test_of_a_run_without_a_text_every_view_shows_what_there_is_or_says_so_in_one_line(name, level, tmp_path):
+    lm = model()
+    outputs = lm.generate(["ae", "be"], DYING[name], max_new_tokens=6, level=level)
+    assert [output.sequences for output in outputs] == [[], []]
+    dead = outputs[0]
+    dead.trace.save(tmp_path / "trace")
+    saved, plain = un.Trace.load(tmp_path / "trace"), Paint(False)
+    assert saved.hypotheses == [[]]
+    rich = level in ("choices", "stages")
+    for trace in (saved, dead.trace):
+        tree = Tree.from_trace(trace, pruned=rich)
+        assert tree.died
+        assert len(tree.roots) > 0 or name == "at once"
+        assert "no text came of it" in draw_tree(tree, 40, plain)
+        assert "no text came of it" in draw_tree(tree, 0, plain)
+        assert draw_growing_tree(tree, 40, plain, 9)
+        is_safe(tree.to_form("html"))
+        assert all(tree.to_form(form) for form in ("svg", "json", "dot", "mermaid"))
+        is_safe(trace._repr_html_())
+        assert "no text" in trace._repr_html_()
+        if rich:
+            assert len(StepTable.from_trace(trace, all=True)) > 0 or name == "at once"
+        refused = [StepTable.from_trace] if rich else []
+        refused += [Heat.from_trace, *([Why.from_trace, plot.entropy, lambda t: plot.kept({"x": t})] if level == "stages" else [])]
+        for view in refused:
+            with pytest.raises(un.DeadEnd, match=NO_TEXT) as error:
+                view(trace)
+            assert "\n" not in str(error.value)
+    for text in (dead._repr_html_(), outputs._repr_html_()):
+        is_safe(text)
+        assert "no hypothesis is left" in text
+    assert "no text: no hypothesis is left" in draw_output(dead, 40, plain).replace("\n", " ")
+    for form in ("json", "jsonl", "csv", "md", "html"):
+        assert "no hypothesis is left" in generated(outputs, form).replace("\\", "")
 
 
 @pytest.mark.parametrize("width", [20, 31, 80])

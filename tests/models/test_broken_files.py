@@ -242,17 +242,80 @@ class TestWeights:
         edit_config(folder, tie_word_embeddings=False)
         refused(folder, str(folder), "the weights lack lm_head.weight")
 
-    @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
     @pytest.mark.parametrize("decoder", ["greedy", "beam(3)", "top_p(0.9) | sample(2)", "contrastive_search(3)"])
     @pytest.mark.parametrize("value", [np.nan, np.inf])
     def test_nan(self, folder, decoder, value):
         bias = np.full(WIDTH, value, np.float32)
         edit_weights(folder, **{"transformer.h.1.mlp.c_proj.bias": bias})
         lm = un.load(folder)
-        with pytest.raises(un.ModelError, match="logits hold NaN"):
+        with pytest.raises(un.ModelError, match=r"NaN or infinity, and so do its weights transformer\.h\.1\.mlp\.c_proj\.bias;"):
             lm.generate("Once", decoder, max_new_tokens=3)
-        with pytest.raises(un.ModelError, match="NaN"):
+        with pytest.raises(un.ModelError, match=r"transformer\.h\.1\.mlp\.c_proj\.bias"):
             lm.score("Once", " upon")
+
+    def test_what_an_infinite_weight_does_not_reach_is_right(self, folder):
+        """A token whose row is broken is no matter until it is read, in a model with a head of its own."""
+        edit_config(folder, tie_word_embeddings=False)
+        weights = load_file(folder / "model.safetensors")
+        head = np.random.default_rng(5).normal(size=weights["transformer.wte.weight"].shape).astype(np.float32)
+        edit_weights(folder, **{"lm_head.weight": head})
+        expected = un.load(folder).generate([3, 4], max_new_tokens=3)
+        wide = weights["transformer.wte.weight"].copy()
+        unread = next(t for t in range(5, 20) if t not in expected.tokens)
+        wide[unread] = np.inf
+        edit_weights(folder, **{"transformer.wte.weight": wide, "lm_head.weight": head})
+        found = un.load(folder).generate([3, 4], max_new_tokens=3)
+        assert (found.tokens, found.logprob) == (expected.tokens, expected.logprob)
+        with pytest.raises(un.ModelError, match=r"transformer\.wte\.weight"):
+            un.load(folder).generate([3, unread], max_new_tokens=3)
+
+    def test_a_token_that_a_head_s_bias_rules_out(self, folder):
+        weights = load_file(folder / "model.safetensors")
+        first = un.load(folder).generate([3, 4], max_new_tokens=1).tokens[0]
+        bias = np.zeros(len(weights["transformer.wte.weight"]), np.float32)
+        bias[first] = -np.inf
+        edit_weights(folder, **{"lm_head.bias": bias})
+        assert un.load(folder).generate([3, 4], max_new_tokens=1).tokens[0] != first
+
+    def test_arithmetic_that_overflows(self, folder):
+        edit_weights(folder, **{"transformer.ln_f.weight": np.full(WIDTH, 3e38, np.float32)})
+        with pytest.raises(un.ModelError, match=r"its weights are finite: its arithmetic overflowed"):
+            un.load(folder).generate("Once", max_new_tokens=3)
+
+
+class TestHeads:
+    """A head beside tie_word_embeddings: true."""
+
+    def test_one_of_its_own_counts_and_that_is_said(self, folder):
+        tied = un.load(folder).generate([3, 4], max_new_tokens=5)
+        embedding = load_file(folder / "model.safetensors")["transformer.wte.weight"]
+        edit_weights(folder, **{"lm_head.weight": embedding[::-1].copy()})
+        with pytest.warns(UserWarning, match=r"tie_word_embeddings.*lm_head\.weight.*transformer\.wte\.weight; it counts"):
+            lm = un.load(folder)
+        other = lm.generate([3, 4], max_new_tokens=1)
+        assert other.tokens == [len(embedding) - 1 - tied.tokens[0]]
+        edit_config(folder, tie_word_embeddings=False)
+        assert un.load(folder).generate([3, 4], max_new_tokens=5).tokens[:1] == other.tokens
+
+    def test_an_equal_one_is_the_same_model(self, folder):
+        before = un.load(folder)
+        embedding = load_file(folder / "model.safetensors")["transformer.wte.weight"]
+        edit_weights(folder, **{"lm_head.weight": embedding})
+        after = un.load(folder)
+        assert after.notes == ()
+        assert after.model.parameters == before.model.parameters
+        assert after.model.output.weight is after.model.embedding
+
+    def test_the_head_alone_is_the_embedding_too(self, folder):
+        """As transformers ties either to the one that is there."""
+        tied = un.load(folder).generate([3, 4], max_new_tokens=5).tokens
+        embedding = load_file(folder / "model.safetensors")["transformer.wte.weight"]
+        edit_weights(folder, **{"lm_head.weight": embedding, "transformer.wte.weight": None})
+        assert un.load(folder).generate([3, 4], max_new_tokens=5).tokens == tied
+
+    def test_one_of_another_shape_is_refused(self, folder):
+        edit_weights(folder, **{"lm_head.weight": np.zeros((9, WIDTH), np.float32)})
+        refused(folder, str(folder), "lm_head.weight has shape (9, 8)")
 
 
 class TestShards:
@@ -314,7 +377,7 @@ class TestTokenizer:
         assert max(bundled) >= 100
         with pytest.raises(un.PromptError, match="is outside the model's vocabulary of 100"):
             lm.generate("king")
-        with pytest.raises(un.ParameterError, match=r"suppress: there is no token 100; the model's ids are 0 to 99"):
+        with pytest.raises(un.ParameterError, match=r"suppress: there is no token 100; this model's ids are 0 to 99"):
             lm.generate([1], un.Suppress(100))
 
     def test_fewer_tokens_than_the_model(self, folder):

@@ -124,13 +124,68 @@ def test_what_a_config_leaves_out_is_filled_in_as_transformers_does(case):
     kind, settings = {**CASES, **BARE}[case]
     model = reference(kind, settings)
     weights = {name: array.numpy() for name, array in model.state_dict().items()}
-    ropes = {"rope_theta": 1e6, "rope_local_base_freq": 1e4} if FAMILIES[kind].local_rope else {}
 
     def logits(config):
         session = read_transformer(kind, config, weights).session()
         return session.logits(session.extend([-1], [tokens()[0].numpy()]))
 
-    assert np.abs(logits({**settings, **ropes}) - logits(model.config.to_dict())).max() < 1e-4
+    assert np.abs(logits(settings) - logits(model.config.to_dict())).max() < 1e-4
+
+
+ROPES = [
+    {},
+    {"rope_theta": 5e5},
+    {"rope_local_base_freq": 2e4},
+    {"rope_theta": 5e5, "rope_scaling": {"rope_type": "linear", "factor": 8.0}},
+    {"rope_parameters": {"full_attention": {"rope_type": "linear", "factor": 8.0}}},
+    {"rope_parameters": {"sliding_attention": {"rope_type": "default", "rope_theta": 3e4}}},
+]
+
+
+@pytest.mark.parametrize("ropes", ROPES, ids=str)
+def test_gemma_3_has_two_ropes_whatever_its_config_says_of_them(ropes):
+    settings = {**CASES["gemma3"][1], "head_dim": 16}
+    plain = json.loads(json.dumps({**settings, **ropes}))
+    model = reference("gemma3_text", {**settings, **ropes})
+    with torch.no_grad():
+        expected = model(tokens()).logits[0, -1:].numpy()
+    session = read_transformer("gemma3_text", plain, {name: array.numpy() for name, array in model.state_dict().items()}).session()
+    assert np.abs(session.logits(session.extend([-1], [tokens()[0].numpy()])) - expected).max() < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("types", "words"),
+    [
+        (WINDOWS[:2], "layer_types in config.json has 2 entries for 3 layers"),
+        ([*WINDOWS, "full_attention"], "has 4 entries for 3 layers"),
+        ("sliding_attention", "is 'sliding_attention' for 3 layers"),
+        (["full_attention", "chunked_attention", "full_attention"], "of the type 'chunked_attention'; supported are full_attention"),
+        ([None, 3, {}], "a layer of the type None"),
+    ],
+)
+def test_layer_types_that_do_not_fit_are_refused(types, words):
+    kind, settings = CASES["gemma3"]
+    weights = {name: array.numpy() for name, array in reference(kind, settings).state_dict().items()}
+    with pytest.raises(ModelError, match=words):
+        read_transformer(kind, {**settings, "layer_types": types}, weights)
+
+
+def test_a_head_beside_a_tied_embedding_counts_as_in_transformers(tmp_path):
+    from safetensors.numpy import load_file, save_file
+
+    reference("llama", {**GROUPED, "tie_word_embeddings": True}).save_pretrained(tmp_path)
+    write_tokenizer(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    weights["lm_head.weight"] = weights["model.embed_tokens.weight"][::-1].copy()
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    model = transformers.AutoModelForCausalLM.from_pretrained(tmp_path)
+    with torch.no_grad():
+        expected = model(tokens()).logits[0, -1:].numpy()
+    for backend in ("numpy", "torch"):
+        with pytest.warns(UserWarning, match=r"lm_head\.weight, which differs"):
+            session = load(tmp_path, backend=backend, device="cpu").model.session()
+        found = session.logits(session.extend([-1], [tokens()[0].numpy()]))
+        assert np.abs(np.asarray(found) - expected).max() < 1e-4
 
 
 def test_null_in_a_config_is_no_default():
@@ -147,7 +202,9 @@ def test_every_weight_is_needed(case):
     model = reference(kind, settings)
     config, weights = model.config.to_dict(), {name: array.numpy() for name, array in model.state_dict().items()}
     tied = {"lm_head.weight"} if FAMILIES[kind].defaults.get("tie_word_embeddings") or settings.get("tie_word_embeddings") else set()
-    needed = [name for name in weights if name.endswith(".weight") and name not in tied]
+    if tied:                                                              # either would do for both
+        del weights["lm_head.weight"]
+    needed = [name for name in weights if name.endswith(".weight")]
     assert len(needed) > 5 * model.config.num_hidden_layers
     for name in needed:
         with pytest.raises(ModelError, match="the weights lack"):

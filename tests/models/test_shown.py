@@ -242,7 +242,7 @@ def test_ids_are_the_models(chat):
     for wrong in ([99999], [50304], [-1], ["."]):
         with pytest.raises(un.ParameterError, match="end_tokens"):
             lm.generate([0], end_tokens=wrong)
-    with pytest.raises(un.ParameterError, match=r"suppress: there is no token 50304; the model's ids are 0 to 50303"):
+    with pytest.raises(un.ParameterError, match=r"suppress: there is no token 50304; this model's ids are 0 to 50303"):
         lm.generate([0], un.Suppress(50304))
 
 

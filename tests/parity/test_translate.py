@@ -7,7 +7,8 @@ import pytest
 
 from unspool.arrays import host, log_softmax
 from unspool.core.processor import Rows
-from unspool.lab.translate import from_engine
+from unspool.lab.engines import ENGINES
+from unspool.lab.translate import from_engine, from_model
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -69,12 +70,57 @@ def test_processed_distributions_are_equal(model, settings):
         np.testing.assert_allclose(np.exp(got), np.exp(wanted), atol=2e-6)
 
 
+def test_a_config_says_what_its_file_says(model, tmp_path):
+    """Every setting of a GenerationConfig is known; nulls of one are what transformers fills in."""
+    held = transformers.GenerationConfig()
+    assert set(held.to_dict()) <= ENGINES["transformers"].names
+    assert from_engine("transformers", held).lost == []
+    filled, _ = model._prepare_generation_config(None)
+    assert from_engine("transformers", filled).decoder == from_engine("transformers", {}).decoder
+    assert from_engine("transformers", filled).lost == []
+    config = transformers.GenerationConfig(do_sample=True, temperature=0.6, repetition_penalty=1.1, eos_token_id=[2, 4], max_length=30)
+    config.save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text("{}")
+    read, known = from_model(tmp_path), from_engine("transformers", config)
+    assert (read.decoder, read.options, read.lost) == (known.decoder, known.options, [])
+    assert str(read.decoder) == "repetition_penalty(1.1) | temperature(0.6) | top_k(50) | sample"
+    assert read.options == {"max_length": 30, "end_tokens": (2, 4)}
+
+
 TEXTS = [
     {"repetition_penalty": 1.3, "no_repeat_ngram_size": 2},
     {"num_beams": 3},
     {"num_beams": 4, "length_penalty": 0.4, "early_stopping": True, "num_return_sequences": 2},
     {"num_beams": 3, "repetition_penalty": 1.3, "early_stopping": "never", "no_repeat_ngram_size": 3},
 ]
+
+
+FORCED = [
+    ({"num_beams": 3, "forced_eos_token_id": 1}, 4),
+    ({"num_beams": 3, "forced_bos_token_id": 0}, 1),
+    ({"num_beams": 4, "num_return_sequences": 3, "forced_bos_token_id": 2, "forced_eos_token_id": 1, "repetition_penalty": 1.3}, 1),
+    ({"num_beams": 2, "forced_eos_token_id": 1, "min_new_tokens": 3, "length_penalty": 2.0}, 3),
+]
+"""Settings whose forced tokens are places in the order of likeliness, and the prompt's length: a first token is forced after one alone."""
+
+
+@pytest.mark.parametrize(("settings", "length"), FORCED, ids=lambda s: " ".join(s) if isinstance(s, dict) else str(s))
+def test_beams_with_forced_tokens_find_the_same_texts(checkpoint, run, theirs_of, cut, settings, length):
+    limit, chance, apart = 6, np.random.RandomState(1), 0
+    for seed in range(8):
+        one = checkpoint(seed)
+        ends = one.likely[1:2]
+        given = {name: one.likely[-5 * value - 1] if name == "forced_bos_token_id" else value for name, value in settings.items()}
+        given |= {"forced_eos_token_id": ends[0]} if "forced_eos_token_id" in given else {}
+        prompt = chance.randint(0, 48, length).tolist()
+        decoder = from_engine("transformers", given | {"max_new_tokens": limit}).decoder
+        (found,), _ = run(one.ours, [prompt], str(decoder), limit, end_tokens=ends)
+        wanted = theirs_of(one, prompt, limit, ends, **given)
+        assert [h.tokens for h in found] == [cut(row, prompt, ends) for row in wanted.sequences]
+        np.testing.assert_allclose([h.score for h in found], wanted.sequences_scores.numpy(), atol=1e-5)
+        (plain,), _ = run(one.ours, [prompt], str(decoder).replace(", certain=True", ""), limit, end_tokens=ends)
+        apart += not plain or abs(plain[0].score - found[0].score) > 1e-4
+    assert apart > 0
 
 
 @pytest.mark.parametrize("settings", TEXTS, ids=lambda s: " ".join(s))

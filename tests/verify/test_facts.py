@@ -1,4 +1,4 @@
-"""Models are checked against what is recorded of them; a difference shows, and so does a model of which nothing is recorded."""
+"""Models are checked against what is recorded of them, and where nothing is, for what holds of all; a difference shows."""
 
 import json
 import shutil
@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.program import BUNDLED, called, out, refusal, tiny_folder
+from helpers.program import BUNDLED, called, out, tiny_folder
+from helpers.tables import table
 from safetensors.numpy import load_file, save_file
 
 import unspool as un
@@ -70,11 +71,70 @@ def test_a_file_beside_a_model_that_was_changed_shows(tmp_path):
     assert all(checks.values())
 
 
-def test_nothing_is_recorded_of_other_models(tmp_path):
+FACTS = ["recorded facts", "weights", "logits", "later tokens change what was predicted", "token by token and at once", "tokenizer"]
+
+
+def test_of_other_models_what_holds_of_every_model_is_checked(tmp_path):
     folder = tiny_folder(tmp_path / "tiny")
-    with pytest.raises(un.UnknownName, match=r"nothing is recorded of .*tiny \(gpt2, \d+ parameters, 4096 tokens\)"):
-        un.verify(un.load(folder))
-    assert "recorded are GPT-2 (124M), stories260K and the bundled model" in refusal("verify", str(folder))
+    checks = un.verify(un.load(folder))
+    assert [c.fact for c in checks] == FACTS
+    assert all(c.ok for c in checks)
+    assert checks[0].found.startswith(f"none of {folder} (gpt2, ")
+    assert len(out("verify", str(folder)).splitlines()) == len(FACTS)
+
+
+@pytest.mark.parametrize("settings", [{"backend": "torch"}, {"dtype": "bfloat16"}, {"backend": "transformers"}])
+def test_so_it_is_on_every_backend(tmp_path, settings):
+    pytest.importorskip("transformers")
+    assert [c for c in un.verify(un.load(tiny_folder(tmp_path / "tiny"), device="cpu", **settings)) if not c.ok] == []
+
+
+def test_of_a_broken_model_it_is_said_what_is_broken(tmp_path):
+    folder = tiny_folder(tmp_path / "broken", broken=True)
+    code, text, said = called("verify", str(folder))
+    assert (code, said) == (1, "")
+    assert [line.split()[0] for line in text.splitlines() if line[0] != " "] == ["ok", "differs", "differs", "differs", "differs", "ok"]
+    assert "NaN or infinity in transformer.ln_f.bias" in text
+    assert "NaN or infinity after" in text
+
+
+class Wrong:
+    """A table model that looks at later tokens, or whose cache differs from what is computed at once."""
+
+    def __init__(self, causal):
+        self.inner, self.causal = table(vocabulary=6), causal
+        self.vocabulary, self.context, self.end_tokens, self.start = 6, 64, (), 0
+
+    def session(self, plan=un.NO_PLAN):
+        session, causal, chains = self.inner.session(plan), self.causal, []
+        ask, grow = session.logits, session.extend
+
+        def extend(parents, given, every=False):
+            chains.append(list(map(int, given[0])))
+            return grow(parents, given, every)
+
+        def logits(rows):
+            found = ask(rows).copy()
+            found[:, 0] += len(chains) if causal else chains[-1][-1]
+            return found
+
+        session.extend, session.logits = extend, logits
+        return session
+
+
+def test_a_model_that_is_not_causal_shows():
+    assert FACTS[3] in [c.fact for c in un.verify(un.LanguageModel(Wrong(causal=False))) if not c.ok]
+
+
+def test_a_model_whose_cache_differs_shows():
+    checks = {c.fact: c.ok for c in un.verify(un.LanguageModel(Wrong(causal=True)))}
+    assert [fact for fact, ok in checks.items() if not ok] == [FACTS[4]]
+
+
+def test_a_tokenizer_that_gives_another_text_back_shows(tmp_path):
+    lm = un.load(tiny_folder(tmp_path / "tiny"))
+    lm.tokenizer.encode_prompt = lambda text: [5, 6, 7]
+    assert [c.fact for c in un.verify(lm) if not c.ok] == ["tokenizer"]
 
 
 def test_the_command_says_every_fact_and_ends_with_0_or_1(changed):

@@ -1,12 +1,15 @@
 """The record's stages say what every processor did; the view says what it would have taken to survive."""
 
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 from helpers.tables import Letters, table
 
 import unspool as un
+from unspool.arrays import block, log_softmax
 from unspool.views.why import Why
 
 CHAIN = "temperature(0.7) | top_k(5) | top_p(0.8) | min_p(0.2)"
@@ -96,3 +99,26 @@ def test_what_was_not_recorded_is_refused(lm):
     trace = lm.generate("abc", "greedy", max_new_tokens=3, level="stages").trace
     with pytest.raises(un.ParameterError, match="1 to"):
         Why.from_trace(trace, 9)
+
+
+@dataclass(frozen=True)
+class _AboveThreshold(un.Processor):
+    """Keeps what is at least as likely as a function says: it has no text form that could be read again."""
+
+    name = "above_threshold"
+    least: Callable[[], float]
+
+    def process(self, rows, scores, memory=None):
+        return block(scores, np.exp(log_softmax(scores)) >= self.least())
+
+    def sparing(self, token):
+        return un.Epsilon(round(token.probability, 6))
+
+
+def test_parts_that_hold_live_objects_say_what_would_spare_a_token_too(lm, tmp_path):
+    why, output = explain(lm, _AboveThreshold(lambda: 0.2) | un.Greedy())
+    cut = [f for f in why.fates if f.probabilities[-1] == 0]
+    assert cut
+    assert [f.margin for f in cut] == [f"above_threshold(<function>): would survive epsilon({round(f.probabilities[0], 6)})" for f in cut]
+    output.trace.save(tmp_path / "trace.jsonl")
+    assert Why.from_trace(un.Trace.load(tmp_path / "trace.jsonl")) == why

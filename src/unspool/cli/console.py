@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unspool.errors import ParameterError, PromptError, UnspoolError
+from unspool.files import check_writable, said, write, write_output
 
 if TYPE_CHECKING:
     from unspool.views.terminal import Paint
@@ -33,23 +34,28 @@ def read_text(value: str, what: str = "prompt") -> str:
         except UnicodeEncodeError:
             raise PromptError(f"the {what} is no UTF-8 text") from None
         return value
-    text = _decoded(sys.stdin.buffer.read(), "standard input")
+    text = _decoded(_read("-"), "standard input")
     return text.removesuffix("\n").removesuffix("\r")
 
 
 def read_lines(files: list[str]) -> list[str]:
-    """The lines of files that are not empty; "-" is standard input."""
+    """The lines of files that are not blank; "-" is standard input."""
     lines = []
     for name in files:
-        try:
-            data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-        except OSError as error:
-            raise PromptError(f"cannot read {name}: {error.strerror}") from None
+        data = _read(name)
         lines += [line.removesuffix("\r") for line in _decoded(data, name).removeprefix("\ufeff").split("\n")]
-    lines = [line for line in lines if line]
+    lines = [line for line in lines if line.strip()]
     if not lines:
         raise PromptError(f"there is no line in {', '.join(files)}")
     return lines
+
+
+def _read(name: str) -> bytes:
+    """The bytes of a file; "-" is standard input."""
+    try:
+        return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    except OSError as error:
+        raise PromptError(f"cannot read {'standard input' if name == '-' else name}: {said(error)}") from None
 
 
 def _decoded(data: bytes, where: str) -> str:
@@ -117,28 +123,33 @@ class Sink:
 
     def write(self, text: str) -> None:
         """Show a text at once, or keep it for the file."""
+        if not text:
+            return
         if self.path:
             self._parts.append(text)
-            return
-        try:
-            sys.stdout.write(text.translate(ASCII) if self._plain else text)
-            sys.stdout.flush()
-        except BrokenPipeError:                                           # whoever read it has gone: end without a word
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise SystemExit(PIPE_CLOSED) from None
+        else:
+            _show(text.translate(ASCII) if self._plain else text)
 
     def write_picture(self, data: bytes) -> None:
         """Write a picture: to the file, or to what standard output is connected to if that is no terminal."""
         if self.path:
-            write_whole(self.path, data)
+            write(self.path, data)
         elif self.terminal:
             raise UnspoolError("a picture is no text for a terminal: say where with --output-file")
         else:
-            sys.stdout.buffer.write(data)
+            _show(data)
 
     def close(self) -> None:
         if self.path and self._parts:
-            write_whole(self.path, "".join(self._parts))
+            write(self.path, "".join(self._parts))
+
+
+def _show(data: str | bytes) -> None:
+    """Write to standard output; if whoever read it has gone, end without a word."""
+    try:
+        write_output(data)
+    except BrokenPipeError:
+        raise SystemExit(PIPE_CLOSED) from None
 
 
 _ALIKE = {"+": "├┬┴┤┼╭╮┌┐", "`": "└╰", "'": "┘╯’", "|": "│┃║▏▎▍▌▋▊▉", "-": "─━–−—▒", "=": "═▓", ".": "░·", "#": "█■", "*": "●•", "v": "✓"}
@@ -161,40 +172,10 @@ def plain_wanted() -> bool:
     return bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
 
 
-def check_writable(path: Path) -> None:
-    """Refuse a path that cannot be written, before any work is done."""
-    parent = path.absolute().parent
-    if path.is_dir():
-        raise UnspoolError(f"cannot write {path}: it is a folder")
-    if not parent.is_dir():
-        raise UnspoolError(f"cannot write {path}: there is no folder {parent}")
-    if not os.access(path if path.exists() else parent, os.W_OK):
-        raise UnspoolError(f"cannot write {path}: permission denied")
-
-
-def write_whole(path: Path, text: str | bytes) -> None:
-    """Write a file so that it is there whole or not at all; what is no regular file, as a pipe, is written straight."""
-    path = Path(os.path.realpath(path))
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    data = text.encode("utf-8", "replace") if isinstance(text, str) else text
-    try:
-        if path.exists() and not path.is_file():
-            path.write_bytes(data)
-            return
-        part.write_bytes(data)
-        if path.exists():
-            shutil.copymode(path, part)
-        part.replace(path)
-    except OSError as error:
-        raise UnspoolError(f"cannot write {path}: {error.strerror}") from None
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-
-
 def note(message: str) -> None:
     """One line on stderr."""
-    print("unspool: " + " ".join(message.split()), file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):                                    # standard error may be full, or its reader gone
+        print("unspool: " + " ".join(message.split()), file=sys.stderr, flush=True)
 
 
 # --- progress ---------------------------------------------------------------------------------------------------------

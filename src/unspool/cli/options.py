@@ -49,11 +49,11 @@ class Command(click.Command):
                     formatter.write_dl(lines)
 
 
-def command(*parameters: click.Parameter) -> Callable[[Callable[..., int]], Command]:
+def command(*parameters: click.Parameter, kind: type[Command] = Command) -> Callable[[Callable[..., int]], Command]:
     """Make a function a command that takes these."""
 
     def make(function: Callable[..., int]) -> Command:
-        return click.command(cls=Command, params=list(parameters))(function)
+        return click.command(cls=kind, params=list(parameters))(function)
 
     return make
 
@@ -73,9 +73,36 @@ def flag(name: str, hint: str, **more: Any) -> click.Option:
     return option(name, hint=hint, is_flag=True, value=False, **more)
 
 
-def form(hint: str, forms: Sequence[str]) -> click.Option:
+class Form(click.Choice):  # type: ignore[type-arg]
+    """One of some forms. The name of a file, as other programs take it here, is told where it belongs."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, str) and value not in self.choices and ("." in value or "/" in value):
+            self.fail(f"{value!r} is no form; to write a file, whose ending chooses the form, say: --output-file {value}", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class Seed(click.ParamType):  # type: ignore[type-arg]
+    """A whole number, or "random": one that is drawn, said and recorded."""
+
+    name = "integer|random"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if value == "random":
+            from secrets import randbits
+
+            from unspool.cli.console import note
+
+            drawn = randbits(32)
+            if ctx is None or not ctx.resilient_parsing:
+                note(f"--seed {drawn}")
+            return drawn
+        return int(click.INT.convert(value, param, ctx))
+
+
+def form(hint: str, forms: Sequence[str], default: str = "text") -> click.Option:
     """The option that chooses the form of a result."""
-    return option("--output", "-o", hint=hint, default="text", type=click.Choice(forms))
+    return option("--output", "-o", hint=hint, default=default, type=Form(forms))
 
 
 # --- completion -------------------------------------------------------------------------------------------------------
@@ -130,7 +157,7 @@ _DECODER: dict[str, Any] = {"default": "greedy", "metavar": "TEXT", "shell_compl
 DECODERS = repeated("--decoder", "-d", hint=f"{_HOW}; give several to see each.", **_DECODER)
 ONE_DECODER = repeated("--decoder", "-d", hint=f"{_HOW}.", **_DECODER)
 NEW_TOKENS = option("--max-new-tokens", hint="The most new tokens.", default="100", type=int)
-SEED = option("--seed", hint="Of all draws.", default=True, value=0, type=int)
+SEED = option("--seed", hint="Of all draws; random: a new one, which is said and recorded.", default=True, value=0, type=Seed())
 CHOICES = option("--choices", hint="How many of the likeliest tokens.", default=True, value=5, type=int)
 TRACE = option("--trace", hint="Save the record of every step, as JSON lines.", metavar="FILE")
 TEMPLATE = option("template", "--template", hint='What else the chat template reads, as \'{"enable_thinking": false}\'.', metavar="JSON")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from importlib import import_module
 
@@ -9,6 +11,7 @@ import click
 
 from unspool.cli import options
 from unspool.errors import UnspoolError
+from unspool.files import said
 
 COMMANDS = (
     "generate",
@@ -85,7 +88,8 @@ def run(arguments: list[str] | None = None) -> int:
     except UnspoolError as error:
         note(str(error))
     except OSError as error:
-        note(f"{error.filename or 'the operating system says'}: {error.strerror}")
+        where = "standard output" if error.errno in (errno.EBADF, errno.ENOSPC) else "the operating system says"
+        note(f"{error.filename or where}: {said(error)}")
     except MemoryError:
         note("out of memory")
     except (KeyboardInterrupt, click.Abort):
@@ -106,9 +110,36 @@ def usage_message(error: click.ClickException) -> str:
 
 def main() -> None:
     """The program `unspool`."""
+    from unspool.cli.console import PIPE_CLOSED, note
+
+    open_streams()
     for file in (sys.stdout, sys.stderr):
-        file.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]
-    sys.exit(run())
+        file.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
+    code = run()
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())    # what is left over goes nowhere when Python ends
+        if isinstance(error, BrokenPipeError):
+            code = code or PIPE_CLOSED
+        elif code == 0:
+            note(f"cannot write standard output: {said(error)}")
+            code = 2
+    sys.exit(code)
+
+
+def open_streams() -> None:
+    """Stand in for standard streams that were closed before the program began, so that no file it opens gets their numbers.
+
+    Input and output stay closed: to read or to write them is an error. What is said on standard error is not heard.
+    """
+    for number, (name, mode, use) in enumerate((("stdin", "r", os.O_WRONLY), ("stdout", "w", os.O_RDONLY), ("stderr", "w", os.O_WRONLY))):
+        if getattr(sys, name) is None:
+            found = os.open(os.devnull, use)
+            if found != number:
+                os.dup2(found, number)
+                os.close(found)
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import numpy as np
 
 from unspool.arrays import Floats
 from unspool.core.randomness import Lineage, uniform, word
-from unspool.errors import check, whole
+from unspool.errors import check, is_whole, whole
 
 
 class Call:
@@ -31,10 +31,13 @@ class Call:
     ) -> None:
         whole("seed", seed)
         check(len(limits) == len(prompts), f"limits needs one number for each prompt; got {len(limits)} for {len(prompts)}")
+        for given in (*prompts, end_tokens):
+            strange = [t for t in given if type(t) is not int and not is_whole(t)]
+            check(not strange, f"token ids are whole numbers; got {strange[:1]}")
         self.prompts = [np.asarray(p, np.int64) for p in prompts]
         self.prompt_lengths = np.asarray([len(p) for p in self.prompts], np.int64)
         self.limits, self.limit_reasons = np.asarray(limits, np.int64), np.asarray(limit_reasons or ["length"] * len(self.prompts))
-        self.end_tokens, self.seed, self.records = tuple(int(t) for t in end_tokens), seed, records
+        self.end_tokens, self.seed, self.records = tuple(int(t) for t in end_tokens), int(seed), records
         keys = [p.tobytes() for p in self.prompts] if names is None else names
         self.lineages: Lineage = np.asarray([word(key) for key in keys], np.uint64)
         self.drew = False

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from functools import wraps
 from importlib import import_module
 from inspect import signature
 from typing import Any, ClassVar, Literal
 
-from unspool.errors import DecoderError, ParameterError, UnknownName, unknown
+from unspool.errors import DecoderError, ParameterError, UnknownName, plain, unknown
 
 Role = Literal["processor", "strategy", "stop"]
 
@@ -39,6 +40,8 @@ class Part:
         super().__init_subclass__(**keywords)
         if "__repr__" not in cls.__dict__:                               # before dataclass writes a longer one
             cls.__repr__ = Part.__repr__  # type: ignore[method-assign]
+        if "__post_init__" in cls.__dict__:
+            cls.__post_init__ = _after_plain_fields(cls.__post_init__)  # type: ignore[method-assign, assignment]
         if not cls.__name__.startswith("_") and hasattr(cls, "role") and "role" not in cls.__dict__:
             cls.name = cls.__dict__.get("name") or snake(cls.__name__)
             for name in (cls.name, *cls.__dict__.get("aliases", ())):
@@ -50,6 +53,14 @@ class Part:
     def __or__(self, other: Part | Decoder) -> Decoder:
         return Decoder((self,)) | other
 
+    def __post_init__(self) -> None:
+        """What a subclass checks when it is built; its fields hold Python's numbers by then."""
+        _plain_fields(self)
+
+    def token_ids(self) -> Iterable[int]:
+        """The token ids that it names; they are checked against the model's."""
+        return ()
+
     def resolve(self, tokenizer: Any) -> Part:
         """This part with its texts turned into tokens."""
         return self
@@ -59,6 +70,26 @@ class Part:
 
     def __repr__(self) -> str:
         return _text(self, type(self).__name__, repr, "()")
+
+
+def _plain_fields(part: Part) -> None:
+    """Put Python's numbers into the fields of a new part where numpy's were given: they are written and counted otherwise."""
+    for field in fields(part) if is_dataclass(part) else list[Field[Any]]():
+        value = getattr(part, field.name, None)
+        known = plain(value)
+        if known is not value:
+            object.__setattr__(part, field.name, known)
+
+
+def _after_plain_fields(check: Callable[[Any], None]) -> Callable[[Any], None]:
+    """What a subclass checks when it is built, once its fields hold Python's numbers."""
+
+    @wraps(check)
+    def checked(self: Any) -> None:
+        _plain_fields(self)
+        check(self)
+
+    return checked
 
 
 def snake(name: str) -> str:
@@ -79,6 +110,10 @@ class Decoder:
         strategies = [str(p) for p in self.parts if p.role == "strategy"]
         if len(strategies) > 1:
             raise DecoderError(f"a decoder has one strategy; this one has {len(strategies)}: {', '.join(strategies)}")
+        roles = [p.role for p in self.parts]
+        if strategies and "processor" in roles[roles.index("strategy") :]:
+            order = " | ".join(map(str, sorted(self.parts, key=lambda p: ("processor", "strategy", "stop").index(p.role))))
+            raise DecoderError(f"processors stand before the strategy, in the order in which they act: {order}")
 
     def __or__(self, other: Part | Decoder) -> Decoder:
         return Decoder(self.parts + (other.parts if isinstance(other, Decoder) else (other,)))
@@ -142,6 +177,9 @@ def _build(node: ast.expr, text: str) -> Decoder | Part:
         names = [k.arg for k in node.keywords]
         if None in names or any(isinstance(a, ast.Starred) for a in node.args):
             raise DecoderError(f"* and ** are not part of the text form: {ast.unparse(node)!r}")
+        twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
+        if twice is not None:
+            raise ParameterError(f"{ast.unparse(node)} gives {twice} twice")
         keywords = {str(k.arg): _value(k.value, text) for k in node.keywords}
         return _make(node.func.id, [_value(a, text) for a in node.args], keywords)
     raise DecoderError(f"{ast.unparse(node)!r} is no decoder; use names, calls and |, as in 'top_p(0.9) | sample(1)'")
@@ -152,10 +190,17 @@ def _value(node: ast.expr, text: str) -> Any:
         return _build(node, text)
     if isinstance(node, ast.Name):
         return _build(node, text)
+    if any(isinstance(inner, ast.Constant) and isinstance(inner.value, str) and lone_surrogate(inner.value) for inner in ast.walk(node)):
+        raise DecoderError(f"a text never has the surrogates in {ast.unparse(node)}: they are halves of a character")
     try:
         return ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError):
         raise DecoderError(f"{ast.unparse(node)!r} is no literal; arguments are numbers, strings, lists, True, False or None") from None
+
+
+def lone_surrogate(text: str) -> bool:
+    """Whether a string holds half of a character, which no text can."""
+    return any("\ud800" <= c <= "\udfff" for c in text)
 
 
 def _make(name: str, values: list[Any], keywords: dict[str, Any]) -> Part:
@@ -168,7 +213,10 @@ def _make(name: str, values: list[Any], keywords: dict[str, Any]) -> Part:
     for keyword in keywords:
         if keyword not in known:
             raise _unknown_parameter(name, keyword, known)
+    twice = [name for name in known[: len(values)] if name in keywords]
     given = ", ".join([*map(repr, values), *(f"{k}={v!r}" for k, v in keywords.items())])
+    if twice and not cls.variadic:
+        raise ParameterError(f"{name}({given}) gives {twice[0]} twice: by its place and by its name")
     try:
         signature(cls).bind(*values, **keywords)
     except TypeError:

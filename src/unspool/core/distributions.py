@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from unspool.arrays import Array, Floats, Ints, host, logsumexp, namespace
+from unspool.arrays import Array, Flags, Floats, Ints, host, logsumexp
 from unspool.core.lane import Lane
+from unspool.core.model import no_numbers
 from unspool.errors import ModelError, PartError
 
 
@@ -33,8 +34,8 @@ class Distributions:
     def total(self) -> Array:
         """(R, 1), log of the sum of exp(logits)."""
         total = logsumexp(self.logits)
-        if bool(namespace(total).any(namespace(total).isnan(total))):
-            raise ModelError("the model's logits hold NaN or infinity; its weights are broken or its arithmetic overflowed")
+        if broken(total).any():
+            raise no_numbers(self.lane.model)
         return total
 
     @property
@@ -58,7 +59,7 @@ class Distributions:
         if self.plain:
             return self.total
         total = logsumexp(self.scores)
-        if bool(namespace(total).any(namespace(total).isnan(total))):
+        if broken(total).any():
             _ = self.total                                               # the model's own NaN is the model's
             raise PartError(f"the processor {self._culprit()} returned NaN or infinity; what cannot come is -inf")
         return total
@@ -67,13 +68,18 @@ class Distributions:
         """The first processor whose scores are no logarithms."""
         after: list[Array] = []
         self.process(after.append)
-        broken = (np.isnan(host(logsumexp(scores))).any() for scores in after)
-        return next((seat.part for seat, bad in zip(self.lane.chain, broken, strict=True) if bad), self.lane.chain[-1].part)
+        bad = (broken(logsumexp(scores)).any() for scores in after)
+        return next((seat.part for seat, is_bad in zip(self.lane.chain, bad, strict=True) if is_bad), self.lane.chain[-1].part)
 
     def settle(self) -> None:
         """Compute all of it now: the rows may be forgotten before all who share them have read them."""
         if len(self.rows):
             _ = self.total, self.processed_total
+
+
+def broken(total: Array) -> Flags:
+    """Which sums of exponentials are none: NaN, or infinity, which some libraries give where others give NaN."""
+    return np.asarray(~(host(total) < np.inf))
 
 
 def no_draws(purpose: str) -> Floats:

@@ -34,7 +34,7 @@ class Frontier:
     def __init__(
         self, call: Call, source: Distributions, index: Ints | None, rows: Ints, lengths: Ints, columns: dict[str, Any]
     ) -> None:
-        self._call, self.source, self._index = call, source, index
+        self.call, self.source, self._index = call, source, index
         self.rows, self.lengths, self.columns = rows, lengths, columns
         self._chains: tuple[Frontier, list[Ints]] | None = None
         self.places: Places = {}
@@ -56,7 +56,7 @@ class Frontier:
         """The rows at these positions, in this order, some perhaps more than once; what is known of them is shared."""
         index = np.arange(len(self))[index]
         at = index if self._index is None else self._index[index]
-        part = Frontier(self._call, self.source, at, self.rows[index], self.lengths[index], {k: v[index] for k, v in self.columns.items()})
+        part = Frontier(self.call, self.source, at, self.rows[index], self.lengths[index], {k: v[index] for k, v in self.columns.items()})
         part.places = self.places
         if self._chains:
             whole, chains = self._chains
@@ -86,12 +86,12 @@ class Frontier:
     @property
     def prompts(self) -> int:
         """How many prompts the call has; the column prompt lies below it."""
-        return len(self._call.prompts)
+        return len(self.call.prompts)
 
     @property
     def end_tokens(self) -> tuple[int, ...]:
         """The tokens that end a text."""
-        return self._call.end_tokens
+        return self.call.end_tokens
 
     @property
     def vocabulary(self) -> int:
@@ -101,7 +101,7 @@ class Frontier:
     @property
     def records(self) -> bool:
         """Whether what was considered and dropped is recorded."""
-        return self._call.records
+        return self.call.records
 
     def place(self, row: int) -> tuple[Frontier, int]:
         """Where a living row stands, here or waiting: its frontier and its position there."""
@@ -112,17 +112,17 @@ class Frontier:
     @cached_property
     def prompt_lengths(self) -> Ints:
         """(R,), tokens of each row's prompt."""
-        return np.asarray(self._call.prompt_lengths[self.columns["prompt"]])
+        return np.asarray(self.call.prompt_lengths[self.columns["prompt"]])
 
     @cached_property
     def generated(self) -> Ints:
         """(R,), new tokens of each row."""
         return self.lengths - self.prompt_lengths
 
-    @property
+    @cached_property
     def left(self) -> Ints:
         """(R,), tokens by which a row may still grow."""
-        return np.asarray(self._call.limits[self.columns["prompt"]] - self.generated)
+        return np.asarray(self.call.limits[self.columns["prompt"]] - self.generated)
 
     def tokens(self, i: int) -> Ints:
         """The tokens of the i-th row, prompt included."""
@@ -138,14 +138,14 @@ class Frontier:
 
         of="prompt": the same for all rows of a prompt that have as many tokens.
         """
-        lineage = self.lineages if of == "row" else self._call.lineages[self.columns["prompt"]]
+        lineage = self.lineages if of == "row" else self.call.lineages[self.columns["prompt"]]
         if index is None:
-            return self._call.uniform(lineage, self.generated, purpose)
-        return self._call.uniform(lineage[:, None], self.generated[:, None], purpose, index)
+            return self.call.uniform(lineage, self.generated, purpose)
+        return self.call.uniform(lineage[:, None], self.generated[:, None], purpose, index)
 
     def _draws(self, purpose: str) -> Floats:
         """The uniforms of the rows themselves, for processors."""
-        return self._call.uniform(self.columns["lineage"], self.generated, purpose)
+        return self.call.uniform(self.columns["lineage"], self.generated, purpose)
 
     def process(self, watch: Callable[[Array], None]) -> None:
         """Let the processors work once more; `watch` sees the scores (R, V) after each."""
@@ -237,8 +237,8 @@ class Frontier:
         found = np.full(len(tokens), "", dtype=object)
         if not len(tokens):
             return found
-        lane, call = self.source.lane, self._call
-        if lane.ending or not call.end_tokens:
+        lane, call = self.source.lane, self.call
+        if lane.ending or (lane.chain and not call.end_tokens):
             self._ask_stops(at, tokens, found)
         full = (found == "") & (self.left[at] <= 1)
         if full.any():
@@ -252,10 +252,10 @@ class Frontier:
         lane, handles = self.source.lane, self.rows[at]
         if lane.reading:
             lane.note_logits(self.rows, self.logits)
-        rows = Rows(None, self.lengths[at], self.prompt_lengths[at], self._call.end_tokens)
+        rows = Rows(None, self.lengths[at], self.prompt_lengths[at], self.call.end_tokens)
         for seat in lane.ending:
             found[(found == "") & lane.ended(seat, rows, handles, tokens)] = seat.part.reason
-        if not self._call.end_tokens:
+        if not self.call.end_tokens:
             for seat in lane.chain:
                 if seat.part.completes and seat.memory:
                     found[(found == "") & lane.complete(seat, handles, tokens)] = "complete"

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from unspool.arrays import Array, Flags, Ints, like, read_only, version
+from unspool.arrays import Array, Flags, Ints, is_floating, like, read_only, version
 from unspool.core.decoder import Part
 from unspool.core.memory import Memory, nearest
 from unspool.core.model import NO_PLAN, Model, Plan, Session
@@ -58,7 +58,7 @@ class Lane:
         layers = {layer for p in self.processors for layer in p.reads_layers}
         self.session = open_session(model, Plan(plan.rows, plan.length, tuple(sorted(layers | {*plan.layers}))))
         self.nodes = self.session.nodes
-        self._require({"layers"} if layers else set(), processors)
+        self._require({"layers"} if layers else set(), [p for p in self.processors if p.reads_layers])
         self.chain = [Seat(self, p, i, self._advance(i)) for i, p in enumerate(self.processors)]
         self.ending = [Seat(self, s, i, self._advance_stop(i)) for i, s in enumerate(self.stops)]
         for seat in self.chain:
@@ -122,19 +122,22 @@ class Lane:
         memory = seat.memory(handles) if seat.memory else None
         rows.companions = tuple(twins.logits(handles) for twins in seat.twins)
         rows.layers = tuple(self.logits(handles, layer) for layer in part.reads_layers)
-        before = version(scores)
+        before = version(scores), version(rows.tokens)
         try:
             found = part.process(rows, scores, memory)
         except ValueError as error:
             if "read-only" in str(error):
                 raise PartError(f"the processor {part} changes what it is given; it must work on a copy (unspool.arrays.copy)") from error
             raise
-        if version(scores) != before:
+        if (version(scores), version(rows.tokens)) != before:
             raise PartError(f"the processor {part} changes what it is given; it must work on a copy (unspool.arrays.copy)")
         shape = getattr(found, "shape", None)
         if shape is None or tuple(shape) != tuple(scores.shape):
             what = f"an array of shape {tuple(shape)}" if shape is not None else repr(found)[:60]
             raise PartError(f"the processor {part} returned {what} for scores of shape {tuple(scores.shape)}; it returns new scores (R, V)")
+        if isinstance(found, np.ndarray) != isinstance(scores, np.ndarray) or not is_floating(found):
+            what = f"{type(found).__name__} of {found.dtype}"
+            raise PartError(f"the processor {part} returned {what} for {type(scores).__name__} of {scores.dtype}; scores are logarithms")
         return read_only(found)
 
     def describe(self, rows: Sequence[int] | Ints, beside: Array, uniforms: Callable[[str], Any]) -> Rows:
@@ -248,7 +251,8 @@ class Twins:
 
     def keep(self, rows: Iterable[int], also: Sequence[int] = ()) -> None:
         """Forget all but the nearest twins of these rows, and the other lane's rows in `also`."""
-        self.twin = {at: self.twin[at] for at in nearest(rows, self.twin, self.nodes)}
+        begun = {row // SPAN for row in self.twin}                       # prompts that nobody followed here have none
+        self.twin = {at: self.twin[at] for at in nearest([row for row in rows if row // SPAN in begun], self.twin, self.nodes)}
         self.lane.keep([*self.twin.values(), *also])
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from unspool.core.frontier import Frontier
-from unspool.core.search import Run, Search, resume
+from unspool.core.run import Run, resume
+from unspool.core.search import Search
 from unspool.core.strategy import Choice, Each, Look, Strategy, Twin
 from unspool.errors import PartError
 from unspool.record.step import Step
@@ -53,13 +54,13 @@ def decode(search: Search, strategy: Strategy) -> Iterator[Step]:
         elif looks:
             lane = next(iter(looks.values())).frontier.source.lane
             some = {run: looks.pop(run) for run in [run for run, ask in looks.items() if ask.frontier.source.lane is lane]}
-            for run, answer in zip(some, search.look(some), strict=True):
+            for run, answer in zip(some, search.peeks.look(some), strict=True):
                 go_on(run, answer)
         # 4. The same texts under another model, for all who ask for that model.
         elif twins:
             model = next(iter(twins.values())).model
             those = {run: twins.pop(run) for run in [run for run, ask in twins.items() if ask.model is model]}
-            for run, answer in zip(those, search.twin(those), strict=True):
+            for run, answer in zip(those, search.peeks.twin(those), strict=True):
                 go_on(run, answer)
         # 5. Everybody's choices in one forward.
         elif choices:
@@ -76,7 +77,8 @@ def _commit(search: Search, asked: dict[Run, Choice], go_on: Any) -> Iterator[St
         steps.append(step)
         work.append((run, choice, children))
     asked.clear()
-    search.grow(work)
-    yield from steps
+    search.grow(work, steps)
+    while search.untold:
+        yield search.untold.popleft()
     for run, *_ in work:
         go_on(run, run.frontier)

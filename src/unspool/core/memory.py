@@ -58,10 +58,13 @@ class Memory:
 
 def nearest(rows: Iterable[int], known: dict[int, Any], nodes: TokenForest) -> set[int]:
     """Of each row the nearest ancestor, itself included, that is known."""
-    found = set()
+    found: set[int] = set()
+    passed: set[int] = set()                                             # on the way from an earlier row: that one's is theirs
     for row in rows:
         at = int(row)
-        while at not in known:
+        while at not in known and at not in passed:
+            passed.add(at)
             at = nodes.parent(at)
-        found.add(at)
+        if at in known:
+            found.add(at)
     return found

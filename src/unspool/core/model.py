@@ -14,7 +14,7 @@ from unspool.arrays import Array, Ints
 from unspool.core.tree import ROOT, TokenForest
 from unspool.errors import ModelError, check
 
-__all__ = ["NO_PLAN", "ROOT", "Model", "Plan", "Session", "as_model", "layers_within"]
+__all__ = ["NO_PLAN", "ROOT", "Model", "Plan", "Session", "as_model", "check_ids", "layers_within", "no_numbers"]
 
 
 @dataclass(frozen=True)
@@ -88,3 +88,21 @@ def layers_within(layers: Sequence[int], most: int) -> tuple[int, ...]:
         if not 0 < layer < most:
             raise ModelError(f"layer {layer} is none between the layers of this model: it has {most}, so give one of 1 to {most - 1}")
     return tuple(layers)
+
+
+def check_ids(place: str, ids: Iterable[int], vocabulary: int) -> None:
+    """Refuse token ids that a model does not have; place: who names them, as "banned"."""
+    for t in ids:
+        check(0 <= t < vocabulary, f"{place}: there is no token {t}; this model's ids are 0 to {vocabulary - 1}")
+
+
+def no_numbers(model: Any) -> ModelError:
+    """The error for a model whose logits are no numbers; a model with `broken_weights` says which weights are to blame."""
+    said = "the model's logits hold NaN or infinity"
+    if not hasattr(model, "broken_weights"):
+        return ModelError(f"{said}; its weights are broken or its arithmetic overflowed")
+    broken = model.broken_weights()
+    if not broken:
+        return ModelError(f"{said}, though its weights are finite: its arithmetic overflowed; load it in a wider dtype, as float32")
+    more = f" and {len(broken) - 3} more" if len(broken) > 3 else ""
+    return ModelError(f"{said}, and so do its weights {', '.join(broken[:3])}{more}; get the checkpoint again")

@@ -6,6 +6,7 @@ import numpy as np
 
 from unspool.arrays import Array, Floats, Ints, gather, host, log_softmax, namespace, or_zero, topk
 from unspool.core.frontier import Frontier
+from unspool.core.processor import Standing
 from unspool.record.step import Considered, Stages
 
 COVERED = 0.95
@@ -29,8 +30,18 @@ def stages_of(frontier: Frontier, tokens: Ints) -> Stages:
     frontier.process(after.append)
     some = [_probabilities(scores) for scores in after]
     columns = [_stage(before, left, tokens) for before, left in zip([some[0], *some[:-1]], some, strict=True)]
-    names = ["model", *map(str, frontier.source.lane.processors)]
-    return Stages(names, *(np.stack(column, 1) for column in zip(*columns, strict=True)))
+    processors = frontier.source.lane.processors
+    stages = Stages(["model", *map(str, processors)], *(np.stack(column, 1) for column in zip(*columns, strict=True)))
+    stages.sparing = np.full(tokens.shape, "", dtype=object)
+    for r, i in zip(*np.nonzero(np.isneginf(stages.logprobs[:, -1])), strict=True):
+        cut = int(np.argmax(np.isneginf(stages.logprobs[r, :, i])))      # the first stage after which the token cannot come
+        if cut:
+            before = some[cut - 1][r]
+            rank, above = int(stages.ranks[r, cut, i]), float(stages.above[r, cut, i])
+            token = Standing(float(before[tokens[r, i]]), rank, above, float(before.max()), float(stages.entropy[r, cut - 1]))
+            spared = processors[cut - 1].sparing(token)
+            stages.sparing[r, i] = "" if spared is None else str(spared)
+    return stages
 
 
 def _probabilities(scores: Array) -> Floats:

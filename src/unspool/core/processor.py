@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
@@ -13,6 +13,15 @@ from unspool.arrays import Array, Flags, Floats, Ints, host
 from unspool.core.decoder import Part
 from unspool.core.model import Model
 from unspool.core.randomness import uniform, word
+from unspool.errors import Unsupported
+
+PROMPT_END, END_TOKENS = "where the prompt ends", "the end tokens"
+"""What tokens and scores alone do not tell."""
+
+
+def no_draws(purpose: str) -> Floats:
+    """The draws of rows that were made by hand without any."""
+    raise Unsupported(f"these rows hold no draws, as {purpose!r} needs: make them with Rows.of(tokens), or give Rows(..., uniforms=...)")
 
 
 @dataclass
@@ -26,7 +35,7 @@ class Rows:
     prompt_lengths: Ints
     """(R,), how many of them are the prompt's."""
     end_tokens: tuple[int, ...] = ()
-    uniforms: Callable[[str], Floats] = field(default=lambda purpose: np.zeros(0))
+    uniforms: Callable[[str], Floats] = no_draws
     """A uniform in [0, 1) for each row, for a purpose of the processor's own naming."""
     companions: tuple[Array, ...] = ()
     """The logits (R, V) of the processor's `companions`, in their order."""
@@ -39,12 +48,12 @@ class Rows:
         return self.lengths - self.prompt_lengths
 
     @classmethod
-    def of(cls, tokens: Array, prompt_length: int = 0) -> Rows:
-        """Rows without padding, as Hugging Face's `input_ids`; what they draw depends on their tokens alone."""
+    def of(cls, tokens: Array, prompt_length: int = 0, end_tokens: Sequence[int] = ()) -> Rows:
+        """Rows of tokens (R, T), as Hugging Face's `input_ids`; what they draw depends on their tokens alone."""
         texts = host(tokens)
         lengths = (texts >= 0).sum(-1)
         lineage = np.asarray([word(text[text >= 0].astype(np.int64).tobytes()) for text in texts], np.uint64)
-        return cls(tokens, lengths, np.full(len(lengths), prompt_length), uniforms=partial(uniform, 0, lineage, lengths))
+        return cls(tokens, lengths, np.full(len(lengths), prompt_length), tuple(end_tokens), partial(uniform, 0, lineage, lengths))
 
 
 @dataclass(frozen=True)
@@ -108,8 +117,15 @@ class Processor(Part):
         """What a companion reads in place of the prompt."""
         return list(map(int, prompt))
 
+    def reads(self) -> Sequence[str]:
+        """What it reads of its rows that tokens and scores alone do not tell: "where the prompt ends", "the end tokens"."""
+        return ()
+
     def __call__(self, input_ids: Array, scores: Array) -> Array:
-        """Hugging Face's signature, for processors without memory."""
+        """Hugging Face's signature, for processors without memory that read nothing but tokens and scores."""
         if self.stateful or self.companions() or self.reads_layers:
             raise TypeError(f"{self} needs more than the tokens, and cannot be called on scores alone")
+        if self.reads():
+            way = "process(Rows.of(input_ids, prompt_length, end_tokens), scores)"
+            raise TypeError(f"{self} reads {' and '.join(self.reads())}, which tokens and scores alone do not tell; call {way}")
         return self.process(Rows.of(input_ids), scores)

@@ -7,16 +7,20 @@ it is for; so a text is the same alone, in a batch, in another order, or resumed
 
 from __future__ import annotations
 
+from functools import cache
 from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unspool.arrays import IN_CACHE, Array, Floats, like, namespace
+from unspool.arrays import IN_CACHE, Array, Floats, like, namespace, or_zero
 
 Lineage = NDArray[np.uint64]
+ONES, GOLDEN = 2**64 - 1, 0x9E3779B97F4A7C15
 CDF_BLOCK = 256
+ONE_BY_ONE = 3
+"""Rows of which each is drawn by itself."""
 
 
 def _mix(z: Any) -> Any:
@@ -25,18 +29,35 @@ def _mix(z: Any) -> Any:
     return z ^ (z >> np.uint64(31))
 
 
+def _mix_one(z: int) -> int:
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 & ONES
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EB & ONES
+    return z ^ (z >> 31)
+
+
 def combine(*parts: Any) -> Lineage:
     """One 64-bit key from several integers or arrays of integers of one shape."""
+    arrays = [np.asarray(part) for part in parts]
+    if all(a.size == 1 for a in arrays):                                 # Python's numbers are faster than arrays of one
+        one = 0
+        for a in arrays:
+            one = _mix_one((one + GOLDEN + int(a.item())) & ONES)
+        return np.full(np.broadcast_shapes(*(a.shape for a in arrays)), one, np.uint64)
     with np.errstate(over="ignore"):
         z = np.uint64(0)
-        for part in parts:
-            z = _mix(z + np.uint64(0x9E3779B97F4A7C15) + np.asarray(part).astype(np.uint64))
+        for a in arrays:
+            z = _mix(z + np.uint64(GOLDEN) + a.astype(np.uint64))
         return np.asarray(z)
+
+
+@cache
+def _hash(data: bytes) -> int:
+    return int.from_bytes(blake2b(data, digest_size=8).digest(), "little")
 
 
 def word(text: str | bytes) -> int:
     """A 64-bit number for a text."""
-    return int.from_bytes(blake2b(text.encode() if isinstance(text, str) else text, digest_size=8).digest(), "little")
+    return _hash(text.encode()) if isinstance(text, str) else int.from_bytes(blake2b(text, digest_size=8).digest(), "little")
 
 
 def child(lineage: Lineage, index: Any, step: Any = 0) -> Lineage:
@@ -44,10 +65,13 @@ def child(lineage: Lineage, index: Any, step: Any = 0) -> Lineage:
 
     The step counts because a row and its first child have one lineage, and their second children need two.
     """
-    index = np.asarray(index)
-    if not index.any():
-        return lineage
-    return np.where(index == 0, lineage, combine(lineage, index + (np.asarray(step) << 32)))
+    lineage, index, step = np.broadcast_arrays(np.asarray(lineage, np.uint64), index, step)
+    others = index != 0
+    if not others.any():
+        return np.asarray(lineage)
+    found: Lineage = lineage.copy()
+    found[others] = combine(lineage[others], index[others] + (step[others].astype(np.int64) << 32))
+    return found
 
 
 def uniform(seed: int, lineage: Lineage, step: Any, purpose: str, index: Any = 0) -> Floats:
@@ -62,14 +86,15 @@ def draw(scores: Array, u: Floats) -> Array:
     scores (R, V), not necessarily normalised, u (R,) -> (R,). The slices lie in ascending order of token and have the
     lengths softmax(scores); the sums are in float64. A row of -inf alone gives a token all the same.
     """
-    xp = namespace(scores)
     rows, vocabulary = scores.shape
-    if xp is np and scores.size > IN_CACHE and rows > 1:
-        return np.concatenate([draw(scores[r : r + 1], u[r : r + 1]) for r in range(rows)])
+    if isinstance(scores, np.ndarray) and (rows <= ONE_BY_ONE or scores.size > IN_CACHE):
+        return np.asarray([_draw_one(row, float(x)) for row, x in zip(scores, u, strict=True)], np.int64)
+    xp = namespace(scores)
     top = xp.max(scores, axis=-1, keepdims=True)
-    p = xp.exp(scores - xp.where(top == -xp.inf, xp.zeros_like(top), top))
-    p = xp.concat([p, xp.zeros((rows, -vocabulary % CDF_BLOCK), dtype=p.dtype, **_place(p))], axis=-1)
-    p = xp.reshape(p, (rows, -1, CDF_BLOCK))                                  # first the block, then the token inside it
+    p = xp.exp(scores - or_zero(top))
+    if vocabulary % CDF_BLOCK:
+        p = xp.concat([p, xp.zeros((rows, -vocabulary % CDF_BLOCK), dtype=p.dtype, **_place(p))], axis=-1)
+    p = xp.reshape(p, (rows, -1, CDF_BLOCK))                              # first the block, then the token inside it
     cdf = xp.cumulative_sum(xp.sum(p, axis=-1, dtype=xp.float64), axis=-1)
     aim = like(u, cdf)[:, None] * cdf[:, -1:]
     chosen = xp.clip(xp.sum(xp.astype(cdf <= aim, xp.int64), axis=-1), 0, cdf.shape[1] - 1)
@@ -84,3 +109,18 @@ def draw(scores: Array, u: Floats) -> Array:
 
 def _place(x: Array) -> dict[str, Any]:
     return {} if isinstance(x, np.ndarray) else {"device": x.device}
+
+
+def _draw_one(scores: Floats, u: float) -> int:
+    """The same for one row of a numpy array, (V,)."""
+    top = scores.max()
+    p = np.exp(scores - (0 if top == -np.inf else top))
+    sums = np.add.reduceat(p, np.arange(0, len(p), CDF_BLOCK), dtype=np.float64)
+    cdf = np.cumsum(sums)
+    aim = u * cdf[-1]
+    block = min(int(cdf.searchsorted(aim, side="right")), len(cdf) - 1)
+    inside = p[block * CDF_BLOCK : (block + 1) * CDF_BLOCK]
+    found = int(np.cumsum(inside, dtype=np.float64).searchsorted(aim - (cdf[block - 1] if block else 0.0), side="right"))
+    if found >= len(inside) or not inside[found]:                        # rounding never leaves the support
+        found = int(np.flatnonzero(inside)[-1]) if inside.any() else 0
+    return block * CDF_BLOCK + found

@@ -6,7 +6,7 @@ hands rows to runs of their own) and is sent the frontier that results. The loop
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, TypeAlias
 
@@ -100,7 +100,7 @@ class Strategy(Part):
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
-        if "run" in cls.__dict__ and cls.many is False:
+        if cls.many is False and cls.run is not row_by_row:              # its own, or that of a class without rows of their own
             cls.start, cls.run = cls.run, row_by_row  # type: ignore[assignment, method-assign]
 
     def run(self, frontier: Frontier) -> Asks:
@@ -161,6 +161,10 @@ class Around(Strategy):
     def needs(self) -> frozenset[str]:  # type: ignore[override]
         """As the strategy inside."""
         return frozenset() if self.inner is None else self.inner.needs
+
+    def token_ids(self) -> Iterable[int]:
+        """Those of the strategy inside."""
+        return () if self.inner is None else self.inner.token_ids()
 
     def resolve(self, tokenizer: Any) -> Part:
         """With the strategy inside resolved, too."""

@@ -130,8 +130,15 @@ class TokenForest:
             raise ModelError(f"there is no row {row} in this session: it was never made, or forgotten")
         return nodes, slot
 
+    def require(self, rows: Iterable[int]) -> None:
+        """Refuse rows that were never made, or are forgotten."""
+        for row in rows:
+            self._find(row)
+
     def keep(self, rows: Iterable[int]) -> None:
         """Forget what is on no path to one of these rows."""
+        rows = [row for row in rows if row != ROOT]                      # which is always there
+        self.require(rows)
         kept: dict[int, list[int]] = {}
         for tree, slot in places(rows):
             kept.setdefault(tree, []).append(slot)

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from unspool.core.decoder import Decoder, Part, as_decoder
+from unspool.core.model import check_ids
 from unspool.errors import UnspoolError, check
 from unspool.explore.state import Tokens, Visit
 from unspool.language_model import LanguageModel
@@ -112,8 +113,8 @@ class Explorer:
         self._insert(tokens)
 
     def _insert(self, tokens: Tokens) -> None:
-        state, size = self.state, self.lm.model.vocabulary
-        check(all(0 <= t < size for t in tokens), f"there is no token {max(tokens)}; the model's ids are 0 to {size - 1}")
+        state = self.state
+        check_ids("the text", tokens, self.lm.model.vocabulary)
         text = state.text[: state.cursor] + tokens
         check(len(text) <= self.room, f"the model's context of {self.lm.model.context} tokens is full")
         self._change(state.showing(text, len(text)))
@@ -362,10 +363,7 @@ class Explorer:
         return trace
 
     def save(self, path: str | Path) -> None:
-        try:
-            self.trace().save(path)
-        except OSError as error:
-            raise UnspoolError(f"cannot write {path}: {error.strerror}") from None
+        self.trace().save(path)
 
     def load(self, path: str | Path) -> None:
         """Explore on from a saved trace, one of exploring or any other: its prompt, its texts, and its decoder if it can be read."""
@@ -391,9 +389,10 @@ class Explorer:
             self._note(h.tokens, h.logprobs)
 
     def _usable(self, decoder: Decoder | Part | str) -> Decoder:
-        """A decoder that this model can resolve, with its strategy."""
+        """A decoder that this tokenizer can resolve, of tokens that the model has, with its strategy."""
         parsed = as_decoder(decoder)
-        self.lm.resolve(parsed)
+        for part in self.lm.resolve(parsed).parts:
+            check_ids(part.name, part.token_ids(), self.lm.model.vocabulary)
         return parsed if parsed.strategy else parsed | Greedy()
 
     def _readable(self, decoder: str) -> Decoder | None:

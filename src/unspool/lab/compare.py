@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from unspool.core.decoder import Decoder, as_decoder, parse
-from unspool.errors import PromptError, UnspoolError, check, whole
+from unspool.errors import PromptError, UnspoolError, check, is_whole, plain, whole
 from unspool.lab.comparison import Comparison
 from unspool.lab.generations import BatchCost, Generation, GenerationFile, key
 from unspool.lab.measuring import Measuring
@@ -71,7 +71,7 @@ class Comparing:
         counted = [replace(m, unit=m.unit.replace("words", unit)) for m in check_metrics(metrics, judged=judge is not None)]
         self.measuring = Measuring(lm, judge, counted, unit, chat)
         self.model = {"name": lm.name, "fingerprint": lm.info.get("fingerprint"), "tokenizer": lm.tokenizer.hash}
-        self.made: dict[str, list[tuple[Generation, TextSample]]] = {name: [] for name in self.decoders}
+        self.made: dict[str, list[tuple[Generation, TextSample | None]]] = {name: [] for name in self.decoders}
         for prompt in self.prompts:
             self.measuring.start(prompt)
         self.reference = self.measuring.human(reference, max_new_tokens)
@@ -105,7 +105,7 @@ class Comparing:
         recipe = {"decoder": str(decoder), "seed": seed, "max_new_tokens": self.max_new_tokens} | ({"chat": True} if self.chat else {})
         found = {p: self.kept.get(key(p, recipe, self.model), []) if _written_out(decoder) else [] for p in prompts}
         old = [replace(g, decoder=name) for p in prompts for g in found[p]]
-        self.made[name] += zip(old, self.measuring.generated(old), strict=True)
+        self.made[name] += self._measured(old)
         missing = [p for p in prompts if not found[p]]
         if not missing:
             return
@@ -114,16 +114,24 @@ class Comparing:
         for _ in run:
             yield
         outputs = run.outputs
-        batch = _cost(run, sum(len(o.sequences) for o in outputs), time.perf_counter() - began)
-        new = [
-            Generation(name, p, seed, number, s.text, s.tokens, s.logprobs, s.reason, recipe | {"model": self.lm.name}, self.model, batch)
-            for p, output in zip(missing, outputs, strict=True)
-            for number, s in enumerate(output.sequences, 1)
-        ]
-        samples = self.measuring.generated(new)
+        batch = _cost(run, sum(len(o.sequences) or 1 for o in outputs), time.perf_counter() - began)
+        made = recipe | {"model": self.lm.name}, self.model, batch
+        new = list[Generation]()
+        for p, output in zip(missing, outputs, strict=True):
+            new += [Generation(name, p, seed, i, s.text, s.tokens, s.logprobs, s.reason, *made) for i, s in enumerate(output.sequences, 1)]
+            new += [] if output.sequences else [Generation(name, p, seed, 0, "", [], [], "failed", *made, output.failure)]
+        measured = self._measured(new)
         if self.store:
-            self.store.append([g.to_line(self.measuring.alone(s)) for g, s in zip(new, samples, strict=True)])
-        self.made[name] += zip(new, samples, strict=True)
+            self.store.append([g.to_line(self._alone(sample)) for g, sample in measured])
+        self.made[name] += measured
+
+    def _measured(self, some: Sequence[Generation]) -> list[tuple[Generation, TextSample | None]]:
+        """Generations as metrics read them; None where there is no text."""
+        samples = iter(self.measuring.generated([g for g in some if not g.failure]))
+        return [(g, None if g.failure else next(samples)) for g in some]
+
+    def _alone(self, sample: TextSample | None) -> dict[str, float | None]:
+        return dict.fromkeys(m.name for m in self.measuring.metrics) if sample is None else self.measuring.alone(sample)
 
     @property
     def comparison(self) -> Comparison:
@@ -145,7 +153,7 @@ class Comparing:
             row_of_human(self.reference, measuring.metrics) if self.reference else None,
             list(measuring.metrics),
             [g for texts in made.values() for g, _ in texts],
-            [measuring.alone(s) for texts in made.values() for _, s in texts],
+            [self._alone(s) for texts in made.values() for _, s in texts],
             settings,
         )
 
@@ -197,13 +205,14 @@ def check_decoders(decoders: Sequence[DecoderLike] | Mapping[str, DecoderLike]) 
 
 def check_seeds(seeds: int | Sequence[int]) -> list[int]:
     """Seeds, all different, from a list or a number of them."""
-    if isinstance(seeds, int) and not isinstance(seeds, bool):
-        check(seeds >= 1, f"seeds is how many (at least 1), or a list of them; got {seeds}")
-        return list(range(seeds))
+    given: Any = plain(seeds)
+    if is_whole(given):
+        check(given >= 1, f"seeds is how many (at least 1), or a list of them; got {seeds}")
+        return list(range(given))
     check(isinstance(seeds, Sequence) and not isinstance(seeds, str), f"seeds is how many, or a list of whole numbers; got {seeds!r}")
-    found = list(seeds)  # type: ignore[arg-type]
+    found = list(map(plain, given))
     check(len(found) > 0, "seeds is empty; give at least one")
-    check(all(isinstance(s, int) and not isinstance(s, bool) for s in found), f"seeds are whole numbers; got {found}")
+    check(all(map(is_whole, found)), f"seeds are whole numbers; got {found}")
     check(len(set(found)) == len(found), f"a seed is there twice: {found}")
     return found
 

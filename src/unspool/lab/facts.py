@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unspool.errors import UnknownName
+from unspool.lab.soundness import Check, sound
 from unspool.models.details import folder_of
 from unspool.models.loading import read_json
 from unspool.models.sums import read_sums
@@ -26,22 +25,13 @@ SAMPLE_PROMPT = "Once upon a time"
 SAMPLE_TOKENS = 90
 
 
-@dataclass(frozen=True)
-class Check:
-    """One fact: what is recorded, what was found, and whether they agree."""
-
-    fact: str
-    recorded: str
-    found: str
-    ok: bool
-
-
 def verify(lm: LanguageModel) -> list[Check]:
     """What is recorded of a model and what it does now, fact by fact.
 
     Which model it is, is recognised by its architecture, number of parameters and vocabulary. Beside them the files of a model are
-    checked that has their hashes (a file sha256) or measured samples (evaluation.json) in its folder. A model of which nothing is
-    recorded is an error.
+    checked that has their hashes (a file sha256) or measured samples (evaluation.json) in its folder. Of a model without facts that is
+    said, and checked what holds of every model: finite weights and logits, no look at later tokens, the same logits token by token as at
+    once, a tokenizer that fits.
     """
     return list(verify_live(lm))
 
@@ -52,12 +42,10 @@ def verify_live(lm: LanguageModel) -> Iterator[Check]:
     facts = next((f for f in recorded() if all(f[name] == shape[name] for name in SHAPE)), None)
     folder = folder_of(lm)
     beside = [name for name in ("sha256", "evaluation.json") if folder and (folder / name).is_file()]
-    if facts is None and not beside:
-        known = ", ".join(f["model"] for f in recorded())
-        raise UnknownName(
-            f"nothing is recorded of {lm.name} ({shape['architecture']}, {shape['parameters']} parameters, {shape['vocabulary']} tokens); "
-            f"recorded are {known} and the bundled model"
-        )
+    if facts is None and "evaluation.json" not in beside:
+        what = f"{shape['architecture']}, {shape['parameters']} parameters, {shape['vocabulary']} tokens"
+        yield Check("recorded facts", "none", f"none of {lm.name} ({what}): checked is what holds of every model", True)
+        yield from sound(lm)
     if folder and beside:
         yield from _files(lm, folder)
     for table in facts["tables"] if facts else []:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from unspool.errors import UnspoolError
+from unspool.files import Growing
 
 LINE_FORMAT = 1
 HEAD = '{"unspool_generation": '
@@ -20,6 +21,7 @@ class BatchCost:
     """What one run of a decoder over some prompts cost."""
 
     texts: int
+    """Lines of it: texts, and prompts that came to none."""
     forwards: int
     """How often the model's session was asked to run."""
     tokens: int
@@ -34,24 +36,25 @@ class BatchCost:
 
 @dataclass(frozen=True)
 class Generation:
-    """One generated text."""
+    """One generated text, or a prompt that came to none: then its tokens are empty and `failure` says why."""
 
     decoder: str
     """What it is called in the comparison."""
     prompt: str
     seed: int
     number: int
-    """From 1, of the texts of this prompt and seed."""
+    """From 1, of the texts of this prompt and seed; 0 where there is none."""
     text: str
     tokens: list[int]
     logprobs: list[float]
     """The model's own, of each token."""
     reason: str
-    """Why it ended."""
+    """Why it ended; "failed" where it never was."""
     recipe: dict[str, Any]
     model: dict[str, Any]
     """Its name, the hash of its weights (fingerprint) and of its tokenizer."""
     batch: BatchCost = field(repr=False)
+    failure: str = ""
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -60,7 +63,7 @@ class Generation:
 
     def to_line(self, metrics: dict[str, float | None]) -> str:
         """All of it as a line of JSON, with the text's own metrics."""
-        found = {f.name: getattr(self, f.name) for f in fields(self)}
+        found = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "failure" or self.failure}
         more = {"batch": asdict(self.batch), "logprob": math.fsum(self.logprobs), "metrics": metrics}
         return json.dumps({"unspool_generation": LINE_FORMAT} | found | more, ensure_ascii=False)
 
@@ -76,21 +79,13 @@ class GenerationFile:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self._file = Growing(path)
         self._end = 0
         """Bytes of whole batches."""
         self.kept = list(self._read())
-        try:
-            self.path.open("ab").close()
-        except OSError as error:
-            raise UnspoolError(f"cannot write {self.path}: {error.strerror}") from None
 
     def _read(self) -> Iterator[Generation]:
-        try:
-            data = self.path.read_bytes()
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise UnspoolError(f"cannot read {self.path}: {error.strerror}") from None
+        data = self._file.read()
         waiting: list[Generation] = []
         lines = data.split(b"\n")
         place = 0
@@ -113,7 +108,7 @@ class GenerationFile:
             value = json.loads(line)
             assert value["unspool_generation"] == LINE_FORMAT
             value["batch"] = BatchCost(**value["batch"])
-            return Generation(**{f.name: value[f.name] for f in fields(Generation)})
+            return Generation(**{f.name: value[f.name] for f in fields(Generation) if f.name in value or f.name != "failure"})
         except (ValueError, KeyError, TypeError, AssertionError):
             raise self._foreign(number) from None
 
@@ -121,12 +116,5 @@ class GenerationFile:
         return UnspoolError(f"line {number} of {self.path} is no generation that unspool compare saved; give another file")
 
     def append(self, lines: Sequence[str]) -> None:
-        data = "".join(line + "\n" for line in lines).encode()
-        try:
-            with self.path.open("r+b") as file:
-                file.truncate(self._end)
-                file.seek(self._end)
-                file.write(data)
-        except OSError as error:
-            raise UnspoolError(f"cannot write {self.path}: {error.strerror}") from None
-        self._end += len(data)
+        """Write a batch."""
+        self._end = self._file.append("".join(line + "\n" for line in lines), self._end)

@@ -105,10 +105,10 @@ EXAMPLE_PROMPT = "Once upon a time, there was a"
 
 
 def known_parts() -> dict[str, type[Part]]:
-    """Every part that is known, by its canonical name."""
+    """Every part of the package, by its canonical name."""
     for module in OWN:
         import_module(module)
-    return {cls.name: cls for cls in REGISTRY.values() if is_dataclass(cls)}
+    return {cls.name: cls for cls in REGISTRY.values() if is_dataclass(cls) and cls.__module__.startswith(OWN)}
 
 
 def method(name: str) -> Method:

@@ -15,8 +15,9 @@ from unspool.lab.bootstrap import Estimate, difference, estimate
 from unspool.lab.generations import Generation
 from unspool.lab.registry import Metric, TextSample
 
-Made = Sequence[tuple[Generation, TextSample]]
-"""Texts of one decoder, each as it was made and as metrics read it."""
+Made = Sequence[tuple[Generation, TextSample | None]]
+"""Texts of one decoder, each as it was made and as metrics read it; None of a prompt that came to no text."""
+NAN = Estimate(math.nan)
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Cost:
     @property
     def tokens_per_new(self) -> float:
         """Tokens that went through the model for each new one; the prompt's count."""
-        return self.tokens / self.new_tokens
+        return self.tokens / self.new_tokens if self.new_tokens else math.nan
 
     @property
     def new_per_second(self) -> float:
@@ -54,6 +55,8 @@ class DecoderRow:
     """From the first decoder, over the prompts that both have; empty for the first itself."""
     cost: Cost | None
     """None for reference texts."""
+    failed: int = 0
+    """How often a prompt came to no text. Costs count such runs; the metrics are those of the texts there are."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ class Compared:
     metrics: list[Metric]
     generations: list[Generation]
     texts: list[dict[str, float | None]] = field(repr=False)
-    """The metrics of each generation alone."""
+    """The metrics of each generation alone; None where there is no text."""
     settings: dict[str, Any]
     """Model, limits, seeds, unit."""
 
@@ -83,12 +86,13 @@ class Compared:
 def row_of(name: str, made: Made, base: Made | None, metrics: Sequence[Metric]) -> DecoderRow:
     """The row of a decoder; base: the texts of the one it is compared with."""
     groups, others = _by_prompt(made), _by_prompt(base or [])
+    texts = sum(map(len, groups.values()))
     both = [prompt for prompt in groups if prompt in others]
     mine, theirs = [groups[p] for p in both], [others[p] for p in both]
     values = {m.name: _estimate(m, list(groups.values())) for m in metrics}
     differences = {} if base is None else {m.name: _difference(m, mine, theirs) for m in metrics}
     seeds = tuple(dict.fromkeys(g.seed for g, _ in made))
-    return DecoderRow(name, len(groups), len(made), seeds, values, differences, _sum_of_costs([g for g, _ in made]))
+    return DecoderRow(name, len(groups), texts, seeds, values, differences, _sum_of_costs([g for g, _ in made]), len(made) - texts)
 
 
 def row_of_human(samples: Sequence[TextSample], metrics: Sequence[Metric]) -> DecoderRow:
@@ -100,15 +104,20 @@ def row_of_human(samples: Sequence[TextSample], metrics: Sequence[Metric]) -> De
 def _by_prompt(made: Made) -> dict[str, list[TextSample]]:
     groups: dict[str, list[TextSample]] = {}
     for g, sample in made:
-        groups.setdefault(g.prompt, []).append(sample)
+        if sample is not None:
+            groups.setdefault(g.prompt, []).append(sample)
     return groups
 
 
 def _estimate(metric: Metric, groups: list[list[TextSample]]) -> Estimate:
+    if not groups:
+        return NAN
     return estimate(metric, _parts(metric, groups)) if metric.parts else Estimate(_of_collection(metric, groups))
 
 
 def _difference(metric: Metric, groups: list[list[TextSample]], base: list[list[TextSample]]) -> Estimate:
+    if not groups:
+        return NAN
     if metric.parts:
         return difference(metric, _parts(metric, groups), _parts(metric, base))
     return Estimate(_of_collection(metric, groups) - _of_collection(metric, base))

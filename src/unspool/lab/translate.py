@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 from unspool.core.decoder import Decoder, Part, as_decoder
 from unspool.errors import ParameterError, UnspoolError, Unsupported, check, unknown
 from unspool.lab.engines import ENGINES
-from unspool.lab.engines.engine import Engine, Place
+from unspool.lab.engines.engine import DIFFERENT, LOST, REMARK, Engine, Note, Place
 from unspool.lab.engines.forms import settings_of
 from unspool.lab.engines.order import inversions
+from unspool.models.loading import read_json
 from unspool.processors.constrain import Banned, Bias
+from unspool.processors.endings import ForcedEnd
+from unspool.processors.force import ForcedBegin
 from unspool.processors.shape import LogSoftmax
 from unspool.strategies.beam import Beam
 from unspool.strategies.greedy import Greedy
 
 T = TypeVar("T")
-UNSET: tuple[Any, ...] = (None, False, 0, 1, "", [], {}, ())
-"""Values of a setting under which it does nothing."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +35,16 @@ class Translation:
     settings: dict[str, Any]
     options: dict[str, Any] = field(default_factory=dict)
     """Arguments of `generate`."""
-    notes: list[str] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+
+    @property
+    def lost(self) -> list[Note]:
+        """What changes the text and could not be said: where it is empty, nothing that was given is missing."""
+        return [note for note in self.notes if note.severity == LOST]
 
     def to_dict(self) -> dict[str, Any]:
-        return {**vars(self), "decoder": str(self.decoder)}
+        """The same as plain values."""
+        return {**vars(self), "decoder": str(self.decoder), "notes": [vars(note) for note in self.notes]}
 
 
 def engine_named(name: str) -> Engine:
@@ -45,90 +54,170 @@ def engine_named(name: str) -> Engine:
     return ENGINES[name]
 
 
-def from_engine(engine: str, settings: Any) -> Translation:
+def from_engine(engine: str, settings: Any, *, tokenizer: Any = None) -> Translation:
     """The decoder that an engine's settings mean, in its order and with its defaults.
 
-    settings: a mapping; an object with `to_dict`, as a GenerationConfig; or text: JSON, a file of it, a Python call such as
-    SamplingParams(top_p=0.9), or llama.cpp's flags.
+    engine: "transformers", "vllm", "llama.cpp" or another that `unspool translate` lists. settings: a mapping; an object with
+    `to_dict`, as a GenerationConfig; or text: JSON, a file of it, a Python call such as SamplingParams(top_p=0.9), or llama.cpp's
+    flags. tokenizer: that of a model, as `lm.tokenizer`; needed only where an engine takes a text apart into tokens itself.
+
+    `decoder` and `options` of what comes back are for `lm.generate(prompt, found.decoder, **found.options)`; `notes` say what they
+    do not hold, `lost` those of them that change the text. A setting that the engine does not have, and a value that it does not
+    take or that has no equal here, is an error that names it.
     """
     there = engine_named(engine)
-    given, notes = settings_of(there, settings)
-    for name in given:
+    written, passed = settings_of(there, settings)
+    for name in written:
         if name not in there.names:
             raise unknown(f"setting of {there.title}", name, there.names)
-    given = {name: value for name, value in given.items() if value is not None}
-    chosen, strategy = next((p, part) for p in there.strategies if (part := _read(there, p, given)) is not None)
-    notes += _said(there, chosen, given)
-    parts: list[Part] = []
-    for place in _valued(there, {"samplers": given.get("samplers")}, lambda: there.ordered(there.places, given)):
-        written = [f"{s.name}={given[s.name]!r}" for s in place.settings if s.name in given and s not in chosen.settings]
-        if chosen.bare or (place.sampling and strategy.name != "sample"):
-            if written and place.method != "temperature":
-                notes.append(f"{', '.join(written)} has no effect there under {strategy.name}")
-            continue
-        if (part := _read(there, place, given)) is not None:
-            parts.append(part)
-            notes += _said(there, place, given)
-    parts, strategy = there.wrap(parts, strategy)
-    stops = [(place, stop) for place in there.stops if (stop := _read(there, place, given)) is not None]
-    notes += [note for place, _ in stops for note in _said(there, place, given)]
-    options = _options(there, given, notes)
-    said = (name for name, value in given.items() if name in there.unsaid and (value is True or value not in UNSET))
-    notes += [f"{name}: {there.unsaid[name]}" for name in said]
-    notes += [there.unsure] if there.unsure and len(parts) > 1 else []
-    return Translation(there.name, Decoder((*parts, strategy, *(stop for _, stop in stops))), given, options, list(dict.fromkeys(notes)))
+    given = {name: value for name, value in written.items() if value is not None}
+    given = _valued(there, given, lambda: there.prepare(given, tokenizer))
+    nulls = written.keys() - given.keys()
+    decoder, options, notes = _meant(there, given, nulls)
+    unsaid = [note for name, value in given.items() if name in there.unsaid and (note := there.unsaid[name].note(name, value))]
+    idle = [Note(name, f"{name}={given[name]!r} has no effect there under {_named(decoder)}") for name in _idle(there, given, nulls)]
+    notes = list(dict.fromkeys([*passed, *unsaid, *notes, *there.warn(given), *idle]))
+    return Translation(there.name, decoder, written, options, notes)
 
 
 def to_engine(engine: str, decoder: Any, **options: Any) -> Translation:
     """An engine's settings that mean a decoder; what cannot be said there is refused.
 
-    options: max_new_tokens, max_length, seed and end_tokens, as `generate` takes them.
+    engine: see `from_engine`. decoder: a decoder, a part of one, or text. options: max_new_tokens, max_length, seed and end_tokens,
+    as `generate` takes them.
+
+    `settings` of what comes back are the engine's; `decoder` is what they mean when they are read again, `notes` say where that
+    differs.
     """
     there, wanted = engine_named(engine), as_decoder(decoder)
     processors, strategy = there.unwrap(list(wanted.processors), wanted.strategy or Greedy())
     chosen = _place(there, there.strategies, strategy)
     settings = _written(there, chosen, strategy)
-    notes: list[str] = []
+    notes: list[Note] = []
     found: dict[str, tuple[Place, Part]] = {}
     for part in processors:
-        place = _place(there, there.places, part)
+        place = _place(there, (*(there.searching if strategy.name == "beam" else ()), *there.places), part)
         check(place.method not in found, f"{there.title} applies {place.method} once; this decoder twice")
-        check(not chosen.bare, f"{there.title}'s {chosen.method} search takes no processors; this decoder has {part}")
+        free = not chosen.bare or place.method in chosen.takes
+        check(free, f"{there.title}'s {chosen.method} search takes no processors; this decoder has {part}")
         _check_drawn(there, place, part, strategy)
         more = _written(there, place, part)
         if place.read(more) is None:
-            notes.append(f"{part} changes nothing: left out")
+            notes.append(Note(place.settings[0].name, f"{part} changes nothing: left out"))
         else:
             found[place.method] = place, part
             settings = _merged(there, settings, more)
     places = [place for place, _ in found.values()]
-    settings |= _order(there, places, settings)
+    settings |= _order(there, [place for place in places if place not in there.searching], settings)
     for stop in wanted.stops:
-        settings = _merged(there, settings, _written(there, _place(there, there.stops, stop), stop))
+        place = _place(there, there.stops, stop)
+        check(not chosen.bare or place.method in chosen.takes, f"{there.title}'s {chosen.method} search does not hear {stop}")
+        settings = _merged(there, settings, _written(there, place, stop))
     for place in there.ordered(there.places, settings):
-        if place.neutral and place.method not in found and (strategy.name == "sample" or not place.sampling):
+        if place.neutral and place.method not in found and not chosen.bare and (strategy.name == "sample" or not place.sampling):
             settings = place.neutral | settings
     for name, value in options.items():
-        calls = [c for c in there.calls if c.argument == name]
-        check(bool(calls), f"{there.title} has no setting for {name}={value!r}")
-        settings[calls[0].setting.name] = calls[0].write(value)
+        settings |= _called(there, name, value)
     back = from_engine(engine, settings)
     _check_back(there, [*(part for _, part in found.values()), *wanted.stops, strategy], back.decoder)
-    notes += [f"{place.method}: {place.differs}" for place in [chosen, *places] if place.differs]
-    return Translation(there.name, back.decoder, settings, options, notes)
+    notes += [note for note in back.notes if note.severity != REMARK]
+    return Translation(there.name, back.decoder, settings, options, list(dict.fromkeys(notes)))
+
+
+def from_model(folder: Path, settings: Mapping[str, Any] | None = None) -> Translation:
+    """What a model's own generation_config.json means to transformers, with settings that take the place of those in it.
+
+    A folder without the file may hold the same names in its config.json, as older ones do.
+    """
+    there, own = ENGINES["transformers"], folder / "generation_config.json"
+    known = there.names - there.ignored
+    written = read_json(own) if own.is_file() else {n: v for n, v in read_json(folder / "config.json").items() if n in known}
+    strange = [Note(name, f"{name} is no setting of {there.title}") for name in written if name not in there.names]
+    found = from_engine(there.name, {n: v for n, v in written.items() if n in there.names} | dict(settings or {}))
+    return replace(found, notes=[*found.notes, *strange])
+
+
+def asked_of(folder: Path) -> str:
+    """The decoder that a model's generation_config.json asks for, and what of it has no equal; "" if it is greedy search alone."""
+    try:
+        found = from_model(folder)
+    except UnspoolError as error:
+        return f"what cannot be said here: {error}"
+    lost = [note.setting for note in found.lost]
+    plain = [str(found.decoder)] * (str(found.decoder) != "greedy")
+    return ", and ".join([*plain, *([", ".join(lost)] if lost else [])])
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
+def _meant(there: Engine, given: Mapping[str, Any], nulls: Iterable[str]) -> tuple[Decoder, dict[str, Any], list[Note]]:
+    """The decoder and the arguments of generate that settings mean, and what is to be said of those that are in them."""
+    chosen, strategy = next((p, part) for p in there.strategies if (part := _read(there, p, given)) is not None)
+    notes = _said(there, chosen, given)
+    parts: list[Part] = []
+    ordering = {name: given[name] for name in there.ordering if name in given}
+    beams = there.searching if strategy.name == "beam" else ()
+    for place in (*beams, *_valued(there, ordering, lambda: there.ordered(there.places, given))):
+        if (chosen.bare and place.method not in chosen.takes) or (place.sampling and strategy.name != "sample"):
+            continue
+        if (part := _read(there, place, given)) is not None:
+            parts.append(part)
+            notes += _said(there, place, given)
+    parts, strategy = there.wrap(parts, strategy)
+    heard = [place for place in there.stops if not chosen.bare or place.method in chosen.takes]
+    stops = [(place, stop) for place in heard if (stop := _read(there, place, given)) is not None]
+    notes += [note for place, _ in stops for note in _said(there, place, given)]
+    notes += [Note("", there.unsure)] if there.unsure and len(parts) > 1 else []
+    options = _options(there, given, nulls, notes)
+    return Decoder((*parts, strategy, *(stop for _, stop in stops))), options, notes
+
+
+def _idle(there: Engine, given: Mapping[str, Any], nulls: Iterable[str]) -> list[str]:
+    """The settings without which the others mean the same, though their values would do something elsewhere."""
+    read = [name for name in given if name not in there.ignored and name not in there.unsaid]
+    found = _meant(there, given, nulls)[:2] if read else None
+    idle = []
+    for name in read:
+        try:
+            same = _meant(there, {n: value for n, value in given.items() if n != name}, nulls)[:2] == found
+        except UnspoolError:
+            continue                                                     # another setting needs it
+        if same and not _off(there, name, given[name]):
+            idle.append(name)
+    return idle
+
+
+def _off(there: Engine, name: str, value: Any) -> bool:
+    """Whether a value is one under which its setting does nothing."""
+    if name in there.ordering:
+        return there.ordered(there.places, {name: value}) == there.ordered(there.places, {})
+    if any(s.default == value and s.default is not None for s in there.settings if s.name == name) or value in (None, [], {}, (), ""):
+        return True
+    if any(c.setting.name == name and c.read(value) is None for c in there.calls):
+        return True
+    if name == "temperature" and value == 0:
+        return True
+    of = [place for place in there.everything if any(s.name == name for s in place.settings)]
+    return bool(of) and all(len(place.settings) == 1 and _read(there, place, {name: value}) is None for place in of)
+
+
+def _named(decoder: Decoder) -> str:
+    """The search that decides, for a person."""
+    names = [part.name for part in decoder.parts if part.role == "strategy" or part.name == "mirostat"]
+    return names[0]
+
+
 def _valued(engine: Engine, written: Mapping[str, Any], read: Callable[[], T]) -> T:
-    """What is read of some settings; values that it cannot be read of are refused."""
+    """What is read of some settings; values that it cannot be read of are refused by the settings' names."""
+    text = ", ".join(f"{name}={value!r:.80}" for name, value in written.items())
     try:
         return read()
-    except UnspoolError:
-        raise
+    except UnspoolError as error:
+        if not written or any(re.search(rf"\b{re.escape(name)}\b", str(error)) for name in written):
+            raise
+        raise type(error)(f"{engine.title}'s {text}: {error}") from None
     except (TypeError, ValueError, LookupError, AttributeError):
-        text = ", ".join(f"{name}={value!r}" for name, value in written.items())
         raise ParameterError(f"{engine.title} knows no such value: {text}") from None
 
 
@@ -136,29 +225,36 @@ def _read(engine: Engine, place: Place, given: Mapping[str, Any]) -> Part | None
     return _valued(engine, {s.name: given[s.name] for s in place.settings if s.name in given}, lambda: place.read(given))
 
 
-def _said(engine: Engine, place: Place, given: Mapping[str, Any]) -> list[str]:
-    notes = [f"{place.method}: {place.differs}"] if place.differs else []
+def _said(engine: Engine, place: Place, given: Mapping[str, Any]) -> list[Note]:
+    names = [s.name for s in place.settings if s.name in given] or [s.name for s in place.settings] or [place.method]
+    notes = [Note(names[0], place.differs, DIFFERENT)] if place.differs else []
     if place.neutral and place.settings[0].name not in given:
-        notes.insert(0, f"{place.settings[0]} is the default of {engine.title}")
+        notes.insert(0, Note(place.settings[0].name, f"{place.settings[0]} is the default of {engine.title}"))
     return notes
 
 
-def _options(engine: Engine, given: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
+def _options(engine: Engine, given: Mapping[str, Any], nulls: Iterable[str], notes: list[Note]) -> dict[str, Any]:
     """The arguments of generate."""
     found: dict[str, Any] = {}
     for call in engine.calls:
         name = call.setting.name
-        if name in given and (value := _valued(engine, {name: given[name]}, partial(call.read, given[name]))) is not None:
+        if name not in given or not call.holds(given):
+            continue
+        if (value := _valued(engine, {name: given[name]}, partial(call.read, given[name]))) is not None:
             found.setdefault(call.argument, value)
     if "max_new_tokens" in found:
         found.pop("max_length", None)
+    if found.keys() & {"max_new_tokens", "max_length"}:
+        return found
+    limits = [c for c in engine.calls if c.argument.startswith("max_") and c.holds(given)]
+    for limit in limits:
+        default = None if limit.setting.default is None else limit.read(limit.setting.default)
+        if default is not None and limit.setting.name not in given and not (limit.endless and limit.setting.name in nulls):
+            found[limit.argument] = default
+            notes.append(Note(limit.setting.name, f"{limit.setting} is the default of {engine.title}"))
     if not found.keys() & {"max_new_tokens", "max_length"}:
-        for limit in (c for c in engine.calls if c.argument.startswith("max_") and c.setting.default is not None):
-            if (value := limit.read(limit.setting.default)) is not None:
-                found[limit.argument] = value
-                notes.append(f"{limit.setting} is the default of {engine.title}")
-        if not found.keys() & {"max_new_tokens", "max_length"}:
-            notes.append(f"{engine.title} goes on until the text ends; give max_new_tokens, or 100 tokens are the most")
+        more = f"{engine.title} goes on until the text ends; give max_new_tokens, or 100 tokens are the most"
+        notes.append(Note(limits[0].setting.name, more, DIFFERENT))
     return found
 
 
@@ -179,6 +275,18 @@ def _written(engine: Engine, place: Place, part: Part) -> dict[str, Any]:
         raise ParameterError(f"{engine.title} cannot say {part}: {error}") from None
 
 
+def _called(engine: Engine, argument: str, value: Any) -> dict[str, Any]:
+    """The settings that say an argument of generate, by the first of an engine's that can."""
+    calls = [c for c in engine.calls if c.argument == argument]
+    check(bool(calls), f"{engine.title} has no setting for {argument}={value!r}")
+    for call in calls:
+        try:
+            return {call.setting.name: call.write(value)} | ({call.where[0].name: call.where[1]} if call.where else {})
+        except ParameterError as error:
+            refused = error
+    raise ParameterError(f"{engine.title} cannot say {argument}={value!r}: {refused}")
+
+
 def _merged(engine: Engine, settings: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
     out = dict(settings)
     for name, value in more.items():
@@ -196,15 +304,19 @@ def _check_drawn(engine: Engine, place: Place, part: Part, strategy: Part) -> No
         not place.sampling or strategy.name == "sample",
         f"{engine.title} applies {place.method} only where it samples; this decoder has {strategy}: leave {part} out",
     )
-    check(part.name != "temperature" or getattr(part, "t") != 0, f"{engine.title}: write greedy in place of temperature(0)")  # noqa: B009
+    cold = part.name == "temperature" and getattr(part, "t") == 0 and getattr(strategy, "n", 1) == 1  # noqa: B009
+    check(not cold, f"{engine.title}: write greedy in place of temperature(0)")
 
 
 def _order(engine: Engine, places: Sequence[Place], settings: dict[str, Any]) -> dict[str, Any]:
     """The list of samplers, where the order of a decoder needs one; an order that cannot be had is refused."""
     order = engine.ordered(engine.places, settings)
     more: dict[str, Any] = {}
+    for other in engine.orderings if inversions(order, places) else ():
+        if not inversions(engine.ordered(engine.places, settings | other), places):
+            return other
     if any(p.step for p in order) and (inversions(order, places) or any(p.step and p not in order for p in places)):
-        more = {"samplers": list(dict.fromkeys(p.step for p in places if p.step))}
+        more = {engine.orders: list(dict.fromkeys(p.step for p in places if p.step))}
         order = engine.ordered(engine.places, settings | more)
     for place in places:
         check(place in order, f"{engine.title} leaves {place.method} out beside {'mirostat' if 'mirostat' in settings else 'these'}")
@@ -225,6 +337,8 @@ def _plain(part: Any) -> Any:
     """A part in the one of its forms that settings are read as."""
     if isinstance(part, Beam):
         return Beam(**{**vars(part), "renormalise": True})
+    if isinstance(part, ForcedBegin | ForcedEnd):
+        return replace(part, certain=False)
     if isinstance(part, Bias):
         return Bias(tuple((_token(phrase), amount) for phrase, amount in part.pairs))
     return Banned(*map(_token, part.phrases)) if isinstance(part, Banned) else part
@@ -235,12 +349,19 @@ def _token(phrase: Any) -> Any:
 
 
 def call_for(settings: Mapping[str, Any]) -> str:
-    """The arguments of `generate` that say what another library's keywords say, as text; "" if none of them knows the keywords."""
+    """The arguments of `generate` that say what another library's keywords say, as text; "" if none of them knows the keywords.
+
+    What those libraries do by default is left out: nothing is on by default here.
+    """
+    limited = any(word in name for name in settings for word in ("max", "length", "predict"))
     for name in ("transformers", "vllm", "llama.cpp", "openai"):
-        draws = name == "transformers" and not {"num_beams", "do_sample"} & settings.keys()
+        quiet: dict[str, Any] = {"top_k": 0} if name == "transformers" else {}
+        if name == "transformers" and not {"num_beams", "do_sample"} & settings.keys():
+            quiet["do_sample"] = True
         try:
-            found = from_engine(name, {**settings, "do_sample": True} if draws else settings)
+            found = from_engine(name, {**quiet, **settings})
         except UnspoolError:
             continue
-        return ", ".join([repr(str(found.decoder)), *(f"{k}={v!r}" for k, v in found.options.items())])
+        options = found.options.items() if limited else ()
+        return ", ".join([repr(str(found.decoder)), *(f"{k}={v!r}" for k, v in options)])
     return ""

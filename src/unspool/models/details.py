@@ -48,6 +48,7 @@ def details(lm: LanguageModel) -> dict[str, Any]:
         "backend": info.get("backend", ""),
         "device": device,
         "dtype": info.get("dtype", ""),
+        "notes": list(lm.notes),
         "file_bytes": sum(path.stat().st_size for path in folder.glob("*.safetensors")) if folder else 0,
         **memory(device),
     }

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from unspool.arrays import Array
-from unspool.errors import MissingExtra, ParameterError, unknown
+from unspool.errors import MissingExtra, ModelError, ParameterError, unknown
+from unspool.models.weights import gather_files, read_stored, release
 
 DTYPES = ("float32", "float16", "bfloat16")
 DEVICES = ("cuda", "mps", "cpu")
@@ -56,14 +60,37 @@ def import_torch() -> Any:
     return torch
 
 
-def to_torch(weights: Mapping[str, Any], device: str, dtype: str) -> dict[str, Array]:
-    """Weights as torch tensors on a device; what has its dtype and stays on the CPU is not copied."""
+def read_torch(folder: Path, device: str, dtype: str) -> dict[str, Array]:
+    """The tensors of a checkpoint in torch; what has its dtype and stays on the CPU is a view of the file, which stays as it is.
+
+    Each goes from the file to its dtype and device by itself, so that no more is held than the model and one tensor.
+    """
     torch = import_torch()
     try:
         place = torch.device(device)
     except RuntimeError:
         raise unknown("device", device, DEVICES) from None
+    wanted = getattr(torch, dtype)
+
+    def read(path: Path) -> Iterator[tuple[str, Array]]:
+        for name, array in read_stored(path, private=True).items():
+            tensor = torch.from_numpy(array)
+            tensor = tensor.view(torch.bfloat16) if array.dtype == np.uint16 else tensor
+            found = tensor.to(place, wanted)
+            if narrower(dtype, tensor) and bool((found.isinf().to(tensor.device) != tensor.isinf()).any()):
+                hint = "; load the model in bfloat16 or float32" if dtype == "float16" else ""
+                raise ModelError(f"{path}: {name} holds numbers beyond {dtype}{hint}")
+            yield name, found
+            if found is not tensor:
+                release(array)
+
     try:
-        return {name: torch.from_numpy(array).to(place, getattr(torch, dtype)) for name, array in weights.items()}
+        return gather_files(folder, read)
     except (RuntimeError, AssertionError, NotImplementedError) as error:  # a build without CUDA asserts
         raise ParameterError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from None
+
+
+def narrower(dtype: str, tensor: Array) -> bool:
+    """Whether numbers of a tensor may be too large for a dtype; bfloat16 reaches as far as float32."""
+    torch = import_torch()
+    return tensor.dtype == torch.float64 or (dtype == "float16" and tensor.dtype != torch.float16)

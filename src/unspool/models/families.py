@@ -121,8 +121,9 @@ def falcon(config: Config) -> Mapping[str, Any]:
 QK_NORMS = {"query_norm": "self_attn.q_norm", "key_norm": "self_attn.k_norm"}
 GEMMA = {"norm_plus_one": True, "scale_embedding": True}
 GEMMA_1 = {"hidden_act": "gelu_pytorch_tanh", "tie_word_embeddings": True}
-GEMMA_3 = {**GEMMA_1, "query_pre_attn_scalar": 256, "sliding_window": 4096}
-GEMMA_2 = {**GEMMA_3, "attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0}
+WINDOWED = {**GEMMA_1, "query_pre_attn_scalar": 256, "sliding_window": 4096}
+GEMMA_3 = {**WINDOWED, "rope_theta": 1e6, "rope_local_base_freq": 1e4}
+GEMMA_2 = {**WINDOWED, "attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0}
 FOUR_NORMS = {
     "after_attention": "post_attention_layernorm",
     "before_mlp": "pre_feedforward_layernorm",

@@ -17,6 +17,8 @@ from unspool.models.hf_session import TransformersSession
 UNLIMITED = 1 << 20
 """The context of a model whose configuration names none."""
 CONTEXTS = ("max_position_embeddings", "n_positions", "max_sequence_length", "max_seq_len", "n_ctx", "seq_length")
+CACHES = ("past_key_values", "cache")
+"""What a model may call the cache that it is given: the second since transformers 5.24."""
 ATTENTIONS = {"full_attention", "sliding_attention"}
 """Kinds of layers whose keys and values are all that a later token needs."""
 EXTRA = "pip install 'unspool[transformers]'"
@@ -55,8 +57,8 @@ class TransformersModel:
         if self.device.type == "meta":
             raise ModelError(f"{type(inner).__name__} lies on the device 'meta', which holds no numbers; load its weights first")
         self.context = min((n for name in CONTEXTS if isinstance(n := getattr(self.config, name, None), int) and n > 0), default=UNLIMITED)
-        self._accepts = accepted(inner)
-        self.told_positions = "position_ids" in self._accepts
+        self._whole, self._body = accepted(inner), accepted(getattr(inner, "base_model", inner))
+        self.told_positions = "position_ids" in self._whole & self._body
         self.gives_hidden, self.caches = False, False
         self.head: Head | None = None
         self.vocabulary = self._check_causal(int(embeddings.weight.shape[0]))
@@ -68,6 +70,16 @@ class TransformersModel:
     def __repr__(self) -> str:
         way = "cached" if self.caches else "computed from the tokens at every step"
         return f"TransformersModel({type(self.inner).__name__}, {self.vocabulary} tokens, {self.dtype} on {self.device}, {way})"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What its user should know: whether it is slow."""
+        who = f"{type(self.inner).__name__} ({self.architecture})"
+        return () if self.caches else (f"{who} runs without a cache: every row is computed from all its tokens, which is right but slow",)
+
+    def broken_weights(self) -> list[str]:
+        """The names of weights that hold NaN or infinity, in alphabetical order."""
+        return sorted(name for name, weight in self.inner.named_parameters() if not bool(weight.isfinite().all()))
 
     @property
     def parameters(self) -> int:
@@ -94,11 +106,12 @@ class TransformersModel:
     def run(self, tokens: Any, mask: Any, positions: Any, cache: Any) -> tuple[Array | None, Array | None]:
         """The hidden states (R, N, E) of tokens (R, N), or None, and the logits (R, N, V) if they do not follow from those."""
         given = {"input_ids": tokens, "attention_mask": mask, "position_ids": positions}
-        asked: dict[str, Any] = {k: v.to(self.device) for k, v in given.items() if k in self._accepts}
-        if "use_cache" in self._accepts:
+        accepts = self._whole if self.head is None else self._body
+        asked: dict[str, Any] = {k: v.to(self.device) for k, v in given.items() if k in accepts}
+        if "use_cache" in accepts:
             asked["use_cache"] = cache is not None
         if cache is not None:
-            asked["past_key_values"] = cache
+            asked[next(name for name in CACHES if name in accepts)] = cache
         with self.still():
             if self.head is not None:
                 return self.inner.base_model(**asked, return_dict=True).last_hidden_state, None
@@ -181,7 +194,8 @@ class TransformersModel:
         import torch
 
         kinds = getattr(self.config, "layer_types", None) or ()
-        if not {"past_key_values", "use_cache"} <= self._accepts or not set(kinds) <= ATTENTIONS:
+        accepts = self._whole if self.head is None else self._body
+        if "use_cache" not in accepts or not accepts.intersection(CACHES) or not set(kinds) <= ATTENTIONS:
             return False
         try:
             from transformers.cache_utils import DynamicCache, DynamicLayer

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from unspool.arrays import Array, Ints
-from unspool.core.model import NO_PLAN, Plan, layers_within
+from unspool.core.model import NO_PLAN, Plan
 from unspool.core.tree import TokenForest
 from unspool.errors import Unsupported
 from unspool.models.hf_cache import Batch, Past, Store, gather
@@ -25,10 +25,9 @@ Spot = tuple[Any, int, int]
 
 
 class TransformersSession:
-    """Rows of a TransformersModel; see `unspool.core.model.Session`."""
+    """Rows of a TransformersModel; see `unspool.core.model.Session`. It remembers no layers but the last."""
 
     def __init__(self, model: Running, plan: Plan = NO_PLAN) -> None:
-        layers_within(plan.layers, 1)                                    # it remembers none
         self.model, self.nodes, self.store = model, TokenForest(model.vocabulary, model.context), Store()
         self.can = frozenset({"hidden"}) if model.gives_hidden else frozenset()
         self.states: dict[int, Spot] = {}
@@ -65,6 +64,8 @@ class TransformersSession:
 
     def logits(self, rows: Sequence[int] | Ints, layer: int | None = None) -> Array:
         """Logits (R, V) in float32."""
+        self._no_layer(layer)
+        self.nodes.require(rows)
         if self.model.head is None:
             return _rows(self.answers, rows).float()
         with self.model.still():
@@ -72,9 +73,15 @@ class TransformersSession:
 
     def hidden(self, rows: Sequence[int] | Ints, layer: int | None = None) -> Array:
         """Final hidden states (R, E) in float32."""
+        self._no_layer(layer)
         if not self.can:
             raise Unsupported(f"{self.model} gives no hidden states")
+        self.nodes.require(rows)
         return _rows(self.states, rows).float()
+
+    def _no_layer(self, layer: int | None) -> None:
+        if layer is not None:
+            raise Unsupported(f"{self.model} gives no layers but the last")
 
     def _forward(self, work: list[tuple[Ints, int, Past]]) -> None:
         """Run the tokens of some paths that are in no batch, of which the last `new` are new, and remember what comes out."""

@@ -11,7 +11,7 @@ from typing import Any
 from unspool.errors import ModelError, UnknownName
 from unspool.models import hub
 from unspool.models.architecture import check_architecture, check_kind
-from unspool.models.engine import Compute, choose, to_torch
+from unspool.models.engine import Compute, choose, read_torch
 from unspool.models.hub_errors import Missing, Unreachable
 from unspool.models.reading import read_transformer
 from unspool.models.sums import check_sums
@@ -120,9 +120,7 @@ def read_model(folder: Path, backend: str | None = None, device: str | None = No
     if backend == "transformers":
         return _through_transformers(folder, device, dtype)
     engine = choose(backend, device, dtype, lambda: stored_dtype(folder))
-    weights: Any = read_weights(folder, private=engine.backend == "torch")
-    if engine.backend == "torch":
-        weights = to_torch(weights, engine.device, engine.dtype)
+    weights: Any = read_torch(folder, engine.device, engine.dtype) if engine.backend == "torch" else read_weights(folder)
     try:
         return read_transformer(kind, config, weights), engine
     except ModelError as error:

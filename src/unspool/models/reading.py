@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 
 from unspool.arrays import Array, Floats, namespace
-from unspool.errors import ModelError
+from unspool.errors import ModelError, is_whole
 from unspool.models.families import FAMILIES, KEYS, REFUSED, Config
 from unspool.models.rope import Rope, make_rope, rope_settings
 from unspool.models.slots import Rule
 from unspool.models.transformer import ACTIVATIONS, Block, Linear, Norm, Transformer
+
+LAYER_TYPES = ("full_attention", "sliding_attention")
 
 
 class Reader:
@@ -34,12 +36,24 @@ class Reader:
         beyond = self.family.layer.format(self.layers)
         if any(name.startswith(beyond) for name in self.weights):
             raise ModelError(f"config.json says {self.layers} layers but the weights have more: {beyond}*")
+        self._check_layer_types()
         self.key_heads = int(self.family.key_heads or self.config.get("num_key_value_heads") or self.heads)
         self.inner = int(self.of("inner", 4 * self.width))
         self._ropes: dict[bool, Rope] = {}
+        self.notes: tuple[str, ...] = ()
         if "head_dim" not in self.config and self.width % self.heads:
             raise ModelError(f"{self.heads} heads do not divide the width {self.width}; config.json is broken")
         self.head_size = int(self.config.get("head_dim") or self.width // self.heads)
+
+    def _check_layer_types(self) -> None:
+        """Refuse layer_types that are not one of two kinds for each layer."""
+        types = self.config.get("layer_types", ())
+        if not isinstance(types, list | tuple) or (len(types) and len(types) != self.layers):
+            said = f"has {len(types)} entries" if isinstance(types, list | tuple) else f"is {types!r:.40}"
+            raise ModelError(f"layer_types in config.json {said} for {self.layers} layers; it has one for each, or is left out")
+        strange = [kind for kind in types if kind not in LAYER_TYPES]
+        if strange:
+            raise ModelError(f"config.json has a layer of the type {strange[0]!r:.40}; supported are {' and '.join(LAYER_TYPES)}")
 
     def of(self, name: str, default: Any = None) -> Any:
         """A setting by its meaning; families call it differently."""
@@ -67,7 +81,7 @@ class Reader:
         bias = self._bias(name, size)
         if self.family.norm_plus_one:
             weight = weight + 1
-        return Norm(weight, bias, float(self.of("epsilon", 1e-5)), self.family.centred)
+        return Norm(weight, bias, float(self.of("epsilon", 1e-5)), self.family.centred, name)
 
     def linear(self, name: str, inputs: int, outputs: int) -> Linear:
         """A linear layer with its bias if it has one."""
@@ -75,7 +89,7 @@ class Reader:
             weight = self.array(f"{name}.weight", inputs, outputs).T
         else:
             weight = self.array(f"{name}.weight", outputs, inputs)
-        return Linear(weight, self._bias(name, outputs))
+        return Linear(weight, self._bias(name, outputs), name)
 
     def _bias(self, name: str, size: int) -> Array | None:
         known = self.family.biased or f"{name}.bias" in self.weights
@@ -84,7 +98,7 @@ class Reader:
     def transformer(self) -> Transformer:
         """The whole model."""
         family = self.family
-        embedding = self.array(f"{family.embedding}.weight")
+        embedding = self._embedding()
         vocabulary = int(embedding.shape[0])
         if tuple(embedding.shape) != (int(self.config.get("vocab_size", vocabulary)), self.width):
             wanted = (self.config.get("vocab_size", vocabulary), self.width)
@@ -100,12 +114,13 @@ class Reader:
         blocks = [self._block(layer) for layer in range(self.layers)]
         final = self.norm(family.final_norm, self.width)
         assert final is not None
+        output = self._output(embedding)
         return Transformer(
             architecture=self.architecture,
             vocabulary=vocabulary,
             context=context,
-            end_tokens=token_ids(self.config.get("eos_token_id")),
-            start=next(iter(token_ids(self.config.get("bos_token_id"))), None),
+            end_tokens=token_ids(self.config.get("eos_token_id"), vocabulary),
+            start=next(iter(token_ids(self.config.get("bos_token_id"), vocabulary)), None),
             heads=self.heads,
             key_heads=self.key_heads,
             head_size=self.head_size,
@@ -116,7 +131,10 @@ class Reader:
             blocks=blocks,
             rules=[self._rule(layer) for layer in range(self.layers)],
             final_norm=final,
-            output=self._output(embedding),
+            output=output,
+            embedding_name=f"{family.embedding}.weight",
+            positions_name=f"{family.positions}.weight",
+            notes=self.notes,
             activation=ACTIVATIONS[activation],
             parallel=family.parallel,
             whole_norms=family.whole_norms,
@@ -164,15 +182,30 @@ class Reader:
         groups = np.arange((self.heads + 2 * self.key_heads) * self.head_size).reshape(self.key_heads, -1, self.head_size)
         return rows(joint, np.concatenate([groups[:, :-2].ravel(), groups[:, -2].ravel(), groups[:, -1].ravel()]))
 
+    def _embedding(self) -> Array:
+        """The embedding; where the config ties them and the weights hold the head alone, that."""
+        name, head = f"{self.family.embedding}.weight", f"{self.family.head}.weight"
+        alone = self.config.get("tie_word_embeddings") and name not in self.weights and head in self.weights
+        return self.array(head if alone else name)
+
     def _output(self, embedding: Array) -> Linear:
+        """The head: one of its own counts even where the config ties it, as in transformers; of equal ones one is kept."""
         name = self.family.head if f"{self.family.head}.weight" in self.weights else "lm_head"
-        tied = bool(self.config.get("tie_word_embeddings", False))
-        if tied or f"{name}.weight" not in self.weights:
+        tied, bias = bool(self.config.get("tie_word_embeddings", False)), self.weights.get(f"{name}.bias")
+        if f"{name}.weight" not in self.weights:
             if not tied:
                 raise ModelError(f"the weights lack {self.family.head}.weight, and config.json does not tie it to the embedding")
-            return Linear(embedding)
+            return Linear(embedding, bias, name)
         # a head is stored (outputs, inputs) by every family
-        return Linear(self.array(f"{name}.weight", *embedding.shape), self.weights.get(f"{name}.bias"))
+        own = self.array(f"{name}.weight", *embedding.shape)
+        if tied and _equal(own, embedding):
+            return Linear(embedding, bias, name)
+        if tied:
+            self.notes += (
+                f"config.json says tie_word_embeddings: true, but the weights hold {name}.weight, which differs from "
+                f"{self.family.embedding}.weight; it counts, as in transformers",
+            )
+        return Linear(own, bias, name)
 
     def _positions(self) -> Array | None:
         if self.family.positions is None:
@@ -231,12 +264,22 @@ def read_transformer(architecture: str, config: Config, weights: Mapping[str, Ar
 
 def rows(linear: Linear, which: Any) -> Linear:
     """Some of a linear layer's outputs."""
-    return Linear(linear.weight[which], None if linear.bias is None else linear.bias[which])
+    return Linear(linear.weight[which], None if linear.bias is None else linear.bias[which], linear.name)
 
 
-def token_ids(value: Any) -> tuple[int, ...]:
-    """One id, several, or none as a tuple."""
-    return tuple(map(int, value)) if isinstance(value, list | tuple) else () if value is None else (int(value),)
+def _equal(one: Array, other: Array) -> bool:
+    """Whether two arrays hold the same numbers; NaN, which is none, is the same too."""
+    xp = namespace(one)
+    return one is other or bool(xp.all((one == other) | ((one != one) & (other != other))))
+
+
+def token_ids(value: Any, vocabulary: int) -> tuple[int, ...]:
+    """One id, several, or none as a tuple; those that the model does not have left out, as they cannot come."""
+    given = value if isinstance(value, list | tuple) else [] if value is None else [value]
+    for t in given:
+        if not is_whole(t):
+            raise ModelError(f"config.json has {t!r:.60}, a {type(t).__name__}, where a token id belongs")
+    return tuple(int(t) for t in given if 0 <= t < vocabulary)
 
 
 def alibi_slopes(heads: int) -> Floats:

@@ -46,16 +46,16 @@ class Rope:
 
 
 def rope_settings(config: Mapping[str, Any], kind: str = "full_attention") -> dict[str, Any]:
-    """The rope settings of a config, of either generation: rope_parameters, or rope_theta with rope_scaling."""
-    settings: dict[str, Any] = dict(config.get("rope_parameters") or {})
-    if kind in settings:
-        settings = dict(settings[kind])
-    scaling = config.get("rope_scaling") or {}
-    if kind in scaling:
-        scaling = scaling[kind] or {}
-    if kind == "sliding_attention" and "rope_local_base_freq" in config:
-        scaling, settings = {}, {"rope_theta": config["rope_local_base_freq"]}
-    settings = {"rope_theta": config.get("rope_theta", 10000.0), **settings, **scaling}
+    """The rope settings of a config, of either generation: rope_parameters, or rope_theta with rope_scaling.
+
+    kind: the layers that are asked about; "sliding_attention" only where those have settings of their own, rope_local_base_freq without
+    scaling in the older generation.
+    """
+    whole: dict[str, Any] = dict(config.get("rope_parameters") or {})
+    scaling, local = config.get("rope_scaling") or {}, kind == "sliding_attention"
+    settings = dict(whole.get(kind) or {}) if local or kind in whole else whole
+    scaling = (scaling[kind] or {}) if kind in scaling else {} if local else scaling
+    settings = {"rope_theta": config.get("rope_local_base_freq" if local else "rope_theta", 10000.0), **settings, **scaling}
     settings["rope_type"] = settings.get("rope_type") or settings.get("type") or "default"
     return settings
 

@@ -142,6 +142,7 @@ class SlotSession:
 
     def hidden(self, rows: Sequence[int] | Ints, layer: int | None = None) -> Array:
         """Final hidden states (R, E), or those after a layer of the plan."""
+        self.nodes.require(rows)
         which, where = 0 if layer is None else 1 + self.layers.index(layer), places(rows)
         trees = {tree for tree, _ in where}
         if len(trees) == 1:
@@ -152,7 +153,7 @@ class SlotSession:
 
     def logits(self, rows: Sequence[int] | Ints, layer: int | None = None) -> Array:
         """Logits (R, V); those of 16-bit weights in float32."""
-        with threads(self.model.small):
+        with threads(self.model.small), np.errstate(over="ignore", invalid="ignore"):
             return widened(self.model.head(self.hidden(rows, layer)))
 
     def _forward(self, chains: list[Ints]) -> None:
@@ -206,7 +207,7 @@ class SlotSession:
                 out[reading.at] = part
             return out
 
-        with threads(model.small):
+        with threads(model.small), np.errstate(over="ignore", invalid="ignore"):  # what is no number shows in the logits
             return model.forward(like(tokens, sample), like(positions, sample), attend, self.layers)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,8 @@ class Norm:
     bias: Array | None
     epsilon: float
     centred: bool
+    name: str = ""
+    """What the checkpoint calls it."""
 
     def __call__(self, x: Array) -> Array:
         xp = namespace(x)
@@ -39,6 +41,8 @@ class Linear:
 
     weight: Array
     bias: Array | None = None
+    name: str = ""
+    """What the checkpoint calls it."""
 
     def __call__(self, x: Array) -> Array:
         y = x @ self.weight.T
@@ -97,6 +101,10 @@ class Transformer:
     """Logits x become softcap * tanh(x / softcap)."""
     slopes: Floats | None = None
     """(H,), ALiBi: scores fall by slope * distance (Press, Smith and Lewis 2022, arXiv 2108.12409)."""
+    embedding_name: str = "embedding"
+    positions_name: str = "positions"
+    notes: tuple[str, ...] = ()
+    """What its user should know of the checkpoint, a sentence each."""
 
     def __post_init__(self) -> None:
         self.layers, self.width, self.dtype = len(self.blocks), int(self.embedding.shape[1]), self.embedding.dtype
@@ -111,13 +119,26 @@ class Transformer:
         return np.zeros(shape, e.dtype) if xp is np else xp.zeros(shape, dtype=e.dtype, device=e.device)
 
     def arrays(self) -> list[Array]:
-        found: list[Array] = [self.embedding, self.positions]
+        """Every weight; one that serves twice stands there once."""
+        return [array for _, array in self.named_arrays()]
+
+    def named_arrays(self) -> Iterator[tuple[str, Array]]:
+        """The same with what the checkpoint calls them."""
         parts: list[Any] = [self.embedding_norm, self.final_norm]
-        parts += [] if self.output.weight is self.embedding else [self.output]
         for block in self.blocks:
             parts += [*block.qkv, *(v for v in vars(block).values() if isinstance(v, Linear | Norm))]
-        found += [array for part in parts if part is not None for array in (part.weight, part.bias)]
-        return [array for array in found if array is not None]
+        found = [(self.embedding_name, self.embedding), (self.positions_name, self.positions)]
+        for part in [*parts, self.output]:
+            found += [] if part is None else [(f"{part.name}.weight", part.weight), (f"{part.name}.bias", part.bias)]
+        tied = self.output.weight is self.embedding
+        yield from (pair for pair in found if pair[1] is not None and not (tied and pair[0] == f"{self.output.name}.weight"))
+
+    def broken_weights(self) -> list[str]:
+        """The names of weights that hold NaN or infinity, in alphabetical order."""
+        return sorted({name for name, array in self.named_arrays() if not bool(namespace(array).all(namespace(array).isfinite(array)))})
+
+    def __repr__(self) -> str:
+        return f"Transformer({self.architecture!r}, {self.vocabulary} tokens, context {self.context}, {len(self.blocks)} layers)"
 
     @property
     def parameters(self) -> int:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import mmap
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,13 +21,22 @@ BUFFERS = (".attn.bias", ".attn.masked_bias", ".attention.bias", ".attention.mas
 """Ends of names that are masks and tables of older checkpoints, not weights."""
 
 
+ReadFile: TypeAlias = Callable[[Path], Iterable[tuple[str, Any]]]
+"""What makes named tensors of one safetensors file."""
+
+
 def read_weights(folder: Path, private: bool = False) -> dict[str, NDArray[np.float32]]:
-    """All tensors of a checkpoint, one file or shards with an index; private: ones that may be written, the file stays."""
+    """All tensors of a checkpoint in float32; private: ones that may be written, the file stays."""
+    return gather_files(folder, lambda path: read_safetensors(path, private))
+
+
+def gather_files(folder: Path, read: ReadFile) -> dict[str, Any]:
+    """All tensors of a checkpoint, one file or shards with an index, each file read in a way."""
     index, single = folder / "model.safetensors.index.json", folder / "model.safetensors"
     if index.is_file():
-        return _read_shards(folder, index, private)
+        return _read_shards(folder, index, read)
     if single.is_file():
-        return dict(read_safetensors(single, private))
+        return dict(read(single))
     pickled = [p.name for p in folder.iterdir() if p.suffix in (".bin", ".pt", ".pth", ".ckpt")]
     if pickled:
         raise ModelError(
@@ -45,7 +55,7 @@ def stored_dtype(folder: Path) -> str:
     return NAMES.get(max(counts, key=lambda kind: counts[kind], default=""), "float32")
 
 
-def _read_shards(folder: Path, index: Path, private: bool) -> dict[str, NDArray[np.float32]]:
+def _read_shards(folder: Path, index: Path, read: ReadFile) -> dict[str, Any]:
     try:
         place = json.loads(index.read_text(), object_pairs_hook=_without_duplicates)["weight_map"]
         shards = sorted(set(place.values()))
@@ -59,9 +69,9 @@ def _read_shards(folder: Path, index: Path, private: bool) -> dict[str, NDArray[
     missing = [s for s in shards if not (folder / s).is_file()]
     if missing:
         raise ModelError(f"{folder} lacks the shard {missing[0]} that {index.name} names")
-    weights: dict[str, NDArray[np.float32]] = {}
+    weights: dict[str, Any] = {}
     for shard in shards:
-        for name, array in read_safetensors(folder / shard, private):
+        for name, array in read(folder / shard):
             if name in weights:
                 raise ModelError(f"{name} is in two shards of {folder}")
             weights[name] = array
@@ -76,16 +86,21 @@ def read_safetensors(path: Path, private: bool = False) -> Iterator[tuple[str, N
 
     One large array comes in large pages: that takes a third less time than an array for each tensor.
     """
-    header, start = read_header(path)
-    data = np.memmap(path, np.uint8, "c" if private else "r", offset=start) if path.stat().st_size > start else np.zeros(0, np.uint8)
-    names = [name for name in header if name != "__metadata__" and not name.endswith(BUFFERS)]
-    stored = {name: _stored(path, name, data, **header[name]) for name in names}
+    stored = read_stored(path, private)
     room = np.empty(sum(array.size for array in stored.values() if array.dtype != np.float32), np.float32)
     for name, array in stored.items():
         if array.dtype != np.float32:
             wide, room = room[: array.size].reshape(array.shape), room[array.size :]
-            array = _widen(array, wide)
+            array = _widen(path, name, array, wide)
         yield name, array
+
+
+def read_stored(path: Path, private: bool = False) -> dict[str, NDArray[Any]]:
+    """The tensors of one safetensors file as they lie in it, bfloat16 as 16-bit integers; nothing is read before it is used."""
+    header, start = read_header(path)
+    data = np.memmap(path, np.uint8, "c" if private else "r", offset=start) if path.stat().st_size > start else np.zeros(0, np.uint8)
+    names = [name for name in header if name != "__metadata__" and not name.endswith(BUFFERS)]
+    return {name: _stored(path, name, data, **header[name]) for name in names}
 
 
 def _stored(path: Path, name: str, data: NDArray[np.uint8], dtype: str, shape: list[int], data_offsets: list[int]) -> NDArray[Any]:
@@ -101,12 +116,29 @@ def _stored(path: Path, name: str, data: NDArray[np.uint8], dtype: str, shape: l
     return array
 
 
-def _widen(array: NDArray[Any], wide: NDArray[np.float32]) -> NDArray[np.float32]:
+def release(array: NDArray[Any]) -> None:
+    """Give back the memory that a tensor's part of its file takes, where the system can; it is read again when it is used again."""
+    base: Any = array
+    while base is not None and not isinstance(base, mmap.mmap):
+        base = base.obj if isinstance(base, memoryview) else getattr(base, "base", None)
+    if base is None or not hasattr(mmap, "MADV_DONTNEED"):
+        return
+    begin = np.frombuffer(base, np.uint8).ctypes.data
+    first = array.ctypes.data - begin
+    first, last = -(-first // mmap.PAGESIZE) * mmap.PAGESIZE, (first + array.nbytes) // mmap.PAGESIZE * mmap.PAGESIZE
+    if last > first:
+        base.madvise(mmap.MADV_DONTNEED, first, last - first)
+
+
+def _widen(path: Path, name: str, array: NDArray[Any], wide: NDArray[np.float32]) -> NDArray[np.float32]:
     """An array's numbers in float32; 16-bit integers are the upper halves of such numbers (bfloat16)."""
     if array.dtype == np.uint16:
         np.left_shift(array, 16, out=wide.view(np.uint32), dtype=np.uint32)
-    else:
+        return wide
+    with np.errstate(over="ignore"):
         np.copyto(wide, array, casting="same_kind")
+    if array.dtype == np.float64 and (np.isinf(wide) != np.isinf(array)).any():
+        raise ModelError(f"{path}: {name} holds numbers beyond float32, in which the model is computed")
     return wide
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from unspool.arrays import INF, Array, Floats, Ints, block, host, like, log_softmax, namespace, topk
 from unspool.core.processor import Processor, Rows
 from unspool.errors import check, is_whole, number
+from unspool.processors.measures import limited
 from unspool.processors.truncate import scatter_kept
 
 
@@ -61,7 +62,7 @@ class Mirostat(Processor):
         if self.version == 1:
             return self._keep_best(logprobs, mus)
         xp = namespace(logprobs)
-        line = like(np.asarray([[-mu * math.log(2)] for mu in mus], host(logprobs[:1, :1]).dtype), logprobs)
+        line = like(np.asarray([[-limited(mu) * math.log(2)] for mu in mus], host(logprobs[:1, :1]).dtype), logprobs)
         return block(logprobs, (logprobs >= line) | (logprobs == xp.max(logprobs, axis=-1, keepdims=True)))
 
     def _keep_best(self, logprobs: Array, mus: Sequence[float]) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -10,10 +10,11 @@ import numpy as np
 
 from unspool.arrays import INF, Array, Ints, block, host, like, namespace
 from unspool.core.decoder import Part
-from unspool.core.processor import Processor, Rows
+from unspool.core.processor import PROMPT_END, Processor, Rows
 from unspool.errors import ParameterError, check, number
+from unspool.processors.measures import limited
 from unspool.processors.penalize import edit
-from unspool.processors.phrases import Phrase, check_phrases, completing, ids_of, phrases_of, tokens_of
+from unspool.processors.phrases import Phrase, checked_phrases, completing, ids_in, ids_of, known_ids, phrases_of, tokens_of
 
 
 @dataclass(frozen=True, init=False)
@@ -28,8 +29,10 @@ class Banned(Processor):
     phrases: tuple[Phrase, ...]
 
     def __init__(self, *phrases: Phrase) -> None:
-        check_phrases("banned", phrases)
-        object.__setattr__(self, "phrases", phrases)
+        object.__setattr__(self, "phrases", checked_phrases("banned", phrases))
+
+    def token_ids(self) -> Iterable[int]:
+        return ids_in(self.phrases)
 
     def resolve(self, tokenizer: Any) -> Part:
         return Banned(*phrases_of(self.phrases, tokenizer, "banned"))
@@ -54,21 +57,24 @@ class Bias(Processor):
             pairs = tuple((tuple(p) if isinstance(p, list) else p, a) for p, a in pairs)
         except (TypeError, ValueError):
             raise ParameterError(f'bias(pairs) takes a dict or pairs such as {{"cat": 2.0, 13: -1.5}}; got {given!r}') from None
-        check_phrases("bias", [p for p, _ in pairs])
+        checked_phrases("bias", [p for p, _ in pairs])
         for _, amount in pairs:
             if amount != -INF:                                           # which bans
                 number("an amount of bias()", amount)
         object.__setattr__(self, "pairs", tuple((p, float(a)) for p, a in pairs))
 
+    def token_ids(self) -> Iterable[int]:
+        return ids_in(p for p, _ in self.pairs)
+
     def resolve(self, tokenizer: Any) -> Part:
         return Bias(tuple((p, amount) for phrase, amount in self.pairs for p in phrases_of([phrase], tokenizer, "bias")))
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        amounts = np.zeros(tuple(scores.shape), np.float32)
+        amounts = np.zeros(tuple(scores.shape))
         for phrase, amount in zip(tokens_of([p for p, _ in self.pairs], "bias"), (a for _, a in self.pairs), strict=True):
             if phrase[-1] < scores.shape[-1]:
                 amounts[completing(rows, phrase), phrase[-1]] += amount
-        return scores + like(amounts.astype(host(scores[:1, :1]).dtype), scores)
+        return scores + like(limited(amounts).astype(host(scores[:1, :1]).dtype), scores)
 
 
 class _TokenSet(Processor):
@@ -78,9 +84,12 @@ class _TokenSet(Processor):
     tokens: tuple[str | int, ...]
 
     def __init__(self, *tokens: str | int) -> None:
-        check_phrases(self.name, tokens)
-        check(all(isinstance(t, str | int) for t in tokens), f"{self.name}() takes token ids or texts of one token; got {tokens!r}")
-        object.__setattr__(self, "tokens", tokens)
+        found = checked_phrases(self.name, tokens)
+        check(all(isinstance(t, str | int) for t in found), f"{self.name}() takes token ids or texts of one token; got {tokens!r}")
+        object.__setattr__(self, "tokens", found)
+
+    def token_ids(self) -> Iterable[int]:
+        return ids_in(self.tokens)
 
     def resolve(self, tokenizer: Any) -> Part:
         return type(self)(*ids_of(self.tokens, tokenizer, self.name))
@@ -118,6 +127,9 @@ class SuppressAtBegin(_TokenSet):
 
     aliases = ("begin_suppress_tokens",)
     tokens: tuple[str | int, ...]
+
+    def reads(self) -> Sequence[str]:
+        return (PROMPT_END,)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         return block(scores, ~self.among(scores) | like(rows.generated > 0, scores)[:, None])
@@ -169,5 +181,5 @@ class Automaton(Processor):
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         keep = np.zeros(tuple(scores.shape), bool)
         for r, state in enumerate(memory):
-            keep[r, list(self.grammar.allowed(state))] = True
+            keep[r, known_ids(self, self.grammar.allowed(state), keep.shape[1])] = True
         return block(scores, like(keep, scores))

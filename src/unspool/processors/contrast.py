@@ -11,6 +11,7 @@ from unspool.core.decoder import Part
 from unspool.core.model import Model, as_model
 from unspool.core.processor import Processor, Rows
 from unspool.errors import ParameterError, check, number
+from unspool.processors.measures import limited
 
 
 @dataclass(frozen=True)
@@ -50,4 +51,4 @@ class Guidance(Processor):
         xp, with_prompt, without = namespace(scores), log_softmax(scores), log_softmax(rows.companions[0])
         zero = xp.zeros_like(with_prompt)
         both = (with_prompt > -INF) & (without > -INF)                   # what either rules out is not moved
-        return with_prompt + (self.scale - 1) * xp.where(both, with_prompt - xp.where(both, without, zero), zero)
+        return with_prompt + (limited(self.scale) - 1) * xp.where(both, with_prompt - xp.where(both, without, zero), zero)

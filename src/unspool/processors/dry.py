@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,8 +14,9 @@ from unspool.arrays import Array, Ints, host, like
 from unspool.core.decoder import Part
 from unspool.core.processor import Processor, Rows
 from unspool.errors import number, whole
+from unspool.processors.measures import limited
 from unspool.processors.penalize import check_window, texts_in
-from unspool.processors.phrases import check_ids, check_phrases, several, tokens_of
+from unspool.processors.phrases import checked_phrases, ids_in, several, tokens_of
 from unspool.text import Marks
 
 
@@ -43,12 +44,14 @@ class Dry(Processor):
         whole("dry(allowed_length=...)", self.allowed_length, 1)
         object.__setattr__(self, "breakers", several(self.breakers))
         if self.breakers:
-            check_phrases("dry", self.breakers)
+            checked_phrases("dry", self.breakers)
         check_window("dry", self.window)
+
+    def token_ids(self) -> Iterable[int]:
+        return ids_in(self.breakers)
 
     def resolve(self, tokenizer: Any) -> Part:
         ids = {t for t in self.breakers if isinstance(t, int)}
-        check_ids("dry", ids, tokenizer)
         given = [t for t in self.breakers if isinstance(t, str)]
         marks = Marks.of(tokenizer, given)
         texts = tuple(t.encode("utf-8", "surrogatepass") for t in dict.fromkeys((*given, *map(marks.write, given))))
@@ -73,7 +76,7 @@ class Dry(Processor):
             for token, n in repetitions(text, breakers, since).items():
                 if n >= self.allowed_length and token < amounts.shape[1]:
                     amounts[r, token] = self.multiplier * math.exp(min((n - self.allowed_length) * math.log(self.base), 60.0))
-        return scores - like(amounts.astype(host(scores[:1, :1]).dtype), scores)
+        return scores - like(limited(amounts).astype(host(scores[:1, :1]).dtype), scores)
 
 
 def since_text(text: Ints, spell: Callable[[int], bytes], texts: Sequence[bytes]) -> int:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from unspool.arrays import INF, Array, host, like, namespace
 from unspool.core.decoder import Part
-from unspool.core.processor import Processor, Rows
+from unspool.core.processor import END_TOKENS, PROMPT_END, Processor, Rows
 from unspool.errors import ParameterError, check, is_whole, number, whole
+from unspool.processors.force import certain
 from unspool.processors.penalize import edit
-from unspool.processors.phrases import ids_of
+from unspool.processors.phrases import ids_in, ids_of
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,9 @@ class MinNewTokens(Processor):
 
     def __post_init__(self) -> None:
         whole("min_new_tokens(n)", self.n, 0)
+
+    def reads(self) -> Sequence[str]:
+        return (PROMPT_END, END_TOKENS)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         return edit(scores, _ends(rows, rows.generated < self.n, scores), -INF)
@@ -36,6 +41,9 @@ class MinLength(Processor):
 
     def __post_init__(self) -> None:
         whole("min_length(n)", self.n, 0)
+
+    def reads(self) -> Sequence[str]:
+        return (END_TOKENS,)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         return edit(scores, _ends(rows, rows.lengths < self.n, scores), -INF)
@@ -56,6 +64,9 @@ class ExponentialDecayLength(Processor):
         whole("exponential_decay_length(start)", self.start, 0)
         number("exponential_decay_length(factor=...)", self.factor, above=0)
 
+    def reads(self) -> Sequence[str]:
+        return (PROMPT_END, END_TOKENS)
+
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         cells = _ends(rows, rows.generated > self.start, scores)
         if not cells:
@@ -72,18 +83,30 @@ class ExponentialDecayLength(Processor):
 
 @dataclass(frozen=True)
 class ForcedEnd(Processor):
-    """The n-th new token, if the text gets that far, is an end token: the model's, or the one given by id or as a text."""
+    """The n-th new token, if the text gets that far, is an end token: the model's, or the one given by id or as a text.
+
+    certain: whether its score is then 0, the log-probability of what is certain, as in transformers; a search that adds up scores, as
+    beam(..., renormalise=False), then takes nothing off the text for it.
+    """
 
     n: int
     token: str | int | None = None
+    certain: bool = False
 
     def __post_init__(self) -> None:
         whole("forced_end(n)", self.n, 1)
         ok = self.token is None or isinstance(self.token, str) or is_whole(self.token, 0)
         check(ok, f"forced_end(token=...) needs a token id >= 0 or a text; got {self.token!r}")
+        check(isinstance(self.certain, bool), f"forced_end(certain=...) is True or False; got {self.certain!r}")
+
+    def token_ids(self) -> Iterable[int]:
+        return () if self.token is None else ids_in([self.token])
 
     def resolve(self, tokenizer: Any) -> Part:
-        return self if self.token is None else ForcedEnd(self.n, ids_of([self.token], tokenizer, "forced_end")[0])
+        return self if self.token is None else replace(self, token=ids_of([self.token], tokenizer, "forced_end")[0])
+
+    def reads(self) -> Sequence[str]:
+        return (PROMPT_END, END_TOKENS) if self.token is None else (PROMPT_END,)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         due = rows.generated == self.n - 1
@@ -96,7 +119,8 @@ class ForcedEnd(Processor):
             raise ParameterError("forced_end: the model has no end token; name one, as in forced_end(20, token=2)")
         keep = np.ones(tuple(scores.shape), bool)
         keep[np.flatnonzero(due)] = np.isin(np.arange(scores.shape[-1]), ends)
-        return namespace(scores).where(like(keep, scores), scores, -INF)
+        kept = namespace(scores).where(like(keep, scores), scores, -INF)
+        return certain(kept, keep & due[:, None]) if self.certain else kept
 
 
 def _ends(rows: Rows, which: Any, scores: Array) -> list[tuple[int, int]]:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from unspool.arrays import Array, block, like
+from unspool.arrays import INF, Array, Ints, block, like, namespace
 from unspool.core.decoder import Part
-from unspool.core.processor import Processor, Rows
-from unspool.errors import ParameterError, check, is_whole
+from unspool.core.processor import END_TOKENS, PROMPT_END, Processor, Rows
+from unspool.errors import ParameterError, check, is_whole, plain
 from unspool.processors.penalize import texts_in
-from unspool.processors.phrases import check_ids, check_phrases, ids_of, tokens_of
+from unspool.processors.phrases import checked_phrases, ids_in, ids_of, known_ids, tokens_of
 
 
 @dataclass(frozen=True)
@@ -30,19 +30,25 @@ class Forced(Processor):
     def __post_init__(self) -> None:
         given: Any = self.pairs
         try:
-            pairs = tuple((place, token) for place, token in (given.items() if isinstance(given, Mapping) else given))
+            pairs = plain(tuple((place, token) for place, token in (given.items() if isinstance(given, Mapping) else given)))
         except (TypeError, ValueError):
             raise ParameterError(f'forced(pairs) takes a dict or pairs such as {{0: "The", 1: 13}}; got {given!r}') from None
         object.__setattr__(self, "pairs", pairs)
-        check_phrases("forced", [token for _, token in pairs])
+        checked_phrases("forced", [token for _, token in pairs])
         for place, token in pairs:
             check(is_whole(place, 0), f"forced(pairs) has places >= 0, counted in new tokens; got {place!r}")
             check(isinstance(token, str | int), f"forced(pairs) has one token at each place; got {token!r}")
         twice = len({place for place, _ in pairs}) < len(pairs)
         check(not twice, f"forced(pairs) has one token at each place; got {pairs!r}")
 
+    def token_ids(self) -> Iterable[int]:
+        return ids_in(token for _, token in self.pairs)
+
     def resolve(self, tokenizer: Any) -> Part:
         return Forced(tuple((place, ids_of([token], tokenizer, "forced")[0]) for place, token in self.pairs))
+
+    def reads(self) -> Sequence[str]:
+        return (PROMPT_END,)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         wanted = dict(zip((place for place, _ in self.pairs), tokens_of([t for _, t in self.pairs], "forced"), strict=True))
@@ -51,21 +57,33 @@ class Forced(Processor):
 
 @dataclass(frozen=True)
 class ForcedBegin(Processor):
-    """The first new token is this one, given by id or as a text of one token."""
+    """The first new token is this one, given by id or as a text of one token.
+
+    certain: whether its score is then 0, the log-probability of what is certain; see forced_end.
+    """
 
     aliases = ("forced_bos",)
     token: str | int
+    certain: bool = False
 
     def __post_init__(self) -> None:
-        check_phrases("forced_begin", [self.token])
+        checked_phrases("forced_begin", [self.token])
         check(isinstance(self.token, str | int), f"forced_begin(token) takes one token; got {self.token!r}")
+        check(isinstance(self.certain, bool), f"forced_begin(certain=...) is True or False; got {self.certain!r}")
+
+    def token_ids(self) -> Iterable[int]:
+        return ids_in([self.token])
 
     def resolve(self, tokenizer: Any) -> Part:
-        return ForcedBegin(ids_of([self.token], tokenizer, "forced_begin")[0])
+        return replace(self, token=ids_of([self.token], tokenizer, "forced_begin")[0])
+
+    def reads(self) -> Sequence[str]:
+        return (PROMPT_END,)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         (wanted,) = tokens_of([self.token], "forced_begin")
-        return only(scores, [wanted if n == 0 else None for n in rows.generated])
+        kept = only(scores, [wanted if n == 0 else None for n in rows.generated])
+        return certain(kept, (rows.generated == 0)[:, None] & np.isin(np.arange(scores.shape[-1]), wanted)) if self.certain else kept
 
 
 @dataclass(frozen=True)
@@ -86,9 +104,12 @@ class PrefixConstrained(Processor):
         what = "prefix_constrained(allowed) takes a function of the tokens so far, or texts or tuples of token ids"
         given: Any = self.allowed
         check(isinstance(given, Sequence) and not isinstance(given, str), f"{what}; got {given!r}")
-        object.__setattr__(self, "allowed", tuple(tuple(s) if isinstance(s, list) else s for s in given))
-        check_phrases("prefix_constrained", self.allowed)
-        check(not any(isinstance(s, int) for s in given), f"{what}; got {given!r}")
+        found = checked_phrases("prefix_constrained", [tuple(s) if isinstance(s, list) else s for s in given])
+        check(not any(isinstance(s, int) for s in found), f"{what}; got {given!r}")
+        object.__setattr__(self, "allowed", found)
+
+    def token_ids(self) -> Iterable[int]:
+        return () if callable(self.allowed) else ids_in(self.allowed)
 
     def resolve(self, tokenizer: Any) -> Part:
         if callable(self.allowed):
@@ -96,12 +117,14 @@ class PrefixConstrained(Processor):
         sequences = [tuple(tokenizer.encode(s)) if isinstance(s, str) else s for s in self.allowed]
         for given, sequence in zip(self.allowed, sequences, strict=True):
             check(len(sequence) > 0, f"prefix_constrained: {given!r} has no tokens in this tokenizer")
-            check_ids("prefix_constrained", sequence, tokenizer)
         return PrefixConstrained(tuple(sequences))
+
+    def reads(self) -> Sequence[str]:
+        return () if callable(self.allowed) else (PROMPT_END, END_TOKENS)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         if callable(self.allowed):
-            return only(scores, [list(self.allowed(text.tolist())) for text in texts_in(rows, "all")])
+            return only(scores, [known_ids(self, self.allowed(text.tolist()), scores.shape[-1]) for text in texts_in(rows, "all")])
         return only(scores, [self._next(text.tolist(), rows.end_tokens) for text in texts_in(rows, "generated")])
 
     @cached_property
@@ -129,11 +152,16 @@ def tree_of(sequences: Iterable[Any]) -> dict[Any, Any]:
     return root
 
 
-def only(scores: Array, wanted: Sequence[Sequence[int] | None]) -> Array:
+def certain(scores: Array, which: Any) -> Array:
+    """Scores in which the tokens that are marked, (R, V), have the score 0, if they can come."""
+    return namespace(scores).where(like(which, scores) & (scores > -INF), namespace(scores).zeros_like(scores), scores)
+
+
+def only(scores: Array, wanted: Sequence[Sequence[int] | Ints | None]) -> Array:
     """Scores with everything blocked but each row's tokens; None leaves a row alone."""
     if all(tokens is None for tokens in wanted):
         return scores
     keep = np.zeros(tuple(scores.shape), bool)
     for r, tokens in enumerate(wanted):
-        keep[r, slice(None) if tokens is None else [t for t in tokens if 0 <= t < keep.shape[1]]] = True
+        keep[r, slice(None) if tokens is None else tokens] = True
     return block(scores, like(keep, scores))

@@ -17,6 +17,7 @@ from unspool.arrays import Array, Flags, Ints, block, like
 from unspool.core.decoder import Part
 from unspool.core.processor import Processor, Rows
 from unspool.errors import MissingExtra, ParameterError, Unsupported, check
+from unspool.patterns.rust import Unwritable, written
 from unspool.text import Tokenizer, begins_text
 
 
@@ -172,7 +173,8 @@ class Beginning:
 class Regex(_Constraint):
     """Only texts that match this regular expression from beginning to end, as Python's `re.fullmatch`.
 
-    Look-around and references to groups are not supported, as in all matching without backtracking.
+    It is read as Python reads it, flags and classes too, and written for llguidance. What needs backtracking is refused by name:
+    look-around, references to groups, atomic groups, possessive quantifiers; so are word boundaries and the flag m.
     """
 
     pattern: str
@@ -180,15 +182,21 @@ class Regex(_Constraint):
 
     def __post_init__(self) -> None:
         check(isinstance(self.pattern, str) and self.pattern != "", f'regex(pattern) needs a pattern, as "[a-z]+"; got {self.pattern!r}')
+        try:
+            written(self.pattern)
+        except Unwritable as error:
+            raise ParameterError(f"{_short(self)}: {error} cannot be followed token by token") from None
+        except (re.error, OverflowError, RecursionError) as error:
+            raise ParameterError(f"{_short(self)}: {error}") from None
         _validate(self)
 
     def rules(self) -> str:
-        return f"start: /{_llguidance().regex_to_lark(self.pattern, '')}/"
+        return f"start: /{written(self.pattern)}/"
 
 
 @dataclass(frozen=True)
 class JsonSchema(_Constraint):
-    """Only JSON that a schema accepts, with keys in the schema's order; {} accepts all JSON.
+    """Only JSON that a schema accepts, with keys in the schema's order; {} accepts every value.
 
     schema: a dict, or its text. separators: those between items and after keys, as json.dumps has them; None allows any white
     space between words, of which small models may find no end. Keywords that llguidance cannot enforce are refused; its own
@@ -228,6 +236,7 @@ class Grammar(_Constraint):
     """Only texts of a context-free grammar in llguidance's variant of Lark, whose first rule is `start`.
 
     grammar('start: "(" start ")" | WORD\\nWORD: /[a-z]+/'). Names in capitals are words of the lexer, which takes the longest.
+    What stands between slashes is llguidance's own dialect (that of Rust), not Python's.
     """
 
     lark: str

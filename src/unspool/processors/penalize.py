@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from unspool.arrays import INF, Array, Ints, copy, host, like, namespace
-from unspool.core.processor import Processor, Rows
+from unspool.core.processor import PROMPT_END, Processor, Rows
 from unspool.errors import check, is_whole, number, whole
+from unspool.processors.measures import ENOUGH, limited
 
 SCOPES = ("all", "prompt", "generated")
 
@@ -64,6 +66,9 @@ class RepetitionPenalty(Processor):
         whole("repetition_penalty(decay=...)", self.decay, 0)
         check(self.decay == 0 or self.window is not None, "repetition_penalty(decay=...) begins where a window ends; give window=... too")
 
+    def reads(self) -> Sequence[str]:
+        return () if self.scope == "all" else (PROMPT_END,)
+
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         if self.penalty == 1:
             return scores
@@ -74,7 +79,8 @@ class RepetitionPenalty(Processor):
             tokens, ago = np.unique(text[::-1], return_index=True)
             beyond = np.clip(ago - (self.window or len(text)), 0, None)
             cells += [(r, int(t)) for t in tokens]
-            penalties.append(self.penalty + (1 - self.penalty) * beyond / max(self.decay, 1))
+            whole = max(limited(self.penalty), 1 / ENOUGH)
+            penalties.append(whole + (1 - whole) * beyond / max(self.decay, 1))
         if not cells:
             return scores
         where = np.asarray(cells, np.int64)
@@ -97,8 +103,11 @@ class EncoderRepetitionPenalty(Processor):
     def __post_init__(self) -> None:
         number("encoder_repetition_penalty(penalty)", self.penalty, above=0)
 
+    def reads(self) -> Sequence[str]:
+        return (PROMPT_END,)
+
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        return RepetitionPenalty(1 / self.penalty, "prompt").process(rows, scores)
+        return RepetitionPenalty(1 / max(self.penalty, 1 / ENOUGH), "prompt").process(rows, scores)
 
 
 class _CountPenalty(Processor):
@@ -115,13 +124,16 @@ class _CountPenalty(Processor):
     def amount(self, occurrences: Ints) -> Any:
         raise NotImplementedError
 
+    def reads(self) -> Sequence[str]:
+        return () if self.scope == "all" else (PROMPT_END,)
+
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         if self.penalty == 0:
             return scores
         amounts = np.zeros(tuple(scores.shape), np.float32)
         for r, text in enumerate(texts_in(rows, self.scope, self.window)):
             tokens, occurrences = np.unique(text, return_counts=True)
-            amounts[r, tokens] = self.amount(occurrences)
+            amounts[r, tokens] = limited(np.asarray(self.amount(occurrences), np.float64))
         return scores - namespace(scores).astype(like(amounts, scores), scores.dtype)
 
 
@@ -182,6 +194,9 @@ class EncoderNoRepeatNgram(Processor):
 
     def __post_init__(self) -> None:
         whole("encoder_no_repeat_ngram(n)", self.n, 1)
+
+    def reads(self) -> Sequence[str]:
+        return (PROMPT_END,)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         texts = zip(texts_in(rows, "all"), rows.prompt_lengths, strict=True)

@@ -7,38 +7,39 @@ from typing import Any
 
 import numpy as np
 
-from unspool.arrays import host
+from unspool.arrays import Ints, host
 from unspool.core.processor import Rows
-from unspool.errors import ParameterError, check, is_whole
+from unspool.errors import ParameterError, PartError, check, is_whole, plain
 
 Phrase = str | int | tuple[int, ...]
 
 
-def check_phrases(name: str, phrases: Sequence[Any]) -> None:
-    """Refuse what no phrase can be."""
+def checked_phrases(name: str, given: Sequence[Any]) -> tuple[Any, ...]:
+    """Phrases, refused where they can be none."""
+    phrases = tuple(map(plain, given))
     check(len(phrases) > 0, f'{name}() needs at least one phrase or token, as in {name}("very", 13)')
     for p in phrases:
         ok = (isinstance(p, str) and p != "") or is_whole(p, 0)
         ok = ok or (isinstance(p, tuple) and len(p) > 0 and all(is_whole(t, 0) for t in p))
         check(ok, f"{name}() takes texts, token ids or tuples of token ids, none empty; got {p!r}")
+    return phrases
 
 
 def several(given: Any) -> tuple[Any, ...]:
     """One token or several of them, as a tuple."""
-    return (given,) if isinstance(given, str | int) else tuple(given)
+    return tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else (given,)
 
 
-def check_ids(name: str, ids: Iterable[int], tokenizer: Any) -> None:
-    """Refuse token ids that the model does not have."""
-    for t in ids:
-        check(0 <= t < tokenizer.size, f"{name}: there is no token {t}; the model's ids are 0 to {tokenizer.size - 1}")
+def ids_in(phrases: Iterable[Any]) -> list[int]:
+    """The token ids in phrases, those of texts not among them."""
+    return [t for p in phrases if not isinstance(p, str) for t in ((p,) if isinstance(p, int) else p)]
 
 
 def encoded(text: str, tokenizer: Any, name: str) -> list[int]:
     """The tokens of a text that a user gives; refused if the model lacks one that its tokenizer has."""
     ids: list[int] = tokenizer.encode(text)
     for t in ids:
-        check(t < tokenizer.size, f"{name}: {text!r} is token {t} to the tokenizer, and the model's ids are 0 to {tokenizer.size - 1}")
+        check(t < tokenizer.size, f"{name}: {text!r} is token {t} to the tokenizer, and this model's ids are 0 to {tokenizer.size - 1}")
     return ids
 
 
@@ -51,7 +52,6 @@ def phrases_of(given: Sequence[Phrase], tokenizer: Any, name: str) -> tuple[tupl
             found += [tuple(encoded(v, tokenizer, name)) for v in variants]
         else:
             found.append((phrase,) if isinstance(phrase, int) else tuple(phrase))
-            check_ids(name, found[-1], tokenizer)
     if any(not p for p in found):
         raise ParameterError(f"{name}: a phrase has no tokens in this tokenizer: {given!r}")
     return tuple(dict.fromkeys(found))
@@ -64,8 +64,19 @@ def ids_of(given: Iterable[str | int], tokenizer: Any, name: str) -> tuple[int, 
         found = [t] if isinstance(t, int) else encoded(t, tokenizer, name)
         check(len(found) == 1, f"{name}() takes texts of one token; {t!r} has {len(found)} in this tokenizer")
         ids += found
-    check_ids(name, ids, tokenizer)
     return tuple(ids)
+
+
+def known_ids(part: Any, ids: Iterable[Any], vocabulary: int) -> Ints:
+    """The token ids that a function of the user's gave, refused where the model has no such."""
+    given = np.asarray(list(ids))
+    if not len(given):
+        return given.astype(np.int64)
+    bad = (given < 0) | (given >= vocabulary) if given.dtype.kind in "iu" and given.ndim == 1 else np.ones(1, bool)
+    if bad.any():
+        first = given.reshape(-1)[int(bad.argmax())]
+        raise PartError(f"{part}: there is no token {plain(first)!r}; this model's ids are 0 to {vocabulary - 1}")
+    return given
 
 
 def tokens_of(phrases: Sequence[Any], name: str) -> list[tuple[int, ...]]:

@@ -6,10 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from unspool.arrays import INF, Array, log_softmax, namespace, or_zero, put, topk
 from unspool.core.processor import Processor, Rows
 from unspool.errors import check, number
-from unspool.processors.measures import entropy, possible, total_of
+from unspool.processors.measures import divided, entropy, limited, possible, total_of
 
 
 @dataclass(frozen=True)
@@ -28,9 +30,14 @@ class Temperature(Processor):
         if self.t == 1:
             return scores
         if self.t > 0:
-            return scores / self.t
-        values, best = topk(scores, 1)
-        return put(scores, best, values)
+            return divided(scores, self.t, self.t)
+        return best_alone(scores)
+
+
+def best_alone(scores: Array) -> Array:
+    """The best token of each row, of equals the one with the lowest id."""
+    values, best = topk(scores, 1)
+    return put(scores, best, values)
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,8 @@ class DynamicTemperature(Processor):
     """A temperature between low, where the model is sure, and high, where it is not.
 
     scores / T with T = low + (high - low) * (H / log n)^exponent, where H is the entropy in nats and n the number of tokens that
-    can come; so a truncation before it changes it. kalomaze 2023, in koboldcpp and llama.cpp, which write a middle and a range.
+    can come; so a truncation before it changes it. Where T is 0 the best token is left. kalomaze 2023, in koboldcpp and llama.cpp,
+    which write a middle and a range.
     """
 
     aliases = ("dynatemp",)
@@ -55,15 +63,19 @@ class DynamicTemperature(Processor):
     exponent: float = 1.0
 
     def __post_init__(self) -> None:
-        number("dynamic_temperature(low)", self.low, above=0)
-        number("dynamic_temperature(high=...)", self.high, above=0)
+        number("dynamic_temperature(low)", self.low, 0)
+        number("dynamic_temperature(high=...)", self.high, 0)
         check(self.low <= self.high, f"dynamic_temperature(low, high=...) needs low <= high; got {self.low!r}, {self.high!r}")
         number("dynamic_temperature(exponent=...)", self.exponent, above=0)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         xp = namespace(scores)
         unsure = xp.clip(entropy(scores) / xp.log(xp.clip(possible(scores), 2, None)), 0, 1)
-        return scores / (self.low + (self.high - self.low) * unsure**self.exponent)
+        t = self.low + (self.high - self.low) * unsure**self.exponent
+        if self.low > 0:
+            return divided(scores, t, self.low)
+        below = scores - or_zero(xp.max(scores, axis=-1, keepdims=True))  # which any temperature leaves a number
+        return xp.where(t > 0, below / xp.clip(t, 1e-15, None), best_alone(scores))
 
 
 @dataclass(frozen=True)
@@ -89,7 +101,8 @@ class Smoothing(Processor):
         xp = namespace(scores)
         best = or_zero(xp.max(scores, axis=-1, keepdims=True))
         below = xp.where(scores > -INF, scores - best, xp.zeros_like(scores))
-        bent = best + self.factor * below**2 * ((self.curve - 1) / 2 * below - (3 - self.curve) / 2)
+        with np.errstate(over="ignore"):                                 # far below the best is -inf
+            bent = best + limited(self.factor) * below**2 * ((self.curve - 1) / 2 * below - (3 - self.curve) / 2)
         return xp.where(scores > -INF, bent, -INF)
 
 

@@ -1,24 +1,49 @@
 """Processors that cut off the unlikely tail of a distribution.
 
 Each is one rule on the sorted distribution. The rule is tried on the likeliest candidates and their exact probabilities;
-only rows for which those do not settle the matter are sorted further. Every one keeps at least one token.
+only rows for which those do not settle the matter are sorted further. Every one keeps at least one token, or min_keep.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 from unspool.arrays import Array, log_softmax, namespace, or_zero, put, topk
 from unspool.core.processor import Processor, Rows, Standing
 from unspool.errors import check, number, whole
-from unspool.processors.measures import entropy, total_of
+from unspool.processors.measures import entropy, rounding, total_of
 
 TRIED_FIRST = 256
 
 
-class _Truncator(Processor):
+class _Cut(Processor):
+    """Keeps a beginning of an order of the tokens, of at least `min_keep` tokens that can come."""
+
+    min_keep: int
+
+    def __post_init__(self) -> None:
+        whole(f"{self.name}(min_keep=...)", self.min_keep, 1)
+
+    def cut(self, scores: Array, order: Array, keeps: Callable[[Array, Array], Array]) -> Array:
+        """Scores with -inf behind a beginning of each row's order: the largest number first, and nothing where it is -inf.
+
+        keeps(numbers (R, K), columns (R, K)) says which of the first K stay: of 256, and of more while all of them do.
+        """
+        xp, k = namespace(scores), TRIED_FIRST
+        while True:
+            values, columns = topk(order, k)
+            keep = keeps(values, columns)
+            keep[:, : self.min_keep] = True
+            keep = keep & (values > -xp.inf)
+            if k >= scores.shape[-1] or not bool(xp.any(keep[:, -1])):
+                return scatter_kept(scores, columns, keep)
+            k *= 16
+
+
+class _Truncator(_Cut):
     """A rule on log-probabilities sorted best first."""
 
     def keeps(self, sorted_logprobs: Array, about: Any = None) -> Array:
@@ -32,14 +57,8 @@ class _Truncator(Processor):
         """What the rule needs to know of the whole row, tail included."""
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        xp, k = namespace(scores), TRIED_FIRST
         total, about = total_of(scores), self.about(scores)
-        while True:
-            values, columns = topk(scores, k)
-            keep = self.keeps(values - total, about) & (values > -xp.inf)
-            if k >= scores.shape[-1] or not bool(xp.any(keep[:, -1])):
-                return scatter_kept(scores, columns, keep)
-            k *= 16
+        return self.cut(scores, scores, lambda values, columns: self.keeps(values - total, about))
 
 
 def scatter_kept(scores: Array, columns: Array, keep: Array) -> Array:
@@ -48,12 +67,12 @@ def scatter_kept(scores: Array, columns: Array, keep: Array) -> Array:
     return put(scores, columns, xp.where(keep, xp.take_along_axis(scores, columns, axis=-1), -xp.inf))
 
 
-def nucleus(probs: Array, p: float) -> Array:
-    """Of probabilities in an order, those before which the mass is below p; always the first."""
+def nucleus(probs: Array, p: float, slack: Array) -> Array:
+    """Of probabilities in an order, those before which the mass is below p by more than their rounding; always the first."""
     xp = namespace(probs)
     mass = xp.cumulative_sum(probs, axis=-1, dtype=xp.float64)
-    keep = xp.concat([xp.zeros_like(mass[:, :1]), mass[:, :-1]], axis=-1) < p
-    keep[:, :1] = True
+    keep = xp.ones_like(probs, dtype=xp.bool)
+    keep[:, 1:] = mass[:, :-1] < p * (1 - slack)
     return keep
 
 
@@ -80,39 +99,47 @@ class TopK(_Truncator):
 class TopP(_Truncator):
     """Keep the likeliest tokens until their mass reaches p, with the one that crosses (nucleus sampling).
 
-    p = 0 keeps one token, p = 1 all. Holtzman et al. 2020, arXiv 1904.09751.
+    p = 0 keeps one token, p = 1 all. min_keep: so many tokens stay at least. Holtzman et al. 2020, arXiv 1904.09751.
     """
 
     aliases = ("nucleus",)
     p: float
+    min_keep: int = 1
 
     def __post_init__(self) -> None:
         number("top_p(p)", self.p, 0, 1)
+        super().__post_init__()
+
+    def about(self, scores: Array) -> Any:
+        """The rounding of its probabilities."""
+        return rounding(total_of(scores))
 
     def keeps(self, sorted_logprobs: Array, about: Any = None) -> Array:
         """Those before which the mass is below p; always the first."""
-        return nucleus(namespace(sorted_logprobs).exp(sorted_logprobs), self.p)
+        return nucleus(namespace(sorted_logprobs).exp(sorted_logprobs), self.p, about)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         return scores if self.p == 1 else super().process(rows, scores, memory)
 
     def sparing(self, token: Standing) -> Processor:
-        return TopP(min(1.0, math.floor(token.above * 100 + 1) / 100))
+        return replace(self, p=min(1.0, math.floor(token.above * 100.001 + 1) / 100))
 
 
 @dataclass(frozen=True)
-class Typical(Processor):
+class Typical(_Cut):
     """Keep the tokens whose surprise is nearest the entropy until their mass reaches p, with the one that crosses.
 
     Order: |-log p(v) - H|, smallest first; of equals the lowest id. It may drop the likeliest token. p = 1 keeps all.
-    Meister et al. 2022, arXiv 2202.00666.
+    min_keep: so many tokens stay at least, in this order. Meister et al. 2022, arXiv 2202.00666.
     """
 
     aliases = ("typical_p",)
     p: float
+    min_keep: int = 1
 
     def __post_init__(self) -> None:
         number("typical(p)", self.p, 0, 1)
+        super().__post_init__()
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         xp = namespace(scores)
@@ -120,9 +147,10 @@ class Typical(Processor):
             return scores
         logprobs = log_softmax(scores)
         probs = xp.exp(logprobs)
-        distance = xp.where(probs > 0, xp.abs(-logprobs - entropy(scores)), xp.inf)
-        _, columns = topk(-distance, scores.shape[-1])
-        return scatter_kept(scores, columns, nucleus(xp.take_along_axis(probs, columns, axis=-1), self.p))
+        unlike = xp.abs(logprobs - xp.sum(probs * or_zero(logprobs), axis=-1, keepdims=True))
+        nearest = xp.where(scores > -xp.inf, -unlike, -xp.inf)
+        slack = rounding(total_of(scores))
+        return self.cut(scores, nearest, lambda values, columns: nucleus(xp.take_along_axis(probs, columns, axis=-1), self.p, slack))
 
 
 @dataclass(frozen=True)
@@ -131,15 +159,17 @@ class TopH(_Truncator):
 
     q are the kept tokens, renormalised. alpha = 1 keeps all, 0 one. Potraghloo et al. 2025, arXiv 2509.02510.
     variant: "paper", or "transformers", which sums the terms -p log p of the kept tokens without renormalising them, and looks
-    at the 100 likeliest alone.
+    at the 100 likeliest alone. min_keep: so many tokens stay at least.
     """
 
     alpha: float = 0.4
     variant: str = "paper"
+    min_keep: int = 1
 
     def __post_init__(self) -> None:
         number("top_h(alpha)", self.alpha, 0, 1)
         check(self.variant in ("paper", "transformers"), f'top_h(variant=...) is "paper" or "transformers"; got {self.variant!r}')
+        super().__post_init__()
 
     def about(self, scores: Array) -> Any:
         """The entropy; theirs, with the mass, of 100 tokens."""
@@ -158,7 +188,7 @@ class TopH(_Truncator):
             kept = xp.cumulative_sum(p, axis=-1)
             kept = xp.where(kept > 0, kept, xp.ones_like(kept))
             spent = spent / kept + xp.log(kept)                          # the entropy of a part from its terms and its mass
-        keep = spent <= self.alpha * whole
+        keep = spent <= self.alpha * whole * (1 + (rounding(whole) if mass is None else 0))
         keep[:, :1] = True
         if mass is not None:
             keep[:, 100:] = False
@@ -169,34 +199,37 @@ class TopH(_Truncator):
 
 
 @dataclass(frozen=True)
-class TailFree(Processor):
+class TailFree(_Cut):
     """Cut the tail where the sorted probabilities have become flat: keep the share z of their curvature.
 
     The curvature at a token is |p(i-1) - 2 p(i) + p(i+1)| over the probabilities sorted best first, with 0 after the last; a
     token stays while the curvatures before and at it sum to at most z of them all, the likeliest always. z = 1 keeps all.
     Phenix and Egan 2019, trentbrick.github.io. variant: "centred", or "llama.cpp", which counts each curvature one token
-    earlier and so keeps one token less.
+    earlier and so keeps one token less. min_keep: so many tokens stay at least.
     """
 
     aliases = ("tfs",)
     z: float
     variant: str = "centred"
+    min_keep: int = 1
 
     def __post_init__(self) -> None:
         number("tail_free(z)", self.z, 0, 1)
         check(self.variant in ("centred", "llama.cpp"), f'tail_free(variant=...) is "centred" or "llama.cpp"; got {self.variant!r}')
+        super().__post_init__()
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         if self.z == 1:
             return scores
         xp = namespace(scores)
         values, columns = topk(scores, scores.shape[-1])
-        p = xp.astype(xp.exp(values - total_of(scores)), xp.float64)
+        total = total_of(scores)
+        p = xp.astype(xp.exp(values - total), xp.float64)
         p = xp.concat([p, xp.zeros_like(p[:, :1]), xp.zeros_like(p[:, :1])], axis=-1)
         slopes = p[:, 1:] - p[:, :-1]
         bends = xp.cumulative_sum(xp.abs(slopes[:, 1:] - slopes[:, :-1]), axis=-1)
-        keep = bends <= self.z * bends[:, -1:]
+        keep = bends <= self.z * bends[:, -1:] * (1 + rounding(total))
         if self.variant == "centred":
             keep = xp.concat([keep[:, :1], keep[:, :-1]], axis=-1)
-        keep[:, :1] = True
+        keep[:, : self.min_keep] = True
         return scatter_kept(scores, columns, keep)

@@ -14,6 +14,7 @@ from unspool.arrays import Array, Flags, Ints, host, like, topk
 from unspool.core.processor import Rows
 from unspool.core.randomness import combine, uniform
 from unspool.errors import MissingExtra, check, number, whole
+from unspool.processors.measures import limited
 from unspool.processors.penalize import texts_in
 from unspool.processors.watermark import Detection, Watermark, judge
 
@@ -84,7 +85,7 @@ class WatermarkKgw(Watermark):
         for r, text in enumerate(texts_in(rows, "all")):
             if len(text) >= self.context_width:
                 green = self.green(text[len(text) - self.before :].tolist(), candidates[r], vocabulary)
-                amounts[r, candidates[r][green]] = self.bias
+                amounts[r, candidates[r][green]] = limited(self.bias)
         return scores + like(amounts, scores)
 
     def detect(self, text: str | Sequence[int], model: Any) -> Detection:

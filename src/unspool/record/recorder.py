@@ -42,14 +42,14 @@ class Recorder:
         """
         parents = columns["node"]
         born = np.full(len(tokens), -1, np.int64)
-        some: Any = slice(None) if possible.all() else possible
-        told = (columns["prompt"], parents, tokens, logprob, processed)
-        for i, prompt, *node in zip(np.flatnonzero(possible).tolist(), *(a[some].tolist() for a in told), strict=True):
-            born[i] = len(self.nodes[prompt])
-            self.nodes[prompt].append(tuple(node))
+        told = (possible, columns["prompt"], parents, tokens, logprob, processed)
+        for i, (lives, prompt, *birth) in enumerate(zip(*(a.tolist() for a in told), strict=True)):
+            if lives:
+                born[i] = len(self.nodes[prompt])
+                self.nodes[prompt].append(tuple(birth))
         columns["node"] = born
-        made = (columns["prompt"], parents, born, tokens, logprob, processed, columns["score"], reasons)
-        return Step(*(a[some] for a in made))
+        step = Step(columns["prompt"], parents, born, tokens, logprob, processed, columns["score"], reasons)
+        return step if possible.all() else step.take(possible)
 
     def hypothesis(self, columns: dict[str, Any], reason: str) -> Hypothesis:
         """The text that ends at a node, given its columns."""

@@ -40,10 +40,14 @@ class Stages:
     """(R, S, m), how many tokens were likelier before the stage."""
     above: Floats
     """(R, S, m), the probability, before the stage, of those."""
+    sparing: Any = None
+    """(R, m), texts: the processor that cut the token, at the setting nearest its own that would not have; "" where none can say so."""
 
     def take(self, index: Any) -> Stages:
         """Some of the nodes."""
-        return Stages(self.names, *(getattr(self, f.name)[index] for f in fields(self) if f.name != "names"))
+        columns: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "names"}
+        some: dict[str, Any] = {k: None if v is None else v[index] for k, v in columns.items()}
+        return Stages(self.names, **some)
 
 
 @dataclass
@@ -94,18 +98,29 @@ class Step:
     def __len__(self) -> int:
         return len(self.nodes)
 
+    def take(self, index: Any) -> Step:
+        """Some of the children, without what was considered."""
+        columns = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("considered", "dropped")}
+        some: dict[str, Any] = {k: None if v is None else v[index] for k, v in columns.items()}
+        return Step(**some)
+
+    def prompts(self) -> list[int]:
+        """The prompts of which it says anything."""
+        found = set(self.prompt.tolist())
+        if self.considered is not None:
+            found.update(self.considered.prompt.tolist())
+        if self.dropped is not None:
+            found.update(np.asarray(self.dropped["prompt"]).tolist())
+        return sorted(found)
+
     def only(self, prompt: int) -> Step:
         """The part of one prompt, as if there were no other: its number is then 0."""
-        mine = self.prompt == prompt
-        columns = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("considered", "dropped")}
-        own: dict[str, Any] = {k: None if v is None else v[mine] for k, v in columns.items()}
-        part = Step(**own)
+        part = self.take(self.prompt == prompt)
         part.prompt = np.zeros_like(part.prompt)
         if self.considered is not None and (at := self.considered.prompt == prompt).any():
             part.considered = self.considered.take(at)
             part.considered.prompt = np.zeros_like(part.considered.prompt)
-        if self.dropped is not None:
-            at = self.dropped["prompt"] == prompt
+        if self.dropped is not None and (at := np.asarray(self.dropped["prompt"]) == prompt).any():
             part.dropped = {k: np.asarray(v)[at] for k, v in self.dropped.items()}
             part.dropped["prompt"] = np.zeros_like(part.dropped["prompt"])
         return part

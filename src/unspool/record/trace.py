@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
-from unspool.errors import UnspoolError
+from unspool.errors import DeadEnd, UnspoolError
+from unspool.files import write
 from unspool.record.step import LEVELS, Considered, Hypothesis, Stages, Step
 from unspool.shown import Shown
 
@@ -31,7 +32,7 @@ class Trace(Shown):
     prompts: list[list[int]]
     steps: list[Step]
     hypotheses: list[list[Hypothesis]]
-    """For each prompt its hypotheses, best first."""
+    """For each prompt its hypotheses, best first; none where the run came to no text."""
     level: str
     recipe: dict[str, Any] = field(default_factory=dict)
     model: dict[str, Any] = field(default_factory=dict)
@@ -50,6 +51,12 @@ class Trace(Shown):
         """Refuse what was not recorded, and say how to record it."""
         if LEVELS.index(self.level) < LEVELS.index(level):
             raise UnspoolError(f"{wanted} needs a trace of level {level!r}; this one has {self.level!r}: run again with level={level!r}")
+
+    def best(self, wanted: str) -> Hypothesis:
+        """The first prompt's best text; where there is none, what was wanted is refused."""
+        if not self.hypotheses[0]:
+            raise DeadEnd(f"{wanted} needs a text, and this run came to none: its tree shows how far it came (unspool tree --from FILE)")
+        return self.hypotheses[0][0]
 
     def mention(self, bytes_of: Callable[[int], bytes], name_of: Callable[[int], str], specials: frozenset[int]) -> None:
         """Write down the bytes of every token in the trace."""
@@ -81,18 +88,17 @@ class Trace(Shown):
         return cls([*parts[0].prompts], steps, [[whole]], parts[0].level, dict(parts[0].recipe), parts[0].model, tokens, names)
 
     def save(self, path: str | Path) -> None:
-        """Write the trace as JSON lines: a header, a line for each step, the results. Whole or not at all."""
-        target = Path(path)
-        part = target.with_name(target.name + ".part")
-        with part.open("w", encoding="utf-8") as file:
-            head = {"unspool_trace": FORMAT, "level": self.level, "recipe": self.recipe, "model": self.model, "prompts": self.prompts}
-            print(json.dumps(head, ensure_ascii=False, allow_nan=False), file=file)
-            for step in self.steps:
-                print(json.dumps({"step": plain(step)}, allow_nan=False), file=file)
-            results = [[plain(h) for h in found] for found in self.hypotheses]
-            tokens = {t: data.hex() for t, data in self.tokens.items()}
-            print(json.dumps({"hypotheses": results, "tokens": tokens, "names": self.names}, ensure_ascii=False), file=file)
-        part.replace(target)
+        """Write the trace as JSON lines: a header, a line for each step, the results. A file is whole or as it was, see `files.py`."""
+        write(path, (line + "\n" for line in self._lines()))
+
+    def _lines(self) -> Iterator[str]:
+        head = {"unspool_trace": FORMAT, "level": self.level, "recipe": self.recipe, "model": self.model, "prompts": self.prompts}
+        yield json.dumps(head, ensure_ascii=False, allow_nan=False)
+        for step in self.steps:
+            yield json.dumps({"step": plain(step)}, allow_nan=False)
+        results = [[plain(h) for h in found] for found in self.hypotheses]
+        tokens = {t: data.hex() for t, data in self.tokens.items()}
+        yield json.dumps({"hypotheses": results, "tokens": tokens, "names": self.names}, ensure_ascii=False)
 
     @classmethod
     def load(cls, path: str | Path) -> Trace:
@@ -121,7 +127,7 @@ class Trace(Shown):
                 trace.steps.append(_step(_read(path, number, line)["step"]))
             number = len(lines)
             trace.hypotheses = [[_hypothesis(h) for h in found] for found in last["hypotheses"]]
-            _sound(len(trace.hypotheses) == len(trace.prompts) and all(trace.hypotheses), "results do not fit the prompts")
+            _sound(len(trace.hypotheses) == len(trace.prompts), "results do not fit the prompts")
             trace.tokens = {int(t): bytes.fromhex(data) for t, data in last["tokens"].items()}
             trace.names = {int(t): str(name) for t, name in last["names"].items()}
         except UnspoolError:
@@ -225,9 +231,12 @@ def _considered(values: dict[str, Any]) -> Considered:
     _sound(found.tokens.ndim == 2 and found.tokens.shape == found.logprobs.shape == found.processed.shape, "alternatives differ in shape")
     if stages:
         names = [str(name) for name in stages["names"]]
-        lists = {k: v for k, v in _known(Stages, stages).items() if k != "names"}
+        lists = {k: v for k, v in _known(Stages, stages).items() if k not in ("names", "sparing")}
         found.stages = Stages(names, **_arrays(lists, size, ("kept", "covering", "ranks"), flat=False))
         one, each = (size, len(names)), (size, len(names), found.tokens.shape[1])
         shapes = {"logprobs": each, "ranks": each, "above": each}
         _sound(all(getattr(found.stages, k).shape == shapes.get(k, one) for k in lists), "stages differ in shape")
+        if "sparing" in stages:
+            found.stages.sparing = np.asarray([[str(text) for text in row] for row in stages["sparing"]], dtype=object)
+            _sound(found.stages.sparing.shape == found.tokens.shape, "stages differ in shape")
     return found

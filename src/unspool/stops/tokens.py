@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from unspool.arrays import Array, Flags, Ints
-from unspool.core.decoder import Part
 from unspool.core.processor import Rows
 from unspool.core.stop import Stop
-from unspool.errors import check, is_whole
+from unspool.errors import check, is_whole, plain
 
 
 @dataclass(frozen=True, init=False)
@@ -27,17 +26,14 @@ class End(Stop):
         check(len(tokens) > 0, "end() needs at least one token id, as in end(50256)")
         for t in tokens:
             check(is_whole(t, 0), f"end() takes token ids >= 0; got {t!r}")
-        object.__setattr__(self, "tokens", tokens)
+        object.__setattr__(self, "tokens", plain(tokens))
+
+    def token_ids(self) -> Iterable[int]:
+        return self.tokens
 
     @property
     def end_tokens(self) -> tuple[int, ...]:
         return self.tokens
-
-    def resolve(self, tokenizer: Any) -> Part:
-        """The same, if the model has the tokens."""
-        for t in self.tokens:
-            check(t < tokenizer.size, f"end: there is no token {t}; the model's ids are 0 to {tokenizer.size - 1}")
-        return self
 
     def ends(self, rows: Rows, tokens: Ints, memory: Sequence[Any]) -> Flags:
         return np.isin(tokens, self.tokens)

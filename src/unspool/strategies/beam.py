@@ -16,6 +16,8 @@ from unspool.errors import check, number, whole
 from unspool.record.step import Hypothesis
 
 LENGTHS = ("generated", "without_end", "with_prompt", "gnmt")
+STEEP = 40.0
+"""A length penalty beyond this acts as its limit: powers of lengths stay within float64."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,9 @@ class Beam(Strategy):
     n: how many hypotheses to return.
     renormalise: whether the processors' scores are made log-probabilities again before they are summed. False with
     log_softmax first is what transformers computes: log_softmax | repetition_penalty(1.2) | beam(4, renormalise=False).
-    length: what counts. "generated": new tokens with the end token (transformers, fairseq); "without_end": without it
-    (CTranslate2); "with_prompt": prompt and new tokens, without it (vLLM); "gnmt": ((5 + n) / 6) ** length_penalty for n
-    new tokens (Wu et al. 2016, arXiv 1609.08144).
+    length: what counts. "generated": new tokens with the end token (transformers, fairseq, vLLM since 0.33); "without_end":
+    without it (CTranslate2); "with_prompt": prompt and new tokens, without it (vLLM before); "gnmt": ((5 + n) / 6) **
+    length_penalty for n new tokens (Wu et al. 2016, arXiv 1609.08144).
     """
 
     aliases = ("beam_search",)
@@ -99,7 +101,8 @@ class Beam(Strategy):
 
     def _weight(self, length: Any) -> Floats:
         length = np.asarray(length, np.float64)
-        return np.asarray(((5 + length) / 6 if self.length == "gnmt" else length) ** self.length_penalty)
+        power = min(max(self.length_penalty, -STEEP), STEEP)
+        return np.asarray(((5 + length) / 6 if self.length == "gnmt" else length) ** power)
 
     def over(self, frontier: Frontier, best: list[list[float]], group: Ints, at: Ints, total: Floats, goes_on: Any) -> Any:
         """For each prompt, whether no unfinished text can enter the finished ones any more."""
@@ -113,6 +116,9 @@ class Beam(Strategy):
         hope = np.full(len(best), -np.inf)
         np.maximum.at(hope, group[goes_on], (total / self._weight(reach[at]))[goes_on])
         return full & ~(hope > np.asarray([scores[0] if scores else -np.inf for scores in best]))
+
+    def most_rows(self) -> int:
+        return self.width
 
     def rank(self, finished: list[Hypothesis]) -> list[Hypothesis]:
         """The n best by score."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,8 +10,8 @@ import numpy as np
 
 from unspool.core.frontier import Frontier
 from unspool.core.strategy import Around, Asks, Choice, Look, Strategy
-from unspool.errors import ParameterError, check
-from unspool.processors.phrases import check_ids
+from unspool.errors import ParameterError, check, plain
+from unspool.processors.phrases import ids_in
 from unspool.record.step import Hypothesis
 
 LOOKED_AT_ONCE = 64
@@ -45,12 +45,15 @@ class Follow(Around):
         several = isinstance(self.texts, tuple) and any(isinstance(text, str | tuple) for text in self.texts)
         return self.texts if several else (self.texts,)
 
+    def token_ids(self) -> Iterable[int]:
+        """Those of its texts and of the strategy inside."""
+        return [*ids_in(self._some), *super().token_ids()]
+
     def resolve(self, tokenizer: Any) -> Follow:
         """With tokens in place of texts."""
         some = tuple(tuple(tokenizer.encode(text)) if isinstance(text, str) else text for text in self._some)
         for given, tokens in zip(self._some, some, strict=True):
             check(len(tokens) > 0, f"follow: {given!r} has no tokens in this tokenizer")
-            check_ids("follow", tokens, tokenizer)
         then: Any = self.then and self.then.resolve(tokenizer)
         return replace(self, texts=some, then=then)
 
@@ -86,17 +89,14 @@ class Follow(Around):
         reasons = np.where(last, np.where((reasons == "") & (self.then is None), "followed", reasons), "")
         processed = frontier.pick(at, tokens)[1]
         scores = frontier["score"][at] + np.where(processed > -np.inf, processed, 0.0)
-        return Choice(tokens, frontier.rows[at], scores, reasons, forced=True), nodes[reasons == ""].tolist()
+        columns = {} if self.then else {"followed": tree.text[nodes]}
+        return Choice(tokens, frontier.rows[at], scores, reasons, columns, forced=True), nodes[reasons == ""].tolist()
 
     def rank(self, finished: list[Hypothesis]) -> list[Hypothesis]:
         """In the order of the texts, or as the strategy that went on ranks them."""
         if self.then:
             return super().rank(finished) if len(finished) > 1 else finished
-
-        def place(h: Hypothesis) -> tuple[bool, int]:                     # (whether it was cut short, of which text)
-            return min((len(text) > len(h.tokens), i) for i, text in enumerate(self._some) if text[: len(h.tokens)] == tuple(h.tokens))
-
-        return sorted(finished, key=lambda h: place(h)[1])
+        return sorted(finished, key=lambda h: int(h.columns.get("followed", -1)))
 
 
 class _Tree:
@@ -105,17 +105,21 @@ class _Tree:
     def __init__(self, texts: Sequence[Sequence[int]]) -> None:
         self.children: list[dict[int, int]] = [{}]
         self.last: set[int] = set()
-        tokens = [-1]
-        for text in texts:
+        tokens, through, ended = [-1], [0], dict[int, int]()
+        for i, text in enumerate(texts):
             node = 0
             for token in text:
                 if token not in self.children[node]:
                     self.children[node][token] = len(self.children)
                     self.children.append({})
                     tokens.append(token)
+                    through.append(i)
                 node = self.children[node][token]
             self.last.add(node)
+            ended.setdefault(node, i)
         self.token = np.asarray(tokens, np.int64)
+        self.text = np.asarray([ended.get(node, i) for node, i in enumerate(through)])
+        """Of each node the first text that ends there, or else the first that passes."""
 
     def straight(self, node: int, most: int) -> list[int]:
         """The nodes that follow one before the texts fork or one of them ends."""
@@ -129,7 +133,7 @@ class _Tree:
 
 
 def _frozen(given: Any) -> Any:
-    return tuple(map(_frozen, given)) if isinstance(given, Sequence) and not isinstance(given, str) else given
+    return tuple(map(_frozen, given)) if isinstance(given, Sequence) and not isinstance(given, str) else plain(given)
 
 
 def _is_text(text: Any) -> bool:

@@ -58,6 +58,9 @@ class StochasticBeam(Strategy):
             best[group] = sorted([*best[group], score], reverse=True)[:many]
         return Choice(found.tokens, found.parents, found.score, reasons, dropped=dropped)
 
+    def most_rows(self) -> int:
+        return self.n + 1
+
     def rank(self, finished: list[Hypothesis]) -> list[Hypothesis]:
         """The n of the largest sums, each with the log-probability that its own exceeds the threshold."""
         found = sorted(finished, key=lambda h: -h.score)

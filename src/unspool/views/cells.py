@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from unspool.record.trace import Trace
 from unspool.text import unfinished, visible
@@ -20,6 +21,13 @@ class Cell:
     """Under the model itself."""
     processed: float
     """After the processors."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Its numbers by name: `logprob` is always the model's own log-probability, and what is a probability says so."""
+        log = math.log(self.probability) if self.probability else None
+        return {"token": self.token, "text": self.text, "probability": self.probability, "logprob": log} | {
+            "processed_probability": self.processed
+        }
 
     def cell(self, processed: bool = False) -> str:
         """As ` most (9.76%)`, with a second percentage where asked."""

@@ -62,12 +62,13 @@ OTHERS: dict[str, Callable[[Cost], str]] = {
 
 def costs(c: Compared) -> tuple[list[str], list[list[Figure]]]:
     """Sample sizes, and what the texts cost."""
+    failed = any(row.failed for row in c.rows)
     columns = COSTS | (OTHERS if any(row.cost and row.cost.other_forwards for row in c.rows) else {})
     lines = []
     for row in c.all_rows:
-        counts = [str(row.prompts), str(row.texts), str(len(row.seeds)) if row.cost else NOTHING]
+        counts = [str(row.prompts), str(row.texts), *([str(row.failed)] * failed), str(len(row.seeds)) if row.cost else NOTHING]
         lines.append([(text, "", False) for text in (*counts, *(f(row.cost) if row.cost else NOTHING for f in columns.values()))])
-    return ["prompts", "texts", "seeds", *columns], lines
+    return ["prompts", "texts", *["without text"] * failed, "seeds", *columns], lines
 
 
 def tables(c: Compared) -> list[tuple[str, list[DecoderRow], list[str], list[list[Figure]]]]:
@@ -107,9 +108,18 @@ def notes(c: Compared) -> list[str]:
     if any(m.parts is None for m in c.metrics):
         whole = ", ".join(m.name for m in c.metrics if m.parts is None)
         found.append(f"No interval for {whole}: drawing a prompt twice would repeat its text.")
-    if any(row.prompts < c.settings["prompts"] for row in c.rows):
+    found += [failure_of(row, c) for row in c.rows if row.failed]
+    tried = {row.name: len({g.prompt for g in c.generations if g.decoder == row.name}) for row in c.rows}
+    if any(n < c.settings["prompts"] for n in tried.values()):
         found.append(f"Not all {c.settings['prompts']} prompts are done.")
     return found
+
+
+def failure_of(row: DecoderRow, c: Compared) -> str:
+    """Which prompts of a decoder came to no text, and how often."""
+    prompts = list(dict.fromkeys(g.prompt for g in c.generations if g.failure and g.decoder == row.name))
+    named = ", ".join(repr(shown(p)[:40]) for p in prompts[:3]) + (f" and {len(prompts) - 3} more prompts" if len(prompts) > 3 else "")
+    return f"{row.name} came to no text {row.failed} time{'s' * (row.failed > 1)}, after {named}: its metrics are those of the others."
 
 
 # --- on a screen ------------------------------------------------------------------------------------------------------
@@ -229,7 +239,8 @@ def _texts(c: Compared) -> list[str]:
     """Every prompt, to be opened, with its texts by decoder."""
     parts = ["<h2>Texts</h2>\n"]
     for prompt in dict.fromkeys(g.prompt for g in c.generations):
-        lines = [[g.decoder, str(g.seed), g.text] for g in c.generations if g.prompt == prompt]
+        mine = [g for g in c.generations if g.prompt == prompt]
+        lines = [[g.decoder, str(g.seed), f"no text: {g.failure}" if g.failure else g.text] for g in mine]
         parts.append(f"<details><summary>{html.escape(prompt)}</summary>\n")
         parts.append(Sheet(["decoder", "seed", "text"], lines).to_html() + "</details>\n")
     return parts
@@ -249,7 +260,8 @@ def records(c: Compared) -> list[dict[str, Any]]:
     """A line for each row, numbers as they are."""
     lines = []
     for row in c.all_rows:
-        line: dict[str, Any] = {"decoder": row.name, "prompts": row.prompts, "texts": row.texts, "seeds": " ".join(map(str, row.seeds))}
+        counts: dict[str, Any] = {"prompts": row.prompts, "texts": row.texts, "failed": row.failed}
+        line = {"decoder": row.name, **counts, "seeds": " ".join(map(str, row.seeds))}
         for m in c.metrics:
             line |= _numbers(m.name, row.values[m.name]) | _numbers(f"{m.name}_difference", row.differences.get(m.name))
         cost = vars(row.cost) | {"new_per_second": row.cost.new_per_second} if row.cost else {}

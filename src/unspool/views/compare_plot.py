@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unspool.errors import ParameterError, check, unknown
+from unspool.files import write
 
 if TYPE_CHECKING:
     from unspool.lab.rows import Compared, DecoderRow
@@ -65,14 +67,18 @@ def plot_comparison(c: Compared, path: str | Path | None, x: str | None, y: str 
         axis.set_title(_title(c))
         figure.legend(loc="outside lower left", ncols=columns)
         if path is not None and target.suffix.lower() == ".svg":
-            target.write_text(figure.to_svg(), encoding="utf-8")
+            write(target, figure.to_svg())
         elif path is not None:
-            figure.savefig(target, dpi=200)
+            out = io.BytesIO()
+            figure.savefig(out, format=target.suffix.lower()[1:], dpi=200)
+            write(target, out.getvalue())
     return figure
 
 
 def _point(axis: Any, row: DecoderRow, x: str, y: str, **style: Any) -> None:
     at, errors = [], []
+    if not row.texts:
+        return                                                            # no text, no point; its table says so
     for one in (row.values[x], row.values[y]):
         at.append(one.value)
         errors.append([[max(0.0, one.value - one.low)], [max(0.0, one.high - one.value)]] if math.isfinite(one.low) else None)

@@ -36,6 +36,7 @@ class Heat:
         """The number-th best text of a trace. Alternatives, entropy and rank are there from the level "choices" on."""
         check(by in BY, f"heat colours by one of {', '.join(BY)}; got {by!r}")
         texts = trace.hypotheses[0]
+        trace.best("heat")
         check(1 <= number <= len(texts), f"the record has texts 1 to {len(texts)}; got {number}")
         if by in ("entropy", "rank"):
             trace.require("choices", f"heat by {by}")
@@ -105,7 +106,7 @@ class Heat:
             numbers = [f"{t.probability:.6g}", f"{t.surprisal:.4f}", "" if t.rank is None else str(t.rank), entropy]
             cells = [c.cell() for c in t.alternatives]
             lines.append([str(place), str(t.token), t.text, *numbers, *cells, *[""] * (most - len(cells))])
-        names = ["place", "token", "text", "probability", "surprisal", "rank", "entropy"]
+        names = ["place", "token", "text", "probability", "surprisal (bits)", "rank", "entropy (bits)"]
         return Sheet([*names, *(f"choice {i + 1}" for i in range(most))], lines)
 
     def to_html(self) -> str:

@@ -64,7 +64,7 @@ class Token:
 
     def to_dict(self) -> dict[str, Any]:
         numbers = {"probability": self.probability, "surprisal": self.surprisal}
-        return {**vars(self), **numbers, "alternatives": [vars(c) for c in self.alternatives]}
+        return {**vars(self), **numbers, "alternatives": [c.to_dict() for c in self.alternatives]}
 
 
 @dataclass(frozen=True)

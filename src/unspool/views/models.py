@@ -10,7 +10,7 @@ from unspool.views.sheet import Sheet
 from unspool.views.terminal import Paint, draw_columns, fit_right
 
 if TYPE_CHECKING:
-    from unspool.lab.facts import Check
+    from unspool.lab.soundness import Check
     from unspool.models.listing import ModelInfo
 
 LABELS = {"end_tokens": "end tokens", "tokenizer_sha256": "tokenizer's sha256", "file_bytes": "files"}
@@ -45,13 +45,14 @@ def _value(name: str, value: Any) -> str:
     if name.endswith("_bytes"):
         return f"{value / 1e6:,.1f} MB"
     if isinstance(value, list):
-        return ", ".join(map(str, value))
+        return ("; " if name == "notes" else ", ").join(map(str, value))
     return f"{value:,}" if isinstance(value, int) and name == "parameters" else str(value)
 
 
 def sheet_of_details(details: Mapping[str, Any]) -> Sheet:
     """A line for each thing that is known of a model, numbers in full."""
-    return Sheet(["name", "value"], [[name, " ".join(map(str, v)) if isinstance(v, list) else str(v)] for name, v in details.items()])
+    values = {name: v if isinstance(v, list) else [v] for name, v in details.items()}
+    return Sheet(["name", "value"], [[name, ("; " if name == "notes" else " ").join(map(str, v))] for name, v in values.items()])
 
 
 def draw_check(check: Check, width: int, paint: Paint) -> str:

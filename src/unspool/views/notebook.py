@@ -60,14 +60,20 @@ def _of_trace(trace: Trace) -> str:
     for prompt, found in zip(trace.prompts, trace.hypotheses, strict=True):
         before = trace.bytes_of(prompt).decode("utf-8", "replace")
         texts = [[trace.bytes_of(h.tokens).decode("utf-8", "replace"), f"{h.logprob:.2f}", str(len(h.tokens)), h.reason] for h in found]
-        parts += [_line(before), _table(["text", "log-prob", "tokens", "reason"], texts)]
+        parts += [_line(before), _table(["text", "log-prob", "tokens", "reason"], texts) if texts else _failed("the run came to none")]
     return fragment(*parts)
 
 
 def _output(output: Output) -> str:
     head = f'<p class="faint">{html.escape(str(output.recipe["decoder"]))}</p>'
-    return head + _texts(output.asked or output.prompt, output.sequences)
+    prompt = output.asked or output.prompt
+    if not output.sequences:
+        return head + _line(prompt) + _failed(output.failure)
+    return head + _texts(prompt, output.sequences)
 
+
+def _failed(why: str) -> str:
+    return f'<p class="faint">{html.escape(f"no text: {shown(why)}")}</p>'
 
 def _texts(prompt: str, texts: Iterable[GeneratedText]) -> str:
     lines = []

@@ -47,6 +47,7 @@ STYLE = (
   white-space: pre-wrap; unicode-bidi: isolate; background: none; color: inherit; }
 .unspool th { color: var(--faint); font-weight: 600; }
 .unspool td { font-variant-numeric: tabular-nums; }
+.unspool td.chosen { font-weight: 700; color: var(--best); }
 .unspool .text { white-space: pre-wrap; overflow-wrap: anywhere; }
 .unspool .prompt { font-weight: 600; }
 .unspool .faint { color: var(--faint); font-size: .9em; }

@@ -124,7 +124,7 @@ def entropy(trace: Trace) -> Picture:
     Both in bits: H = -sum p log2 p over the vocabulary, and -log2 p(token), whose expectation it is.
     """
     trace.require("stages", "an entropy plot")
-    best = trace.hypotheses[0][0]
+    best = trace.best("an entropy plot")
     bits, surprise = _entropies(trace) / math.log(2), -np.asarray(best.logprobs) / math.log(2)
     steps = np.arange(1, len(best.tokens) + 1)
     with rc_context(PLOT_STYLE):
@@ -265,7 +265,7 @@ def _sizes(samples: Sequence[Sequence[float]]) -> str:
 
 def _stages(trace: Trace) -> list[Any]:
     """The stages before each token of the best text, each (S,)."""
-    wanted = trace.hypotheses[0][0].nodes[:-1]
+    wanted = trace.best("a plot").nodes[:-1]
     found: dict[int, Any] = {}
     for step in trace.steps:
         considered = step.considered

@@ -8,7 +8,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,8 @@ class Sheet:
 
     columns: Sequence[str]
     lines: Sequence[Sequence[str]]
+    strong: Collection[tuple[int, int]] = ()
+    """(line, column) of cells that stand out in Markdown and HTML."""
 
     def to_csv(self) -> str:
         """Comma-separated values, every cell as it is."""
@@ -30,14 +32,23 @@ class Sheet:
 
     def to_markdown(self) -> str:
         """A Markdown table; what Markdown would read as markup is escaped."""
-        lines = [list(self.columns), *(list(map(markdown, line)) for line in self.lines)]
+        lines = [list(self.columns), *([self._bold(i, j, c) for j, c in enumerate(line)] for i, line in enumerate(self.lines))]
         lines.insert(1, ["---"] * len(self.columns))
         return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+    def _bold(self, line: int, column: int, cell: str) -> str:
+        text = markdown(cell)
+        return f"**{text}**" if (line, column) in self.strong else text
+
+    def _cell(self, line: int, column: int, cell: str) -> str:
+        kind = ' class="chosen"' if (line, column) in self.strong else ""
+        return f"<td{kind}>{html.escape(cell)}</td>"
 
     def to_html(self, kind: str = "sheet") -> str:
         """An HTML table of this class; every text is escaped."""
         head = "".join(f"<th>{html.escape(c)}</th>" for c in self.columns)
-        body = "\n".join("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in line) + "</tr>" for line in self.lines)
+        cells = [[self._cell(i, j, c) for j, c in enumerate(line)] for i, line in enumerate(self.lines)]
+        body = "\n".join("<tr>" + "".join(line) + "</tr>" for line in cells)
         return f'<table class="{kind}">\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n'
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -33,6 +32,8 @@ class StepTable:
         """The table of the best hypothesis of a trace of level "choices", or of every row that was considered."""
         trace.require("choices", "a step table")
         parents = {int(n): (int(p), int(t)) for s in trace.steps for n, p, t in zip(s.nodes, s.parents, s.tokens, strict=True)}
+        if not all:
+            trace.best("a step table of the best text")
         best = [{*h.nodes} for found in trace.hypotheses for h in found[:1]]
         path = None if all else set().union(*best)
         chosen: dict[int, list[int]] = {}
@@ -48,9 +49,10 @@ class StepTable:
 
     @property
     def columns(self) -> list[str]:
-        """Input, Choice 1 ... Choice n, after Step and Row where all rows are shown."""
+        """Input, Choice 1 ... Choice n, after Step and Row where all rows are shown; which probabilities, where there are two."""
+        which = " (model → processed)" if self.processed else ""
         most = max((len(r.choices) for r in self.rows), default=0)
-        return [*(["Step", "Row"] if self.all else []), "Input", *(f"Choice {i + 1}" for i in range(most))]
+        return [*(["Step", "Row"] if self.all else []), "Input", *(f"Choice {i + 1}{which}" for i in range(most))]
 
     def cells(self) -> Iterator[list[str]]:
         """The table's rows as text, leading spaces kept."""
@@ -72,18 +74,20 @@ class StepTable:
         return [dict(zip(self.columns, line, strict=True)) for line in self.cells()]
 
     def sheet(self, show: Callable[[str], str] = str) -> Sheet:
-        """The cells, each as `show` makes it."""
-        return Sheet(self.columns, [list(map(show, line)) for line in self.cells()])
+        """The cells, each as `show` makes it; the tokens that were chosen stand out."""
+        first = 3 if self.all else 1
+        chosen = {(i, first + j) for i, r in enumerate(self.rows) for j, c in enumerate(r.choices) if c.token in r.chosen}
+        return Sheet(self.columns, [list(map(show, line)) for line in self.cells()], chosen)
 
     def to_csv(self) -> str:
         """Comma-separated values, leading spaces kept."""
         return self.sheet().to_csv()
 
     def to_dicts(self) -> list[dict[str, Any]]:
-        """Rows with tokens, texts and probabilities as numbers; `chosen` are the tokens that were taken."""
+        """Rows with tokens, texts and numbers, see `Cell.to_dict`; `chosen` are the tokens that were taken."""
         return [
             {**({"step": r.step + 1, "row": r.row + 1} if self.all else {}), "input": r.input, "chosen": list(r.chosen)}
-            | {"choices": [{**vars(c), "logprob": math.log(c.probability) if c.probability else None} for c in r.choices]}
+            | {"choices": [c.to_dict() for c in r.choices]}
             for r in self.rows
         ]
 

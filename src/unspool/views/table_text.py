@@ -10,6 +10,7 @@ from unspool.views.terminal import Paint, display_width, fit_left, fit_right, wr
 
 Pieces = list[tuple[str, str]]
 """Pieces of text with their styles, side by side."""
+WHICH = "the model's probability → the one after the processors"
 LEAST_INPUT = 16
 """Columns that the Input has at least; otherwise the choices give way."""
 
@@ -32,6 +33,8 @@ def draw_steps(table: Sequence[Row], all: bool, processed: bool, width: int, pai
     if count < most:
         hint = f"{count} of {most} choices shown: widen the terminal, or use -o csv"
         text += "".join(paint(hint[first:last], "dim") + "\n" for first, last in wrap(hint, width))
+    if processed:
+        text += "".join(paint(WHICH[first:last], "dim") + "\n" for first, last in wrap(WHICH, width))
     return text
 
 

@@ -23,7 +23,13 @@ def draw_settings(translation: Translation) -> str:
 def remarks(translation: Translation) -> list[str]:
     """What stands beside a decoder that was read: how to call generate, and what differs."""
     options = ", ".join(f"{name}={value!r}" for name, value in translation.options.items())
-    return ([f"generate with {options}"] if options else []) + translation.notes
+    return ([f"generate with {options}"] if options else []) + said(translation)
+
+
+def said(translation: Translation) -> list[str]:
+    """The notes, what is lost first."""
+    order = ("lost", "different", "remark")
+    return [str(note) for note in sorted(translation.notes, key=lambda note: order.index(note.severity))]
 
 
 def draw_engines(engines: Iterable[Engine], width: int, paint: Paint) -> str:
@@ -48,7 +54,7 @@ def settings_to_markdown(engines: Sequence[Engine], methods: Sequence[Method]) -
     """The table of what engines call things, their defaults, order and differences."""
     known = [m for m in methods if any(p.method == m.name for e in engines for p in e.everything)]
     lines = ["# Settings of other engines", ""]
-    lines += [*INTRODUCTION, "", "```console", *CONSOLE_LINES, "```", "", "## Names and defaults", ""]
+    lines += [*INTRODUCTION, "", "```console", *CONSOLE_LINES, "```", "", *IN_PYTHON, "", "## Names and defaults", ""]
     lines += ["A default in bold does something where nothing is set.", ""]
     lines += ["| | " + " | ".join(e.title for e in engines) + " |", "| --- |" + " --- |" * len(engines)]
     for m in known:
@@ -64,7 +70,7 @@ def settings_to_markdown(engines: Sequence[Engine], methods: Sequence[Method]) -
     lines += ["", "## Differences", ""]
     for e in engines:
         lines += [f"### {e.title}", "", *(f"- {p.method}: {p.remark}" for p in e.everything if p.remark)]
-        lines += [*(f"- `{name}`: no equal; {why}." for name, why in e.unsaid.items()), ""]
+        lines += [*(f"- `{name}`: {_EFFECT[u.severity]}; {u.why}." for name, u in e.unsaid.items()), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -78,6 +84,40 @@ CONSOLE_LINES = (
     """$ unspool translate --from llama.cpp --temp 0.7 --top-k 20""",
     """$ unspool translate --to vllm -d "temperature(0.8) | top_p(0.95) | sample(2)\"""",
 )
+
+IN_PYTHON = (
+    "## In Python",
+    "",
+    "```python",
+    "import unspool as un",
+    "",
+    "lm = un.load()",
+    "",
+    'found = un.from_engine("vllm", {"temperature": 0.7, "min_p": 0.1, "max_tokens": 40, "echo": True})',
+    'lm.generate("Once upon a time", found.decoder, **found.options)',
+    'print(un.to_engine("llama.cpp", found.decoder, **found.options).settings)',
+    "```",
+    "",
+    "Settings are a mapping, an object with `to_dict` as a GenerationConfig, or text: JSON, a file of it, a call such as",
+    "`SamplingParams(top_p=0.9)`, llama.cpp's flags. A setting is read, or refused by its name, or spoken of in `found.notes`; null is",
+    "what it is to the engine: its default, or no limit. A note has a `setting`, `what` is to be known of it, and a `severity`:",
+    "",
+    "- `lost`: it changes the text, and could not be said; `found.lost` holds these alone.",
+    "- `different`: it means something else there, in the cases that the note names.",
+    "- `remark`: nothing is lost, as with a default that does something, or a setting without effect there.",
+    "",
+    "What cannot be said as settings is an error of `to_engine`. Where an engine takes a text apart itself, as llama.cpp does in",
+    "`logit_bias`, give `tokenizer=lm.tokenizer`.",
+    "",
+    "## A model's own settings",
+    "",
+    "`unspool translate --from transformers -m MODEL` shows what the generation_config.json of a model asks for, with settings that are",
+    "given in place of its own. Nothing of it but the end tokens is applied when a model is loaded: a decoder says what is done. If the",
+    "file asks for more, loading says so once, by the logger `unspool`.",
+)
+
+
+_EFFECT = {"lost": "no equal", "different": "no equal in some values", "remark": "no equal, and none needed"}
 
 
 def _once(places: Iterable[Place]) -> list[Place]:

@@ -55,6 +55,8 @@ class Tree:
     prompt: str
     roots: list[Node]
     decoder: str = ""
+    died: bool = False
+    """Whether no text came of it."""
 
     @classmethod
     def from_trace(cls, trace: Trace, *, pruned: bool = True) -> Tree:
@@ -85,7 +87,7 @@ class Tree:
                 d = step.dropped
                 for parent, token, score, why in zip(d["parents"], d["tokens"], d["score"], d["reason"], strict=True):
                     add(int(parent), Node(text_of(int(parent), int(token)), int(token), math.nan, float(score), PRUNED, str(why)))
-        tree = cls(visible(start), roots, str(trace.recipe.get("decoder", "")))
+        tree = cls(visible(start), roots, str(trace.recipe.get("decoder", "")), not trace.hypotheses[0])
         tree._overlay()
         return tree
 
@@ -131,7 +133,8 @@ class Tree:
 
         def line(name: str, node: Node) -> str:
             look = "color=blue penwidth=2" if node.best else looks[node.state]
-            return f"  {name} [label={json.dumps(node.label() + chr(10) + score_text(node.score), ensure_ascii=False)} {look}];"
+            text = f"{node.label()}\nscore {score_text(node.score)}"
+            return f"  {name} [label={json.dumps(text, ensure_ascii=False)} {look}];"
 
         start = f"  root [label={json.dumps(shown(self.prompt), ensure_ascii=False)} shape=box];"
         return "digraph tree {\n  rankdir=LR;\n" + "\n".join([start, *self._graph(line, "  {} -> {};")]) + "\n}\n"
@@ -139,7 +142,7 @@ class Tree:
     def to_mermaid(self) -> str:
         def line(name: str, node: Node) -> str:
             kind = "best" if node.best else node.state
-            return f'  {name}["{_mermaid(node.label())}<br>{score_text(node.score)}"]:::{kind}'
+            return f'  {name}["{_mermaid(node.label())}<br>score {score_text(node.score)}"]:::{kind}'
 
         styles = [
             "classDef best stroke:#0b6bcb,stroke-width:3px",

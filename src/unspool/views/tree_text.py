@@ -9,6 +9,7 @@ from unspool.views.terminal import Paint, display_width, fit_left, fit_right, wr
 from unspool.views.tree import FINISHED, KEPT, PRUNED, Node, Tree, score_text
 
 LEGEND = "numbers: the score so far; of finished texts (■) the one they are ranked by; ✗: not taken"
+DIED = "no text came of it"
 LEAST_TEXT = 24
 """Columns that a token and its numbers have at least; a deeper tree is shown from the right."""
 
@@ -23,6 +24,8 @@ def draw_tree(tree: Tree, width: int, paint: Paint, most: int = 400) -> str:
             lines += [paint(note[i:j], "dim") for i, j in wrap(note, width)]
             break
         lines.append(_line(lead, node, width, paint))
+    if tree.died:
+        lines += [paint(DIED[i:j], "bad") for i, j in wrap(DIED, width)]
     return "\n".join([*lines, *_notes(tree, width, paint), *(paint(LEGEND[i:j], "dim") for i, j in wrap(LEGEND, width))]) + "\n"
 
 

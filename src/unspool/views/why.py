@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from unspool.core.decoder import parse
-from unspool.core.processor import Standing
 from unspool.errors import ParameterError, UnspoolError
 from unspool.record.step import Stages
 from unspool.record.trace import Trace
@@ -52,7 +50,7 @@ class Why:
     def from_trace(cls, trace: Trace, step: int = 1) -> Why:
         """The step (from 1) of the best hypothesis of a trace of level "stages"."""
         trace.require("stages", "an explanation")
-        best = trace.hypotheses[0][0]
+        best = trace.best("an explanation")
         if not 1 <= step <= len(best.tokens):
             raise ParameterError(f"step must lie in 1 to {len(best.tokens)}, the length of the text; got {step}")
         node, chosen = best.nodes[step - 1], best.tokens[step - 1]
@@ -155,12 +153,6 @@ def _margin(stages: Stages, i: int, chances: list[float]) -> str:
     cut = next((s for s, p in enumerate(chances) if p == 0), 0)
     if not cut:
         return ""
-    best = max(math.exp(v) for v in stages.logprobs[0, cut - 1])
-    rank, above, entropy = int(stages.ranks[0, cut, i]), float(stages.above[0, cut, i]), float(stages.entropy[0, cut - 1])
-    try:
-        (processor,) = parse(stages.names[cut]).processors
-        spared = processor.sparing(Standing(chances[cut - 1], rank, above, best, entropy))
-    except (UnspoolError, ValueError):                                    # a processor that this program does not know, or has no text form
-        spared = None
-    advice = f"would survive {spared}" if spared else f"was number {rank + 1} with {chances[cut - 1]:.2%}"
+    spared = "" if stages.sparing is None else stages.sparing[0, i]
+    advice = f"would survive {spared}" if spared else f"was number {int(stages.ranks[0, cut, i]) + 1} with {chances[cut - 1]:.2%}"
     return f"{stages.names[cut]}: {advice}"

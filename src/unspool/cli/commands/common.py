@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unspool.errors import DeadEnd, check
@@ -19,6 +18,10 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 """The exit code of a program that Ctrl-C ends."""
+EXPECTED = ("end", "complete", "length", "followed", "interrupted")
+"""Why a text ends without surprise, or with a line of its own."""
+FAILED = 2
+"""The exit code if a prompt came to no text; the others are shown all the same."""
 
 
 def open_sink(how: dict[str, Any]) -> Sink:
@@ -30,9 +33,13 @@ def open_sink(how: dict[str, Any]) -> Sink:
 
 def open_model(how: dict[str, Any]) -> LanguageModel:
     """The model that the options name."""
-    from unspool.loader import load
+    from unspool.cli.console import note
+    from unspool.loader import open_quietly
 
-    return load(how["model"], device=how["device"], dtype=how["dtype"], backend=how["backend"])
+    lm = open_quietly(how["model"], device=how["device"], dtype=how["dtype"], backend=how["backend"])
+    for text in lm.notes:
+        note(text)
+    return lm
 
 
 def read_decoding(prompt: str | None, files: Sequence[str], decoders: Sequence[str]) -> tuple[list[str], list[Decoder]]:
@@ -45,11 +52,11 @@ def read_decoding(prompt: str | None, files: Sequence[str], decoders: Sequence[s
 
 def check_trace(trace: str | None, prompts: list[str], decoders: list[Decoder]) -> None:
     """Refuse a trace of several runs, or one that cannot be written."""
-    from unspool.cli.console import check_writable
+    from unspool.files import check_writable
 
     if trace:
         check(len(prompts) == 1 and len(decoders) == 1, "--trace saves one prompt and one decoder")
-        check_writable(Path(trace))
+        check_writable(trace)
 
 
 def record_of(
@@ -62,10 +69,11 @@ def record_of(
     how: dict[str, Any],
     draw: Draw | None = None,
     default: str = "greedy",
+    dead: bool = False,
 ) -> tuple[Trace | None, Callable[[], int]]:
     """A record to show, from a saved trace or of a new run (None if nothing came of it), and what ends the command.
 
-    draw: shows a new run on the terminal while it grows.
+    draw: shows a new run on the terminal while it grows. dead: a run that came to no text is shown, too; otherwise it is an error.
     """
     from unspool.record.trace import Trace
 
@@ -77,20 +85,24 @@ def record_of(
     prompts, decoders = read_decoding(prompt, [], decoder or (default,))
     check(len(decoders) == 1, f"this shows one decoder; got {len(decoders)}")
     check_trace(how["trace"], prompts, decoders)
-    run = open_model(how).stream(prompts[0], decoders[0], chat=how["chat"], level=level, **settings)
-    outputs = follow(run, sink, draw=draw)
-    return outputs[0].trace if outputs else None, lambda: finish([run], outputs, sink, how["trace"])
+    run = open_model(how).stream(prompts[:1], decoders[0], chat=how["chat"], level=level, **settings)
+    (output,) = follow(run, sink, draw=draw) or (None,)
+    if output and not output.sequences and not dead:
+        save(output, how["trace"])
+        raise DeadEnd(output.failure)
+    return output.trace if output else None, lambda: finish([run], [output] if output else [], sink, how["trace"])
 
 
-def follow(run: Stream, sink: Sink, live: bool | None = None, draw: Draw | None = None) -> list[Output]:
+def follow(run: Stream, sink: Sink, live: bool | None = None, draw: Draw | None = None, among: bool = False) -> list[Output]:
     """Run to the end, or to Ctrl-C, and return what was generated; text is shown unless `live` is None, live if it can be.
 
-    draw: what shows the record while it grows, in place of a progress bar.
+    draw: what shows the record while it grows, in place of a progress bar. among: other texts are shown too, so that a prompt that
+    came to none has a line among them.
     """
     from unspool.cli.commands.live import Live
     from unspool.cli.console import Bar
     from unspool.views.characters import safe
-    from unspool.views.results import draw_output
+    from unspool.views.results import draw_failure, draw_output
 
     show, began = sink.paint, False
     with Live(sink, draw) as screen, Bar(run.recipe["decoder"], max(run.limits), wanted=screen.draw is None) as bar:
@@ -106,29 +118,52 @@ def follow(run: Stream, sink: Sink, live: bool | None = None, draw: Draw | None 
                 began = True
         except KeyboardInterrupt:
             run.interrupt()
-    try:
-        outputs = run.outputs
-    except DeadEnd:
-        if began:
-            sink.write("\n")
-        if not run.interrupted:
-            raise
+    outputs: list[Output] = run.outputs
+    if run.interrupted and not any(output.sequences for output in outputs):
+        sink.write("\n" * began)
         return []                                                         # stopped before the first token
-    if began:
+    if began and outputs[0].sequences:
         sink.write(show(safe(run.rest()), "new") + "\n")
+    elif began:
+        sink.write("\n" + (draw_failure(outputs[0], sink.width, show) if among else ""))
     elif live is not None and sink.form == "text":
-        sink.write("\n".join(draw_output(output, sink.width, show, numbers=not run.single) for output in outputs))
+        shown = [output for output in outputs if output.sequences or among]
+        sink.write("\n".join(draw_output(output, sink.width, show, numbers=not run.single) for output in shown))
+    if live is not None and sink.form == "text" and run.single:
+        say_endings(outputs)
     return outputs
 
 
+def say_endings(outputs: Sequence[Output]) -> None:
+    """Say of texts that stand without their numbers why they ended, where that is not what one expects."""
+    from unspool.cli.console import note
+
+    reasons = [s.reason for output in outputs for s in output.sequences]
+    for reason in dict.fromkeys(reasons):
+        if reason not in EXPECTED:
+            which = "the text" if len(reasons) == 1 else f"{reasons.count(reason)} of {len(reasons)} texts"
+            note(f"{which} ended early: {reason}")
+
+
+def save(output: Output, trace: str | None) -> None:
+    """Save the record of what was generated, if that is asked for."""
+    if trace:
+        output.trace.save(trace)
+
+
 def finish(runs: Sequence[Stream], outputs: Sequence[Output], sink: Sink, trace: str | None) -> int:
-    """Save what is to be saved; the exit code."""
+    """Save what is to be saved, then say which prompts came to no text; the exit code."""
     from unspool.cli.console import note
 
     if outputs or not runs:
         sink.close()
-    if outputs and trace:
-        outputs[0].trace.save(trace)
+    if outputs:
+        save(outputs[0], trace)
+    failed = [output for output in outputs if not output.sequences]
+    if failed and not any(run.interrupted for run in runs):
+        others = f" ({len(failed)} of {len(outputs)} came to no text)" if len(outputs) > 1 else ""
+        note(failed[0].failure + others)
+        return FAILED
     if not any(run.interrupted for run in runs):
         return 0
     note("interrupted" if outputs else "interrupted before the first token")

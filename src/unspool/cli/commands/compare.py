@@ -76,10 +76,12 @@ def compare(
     **how: Any,
 ) -> int:
     """Compare decoders. What their texts are like over the same prompts and several seeds, how sure that is, and what it costs."""
-    from unspool.cli.console import Bar, check_writable, note
+    from unspool.cli.console import Bar, note
+    from unspool.files import check_writable
     from unspool.lab.compare import Comparing, check_metrics
     from unspool.lab.registry import DEFAULT
     from unspool.language_model import DEFAULT_NEW_TOKENS
+    from unspool.views.compare import failure_of
     from unspool.views.compare_plot import axes_of, check_path
 
     sink = open_sink(how)
@@ -118,6 +120,9 @@ def compare(
         sink.close()
         if plot:
             found.plot(Path(plot), *across)
+    for row in found.rows:
+        if row.failed and sink.form in ("json", "jsonl", "csv"):           # the other forms say it themselves
+            note(failure_of(row, found))
     if interrupted:
         note("interrupted" if found.rows else "interrupted before the first texts were whole")
     return INTERRUPTED if interrupted else 0

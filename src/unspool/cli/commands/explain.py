@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from unspool.cli import options
 from unspool.cli.commands.common import open_model, open_sink
-from unspool.errors import check
+from unspool.errors import MissingExtra, check
 
 if TYPE_CHECKING:
     from unspool.lab.examples import MethodRun
@@ -33,6 +33,7 @@ _BARE = options.flag("--no-run", "Leave the run out; no model is loaded.")
 )
 def explain(name: str | None, prompt: str | None, decoder: str | None, n: int | None, no_run: bool, seed: int, **how: Any) -> int:
     """Explain a method. What it does, when to use it, what others call it, and a run that shows it; alone, it lists all."""
+    from unspool.cli.console import note
     from unspool.lab.methods import GROUPS, method, methods
     from unspool.views.explain import draw_methods, index_to_markdown, sheet_of_methods
     from unspool.views.page import page
@@ -52,7 +53,14 @@ def explain(name: str | None, prompt: str | None, decoder: str | None, n: int | 
             sink.write(to_json([m.to_dict() for m in found]) + "\n")
     else:
         one = method(name)
-        sink.write(_written(one, None if no_run else _run(one, decoder, prompt, n, seed, how), sink))
+        try:
+            run = None if no_run else _run(one, decoder, prompt, n, seed, how)
+        except MissingExtra as error:                                     # what it does can be read without it
+            if decoder is not None:
+                raise
+            run = None
+            note(f"without a run: {error}")
+        sink.write(_written(one, run, sink))
     sink.close()
     return 0
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from unspool.output import Output
 
 _LENGTH = options.option("--max-length", hint="The most tokens, counting the prompt's.", type=int)
+_RECORDED = options.option("--choices", hint="Record so many of the likeliest tokens at every place; JSON shows them.", type=int)
 _STREAM = options.option("--stream/--no-stream", hint="Show text as it grows, or at the end.", default="stream")
 
 
@@ -25,6 +26,7 @@ _STREAM = options.option("--stream/--no-stream", hint="Show text as it grows, or
     options.DECODERS,
     options.NEW_TOKENS,
     _LENGTH,
+    _RECORDED,
     options.SEED,
     _STREAM,
     *options.RESULT,
@@ -42,6 +44,7 @@ def generate(
     decoder: tuple[str, ...],
     max_new_tokens: int | None,
     max_length: int | None,
+    choices: int | None,
     seed: int,
     stream: bool | None,
     trace: str | None,
@@ -54,21 +57,23 @@ def generate(
         from unspool.cli.console import note
 
         note(hint)
+    check(choices is None or choices >= 1, f"--choices must be at least 1; got {choices}")
     sink = open_sink(how)
     prompts, decoders = read_decoding(prompt, file, decoder)
     check_streaming(stream, sink, prompts)
     check_trace(trace, prompts, decoders)
     lm = open_model(how)
-    limits: dict[str, Any] = {"max_new_tokens": max_new_tokens, "max_length": max_length, "template": read_variables(template)}
-    asked = prompts if len(prompts) > 1 else prompts[0]
-    runs = [lm.stream(asked, d, **limits, chat=chat, seed=seed, level="choices" if trace else "off") for d in decoders]
+    asked: dict[str, Any] = {"max_new_tokens": max_new_tokens, "max_length": max_length, "template": read_variables(template)}
+    asked |= {"level": "choices" if trace or choices else "off", "choices": choices or 5}
+    runs = [lm.stream(prompts, d, **asked, chat=chat, seed=seed) for d in decoders]
     if stream and not all(run.single for run in runs):
         raise ParameterError("there is nothing to stream: beams compare several texts and know the best only at the end")
     outputs: list[Output] = []
     for run in runs:
         if len(runs) > 1 and sink.form == "text":
             sink.write(("\n" if outputs else "") + sink.paint(run.recipe["decoder"], "dim") + "\n")
-        outputs += follow(run, sink, live=stream is not False and can_stream(sink, prompts))
+        among = len(prompts) * len(decoders) > 1
+        outputs += follow(run, sink, live=stream is not False and can_stream(sink, prompts), among=among)
         if run.interrupted:
             break
     if sink.form != "text":

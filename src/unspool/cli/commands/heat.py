@@ -82,6 +82,7 @@ def heat(
         if found is None:
             return end()
         record = found
+    record.best("heat")
     heats = [Heat.from_trace(record, by, number=i + 1, choices=choices) for i in range(len(record.hypotheses[0]))]
     if sink.form == "text":
         heads = [sink.paint(f"{i + 1}\n", "head") if len(heats) > 1 else "" for i in range(len(heats))]
@@ -123,13 +124,13 @@ def read_whole(name: str) -> str:
 
 def record_given(sink: Sink, prompt: str, text: str, choices: int, how: dict[str, Any]) -> tuple[Trace, Callable[[], int]]:
     """The record of a given text, and what ends the command."""
-    from unspool.cli.console import check_writable
+    from unspool.files import check_writable
 
     check(not how["chat"], "--chat is for what the model writes; a given text is read as it is")
     if not text:
         raise PromptError("there is nothing to colour: the text is empty")
     if how["trace"]:
-        check_writable(Path(how["trace"]))
+        check_writable(how["trace"])
     record = open_model(how).record(prompt, text, choices=choices)
 
     def end() -> int:

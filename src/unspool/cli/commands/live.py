@@ -35,11 +35,14 @@ class Live:
         began = time.monotonic()
         if self.draw is None or began < self._next:
             return
+        record = run.so_far()
+        if not record.hypotheses[0]:                                      # every text has died
+            return
         from rich.console import Console
         from rich.live import Live as Screen
         from rich.text import Text
 
-        text = self.draw(run.so_far(), max(4, shutil.get_terminal_size().lines - 2))
+        text = self.draw(record, max(4, shutil.get_terminal_size().lines - 2))
         if self._screen is None:
             self._screen = Screen(console=Console(highlight=False), auto_refresh=False, transient=True)
             self._screen.start()

@@ -36,7 +36,7 @@ _VALUES = options.option("--values", hint="Of the setting, or temperatures, with
     _VALUES,
     options.NEW_TOKENS,
     options.SEED,
-    options.form("Form of the picture.", _FORMS),
+    options.form("Form of the picture.", _FORMS, default="svg"),
     *options.PLACE,
     *options.LOADED,
 )
@@ -51,7 +51,7 @@ def plot(
     **how: Any,
 ) -> int:
     """Draw a picture. Probability or entropy along a text, tokens kept by processors, a temperature's effect, a sweep of a setting."""
-    from unspool.cli.console import read_prompts
+    from unspool.cli.console import read_prompts, read_text
 
     check(kind is not None, f"say what to plot, {', '.join(_DRAWN)}, and a prompt; as in: unspool plot entropy 'Once upon a time'")
     if kind not in _DRAWN:
@@ -61,7 +61,8 @@ def plot(
     check(form in _FORMS, f"a plot is drawn as {' or '.join(_FORMS)}; got {how['output_file'] or form}")
     (start,) = read_prompts(prompt, [])
     settings = {"max_new_tokens": max_new_tokens, "seed": seed}
-    asked = Asked(open_model(how), start, decoder, text, values.split(",") if values else [], settings)
+    given = None if text is None else read_text(text, "text")
+    asked = Asked(open_model(how), start, decoder, given, values.split(",") if values else [], settings)
     picture = _DRAWN[str(kind)](asked)
     sink.write_picture(picture.to_svg().encode() if form == "svg" else picture.to_png())
     sink.close()

@@ -26,13 +26,15 @@ _STRIDE = options.option("--stride", hint="Step between the windows of a text lo
 @options.command(_BEFORE, _CONTINUATION, _PAIR_FILES, _STRIDE, *options.RESULT, *options.LOADED)
 def score(prompt: str | None, continuation: str | None, file: tuple[str, ...], stride: int | None, **how: Any) -> int:
     """Show the log-probability of a text. It is read after a prompt, token by token."""
-    from unspool.cli.console import read_pairs
+    from unspool.cli.console import note, read_pairs
     from unspool.views.report import scored
     from unspool.views.results import draw_score
 
     sink = open_sink(how)
     pairs = read_pairs(prompt, continuation, list(file))
     scores = score_pairs(open_model(how), pairs, stride)
+    if any(not before for before, _ in pairs):
+        note("without a prompt, a text is read after the model's start token")
     texts = (draw_score(s, sink.width, sink.paint, title=len(pairs) > 1) for s in scores)
     sink.write("\n".join(texts) if sink.form == "text" else scored(scores, sink.form))
     sink.close()

@@ -53,7 +53,7 @@ def tree(
     def draw(record: Trace, height: int) -> str:
         return draw_growing_tree(Tree.from_trace(record, pruned=pruned), sink.width, sink.paint, height)
 
-    record, end = record_of(sink, prompt, saved, decoder, "choices", settings, how, draw, default="beam(3)")
+    record, end = record_of(sink, prompt, saved, decoder, "choices", settings, how, draw, default="beam(3)", dead=True)
     if record is not None:
         shown = Tree.from_trace(record, pruned=pruned)
         if sink.form == "png":

@@ -12,7 +12,7 @@ _VERIFIED = options.Argument("model", "The bundled model, a Hugging Face folder,
 
 @options.command(_VERIFIED, *options.RESULT, *options.ENGINE)
 def verify(**how: Any) -> int:
-    """Check a model against recorded facts. The exit code is 1 if it differs."""
+    """Check a model against recorded facts, or for what holds of every model. The exit code is 1 if it differs."""
     from unspool.lab.facts import verify_live
     from unspool.views.models import draw_check
     from unspool.views.report import verified

@@ -9,6 +9,24 @@ from typing import Any
 from unspool.core.decoder import Part
 
 Given = Mapping[str, Any]
+LOST, DIFFERENT, REMARK = "lost", "different", "remark"
+"""What a note says: the setting changes the text and could not be said; it means something else there; it is good to know."""
+
+
+@dataclass(frozen=True)
+class Note:
+    """What is to be known of a translation."""
+
+    setting: str
+    """The setting that it is about, by the engine's name for it, or the part of a decoder; "" if it is about all of them."""
+    what: str
+    severity: str = REMARK
+    """"lost", "different" or "remark"."""
+
+    def __str__(self) -> str:
+        mark = "" if self.severity == REMARK else f"{self.severity}: "
+        named = not self.setting or self.what.startswith(self.setting)
+        return f"{mark}{self.what}" if named else f"{mark}{self.setting}: {self.what}"
 
 
 @dataclass(frozen=True)
@@ -51,6 +69,8 @@ class Place:
     """Its name in the engine's own list of samplers, if the user can order them."""
     bare: bool = False
     """Of a strategy: whether it runs without processors."""
+    takes: tuple[str, ...] = ()
+    """Of a bare strategy: the processors that it has none the less."""
 
     @property
     def remark(self) -> str:
@@ -67,6 +87,32 @@ class CallSetting:
     setting: Setting
     read: Callable[[Any], Any] = lambda value: value
     write: Callable[[Any], Any] = lambda value: value
+    endless: bool = False
+    """Of a limit: whether null there means none, in place of the default."""
+    where: tuple[Setting, Any] | None = None
+    """Another setting, and the value under which this one is that argument."""
+
+    def holds(self, given: Given) -> bool:
+        """Whether it is that argument beside these settings."""
+        return self.where is None or self.where[0].of(given) == self.where[1]
+
+
+@dataclass(frozen=True)
+class Unsaid:
+    """A setting that has no equal here: what to do about it, the values under which it does nothing, and how much it matters."""
+
+    why: str
+    off: tuple[Any, ...] = (False,)
+    severity: str = LOST
+
+    def note(self, name: str, value: Any) -> Note | None:
+        """What is to be said of a value; None for one that does nothing."""
+        quiet = value is None or any(value == off and isinstance(value, bool) == isinstance(off, bool) for off in self.off)
+        return None if quiet else Note(name, self.why, self.severity)
+
+
+def _nothing_more(given: Given) -> list[Note]:
+    return []
 
 
 @dataclass(frozen=True)
@@ -82,8 +128,8 @@ class Engine:
     """The first that settings mean is meant; the last always is."""
     stops: tuple[Place, ...] = ()
     calls: tuple[CallSetting, ...] = ()
-    unsaid: dict[str, str] = field(default_factory=dict)
-    """Settings without an equal here, and what to do instead."""
+    unsaid: dict[str, Unsaid] = field(default_factory=dict)
+    """Settings without an equal here."""
     ignored: frozenset[str] = frozenset()
     """Settings that say nothing about the text."""
     flags: dict[str, str] = field(default_factory=dict)
@@ -97,12 +143,34 @@ class Engine:
     """The other way."""
     ordered: Callable[[tuple[Place, ...], Given], list[Place]] = lambda places, given: list(places)
     """The places in the order that some settings make, where settings change it."""
+    orders: str = ""
+    """The setting that holds an order, if there is one."""
+    orderings: tuple[dict[str, Any], ...] = ()
+    """Settings that make another order."""
+    searching: tuple[Place, ...] = ()
+    """Processors that its beam search alone has, before all others."""
+    warn: Callable[[Given], list[Note]] = _nothing_more
+    """What is to be said of settings that meet."""
+    prepare: Callable[[dict[str, Any], Any], dict[str, Any]] = lambda given, tokenizer: given
+    """Settings with their texts made tokens by a tokenizer, which may be None, where the engine does that at once."""
 
     @property
     def everything(self) -> tuple[Place, ...]:
-        return self.places + self.strategies + self.stops
+        return self.searching + self.places + self.strategies + self.stops
+
+    @property
+    def settings(self) -> list[Setting]:
+        """The settings that are read, some of them several times."""
+        places = [s for place in self.everything for s in place.settings]
+        return places + [s for call in self.calls for s in (call.setting, *(call.where or ())[:1])]
 
     @property
     def names(self) -> set[str]:
-        found = {s.name for place in self.everything for s in place.settings} | {c.setting.name for c in self.calls}
-        return found | set(self.unsaid) | self.ignored
+        """Every name that is known."""
+        found = {s.name for s in self.settings}
+        return found | set(self.unsaid) | self.ignored | self.ordering
+
+    @property
+    def ordering(self) -> set[str]:
+        """The settings that say an order."""
+        return ({self.orders} if self.orders else set()) | {name for other in self.orderings for name in other}

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from unspool.errors import ParameterError, UnspoolError, check
-from unspool.lab.engines.engine import Engine
+from unspool.lab.engines.engine import Engine, Note
 
 
-def settings_of(engine: Engine, settings: Any) -> tuple[dict[str, Any], list[str]]:
+def settings_of(engine: Engine, settings: Any) -> tuple[dict[str, Any], list[Note]]:
     """Settings from whatever form they have, and what was passed over."""
     if isinstance(settings, Mapping):
         return dict(settings), []
@@ -58,7 +58,7 @@ def _literal(node: ast.expr) -> Any:
     return ast.literal_eval(node)
 
 
-def _read_flags(engine: Engine, flags: str | list[str]) -> tuple[dict[str, Any], list[str]]:
+def _read_flags(engine: Engine, flags: str | list[str]) -> tuple[dict[str, Any], list[Note]]:
     """Settings from command-line options; those that are not about decoding are passed over."""
     check(bool(engine.flags), f"{engine.title} has no flags; write its settings as JSON")
     try:
@@ -69,9 +69,9 @@ def _read_flags(engine: Engine, flags: str | list[str]) -> tuple[dict[str, Any],
         raise ParameterError(f"cannot read the flags: {error}; got {str(flags)[:60]!r}") from None
 
 
-def _taken(engine: Engine, words: list[str]) -> tuple[dict[str, Any], list[str]]:
+def _taken(engine: Engine, words: list[str]) -> tuple[dict[str, Any], list[Note]]:
     given: dict[str, Any] = {}
-    passed: list[str] = []
+    passed: list[Note] = []
     i = 0
     while i < len(words):
         word, eq, value = words[i].partition("=")
@@ -81,13 +81,13 @@ def _taken(engine: Engine, words: list[str]) -> tuple[dict[str, Any], list[str]]
             value = words[i]
             i += 1
         if name is None:
-            passed += [f"{word} {value}".strip()] if word.startswith("-") else []
+            passed.append(Note(word, f"{word} {value}".strip() + " is not about decoding, so it is passed over"))
         else:
-            _take_flag(given, name, value)
-    return given, [f"not about decoding, so passed over: {', '.join(passed)}"] if passed else []
+            _take_flag(engine, given, name, value)
+    return given, passed
 
 
-def _take_flag(given: dict[str, Any], name: str, value: str) -> None:
+def _take_flag(engine: Engine, given: dict[str, Any], name: str, value: str) -> None:
     if name == "ignore_eos":
         given[name] = True
     elif name == "dry_sequence_breakers":
@@ -97,7 +97,9 @@ def _take_flag(given: dict[str, Any], name: str, value: str) -> None:
         check(found is not None, f"--logit-bias is a token and an amount, as 15043+1; got {value!r}")
         token, amount = found.groups() if found else ("", "")
         given[name] = [*given.get(name, []), [int(token), False if amount == "-inf" else float(amount)]]
-    elif name in ("samplers", "grammar", "json_schema"):
+    elif name == "stop":
+        given[name] = [*given.get(name, []), value]
+    elif name in ("samplers", "json_schema") or name in engine.unsaid:
         given[name] = value
     else:
         try:

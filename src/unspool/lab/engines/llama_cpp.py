@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from unspool.core.decoder import Part
-from unspool.errors import ParameterError, unknown
-from unspool.lab.engines.engine import CallSetting, Engine, Given, Place, Setting
+from unspool.errors import ParameterError, Unsupported, unknown
+from unspool.lab.engines.engine import REMARK, CallSetting, Engine, Given, Place, Setting, Unsaid
 from unspool.lab.engines.places import (
     ALL,
     LARK,
@@ -21,7 +21,6 @@ from unspool.lab.engines.places import (
     names_in,
     one_id,
     pairs_of,
-    phrase_of,
     place,
     structured,
 )
@@ -35,7 +34,7 @@ LAST = ("repeat_last_n", 64, WINDOW)
 def _dynamic(given: Given) -> Part | None:
     t, reach = Setting("temperature", 0.8).of(given), Setting("dynatemp_range", 0.0).of(given)
     exponent = Setting("dynatemp_exponent", 1.0).of(given)
-    return DynamicTemperature(max(t - reach, 1e-6), t + reach, exponent) if reach > 0 else None
+    return DynamicTemperature(max(t - reach, 0.0), t + reach, exponent) if reach > 0 else None
 
 
 def _write_dynamic(part: Any) -> dict[str, Any]:
@@ -61,14 +60,31 @@ def _write_mirostat(part: Mirostat) -> dict[str, Any]:
     return {"mirostat": part.version, "mirostat_tau": part.tau, "mirostat_eta": part.eta}
 
 
-def _ruled_out(given: Given) -> list[Any]:
-    found = given.get("logit_bias") or []
-    return [phrase_of(token) for token, amount in (found.items() if isinstance(found, Mapping) else found) if amount is False]
+def _tokens_biased(given: dict[str, Any], tokenizer: Any) -> dict[str, Any]:
+    """logit_bias as pairs of one token each: a text there stands for every token of it; digits are a token as a key alone."""
+    found = given.get("logit_bias")
+    if not found:
+        return given
+    by_key, pairs = isinstance(found, Mapping), []
+    for token, amount in found.items() if isinstance(found, Mapping) else found:
+        if not isinstance(token, str) or (by_key and token.isdigit()):
+            pairs.append([int(token), amount])
+        elif tokenizer is None:
+            raise Unsupported(
+                f"logit_bias has the text {token!r}: there each of its tokens is biased, so this needs a tokenizer, as in "
+                f"from_engine(..., tokenizer=lm.tokenizer) or unspool translate -m MODEL"
+            )
+        else:
+            pairs += [[int(t), amount] for t in tokenizer.encode(token)]
+    return given | {"logit_bias": pairs}
+
+
+def _ruled_out(given: Given) -> list[int]:
+    return [token for token, amount in given.get("logit_bias") or [] if amount is False]
 
 
 def _llama_bias(given: Given) -> Part | None:
-    found = given.get("logit_bias") or []
-    pairs = [pair for pair in (found.items() if isinstance(found, Mapping) else found) if pair[1] is not False]
+    pairs = [(token, amount) for token, amount in given.get("logit_bias") or [] if amount is not False]
     return Bias(pairs_of(pairs)) if pairs else None
 
 
@@ -142,16 +158,28 @@ LLAMA_CPP = Engine(
         end_tokens("ignore_eos"),
     ),
     unsaid={
-        "grammar": LARK,
-        "min_keep": "every truncation keeps one token here",
-        "n_keep": "the context is not shifted here",
-        "n_indent": "there is no setting for indentation here",
-        "t_max_predict_ms": "write max_time(seconds)",
+        "grammar": Unsaid(LARK),
+        "grammar_lazy": Unsaid("a grammar holds from the first token here"),
+        "grammar_triggers": Unsaid("a grammar holds from the first token here"),
+        "grammar_file": Unsaid(LARK),
+        "json_schema_file": Unsaid("write the schema itself, as json_schema"),
+        "min_keep": Unsaid("every truncation keeps one token here", (0, 1)),
+        "n_keep": Unsaid("the context is not shifted here, and ends the text", (0,)),
+        "n_discard": Unsaid("the context is not shifted here, and ends the text", (0,)),
+        "n_indent": Unsaid("there is no setting for indentation here", (0,)),
+        "t_max_predict_ms": Unsaid("write max_time(seconds)", (0, -1)),
+        "thinking_budget_tokens": Unsaid("there is no thinking here", (-1,)),
+        "reasoning_budget": Unsaid("there is no thinking here", (-1,)),
+        "lora": Unsaid("merge the adapter into the model first", ([],)),
+        "control_vector": Unsaid("the model is run as it is here"),
+        "n_probs": Unsaid("ask for level='choices', which records alternatives", (0,), REMARK),
+        "post_sampling_probs": Unsaid("records hold the model's own probabilities and those after the processors", (False,), REMARK),
     },
     ignored=names_in(
-        "samplers prompt messages model stream n_probs post_sampling_probs cache_prompt id_slot return_tokens timings_per_token"
-        " response_fields lora return_progress"
+        "prompt messages model stream cache_prompt id_slot return_tokens timings_per_token response_fields return_progress"
     ),
+    orders="samplers",
+    prepare=_tokens_biased,
     flags={
         "--temp": "temperature", "--temperature": "temperature", "--top-k": "top_k", "--top-p": "top_p", "--min-p": "min_p",
         "--typical": "typical_p", "--typical-p": "typical_p", "--top-nsigma": "top_n_sigma", "--top-n-sigma": "top_n_sigma",
@@ -164,7 +192,9 @@ LLAMA_CPP = Engine(
         "--adaptive-decay": "adaptive_decay", "--logit-bias": "logit_bias", "-l": "logit_bias", "--ignore-eos": "ignore_eos",
         "--samplers": "samplers", "--sampler-seq": "samplers", "--sampling-seq": "samplers", "--seed": "seed", "-s": "seed",
         "--n-predict": "n_predict", "--predict": "n_predict", "-n": "n_predict", "--grammar": "grammar", "--json-schema": "json_schema",
-        "-j": "json_schema",
+        "-j": "json_schema", "--grammar-file": "grammar_file", "--json-schema-file": "json_schema_file", "-jf": "json_schema_file",
+        "--keep": "n_keep", "--lora": "lora", "--lora-scaled": "lora", "--control-vector": "control_vector",
+        "--control-vector-scaled": "control_vector", "--reasoning-budget": "reasoning_budget", "--reverse-prompt": "stop", "-r": "stop",
     },
     note="The order can be set (samplers); this is the default. logit_bias is always first, adaptive_p last.",
     ordered=_llama_order,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from unspool.lab.engines.engine import CallSetting, Engine, Place, Setting
+from unspool.lab.engines.engine import CallSetting, Engine, Place, Setting, Unsaid
 from unspool.lab.engines.places import ALL, BIAS, NO_SEED, TOKENS, drawn, names_in, place
 from unspool.strategies.greedy import Greedy
 from unspool.strategies.sample import Sample
@@ -33,6 +33,6 @@ MLX = Engine(
         Place("greedy", (Setting("temp", 0.0),), lambda given: Greedy(), lambda part: {"temp": 0.0}),
     ),
     calls=(CallSetting("max_new_tokens", Setting("max_tokens", 256)), CallSetting("seed", Setting("seed"), *NO_SEED)),
-    unsaid={"min_tokens_to_keep": "every truncation keeps one token here"},
+    unsaid={"min_tokens_to_keep": Unsaid("every truncation keeps one token here", (1,))},
     ignored=names_in("model prompt messages stream verbose max_kv_size prefill_step_size"),
 )  # fmt: skip

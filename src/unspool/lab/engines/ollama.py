@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from unspool.lab.engines.engine import CallSetting, Engine, Setting
+from unspool.lab.engines.engine import REMARK, CallSetting, Engine, Setting, Unsaid
 from unspool.lab.engines.llama_cpp import LAST, PENALTIES
 from unspool.lab.engines.places import ALL, LIST, NO_LIMIT, NO_SEED, RESAMPLED, drawn, names_in, place, structured
 
@@ -26,10 +26,19 @@ OLLAMA = Engine(
     stops=(place("stop", strings=("stop", None, LIST)),),
     calls=(CallSetting("max_new_tokens", Setting("num_predict", -1), *NO_LIMIT), CallSetting("seed", Setting("seed", -1), *NO_SEED)),
     unsaid={
-        "typical_p": "Ollama's own engine does not read it", "num_keep": "the context is not shifted here",
-        "mirostat": "it was taken out of Ollama", "mirostat_tau": "see mirostat", "mirostat_eta": "see mirostat",
-        "tfs_z": "it was taken out of Ollama", "penalize_newline": "it was taken out of Ollama",
+        "typical_p": Unsaid("Ollama's own engine does not read it", (1,), REMARK),
+        "num_keep": Unsaid("the context is not shifted here, and ends the text", (0, 4)),
+        "num_ctx": Unsaid("a context is the model's own here, and the prompt is not cut", (), REMARK),
+        "mirostat": Unsaid("it was taken out of Ollama", (0,), REMARK),
+        "mirostat_tau": Unsaid("mirostat was taken out of Ollama", (), REMARK),
+        "mirostat_eta": Unsaid("mirostat was taken out of Ollama", (), REMARK),
+        "tfs_z": Unsaid("it was taken out of Ollama", (1,), REMARK),
+        "penalize_newline": Unsaid("it was taken out of Ollama", (), REMARK),
+        "system": Unsaid("write it into the messages, or the prompt"),
+        "template": Unsaid("the model's own template is used here"),
+        "suffix": Unsaid("a text is only continued here"),
+        "think": Unsaid("there is no thinking here"),
     },
-    ignored=names_in("model prompt messages stream num_ctx num_batch num_gpu num_thread main_gpu use_mmap keep_alive raw"),
+    ignored=names_in("model prompt messages stream num_batch num_gpu num_thread main_gpu use_mmap keep_alive raw options"),
     note="The order of its own engine. Models that it runs by llama.cpp have llama.cpp's order.",
 )  # fmt: skip

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from unspool.lab.engines.engine import CallSetting, Engine, Setting
+from unspool.lab.engines.engine import REMARK, CallSetting, Engine, Setting, Unsaid
 from unspool.lab.engines.places import BIAS, GENERATED, LIST, NO_SEED, drawn, names_in, place, structured
 
 UNPUBLISHED = "The order is not published; penalties before the temperature are what its formula says."
 
 
-def _openai_schema(value: Any) -> Any:
+def openai_schema(value: Any) -> Any:
+    """The schema of a response_format."""
     return {"json_object": {}, "json_schema": value.get("json_schema", {}).get("schema")}.get(value.get("type"))
 
 
@@ -20,7 +21,7 @@ OPENAI = Engine(
     "its API reference",
     places=(
         *structured(
-            "response_format", _openai_schema, lambda schema: {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
+            "response_format", openai_schema, lambda schema: {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
         ),
         place("bias", pairs=("logit_bias", None, BIAS), note="From -100 to 100; -100 all but bans."),
         place("frequency_penalty", lambda penalty: penalty == 0, GENERATED, penalty=("frequency_penalty", 0.0), note="From -2 to 2."),
@@ -35,10 +36,20 @@ OPENAI = Engine(
         CallSetting("max_new_tokens", Setting("max_tokens")),
         CallSetting("seed", Setting("seed"), *NO_SEED),
     ),
-    unsaid={"tools": "there are no tools here", "best_of": "draw sample(n) and choose"},
+    unsaid={
+        "tools": Unsaid("there are no tools here", ([],)),
+        "tool_choice": Unsaid("there are no tools here", ("none", "auto")),
+        "best_of": Unsaid("draw sample(n) and choose", (1,)),
+        "suffix": Unsaid("a text is only continued here", ("",)),
+        "echo": Unsaid("the prompt is not repeated here; an output has it beside its text", (False,), REMARK),
+        "reasoning_effort": Unsaid("there is no thinking here", ("none",)),
+        "verbosity": Unsaid("say it in the prompt"),
+        "modalities": Unsaid("there is text alone here", (["text"],)),
+        "prediction": Unsaid("it makes the same text faster", (), REMARK),
+    },
     ignored=names_in(
-        "model messages prompt stream stream_options logprobs top_logprobs user store metadata echo suffix tool_choice"
-        " parallel_tool_calls service_tier"
+        "model messages prompt stream stream_options logprobs top_logprobs user store metadata parallel_tool_calls service_tier"
+        " prompt_cache_key prompt_cache_options prompt_cache_retention safety_identifier"
     ),
     note=UNPUBLISHED,
     unsure=UNPUBLISHED,

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import unspool.processors
 import unspool.stops  # noqa: F401
 from unspool.core.decoder import REGISTRY, Part
-from unspool.errors import ParameterError
+from unspool.errors import ParameterError, Unsupported
 from unspool.lab.engines.engine import CallSetting, Given, Place, Setting
 from unspool.strategies.greedy import Greedy
 from unspool.strategies.sample import Sample
@@ -33,6 +33,20 @@ def pairs_of(value: Any) -> tuple[Any, ...]:
     """Pairs (token or phrase, amount) of a dict or a list; tokens may be spelled as strings of digits, as JSON does."""
     pairs = value.items() if isinstance(value, Mapping) else value
     return tuple((phrase_of(token), float(amount)) for token, amount in pairs)
+
+
+def biases_of(value: Any) -> tuple[Any, ...]:
+    """Pairs (token, amount) of a dict or a list, where an engine takes token ids alone."""
+    pairs = pairs_of(value)
+    for token, _ in pairs:
+        if not isinstance(token, int):
+            raise ParameterError(f"a bias is of token ids there; got {token!r}")
+    return pairs
+
+
+def clamped(value: Any) -> tuple[Any, ...]:
+    """Biases, cut to the range that an engine cuts them to."""
+    return tuple((token, min(100.0, max(-100.0, amount))) for token, amount in biases_of(value))
 
 
 def phrase_of(token: Any) -> Any:
@@ -66,7 +80,8 @@ SAME = Codec(lambda value: value, lambda value: value)
 LIST = Codec(as_tuple, list)
 TOKENS = Codec(as_tuple, all_ids)
 PHRASES = Codec(lambda value: tuple(map(phrase_of, value)), lambda value: [as_ids(v) for v in value])
-BIAS = Codec(pairs_of, lambda value: {one_id(token): amount for token, amount in value})
+BIAS = Codec(biases_of, lambda value: {one_id(token): amount for token, amount in value})
+CLAMPED = Codec(clamped, BIAS.write)
 SEQUENCES = Codec(pairs_of, lambda value: [[as_ids(phrase), amount] for phrase, amount in value])
 WINDOW = Codec(lambda n: None if n < 0 else n, _some)
 
@@ -103,7 +118,8 @@ def place(
         found = {name: settings[name].of(given) for name in own}
         if found[next(iter(own))] is None:
             return None
-        found = {name: None if value is None else own[name][2].read(value) for name, value in found.items()}
+        found = {name: own[name][2].read(value) for name, value in found.items() if value is not None}
+        found = {name: found.get(name, known[name]) for name in own}
         if off(**found) or (cls.variadic and not found[next(iter(own))]):
             return None
         return cls(*found[next(iter(own))]) if cls.variadic else cls(**found, **fixed)
@@ -118,8 +134,11 @@ def place(
     return Place(method, tuple(settings.values()), read, write, **rest)
 
 
-def drawn(count: Setting | None, zero: Callable[[Given], bool]) -> tuple[Place, Place]:
-    """Sampling, of `count` texts, and greedy search where the temperature is zero, for engines that have no other sign of it."""
+def drawn(count: Setting | None, zero: Callable[[Given], bool], refused: str = "") -> tuple[Place, Place]:
+    """Sampling, of `count` texts, and greedy search where the temperature is zero, for engines that have no other sign of it.
+
+    Several texts at temperature zero are all the same; refused: why the engine does not make them, if it does not.
+    """
 
     def write(part: Any) -> dict[str, Any]:
         if count is None and part.n > 1:
@@ -127,7 +146,10 @@ def drawn(count: Setting | None, zero: Callable[[Given], bool]) -> tuple[Place, 
         return {count.name: part.n} if count and part.n > 1 else {}
 
     def sample(given: Given) -> Part | None:
-        return None if zero(given) else Sample(int(count.of(given)) if count else 1)
+        n = int(count.of(given)) if count else 1
+        if zero(given) and n > 1 and refused:
+            raise Unsupported(f"{count}={n}: {refused}")
+        return None if zero(given) and n == 1 else Sample(n)
 
     greedy = Setting("temperature", shown="temperature=0")
     return (
@@ -138,7 +160,13 @@ def drawn(count: Setting | None, zero: Callable[[Given], bool]) -> tuple[Place, 
 
 def end_tokens(name: str) -> CallSetting:
     """A switch under which the model's own end tokens do not end the text."""
-    return CallSetting("end_tokens", Setting(name), lambda on: () if on else None, lambda ends: not len(ends))
+
+    def write(ends: Any) -> bool:
+        if len(ends):
+            raise ParameterError(f"it has {name} alone; write end(...) for other end tokens than the model's, here {tuple(ends)}")
+        return True
+
+    return CallSetting("end_tokens", Setting(name), lambda on: () if on else None, write)
 
 
 def names_in(text: str) -> frozenset[str]:
@@ -169,7 +197,8 @@ def structured(
             raise ParameterError(f"it allows any white space: write json_schema(..., separators=None) in place of {part}")
         return {name: written(json.loads(part.schema))}
 
-    places = [Place("json_schema", (Setting(name),), partial(read, "json_schema", schema), write, differs=differs)]
+    free = "Any white space may come between the parts, so a text may go on with it for ever."
+    places = [Place("json_schema", (Setting(name),), partial(read, "json_schema", schema), write, note=free, differs=differs)]
     if regex:
         places.append(Place("regex", (Setting(name),), partial(read, "regex", regex), lambda part: {name: {"regex": part.pattern}}))
     return tuple(places)

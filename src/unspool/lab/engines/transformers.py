@@ -9,15 +9,20 @@ from typing import Any
 
 from unspool.core.decoder import REGISTRY, Part
 from unspool.errors import ParameterError, Unsupported
-from unspool.lab.engines.engine import CallSetting, Engine, Given, Place, Setting
+from unspool.lab.engines.engine import DIFFERENT, REMARK, CallSetting, Engine, Given, Note, Place, Setting, Unsaid
 from unspool.lab.engines.places import LIST, PHRASES, SEQUENCES, TOKENS, as_tuple, names_in, place
 from unspool.processors.constrain import RemoveInvalid
 from unspool.processors.endings import ExponentialDecayLength, ForcedEnd
+from unspool.processors.force import ForcedBegin
 from unspool.processors.shape import LogSoftmax
 from unspool.strategies.beam import Beam
 from unspool.strategies.contrastive_search import ContrastiveSearch
 from unspool.strategies.greedy import Greedy
 from unspool.strategies.sample import Sample
+
+FASTER = "it makes the same text faster"
+EXACT_CACHES = ("dynamic", "static", "offloaded", "offloaded_static", "hybrid", "sliding_window", "dynamic_full")
+"""Its caches that keep every number as it is."""
 
 
 def _beams(given: Given) -> Part | None:
@@ -56,6 +61,9 @@ def _watermark(name: str, given: Given) -> Part | None:
     if not config or ("keys" in config) != (name == "watermark_synthid"):
         return None
     known = [f.name for f in fields(REGISTRY[name]) if f.name in config]  # type: ignore[arg-type]
+    more = {key: value for key, value in config.items() if key not in known and value not in (None, False)}
+    if more:
+        raise Unsupported(f"watermarking_config: {', '.join(more)} has no equal in {name}")
     return REGISTRY[name](**{f: config[f] for f in known}, variant="transformers")  # type: ignore[call-arg]
 
 
@@ -68,13 +76,22 @@ def _write_watermark(part: Any) -> dict[str, Any]:
     return {"watermarking_config": config | ({"keys": list(part.keys)} if "keys" in config else {})}
 
 
+def _greedy(given: Given) -> Part:
+    n = Setting("num_return_sequences", 1).of(given)
+    if n != 1:
+        raise Unsupported(f"num_return_sequences={n}: greedy search finds one text, there and here")
+    return Greedy()
+
+
 def _forced_end(given: Given) -> Part | None:
     token, n = given.get("forced_eos_token_id"), given.get("max_new_tokens")
     if token is None:
         return None
     if n is None:
         raise Unsupported("forced_eos_token_id acts at max_length, which counts the prompt: give max_new_tokens")
-    return ForcedEnd(n, token=token[0] if isinstance(token, list) else token)
+    if isinstance(token, list | tuple) and len(token) != 1:
+        raise Unsupported(f"forced_eos_token_id with several tokens has no equal; got {token!r}: give one")
+    return ForcedEnd(n, token=token[0] if isinstance(token, list | tuple) else token)
 
 
 def _write_forced_end(part: Any) -> dict[str, Any]:
@@ -84,20 +101,32 @@ def _write_forced_end(part: Any) -> dict[str, Any]:
 
 
 def _show_log_probabilities(processors: list[Part], strategy: Part) -> tuple[list[Part], Part]:
-    """Beams show their processors log-probabilities, and sum what comes out."""
-    if isinstance(strategy, Beam) and processors:
-        return [LogSoftmax(), *processors], replace(strategy, renormalise=False)
-    return processors, strategy
+    """Beams show their processors log-probabilities, and sum what comes out; that of a forced token is 0."""
+    if not isinstance(strategy, Beam) or not processors:
+        return processors, strategy
+    shown = [replace(p, certain=True) if isinstance(p, ForcedBegin | ForcedEnd) else p for p in processors]
+    return [LogSoftmax(), *shown], replace(strategy, renormalise=False)
 
 
 def _hide_log_probabilities(processors: list[Part], strategy: Part) -> tuple[list[Part], Part]:
+    plain = [replace(p, certain=False) if isinstance(p, ForcedBegin | ForcedEnd) else p for p in processors]
     if not isinstance(strategy, Beam) or not processors:
-        return processors, strategy
+        return plain, strategy
     first = isinstance(processors[0], LogSoftmax)
-    if not first or strategy.renormalise:
-        text = " | ".join(map(str, [LogSoftmax(), *processors[first:], replace(strategy, renormalise=False)]))
+    sure = all(p.certain for p in processors if isinstance(p, ForcedBegin | ForcedEnd))
+    if not first or strategy.renormalise or not sure:
+        text = " | ".join(map(str, (*(wanted := _show_log_probabilities(processors[first:], strategy))[0], wanted[1])))
         raise ParameterError(f"transformers' beams do not renormalise what processors make of log-probabilities: write {text}")
-    return processors[1:], replace(strategy, renormalise=True)
+    return plain[1:], replace(strategy, renormalise=True)
+
+
+def _forced(given: Given) -> list[Note]:
+    """Forced tokens beside what may rule them out."""
+    names = ("bad_words_ids", "min_length", "min_new_tokens", "no_repeat_ngram_size", "encoder_no_repeat_ngram_size")
+    if not any(given.get(name) for name in names):
+        return []
+    what = "it comes there even where another setting rules it out; here nothing is left then, which is an error"
+    return [Note(name, what, DIFFERENT) for name in ("forced_bos_token_id", "forced_eos_token_id") if given.get(name) is not None]
 
 
 TRANSFORMERS = Engine(
@@ -154,7 +183,7 @@ TRANSFORMERS = Engine(
               if given.get("do_sample") else None,
               lambda part: {"do_sample": True} | ({"num_return_sequences": part.n} if part.n > 1 else {}),
               note="One generator for the whole batch: a text depends on its neighbours."),
-        Place("greedy", (Setting("do_sample", False),), lambda given: Greedy(), lambda part: {"do_sample": False}),
+        Place("greedy", (Setting("do_sample", False),), _greedy, lambda part: {"do_sample": False}),
     ),
     stops=(
         place("stop", strings=("stop_strings", None, LIST), differs="there the string stays in the text, and may begin in the prompt"),
@@ -166,26 +195,29 @@ TRANSFORMERS = Engine(
         CallSetting("end_tokens", Setting("eos_token_id"), as_tuple, list),
     ),
     unsaid={
-        "guidance_scale": "add guidance(scale, model) in Python: it holds a model",
-        "num_beam_groups": "beams do not compete in groups here",
-        "diversity_penalty": "beams do not compete in groups here",
-        "dola_layers": "layers of the model are not compared here",
-        "constraints": "forced(...) says where a token comes, not that it comes somewhere",
-        "force_words_ids": "forced(...) says where a token comes, not that it comes somewhere",
-        "token_healing": "the prompt's tokens stay as they are here",
-        "prompt_lookup_num_tokens": "it makes the same text faster",
-        "assistant_early_exit": "it makes the same text faster",
-        "assistant_ensemble_weight": "it changes the text: leave it out",
-        "use_mtp": "it makes the same text faster",
+        "guidance_scale": Unsaid("add guidance(scale, model) in Python: it holds a model", (1,)),
+        "num_beam_groups": Unsaid("beams do not compete in groups here", (1,)),
+        "diversity_penalty": Unsaid("beams do not compete in groups here", (0,)),
+        "dola_layers": Unsaid("layers of the model are not compared here"),
+        "constraints": Unsaid("forced(...) says where a token comes, not that it comes somewhere", ([],)),
+        "force_words_ids": Unsaid("forced(...) says where a token comes, not that it comes somewhere", ([],)),
+        "token_healing": Unsaid("the prompt's tokens stay as they are here"),
+        "assistant_ensemble_weight": Unsaid("no second model has a say here", (0,)),
+        "prompt_lookup_num_tokens": Unsaid(FASTER, (), REMARK),
+        "assistant_early_exit": Unsaid(FASTER, (), REMARK),
+        "use_mtp": Unsaid(FASTER, (False,), REMARK),
+        "speculation_type": Unsaid(FASTER, (), REMARK),
+        "cache_implementation": Unsaid("numbers are not rounded to be kept here", EXACT_CACHES, DIFFERENT),
     },
     ignored=names_in(
-        "use_cache cache_implementation cache_config max_cache_len output_attentions output_hidden_states output_scores output_logits"
+        "use_cache cache_config max_cache_len output_attentions output_hidden_states output_scores output_logits"
         " return_dict_in_generate pad_token_id bos_token_id decoder_start_token_id is_assistant num_assistant_tokens"
         " num_assistant_tokens_schedule assistant_confidence_threshold max_matching_ngram_size assistant_lookbehind target_lookbehind"
-        " speculation_type compile_config disable_compile continuous_batching_config low_memory prefill_chunk_size _from_model_config"
-        " transformers_version _commit_hash backend"
+        " compile_config disable_compile continuous_batching_config low_memory prefill_chunk_size _from_model_config"
+        " transformers_version _commit_hash backend generation_kwargs"
     ),
     note="What comes after suppress_at_begin, down to eta, is applied only with do_sample=True.",
+    warn=_forced,
     wrap=_show_log_probabilities,
     unwrap=_hide_log_probabilities,
 )  # fmt: skip

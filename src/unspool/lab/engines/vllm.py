@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 from unspool.core.decoder import Part
 from unspool.errors import ParameterError, Unsupported
-from unspool.lab.engines.engine import CallSetting, Engine, Given, Place, Setting
-from unspool.lab.engines.places import BIAS, GENERATED, LARK, LIST, NO_SEED, TOKENS, drawn, end_tokens, names_in, place, structured
+from unspool.lab.engines.engine import DIFFERENT, REMARK, CallSetting, Engine, Given, Note, Place, Setting, Unsaid
+from unspool.lab.engines.openai import openai_schema
+from unspool.lab.engines.places import (
+    CLAMPED,
+    GENERATED,
+    LARK,
+    LIST,
+    NO_SEED,
+    TOKENS,
+    Codec,
+    drawn,
+    end_tokens,
+    names_in,
+    place,
+    structured,
+)
 from unspool.stops.loop import Loop
 from unspool.strategies.beam import Beam
+
+WARM = Codec(lambda t: max(t, 0.01) if t > 0 else t, lambda t: t)
+"""Temperatures above 0, of which it raises the lowest."""
 
 
 def _loop(given: Given) -> Part | None:
@@ -21,15 +39,25 @@ def _loop(given: Given) -> Part | None:
 
 
 def _vllm_beams(given: Given) -> Part | None:
-    width = given.get("beam_width")
+    width = given.get("beam_width") or (Setting("n", 1).of(given) if given.get("use_beam_search") else None)
+    if width and given.get("allowed_token_ids") and given.get("structured_outputs"):
+        raise Unsupported("beam search there takes allowed_token_ids or structured_outputs, not both")
     penalty = float(Setting("length_penalty", 1.0).of(given))
-    return Beam(width, length_penalty=penalty, early_stopping="never", n=width, length="with_prompt") if width else None
+    return Beam(width, length_penalty=penalty, early_stopping="never", n=width) if width else None
 
 
 def _write_vllm_beams(part: Beam) -> dict[str, Any]:
-    if (part.n, part.early_stopping, part.length) != (part.width, "never", "with_prompt"):
-        raise ParameterError(f"its beam search is beam({part.width}, early_stopping='never', n={part.width}, length='with_prompt')")
+    if (part.n, part.early_stopping, part.length) != (part.width, "never", "generated"):
+        raise ParameterError(f"its beam search is beam({part.width}, early_stopping='never', n={part.width})")
     return {"beam_width": part.width, "length_penalty": part.length_penalty}
+
+
+def _waiting(given: Given) -> list[Note]:
+    """Stop strings that come before min_tokens tokens are there."""
+    n = given.get("min_tokens") or 0
+    if not n or not given.get("stop"):
+        return []
+    return [Note("min_tokens", f"there a stop string does not count before it has {n} tokens; here stop(...) ends the text", DIFFERENT)]
 
 
 def _vllm_schema(value: Any) -> Any:
@@ -42,29 +70,44 @@ def _vllm_regex(value: Any) -> Any:
     return "|".join(map(re.escape, value["choice"])) if value.get("choice") else value.get("regex")
 
 
+_SCHEMA, _REGEX = structured("structured_outputs", _vllm_schema, lambda schema: {"json": schema}, _vllm_regex)
+(_FORMAT,) = structured("response_format", openai_schema, lambda schema: {"type": "json_object"})
+
+
+def _either(given: Given) -> Part | None:
+    """A schema by vLLM's own name, or by that of OpenAI's requests."""
+    if given.get("structured_outputs") and given.get("response_format"):
+        raise Unsupported("response_format beside structured_outputs: give one of them")
+    return _SCHEMA.read(given) or _FORMAT.read(given)
+
+
 VLLM = Engine(
     "vllm",
     "vLLM",
-    "sampling_params.py of 2026",
+    "0.33.0",
     places=(
-        *structured("structured_outputs", _vllm_schema, lambda schema: {"json": schema}, _vllm_regex),
+        replace(_SCHEMA, settings=(*_SCHEMA.settings, *_FORMAT.settings), read=_either),
+        _REGEX,
         place("allowed", tokens=("allowed_token_ids", None, TOKENS)),
-        place("banned", phrases=("bad_words", None, LIST)),
+        place("banned", phrases=("bad_words", None, LIST), differs="a phrase that begins in the prompt can be completed there"),
         place("min_new_tokens", lambda n: n == 0, n=("min_tokens", 0)),
-        place("bias", pairs=("logit_bias", None, BIAS), note="Amounts are cut to [-100, 100]."),
+        place("bias", pairs=("logit_bias", None, CLAMPED), note="Amounts are cut to [-100, 100]."),
         place("repetition_penalty", lambda penalty: penalty == 1, penalty=("repetition_penalty", 1.0), note="Prompt and new tokens."),
         place("frequency_penalty", lambda penalty: penalty == 0, GENERATED, penalty=("frequency_penalty", 0.0)),
         place("presence_penalty", lambda penalty: penalty == 0, GENERATED, penalty=("presence_penalty", 0.0)),
-        place("temperature", lambda t: t == 1, t=("temperature", 1.0), sampling=True, note="0 is greedy search."),
+        place("temperature", lambda t: t == 1, t=("temperature", 1.0, WARM), sampling=True,
+              note="0 is greedy search; below 0.01 it is 0.01."),
         place("min_p", lambda p: p == 0, p=("min_p", 0.0), sampling=True),
         place("top_k", lambda k: k <= 0, k=("top_k", 0), sampling=True, note="0 or -1 keeps all."),
         place("top_p", lambda p: p >= 1, p=("top_p", 1.0), sampling=True),
     ),
     strategies=(
-        Place("beam", (Setting("beam_width"), Setting("length_penalty", 1.0)), _vllm_beams, _write_vllm_beams,
-              bare=True, note="BeamSearchParams, without processors; length counts the prompt; nothing stops it before max_tokens.",
+        Place("beam", (Setting("beam_width"), Setting("use_beam_search", False), Setting("length_penalty", 1.0)), _vllm_beams,
+              _write_vllm_beams, bare=True, takes=("json_schema", "regex", "allowed"),
+              note="BeamSearchParams, or use_beam_search with n as the width. Of all else only structured_outputs or allowed_token_ids"
+              " act; nothing stops it before max_tokens. Before 0.33 lengths counted the prompt, and not the end.",
               differs="every ending counts there, not only one among the best"),
-        *drawn(Setting("n", 1), lambda given: 0 <= Setting("temperature", 1.0).of(given) < 1e-5),
+        *drawn(Setting("n", 1), lambda given: Setting("temperature", 1.0).of(given) == 0, "it draws one text at temperature 0"),
     ),
     stops=(
         place("stop", strings=("stop", None, LIST)),
@@ -73,20 +116,32 @@ VLLM = Engine(
             "max_pattern_size": part.period, "min_pattern_size": part.shortest, "min_count": part.count}}),
     ),
     calls=(
-        CallSetting("max_new_tokens", Setting("max_tokens", 16)),
+        CallSetting("max_new_tokens", Setting("max_tokens", 16), endless=True),
         CallSetting("seed", Setting("seed"), *NO_SEED),
         end_tokens("ignore_eos"),
     ),
+    warn=_waiting,
     unsaid={
-        "include_stop_str_in_output": "the text is cut before a stop string here",
-        "thinking_token_budget": "there is no thinking here",
-        "trace_decode_token_ids": "use score to see the log-probabilities of a text",
-        "extra_args": "they are for plug-ins",
-        "best_of": "draw sample(n) and choose",
+        "include_stop_str_in_output": Unsaid("the text is cut before a stop string here"),
+        "thinking_token_budget": Unsaid("there is no thinking here"),
+        "trace_decode_token_ids": Unsaid("write follow(tokens), or use score to see the log-probabilities of a text"),
+        "extra_args": Unsaid("they are for plug-ins", ({},)),
+        "vllm_xargs": Unsaid("they are for plug-ins", ({},)),
+        "logits_processors": Unsaid("write a Processor; vLLM no longer takes them with a request", ([],)),
+        "best_of": Unsaid("draw sample(n) and choose; vLLM no longer has it", (1,)),
+        "watermarking": Unsaid("there is watermark_kgw(...) and watermark_synthid(...), but not its Gumbel watermark"),
+        "truncate_prompt_tokens": Unsaid("a prompt is not cut here", (-1,)),
+        "echo": Unsaid("the prompt is not repeated here; an output has it beside its text", (False,), REMARK),
+        "suffix": Unsaid("a text is only continued here", ("",)),
+        "tools": Unsaid("there are no tools here", ([],)),
+        "reasoning_effort": Unsaid("there is no thinking here", ("none",)),
+        "add_special_tokens": Unsaid("a prompt begins as the model's tokenizer begins it", (True,)),
+        "skip_special_tokens": Unsaid("special tokens have no text here", (True,), REMARK),
     },
     ignored=names_in(
         "logprobs prompt_logprobs prompt_logprob_token_ids prompt_logprob_start logprob_token_ids flat_logprobs detokenize"
-        " skip_special_tokens spaces_between_special_tokens output_kind stream_interval skip_clone skip_reading_prefix_cache"
-        " routed_experts_prompt_start model prompt messages stream"
+        " spaces_between_special_tokens output_kind stream_interval skip_clone skip_reading_prefix_cache"
+        " routed_experts_prompt_start model prompt messages stream stream_options top_logprobs user priority request_id"
+        " return_tokens_as_token_ids return_token_ids return_token_offsets add_generation_prompt"
     ),
 )  # fmt: skip

@@ -1,0 +1,62 @@
+"""A run: a strategy at work on some rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from unspool.arrays import Ints
+from unspool.core.frontier import Frontier, Places
+from unspool.core.lane import Lane
+from unspool.core.strategy import Ask, Strategy
+from unspool.errors import PartError
+from unspool.record.step import Hypothesis
+
+
+@dataclass(eq=False)
+class Run:
+    """A strategy at work: its generator, its rows, and what it has found."""
+
+    strategy: Strategy
+    frontier: Frontier
+    lane: Lane
+    parent: Run | None = None
+    places: Places = field(default_factory=dict)
+    """Where its living rows stand, the waiting ones too."""
+    found: list[Hypothesis] = field(default_factory=list)
+    looked: list[tuple[Lane, Ints]] = field(default_factory=list)
+    """Rows that were only looked at: they stay until the run looks again after its next choice."""
+    held: int = 0
+    """How many rows that is."""
+    chose: bool = False
+    """Whether it chose since it last looked."""
+    inner: list[Run] = field(default_factory=list)
+    """Runs it handed rows to, in the order of those."""
+    going: int = 0
+    """How many of them are not over."""
+    began: int = -1
+    """The node of its row, if it began with one."""
+
+    def __post_init__(self) -> None:
+        self.began = int(self.frontier["node"][0]) if len(self.frontier) == 1 else -1
+        self.generator = self.strategy.start(self.frontier)
+        self.prompts = sorted(set(self.frontier["prompt"].tolist()))
+        self.own(self.frontier)
+
+    def own(self, frontier: Frontier) -> None:
+        """Take the rows of a frontier for its own."""
+        self.frontier = frontier
+        frontier.places = self.places
+        self.places.update((row, (frontier, i)) for i, row in enumerate(frontier.rows.tolist()))
+
+
+def resume(run: Run, answer: Frontier | None) -> Ask | None:
+    """What a run asks for next; None if it is over."""
+    try:
+        return next(run.generator) if answer is None else run.generator.send(answer)
+    except StopIteration:
+        return None
+
+
+def misfit(run: Run, what: str) -> PartError:
+    """The error for a strategy that asks for what cannot be."""
+    return PartError(f"the strategy {run.strategy} {what}")

@@ -1,0 +1,216 @@
+"""The one writer. A file is written whole or stays as it was; a device or a pipe is written to; what goes wrong is one error.
+
+A symbolic link is followed: the file it leads to is replaced, the link stays. An existing file keeps its permissions and, where
+the system lets us, its owner.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+import shutil
+import stat
+import sys
+import weakref
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TypeAlias
+
+from unspool.errors import UnspoolError
+
+Data: TypeAlias = str | bytes | Iterable[str]
+BINARY = getattr(os, "O_BINARY", 0)
+ANY_MAY_WRITE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
+
+
+def write(path: str | Path, data: Data) -> None:
+    """Write a file so that it holds all of the data, or stays as it was. Text is UTF-8; a lone surrogate, which that lacks, is \\udNNN."""
+    check_writable(path)
+    with _named(path):
+        if is_stream(path):
+            descriptor = _opened(path)
+            try:
+                _write_all(descriptor, data)
+            finally:
+                os.close(descriptor)
+        else:
+            _replace(Path(os.path.realpath(path)), data)
+
+
+def check_writable(path: str | Path) -> None:
+    """Refuse a path that cannot be written, before any work is done."""
+    with _named(path):
+        if (own := _own_descriptor(path)) is not None:
+            os.fstat(own)
+            return
+        target, mode = Path(os.path.realpath(path)), _mode(path)
+        _check_itself(path, mode)
+        if mode is not None and not stat.S_ISREG(mode):
+            return
+        if not target.parent.is_dir():
+            raise UnspoolError(f"cannot write {path}: there is no folder {target.parent}")
+        if not os.access(target.parent, os.W_OK):
+            raise UnspoolError(f"cannot write {path}: permission denied in the folder {target.parent}")
+
+
+def _check_itself(path: str | Path, mode: int | None) -> None:
+    """Refuse what is there and cannot be written."""
+    if mode is None:
+        return
+    if stat.S_ISDIR(mode):
+        raise UnspoolError(f"cannot write {path}: it is a folder")
+    if stat.S_ISREG(mode) and not mode & ANY_MAY_WRITE:
+        raise UnspoolError(f"cannot write {path}: it is read-only")       # root could; whoever took the permission away meant it
+    if not os.access(path, os.W_OK):
+        raise UnspoolError(f"cannot write {path}: permission denied")
+
+
+def is_stream(path: str | Path) -> bool:
+    """Whether it is a device, a pipe or one of this program's own descriptors, such as /dev/stdout: what is written to, not replaced."""
+    mode = _mode(path)
+    return _own_descriptor(path) is not None or (mode is not None and not stat.S_ISREG(mode) and not stat.S_ISDIR(mode))
+
+
+def write_output(data: str | bytes) -> None:
+    """Write to standard output, all of it and at once; a BrokenPipeError says that nobody reads it any more."""
+    try:
+        sys.stdout.flush()
+        try:
+            descriptor = sys.stdout.fileno()
+        except io.UnsupportedOperation:                                   # what stands for it in a notebook or a test
+            (sys.stdout if isinstance(data, str) else sys.stdout.buffer).write(data)  # type: ignore[arg-type]
+            return
+        _write_all(descriptor, data)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise UnspoolError(f"cannot write standard output: {said(error)}") from None
+
+
+def said(error: OSError) -> str:
+    """What the system says of a file, in its words; of one that was closed before the program began, that."""
+    return "it is closed" if error.errno == errno.EBADF else error.strerror or str(error)
+
+
+class Growing:
+    """A file that grows by whole pieces: one that cannot be written whole is taken back. A device or a pipe is only written to."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = path
+        self._stream = is_stream(path)
+        with _named(path):
+            _check_itself(path, _mode(path))
+            self._descriptor = _opened(path) if self._stream else os.open(path, os.O_RDWR | os.O_CREAT | BINARY, 0o666)
+        self.close = weakref.finalize(self, os.close, self._descriptor)
+
+    def read(self) -> bytes:
+        """What it holds already; nothing of a device or a pipe."""
+        if self._stream:
+            return b""
+        with _named(self.path), os.fdopen(os.dup(self._descriptor), "rb") as file:
+            file.seek(0)
+            return file.read()
+
+    def append(self, text: str, end: int) -> int:
+        """Write a piece after the first `end` bytes, in place of what may stand there; where it ends."""
+        data = _encoded(text)
+        with _named(self.path):
+            if self._stream:
+                _write_all(self._descriptor, data)
+                return end + len(data)
+            try:
+                os.ftruncate(self._descriptor, end)
+                os.lseek(self._descriptor, end, os.SEEK_SET)
+                _write_all(self._descriptor, data)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    os.ftruncate(self._descriptor, end)
+                raise
+        return end + len(data)
+
+
+# --- what they share --------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _named(path: str | Path) -> Iterator[None]:
+    """What the system refuses is an error that names the file."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise UnspoolError(f"cannot write {path}: nobody reads it any more") from None
+    except OSError as error:
+        raise UnspoolError(f"cannot write {path}: {said(error)}") from None
+
+
+def _replace(target: Path, data: Data) -> None:
+    """Write beside a file, then put that in its place."""
+    part = target.with_name(f".{os.urandom(6).hex()}.part")              # not made of its name, which may be as long as names can be
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | BINARY, 0o666)
+    try:
+        try:
+            _write_all(descriptor, data)
+            os.fsync(descriptor)                                          # some disks say that they are full only here
+        finally:
+            os.close(descriptor)
+        if target.exists():
+            _keep_owner(target, part)
+            shutil.copymode(target, part)
+        part.replace(target)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _keep_owner(target: Path, part: Path) -> None:
+    old, new = target.stat(), part.stat()
+    if hasattr(os, "chown") and (old.st_uid, old.st_gid) != (new.st_uid, new.st_gid):
+        with contextlib.suppress(OSError):
+            os.chown(part, old.st_uid, old.st_gid)
+
+
+def _mode(path: str | Path) -> int | None:
+    """What a path leads to, None if nothing is there."""
+    try:
+        return os.stat(path).st_mode
+    except FileNotFoundError:
+        return None
+
+
+def _own_descriptor(path: str | Path) -> int | None:
+    """The descriptor of this program that a path stands for, as /dev/stdout and /dev/fd/63 do.
+
+    Such a path can lead to a file that a shell opened at a place of its own (`>> log`): it is written to there.
+    """
+    place = os.fspath(path)
+    for _ in range(40):                                                   # links of links; a circle ends somewhere
+        folder, name = os.path.realpath(os.path.dirname(place) or "."), os.path.basename(place)
+        if name.isdecimal() and folder in ("/dev/fd", f"/proc/{os.getpid()}/fd"):
+            return int(name)
+        if not os.path.islink(place):
+            return None
+        place = os.path.join(folder, os.readlink(place))
+    return None
+
+
+def _opened(path: str | Path) -> int:
+    """A descriptor to write to what is no file."""
+    own = _own_descriptor(path)
+    return os.open(path, os.O_WRONLY) if own is None else os.dup(own)
+
+
+def _write_all(descriptor: int, data: Data) -> None:
+    """All of the data: the system may take a part of it at a time."""
+    for piece in [data] if isinstance(data, str | bytes) else data:
+        left = memoryview(_encoded(piece))
+        while left:
+            written = os.write(descriptor, left)
+            if not written:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            left = left[written:]
+
+
+def _encoded(data: str | bytes) -> bytes:
+    return data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data
