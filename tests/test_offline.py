@@ -30,7 +30,7 @@ def test_the_bundled_model_needs_no_network_and_no_torch():
 
 
 def test_the_unicorn_prompt_of_the_docs_has_47_tokens_in_gpt2s_vocabulary(tmp_path):
-    from unspool.models.loading import read_tokenizer
+    from unspool.models.tokenizer_folder import read_tokenizer
 
     for name in ("vocab.json", "merges.txt"):
         packed = DATA / f"gpt2-{name}.gz"

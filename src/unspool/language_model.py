@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, cast, overload
 
 from unspool.core.decoder import Decoder, Part, as_decoder
@@ -10,7 +10,7 @@ from unspool.core.model import Model
 from unspool.core.room import check_rows
 from unspool.core.search import Search
 from unspool.errors import ParameterError, PromptError, Unsupported, check, is_whole, plain, whole
-from unspool.models.chat import Messages
+from unspool.models.chat import Messages, words_of
 from unspool.output import Output, Outputs, Scores
 from unspool.prompt import Prompt, is_id, is_prompt, is_sequence, several
 from unspool.record.step import LEVELS
@@ -19,14 +19,15 @@ from unspool.score import Score, score_tokens
 from unspool.strategies.follow import Follow
 from unspool.strategies.greedy import Greedy
 from unspool.stream import Options, Stream
-from unspool.text import TokenIds, Tokenizer, begins_text, check_fit, pieces, text_of
+from unspool.text import Fitted, TokenIds, Tokenizer, begins_text, pieces, text_of
 from unspool.views.table import StepTable
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 DecoderLike: TypeAlias = Decoder | Part | str | None
-Chat: TypeAlias = Callable[[Messages], str]
+Chat: TypeAlias = Callable[..., str]
+"""From messages, and what else the template reads if something is given, to a prompt."""
 DEFAULT_NEW_TOKENS = 100
 
 
@@ -47,8 +48,8 @@ class LanguageModel:
         chat: Chat | None = None,
     ) -> None:
         tokenizer = TokenIds(model.vocabulary) if tokenizer is None else tokenizer
-        check_fit(tokenizer, model.vocabulary)
         self.chat = chat
+        self._words = tokenizer if tokenizer.size == model.vocabulary else Fitted(tokenizer, model.vocabulary)
         self.model, self.tokenizer, self.name, self.info = model, tokenizer, name, dict(info or {})
 
     def __repr__(self) -> str:
@@ -83,7 +84,7 @@ class LanguageModel:
         given = checked(options)
         prompts = [] if prompt is None else several(prompt)
         alone = prompts is None or prompt is None
-        texts, tokens = self._read([prompt] if prompts is None else prompts, given)
+        texts, tokens, asked = self._read([prompt] if prompts is None else prompts, given)
         ids, seed = given.get("ids"), given.get("seed", 0)
         named = ids is None or (is_sequence(ids) and all(isinstance(name, str) for name in ids) and len(ids) == len(tokens))
         check(named, f"ids is a list with a name, a text, for each prompt; got {ids!r:.60} for {len(tokens)} prompts")
@@ -93,7 +94,7 @@ class LanguageModel:
         recipe = {"decoder": str(chosen if chosen.strategy else chosen | Greedy()), "seed": seed, "model": self.name}
         recipe |= {"revision": self.info["revision"]} if "revision" in self.info else {}
         recipe |= {"max_length": total} if total is not None else {"max_new_tokens": new or DEFAULT_NEW_TOKENS}
-        resolved = chosen.resolve(self.tokenizer)
+        resolved = self.resolve(chosen)
         strategy = resolved.strategy or Greedy()
         rows = strategy.most_rows()
         if rows is not None:
@@ -113,7 +114,11 @@ class LanguageModel:
             rows=rows,
         )
         model = {"name": self.name, "tokenizer": self.tokenizer.hash, **self.info}
-        return Stream(search, strategy, resolved.stops, self.tokenizer, texts, recipe, model, alone)
+        return Stream(search, strategy, resolved.stops, self._words, texts, recipe, model, alone, asked)
+
+    def resolve(self, decoder: DecoderLike) -> Decoder:
+        """A decoder with its texts turned into tokens of this model; a text of tokens that the model lacks is refused."""
+        return as_decoder(Decoder() if decoder is None else decoder).resolve(self._words)
 
     def steps(
         self,
@@ -197,8 +202,8 @@ class LanguageModel:
 
     # --- prompts ------------------------------------------------------------------------------------------------------
 
-    def _read(self, prompts: list[Prompt], given: Options) -> tuple[list[str], list[list[int]]]:
-        """The texts and the tokens of what is to be decoded."""
+    def _read(self, prompts: list[Prompt], given: Options) -> tuple[list[str], list[list[int]], list[str]]:
+        """The texts and the tokens of what is to be decoded, and what was said where a chat template makes the texts."""
         messages, chat = given.get("messages"), given.get("chat", False)
         check(not prompts or messages is None, "give a prompt or messages, not both")
         check(bool(prompts) or messages is not None, "give a prompt, or messages for a model with a chat template")
@@ -206,19 +211,23 @@ class LanguageModel:
             if messages is None and not all(isinstance(p, str) for p in prompts):
                 raise PromptError("chat=True takes what a user says, as text; token ids are given without it")
             talks = [messages] if messages is not None else [[{"role": "user", "content": p}] for p in prompts]
-            texts = [self.render(talk) for talk in talks]
-            return texts, [self.tokens_of(self.rendered(text)) for text in texts]
+            texts = [self.render(talk, given.get("template")) for talk in talks]
+            return texts, [self.tokens_of(self.rendered(text)) for text in texts], [words_of(talk) for talk in talks]
+        check(not given.get("template"), "template=... is for messages=... or chat=True: what else the chat template reads")
         tokens = [self.tokens_of(p) for p in prompts]
-        return [self._as_text(p) for p in prompts], tokens
+        return [self._as_text(p) for p in prompts], tokens, []
 
     def _as_text(self, prompt: Prompt) -> str:
         return prompt if isinstance(prompt, str) else text_of(self.tokenizer, prompt)
 
-    def render(self, messages: Messages) -> str:
-        """The prompt that the model's chat template makes of messages; special tokens are written out in it."""
+    def render(self, messages: Messages, template: Mapping[str, Any] | None = None) -> str:
+        """The prompt that the model's chat template makes of messages; special tokens are written out in it.
+
+        template: what else the chat template reads, as {"enable_thinking": False}.
+        """
         if self.chat is None:
             raise Unsupported(f"the model {self.name!r} has no chat template; give a prompt instead of messages")
-        return self.chat(messages)
+        return self.chat(messages, template) if template else self.chat(messages)
 
     def rendered(self, prompt: str) -> list[int]:
         """The tokens of a rendered prompt: it spells its special tokens, the start token among them."""

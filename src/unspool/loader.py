@@ -47,7 +47,8 @@ def open_quietly(name: Any, *, tokenizer: Any = None, backend: str | None, devic
     if name is not None and not isinstance(name, str | Path):
         return _hold(name, tokenizer, backend, device, dtype)
     from unspool.models.chat import FolderChat, template_of
-    from unspool.models.loading import find, fingerprint, read_model, read_tokenizer
+    from unspool.models.loading import find, fingerprint, read_model
+    from unspool.models.tokenizer_folder import read_tokenizer
 
     found = find(name)
     model, engine = read_model(found.folder, backend, device, dtype)
@@ -102,6 +103,6 @@ def _hold(held: Any, tokenizer: Any, backend: str | None, device: str | None, dt
 def _reader(tokenizer: Any) -> Tokenizer:
     """A tokenizer that the caller gives, as an object or a folder."""
     from unspool.models.hf_tokenizer import as_tokenizer
-    from unspool.models.loading import read_tokenizer
+    from unspool.models.tokenizer_folder import read_tokenizer
 
     return read_tokenizer(Path(tokenizer)) if isinstance(tokenizer, str | Path) else as_tokenizer(tokenizer)

@@ -53,6 +53,8 @@ class Output(Shown):
     recipe: dict[str, Any]
     trace: Trace = field(repr=False)
     failure: str = ""
+    asked: str = ""
+    """Where a chat template made the prompt: what is shown in its place, the user's words in a line or what the assistant began."""
 
     @property
     def best(self) -> GeneratedText:
@@ -84,6 +86,7 @@ class Output(Shown):
             for s in self.sequences
         ]
         values = {"prompt": self.prompt, "prompt_tokens": self.prompt_tokens, "sequences": found, "recipe": self.recipe}
+        values |= {"asked": self.asked} if self.asked else {}
         return values | ({"failure": self.failure} if self.failure else {})
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypedDict
 
@@ -17,16 +17,19 @@ from unspool.models.chat import Messages
 from unspool.output import GeneratedText, Output, Outputs
 from unspool.record.step import LEVELS, Hypothesis, Step
 from unspool.record.trace import Trace
-from unspool.text import Detokenizer, Tokenizer, begins_text
+from unspool.text import Detokenizer, Tokenizer
 
 
 class Options(TypedDict, total=False):
     """What a call may set beside its prompt and its decoder."""
 
     messages: Messages | None
-    """A conversation, `[{"role": "user", "content": "Hello"}]`, in place of a prompt, for models with a chat template."""
+    """A conversation, `[{"role": "user", "content": "Hello"}]`, in place of a prompt, for models with a chat template.
+    If the assistant has the last word, its turn goes on."""
     chat: bool
     """Every prompt is what a user says."""
+    template: Mapping[str, Any] | None
+    """What else the chat template reads, as {"enable_thinking": False, "tools": [...]}."""
     max_new_tokens: int | None
     """The most new tokens of each prompt: 100 if neither it nor max_length is given."""
     max_length: int | None
@@ -48,7 +51,7 @@ class Stream:
 
     If the iteration is broken off (Ctrl-C, or `close`), what was generated so far is the output, with the reason "interrupted".
     `prompts` are the texts, `recipe` what makes the run again. alone: one prompt, not a list of them, so that it is an error if
-    nothing comes of it.
+    nothing comes of it. asked: what is shown in place of prompts that a chat template made.
     """
 
     def __init__(
@@ -61,8 +64,9 @@ class Stream:
         recipe: dict[str, Any],
         model: dict[str, Any],
         alone: bool = True,
+        asked: Sequence[str] = (),
     ) -> None:
-        self.prompts, self.recipe = list(prompts), recipe
+        self.prompts, self.recipe, self.asked = list(prompts), recipe, list(asked)
         self._search, self._tokenizer, self._model, self._alone = search, tokenizer, model, alone
         self._cuts = tuple(s for stop in stops for s in stop.cuts)
         self.single = strategy.streams
@@ -174,7 +178,8 @@ class Stream:
         found = self._search.found[prompt]
         tokens, texts = self.prompt_tokens[prompt], [self._sequence(h) for h in found]
         failure = "" if found else self._failure(prompt)
-        return Output(self.prompts[prompt], tokens, texts, self.recipe, self._trace(prompt, found, steps), failure)
+        asked = self.asked[prompt] if self.asked else ""
+        return Output(self.prompts[prompt], tokens, texts, self.recipe, self._trace(prompt, found, steps), failure, asked)
 
     def _failure(self, prompt: int) -> str:
         """Why nothing came of a prompt."""
@@ -206,7 +211,7 @@ class Stream:
         return GeneratedText(text, h.tokens, h.logprobs, h.processed, h.score, h.reason)
 
     def _new_writer(self, prompt: int) -> Detokenizer:
-        return Detokenizer(self._tokenizer, self._cuts, begins_text(self._tokenizer, self._search.call.prompts[prompt].tolist()))
+        return Detokenizer(self._tokenizer, self._cuts, self._search.call.prompts[prompt].tolist())
 
 
 def told(steps: Sequence[Step], prompts: Sequence[int]) -> dict[int, list[Step]]:

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import codecs
-import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from unspool.errors import ModelError, PromptError
+from unspool.errors import PromptError
 
-if TYPE_CHECKING:
-    import tokenizers
+SAMPLES = ("Once upon a time, there were 12 kings.", "naïve café", "옛날 옛적에", "a\tb\n  c", "👑")
+"""Texts by which one finds out how a tokenizer that nobody knows spells."""
 
 
 class Tokenizer(Protocol):
     """Texts to tokens and back; every token has bytes."""
 
     size: int
-    """Token ids are below it."""
+    """The highest token id + 1; ids below it may be missing."""
     specials: frozenset[int]
     """Tokens that stand for no text, as an end of text."""
 
@@ -111,40 +111,168 @@ class TokenIds:
         return str(int(token))
 
 
+class Fitted:
+    """A tokenizer beside a model that has more or fewer tokens: ids are the model's, and those that no token has stand for no text."""
+
+    def __init__(self, tokenizer: Tokenizer, size: int) -> None:
+        self._tokenizer, self.size, self.hash = tokenizer, size, tokenizer.hash
+        self.specials = frozenset(t for t in tokenizer.specials if t < size)
+        self.begins: tuple[int, ...] = tuple(getattr(tokenizer, "begins", ()))
+
+    @property
+    def prefixes_space(self) -> bool:
+        return self._tokenizer.prefixes_space
+
+    @property
+    def suffixes_space(self) -> bool:
+        return bool(getattr(self._tokenizer, "suffixes_space", False))
+
+    def encode(self, text: str) -> list[int]:
+        return self._tokenizer.encode(text)
+
+    def encode_prompt(self, text: str) -> list[int]:
+        return self._tokenizer.encode_prompt(text)
+
+    def bytes_of(self, token: int) -> bytes:
+        return self._tokenizer.bytes_of(token) if token < self._tokenizer.size else b""
+
+    def name_of(self, token: int) -> str:
+        return self._tokenizer.name_of(token) if token < self._tokenizer.size else f"<{int(token)}>"
+
+
+@dataclass(frozen=True)
+class Marks:
+    """Special tokens that texts name: each is one character of its own where those texts are looked for, and is not shown.
+
+    names: the longest first, where one begins another. The marks are surrogates, which no text has.
+    """
+
+    names: tuple[str, ...] = ()
+    mark_of: Mapping[int, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, tokenizer: Tokenizer, texts: Iterable[str]) -> Marks:
+        """Of the special tokens whose names stand in one of these texts."""
+        given = list(texts)
+        tokens = {tokenizer.name_of(t): t for t in sorted(tokenizer.specials, reverse=True)} if given else {}
+        names = sorted((name for name in tokens if name and any(name in text for text in given)), key=lambda name: (-len(name), name))
+        return cls(tuple(names), {tokens[name]: chr(0xD800 + i) for i, name in enumerate(names[:2048])})
+
+    def write(self, text: str) -> str:
+        """A text with its special tokens as marks; the same if it names none."""
+        for name, mark in zip(self.names, self.mark_of.values(), strict=False):
+            text = text.replace(name, mark)
+        return text
+
+
+def without_marks(text: str) -> str:
+    """What is shown of a text."""
+    return re.sub("[\ud800-\udfff]", "", text)
+
+
+ReadSoFar = tuple[bytes, bool, bool]
+"""How far tokens are read: the bytes of a character that is not whole yet, whether the text begins here, and whether a space is due."""
+UNREAD: ReadSoFar = b"", False, False
+
+
+@dataclass(frozen=True)
+class TextReader:
+    """Tokens read as the text that is shown, and special tokens as their marks: the same for what is matched and for what is written."""
+
+    tokenizer: Tokenizer
+    marks: Marks = field(default_factory=Marks)
+
+    def begin(self, prompt: Sequence[int]) -> ReadSoFar:
+        """Nothing is read yet. A text that begins after the prompt begins without the tokenizer's own space.
+
+        Where words carry the space after them, it is due with the next token, so that a text does not end in it.
+        """
+        due = self._closes and len(prompt) > 0 and self.tokenizer.bytes_of(int(prompt[-1])).endswith(b" ")
+        return b"", begins_text(self.tokenizer, prompt), due
+
+    @property
+    def _closes(self) -> bool:
+        return bool(getattr(self.tokenizer, "suffixes_space", False))
+
+    def read(self, reading: ReadSoFar, token: int) -> tuple[str, ReadSoFar]:
+        """The characters that are whole after one more token; bytes that can be no character are U+FFFD."""
+        begun, opening, due = reading
+        if token in self.marks.mark_of:
+            return self.marks.mark_of[token], reading
+        data = begun + self.tokenizer.bytes_of(token)
+        if self._closes and data:
+            data, due = b" " * due + data.removesuffix(b" "), data.endswith(b" ")
+        text, used = codecs.utf_8_decode(data, "replace", False)
+        if opening and text:                                               # the space that the tokenizer put there
+            text, opening = text.removeprefix(" "), False
+        return text, (data[used:], opening, due)
+
+    def rest(self, reading: ReadSoFar) -> str:
+        """What is left where the text ends: a character that is not whole, as U+FFFD."""
+        return reading[0].decode("utf-8", "replace")
+
+
+class Finder:
+    """Where texts are in what was read. One that names special tokens is found where they are, and where it is spelled out."""
+
+    def __init__(self, texts: Sequence[str], marks: Marks) -> None:
+        self.shown = tuple(texts)
+        self.marked = tuple(m for m in map(marks.write, texts) if m not in texts)
+        self.longest = max(map(len, (*self.shown, *self.marked)), default=0)
+
+    def place(self, text: str) -> int:
+        """Before how many shown characters the first one begins; -1 if there is none."""
+        shown = without_marks(text) if self.marked else text
+        places = [at for at in map(shown.find, self.shown) if at >= 0]
+        places += [len(without_marks(text[:at])) for at in map(text.find, self.marked) if at >= 0]
+        return min(places, default=-1)
+
+    def begun(self, text: str) -> int:
+        """How many characters at the end of a text, marks among them, may be the beginning of one."""
+        for n in range(len(text) if self.marked else min(len(text), self.longest), 0, -1):
+            end, shown = text[-n:], without_marks(text[-n:]) if self.marked else text[-n:]
+            if any(m.startswith(end) and m != end for m in self.marked):
+                return n
+            if shown and any(s.startswith(shown) and s != shown for s in self.shown):
+                return n
+        return 0
+
+
 class Detokenizer:
     """Text as it becomes certain: half characters, and what may be the beginning of a stop string, are held back.
 
-    opening: whether the text begins here, so that a space put before it by the tokenizer is taken off.
+    prompt: the tokens before it, which say whether the text begins here, without the tokenizer's own space. A stop string that names
+    a special token ends the text before that token.
     """
 
-    def __init__(self, tokenizer: Tokenizer, stops: Sequence[str] = (), opening: bool = False) -> None:
-        self._tokenizer, self._stops, self._held, self._opening = tokenizer, tuple(stops), "", opening
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    def __init__(self, tokenizer: Tokenizer, stops: Sequence[str] = (), prompt: Sequence[int] | None = None) -> None:
+        marks = Marks.of(tokenizer, stops)
+        self._reader, self._finder, self._held = TextReader(tokenizer, marks), Finder(stops, marks), ""
+        self._reading = UNREAD if prompt is None else self._reader.begin(prompt)
         self.stopped = False
 
     def add(self, token: int) -> str:
         """The text that is certain after one more token."""
-        return self._release(self._decoder.decode(self._tokenizer.bytes_of(token)))
+        text, self._reading = self._reader.read(self._reading, int(token))
+        return self._release(text)
 
     def finish(self) -> str:
         """What was held back."""
-        text = self._release(self._decoder.decode(b"", final=True))
-        held, self._held = self._held, ""
+        text = self._release(self._reader.rest(self._reading))
+        held, self._held = without_marks(self._held), ""
         return text + held
 
     def _release(self, text: str) -> str:
         if self.stopped:
             return ""
-        if self._opening and text:                                       # the space that the tokenizer put there
-            text, self._opening = text.removeprefix(" "), False
         self._held += text
-        places = [at for at in (self._held.find(s) for s in self._stops) if at >= 0]
-        if places:
-            out, self._held, self.stopped = self._held[: min(places)], "", True
+        place = self._finder.place(self._held)
+        if place >= 0:
+            out, self._held, self.stopped = without_marks(self._held)[:place], "", True
             return out
-        hold = max((n for s in self._stops for n in range(1, len(s)) if self._held.endswith(s[:n])), default=0)
+        hold = self._finder.begun(self._held)
         out, self._held = self._held[: len(self._held) - hold], self._held[len(self._held) - hold :]
-        return out
+        return without_marks(out)
 
 
 class TokenizerBase:
@@ -152,7 +280,7 @@ class TokenizerBase:
 
     specials: frozenset[int]
     begins: tuple[int, ...]
-    """The tokens it puts before every text."""
+    """The tokens it puts before every prompt."""
 
     def ids(self, text: str) -> list[int]:
         """The tokens of a text as the library makes them, nothing added; special tokens that it spells out are found in it."""
@@ -181,6 +309,11 @@ class TokenizerBase:
         first = self.ids("a")
         return bool(first) and self.bytes_of(first[0]).startswith(b" ")
 
+    @property
+    def suffixes_space(self) -> bool:
+        """Whether words carry the space after them, which a text does not end in."""
+        return False
+
     @cached_property
     def _spelled(self) -> dict[int, bytes]:
         return {}
@@ -191,78 +324,3 @@ class TokenizerBase:
         if token not in self._spelled:
             self._spelled[token] = b"" if token in self.specials else self.spell(token)
         return self._spelled[token]
-
-
-class TokenizerFile(TokenizerBase):
-    """A `tokenizers` tokenizer whose tokens' bytes are known: byte-level BPE, or SentencePiece's pieces."""
-
-    def __init__(self, inner: tokenizers.Tokenizer) -> None:
-        self.inner = inner
-        self.size: int = inner.get_vocab_size(with_added_tokens=True)
-        added = inner.get_added_tokens_decoder()
-        self.specials = frozenset(i for i, token in added.items() if token.special)
-        self._added = {i: token.content for i, token in added.items()}
-
-    @cached_property
-    def hash(self) -> str:
-        """sha256 of the tokenizer's definition."""
-        return hashlib.sha256(self.inner.to_str().encode()).hexdigest()
-
-    @cached_property
-    def _byte_level(self) -> bool:
-        return "ByteLevel" in str(self.inner.decoder)
-
-    @cached_property
-    def begins(self) -> tuple[int, ...]:  # type: ignore[override]
-        """The tokens it puts before every text."""
-        example = self.inner.encode("a", add_special_tokens=True)
-        return tuple(example.ids[: example.special_tokens_mask.index(0)])
-
-    def ids(self, text: str) -> list[int]:
-        """The tokens of a text, nothing added."""
-        ids: list[int] = self.inner.encode(text, add_special_tokens=False).ids
-        return ids
-
-    def name_of(self, token: int) -> str:
-        """A token's own name in the vocabulary."""
-        return self.inner.id_to_token(int(token)) or f"<{int(token)}>"
-
-    def spell(self, token: int) -> bytes:
-        """The bytes of a token that is not special."""
-        name = self.inner.id_to_token(token)
-        if name is None:
-            return b""
-        if token in self._added:
-            return self._added[token].encode()
-        return (of_byte_level if self._byte_level else of_piece)(name)
-
-
-def of_byte_level(name: str) -> bytes:
-    """The bytes of a byte-level BPE token."""
-    return bytes(BYTE_OF[c] for c in name)
-
-
-def of_piece(name: str) -> bytes:
-    """The bytes of a SentencePiece token."""
-    if re.fullmatch("<0x[0-9A-Fa-f]{2}>", name):
-        return bytes([int(name[3:5], 16)])
-    return name.replace("\u2581", " ").encode()
-
-
-def byte_alphabet() -> dict[str, int]:
-    """The byte that each character of a byte-level vocabulary stands for (Radford et al. 2019).
-
-    Printable bytes stand for themselves; the others, in order, have the characters from U+0100 on.
-    """
-    printable = [*range(ord("!"), ord("~") + 1), *range(ord("\u00a1"), ord("\u00ac") + 1), *range(ord("\u00ae"), ord("\u00ff") + 1)]
-    others = [b for b in range(256) if b not in printable]
-    return {chr(b): b for b in printable} | {chr(256 + i): b for i, b in enumerate(others)}
-
-
-BYTE_OF = byte_alphabet()
-
-
-def check_fit(tokenizer: Tokenizer, vocabulary: int) -> None:
-    """Refuse a tokenizer that has tokens the model does not know."""
-    if tokenizer.size > vocabulary:
-        raise ModelError(f"the tokenizer has {tokenizer.size} tokens and the model {vocabulary}; they do not belong together")

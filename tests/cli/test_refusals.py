@@ -136,7 +136,7 @@ def test_broken_checkpoints(tmp_path, breaks, says):
 
 
 def test_a_model_of_other_size_without_start_token_or_numbers(tmp_path):
-    assert "do not belong together" in refusal(PROMPT, "-m", str(tiny_folder(tmp_path / "small", vocabulary=100)))
+    assert "outside the model's vocabulary of 100" in refusal(PROMPT, "-m", str(tiny_folder(tmp_path / "small", vocabulary=100)))
     tiny = tiny_folder(tmp_path / "tiny")
     assert "start token" in refusal("", "-m", str(tiny))
     assert "start token" in refusal("score", "", "a", "-m", str(tiny))

@@ -117,9 +117,9 @@ class Terminal:
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
-def tiny_folder(folder, config=(), broken=False, vocabulary=4096):
-    """A folder with a tiny GPT-2 of context 16 and the bundled tokenizer; broken: its logits are no numbers."""
-    own, weights = tiny_gpt2(0, layers=1, width=8, vocabulary=vocabulary, positions=16)
+def tiny_folder(folder, config=(), broken=False, vocabulary=4096, positions=16):
+    """A folder with a tiny GPT-2 and the bundled tokenizer; broken: its logits are no numbers."""
+    own, weights = tiny_gpt2(0, layers=1, width=8, vocabulary=vocabulary, positions=positions)
     if broken:
         weights["ln_f.bias"][0] = np.nan
     folder.mkdir()

@@ -1,7 +1,6 @@
 """Chat templates: rendered as transformers renders them, tokenised with their special tokens, refused in one line."""
 
 import json
-import shutil
 import sys
 
 import pytest
@@ -10,7 +9,7 @@ from tokenizers import AddedToken, Tokenizer
 
 import unspool as un
 from unspool.models.chat import ChatTemplate, template_of
-from unspool.models.loading import read_tokenizer
+from unspool.models.tokenizer_folder import read_tokenizer
 
 transformers = pytest.importorskip("transformers")
 pytest.importorskip("jinja2")
@@ -85,7 +84,7 @@ def test_parts_and_loop_controls():
 def folder(tmp_path):
     """A GPT-2 whose tokenizer knows the tokens of turns."""
     inner = words()
-    place = tiny_folder(tmp_path / "chat", vocabulary=inner.get_vocab_size(), config={"n_positions": 16})
+    place = tiny_folder(tmp_path / "chat", vocabulary=inner.get_vocab_size(), positions=64)
     inner.save(str(place / "tokenizer.json"))
     (place / "tokenizer_config.json").write_text(
         json.dumps({"chat_template": TURNS, "bos_token": {"content": "<s>", "__type": "AddedToken"}, "eos_token": "</s>"})
@@ -170,9 +169,100 @@ def test_models_without_a_template_refuse(tmp_path):
     with pytest.raises(un.Unsupported, match="no chat template"):
         un.LanguageModel(un.load().model, read_tokenizer(BUNDLED)).generate(messages=TALKS["one"])
     place = tiny_folder(tmp_path / "broken")
-    (place / "tokenizer_config.json").write_text("{")
+    (place / "chat_template.json").write_text("{")
     lm = un.load(place)
     assert lm.generate("a", max_new_tokens=1).tokens
     with pytest.raises(un.ModelError, match="cannot read"):
         lm.generate("a", chat=True)
-    shutil.rmtree(place)
+
+
+BEGUN = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Sure, "}]
+TRIMMED = TURNS.replace("message['content']", "message['content'] | trim")
+
+
+@pytest.mark.parametrize("content", ["Sure, ", "Sure,", "", [{"type": "text", "text": "Sure, "}]])
+@pytest.mark.parametrize("template", ["turns", "instructions", "helpers", "trimmed"])
+def test_a_turn_that_the_assistant_began_goes_on(template, content):
+    """Field case F95: the turn is left open, as by transformers' continue_final_message."""
+    if isinstance(content, list) and template != "helpers":
+        return
+    theirs = chatting({**TEMPLATES, "trimmed": TRIMMED}[template])
+    talk = [BEGUN[0], {"role": "assistant", "content": content}]
+    expected = theirs.apply_chat_template(talk, tokenize=False, continue_final_message=True)
+    assert template_of(theirs)(talk) == expected
+    opened = theirs.apply_chat_template(talk, tokenize=False, add_generation_prompt=True)
+    assert template_of(theirs)(talk, {"add_generation_prompt": True}) == opened
+    assert talk[-1]["content"] == content
+
+
+def test_going_on_is_shown(folder):
+    lm = un.load(folder)
+    out = lm.generate(messages=BEGUN, max_new_tokens=2)
+    assert out.prompt.endswith("<|im_start|>assistant\nSure, ")
+    assert out.asked == "Sure, "
+    assert ChatTemplate("{{ 'new' if add_generation_prompt }}{{ messages[-1].content }}")(BEGUN) == "Sure, "
+    with pytest.raises(un.PromptError, match="leaves out the assistant's last message"):
+        ChatTemplate("{{ messages[0].content }}")(BEGUN)
+
+
+THINKING = """{% if tools %}TOOLS {{ tools | tojson }}{% endif %}{% for d in documents or [] %}[{{ d.title }}]{% endfor %}
+{{- messages[-1].content }}
+{%- if enable_thinking is defined and not enable_thinking %}<think></think>{% endif %}{{ raise_exception if false }}"""
+VARIABLES = [
+    {"enable_thinking": False},
+    {"enable_thinking": True},
+    {"tools": [{"type": "function", "function": {"name": "f"}}]},
+    {"documents": [{"title": "A", "text": "B"}]},
+]
+
+
+@pytest.mark.parametrize("variables", VARIABLES)
+def test_variables_of_templates(folder, variables):
+    """Field case F96."""
+    theirs = chatting(THINKING)
+    expected = theirs.apply_chat_template(TALKS["one"], tokenize=False, add_generation_prompt=True, **variables)
+    assert template_of(theirs)(TALKS["one"], variables) == expected
+    (folder / "chat_template.jinja").write_text(THINKING)
+    lm = un.load(folder)
+    assert lm.generate(messages=TALKS["one"], template=variables, max_new_tokens=1).prompt == expected
+    assert lm.generate("  What is a king? ", chat=True, template=variables, max_new_tokens=1).prompt == expected
+
+
+def test_variables_that_nobody_reads_are_refused(folder):
+    with pytest.raises(un.ParameterError, match=r"does not read enable_thinkin; it reads documents, enable_thinking, tools"):
+        ChatTemplate(THINKING)(TALKS["one"], {"enable_thinkin": True})
+    with pytest.raises(un.ParameterError, match="does not read messages"):
+        ChatTemplate(THINKING)(TALKS["one"], {"messages": []})
+    with pytest.raises(un.PromptError, match="plain data"):
+        ChatTemplate(THINKING)(TALKS["one"], {"tools": [print]})
+    with pytest.raises(un.ParameterError, match="is for messages"):
+        un.load(folder).generate("Hi", template={"tools": []})
+
+
+def test_a_template_for_tools(folder):
+    named = {"default": "plain", "tool_use": "{{ tools[0].name }}"}
+    assert ChatTemplate(named)(TALKS["one"], {"tools": [{"name": "f"}]}) == "f"
+    assert ChatTemplate(named)(TALKS["one"]) == "plain"
+    (folder / "additional_chat_templates").mkdir()
+    (folder / "additional_chat_templates" / "tool_use.jinja").write_text("{{ tools[0].name }}")
+    lm = un.load(folder)
+    assert lm.render(TALKS["one"], {"tools": [{"name": "f"}]}) == "f"
+    assert lm.render(TALKS["one"]).startswith("<|im_start|>user")
+
+
+def test_the_program_shows_what_the_user_said(folder):
+    """Not the template that was made of it."""
+    for more in ((), ("--no-stream",), ("-d", "beam(2)"), ("-d", "sample(2)")):
+        code, text, _ = called("Hi there", "--chat", "-m", str(folder), "--max-new-tokens", "2", *more)
+        assert code == 0
+        assert "Hi there\n" in text
+        assert "im_start|>user" not in text
+    lm = un.load(folder)
+    assert "im_start" not in lm.generate("Hi", chat=True, max_new_tokens=1)._repr_html_().split("</p>")[1][:40]
+    (folder / "chat_template.jinja").write_text(THINKING)
+    how = ("--chat", "--template", '{"enable_thinking": false}', "-m", str(folder), "--max-new-tokens", "2", "-o", "json")
+    _, text, _ = called("Hi", *how)
+    assert json.loads(text)[0]["prompt"] == "Hi<think></think>"
+    assert "--template takes a JSON object" in refusal("Hi", "--chat", "--template", "[]", "-m", str(folder))
+    several = lm.generate(["a", "b"], chat=True, max_new_tokens=1)
+    assert [o.asked for o in several] == ["a\n", "b\n"]

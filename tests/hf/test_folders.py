@@ -9,7 +9,7 @@ import pytest
 from helpers.program import BUNDLED, called
 
 import unspool as un
-from unspool.models.loading import read_tokenizer
+from unspool.models.tokenizer_folder import read_tokenizer
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")

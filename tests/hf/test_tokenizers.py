@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from unspool.models.hf_tokenizer import TransformersTokenizer, as_tokenizer
-from unspool.models.loading import read_tokenizer
-from unspool.text import TokenizerFile, text_of
+from unspool.models.tokenizer_file import TokenizerFile
+from unspool.models.tokenizer_folder import read_tokenizer
+from unspool.text import text_of
 
 transformers = pytest.importorskip("transformers")
 
@@ -48,7 +49,7 @@ class Pieces(transformers.PreTrainedTokenizer):
         return self.cut.id_to_token(index)
 
     def convert_tokens_to_string(self, tokens):
-        return "".join(tokens)
+        return self.cut.decoder.decode(tokens)
 
 
 def test_byte_level_in_python_equals_the_file(gpt2):

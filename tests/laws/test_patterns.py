@@ -27,6 +27,9 @@ def text_of(data):
 class Bytes:
     """Tokens are pieces of bytes."""
 
+    prefixes_space = False
+    specials = frozenset()
+
     def __init__(self, pieces):
         self.pieces = pieces
 
@@ -36,7 +39,8 @@ class Bytes:
 
 def answers(stop, pieces):
     """What a stop says after every piece."""
-    stop, memory, found = stop.resolve(Bytes(pieces)), stop.begin(np.zeros(0, np.int64)), []
+    stop = stop.resolve(Bytes(pieces))
+    memory, found = stop.begin(np.zeros(0, np.int64)), []
     for token in range(len(pieces)):
         (memory,) = stop.advance([memory], [token], [])
         found += stop.ends(None, np.asarray([token]), [memory]).tolist()

@@ -27,10 +27,11 @@ def cut_at(text, stops):
 class Bytes:
     """Tokens are pieces of bytes, cut anywhere."""
 
+    prefixes_space = False
+    specials = frozenset()
+
     def __init__(self, pieces):
         self.pieces = pieces
-
-    prefixes_space = False
 
     def encode_prompt(self, text):
         return self.encode(text)

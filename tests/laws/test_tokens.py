@@ -161,7 +161,7 @@ def test_true_is_no_number(make):
         ("forced_begin('c')", "forced_begin(2)"),
         ("forced_end(2, token='e')", "forced_end(2, token=4)"),
         ("xtc(protect='a')", "xtc(protect=(0,))"),
-        ("dry(breakers=('b', 'f'))", "dry(breakers=(1,))"),
+        ("dry(breakers=('b', 'f'))", "dry(breakers=(1, 5))"),
         ("prefix_constrained(('abc', 'de'))", "prefix_constrained(((0, 1, 2), (3, 4)))"),
     ],
 )

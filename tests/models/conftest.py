@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tokenizers import ByteLevelBPETokenizer
 
-from unspool.models.loading import read_tokenizer
+from unspool.models.tokenizer_folder import read_tokenizer
 
 DATA = Path(__file__).parents[1] / "data"
 TEXTS = ["Once upon a time there was a king who had three sons.", "옛날 옛적에 세 아들을 둔 왕이 살았다.", "A crown 👑, naïve café."] * 3

@@ -10,6 +10,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import unspool as un
+from unspool.models.tokenizer_folder import read_tokenizer
 
 WIDTH, LAYERS, CONTEXT = 8, 2, 32
 
@@ -370,7 +371,14 @@ class TestTokenizer:
     def test_more_tokens_than_the_model(self, folder):
         edit_config(folder, vocab_size=100)
         edit_weights(folder, **{"transformer.wte.weight": np.zeros((100, WIDTH), np.float32)})
-        refused(folder, "the tokenizer has", "tokens and the model 100; they do not belong together")
+        lm = un.load(folder)
+        assert lm.generate([1, 2], max_new_tokens=2).tokens
+        bundled = read_tokenizer(folder).encode("king")
+        assert max(bundled) >= 100
+        with pytest.raises(un.PromptError, match="is outside the model's vocabulary of 100"):
+            lm.generate("king")
+        with pytest.raises(un.ParameterError, match=r"suppress: there is no token 100; this model's ids are 0 to 99"):
+            lm.generate([1], un.Suppress(100))
 
     def test_fewer_tokens_than_the_model(self, folder):
         """As in checkpoints whose embedding is padded: fine, and the tokens without a name stand for nothing."""

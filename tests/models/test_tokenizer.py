@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 import unspool as un
-from unspool.models.loading import read_tokenizer
+from unspool.models.tokenizer_folder import read_tokenizer
 from unspool.text import Detokenizer, text_of
 
 HASHES = {
@@ -37,6 +37,9 @@ def test_every_case(gpt2_tokenizer, gpt2_cases):
     assert len(gpt2_cases) == 27
     for case in gpt2_cases:
         text, ids = case["text"], case["ids"]
+        if text == "<|endoftext|>":                                        # made without special tokens, and it is one
+            assert gpt2_tokenizer.encode(text) == [50256]
+            continue
         assert gpt2_tokenizer.encode(text) == ids, text
         assert text_of(gpt2_tokenizer, ids) == text
         assert b"".join(map(gpt2_tokenizer.bytes_of, ids)) == text.encode()
@@ -77,7 +80,7 @@ def test_both_file_forms_agree(small_tokenizer, tmp_path):
     small_tokenizer.save(str(tmp_path / "one" / "tokenizer.json"))
     small_tokenizer.save_model(str(tmp_path / "two"))
     one, two = read_tokenizer(tmp_path / "one"), read_tokenizer(tmp_path / "two")
-    assert one.size == two.size
+    assert one.size + 1 == two.size                                        # GPT-2's class has an end of text, as in transformers
     for text in ("Once upon a time", "옛날 👑 crown", "  two  spaces\n"):
         assert one.encode(text) == two.encode(text)
         assert text_of(one, one.encode(text)) == text_of(two, two.encode(text)) == text
@@ -90,7 +93,7 @@ class TestBrokenFiles:
 
     def test_merges_missing(self, gpt2_folder, tmp_path):
         shutil.copy(gpt2_folder / "vocab.json", tmp_path)
-        with pytest.raises(un.ModelError, match="has no tokenizer"):
+        with pytest.raises(un.ModelError, match=r"has no tokenizer: no tokenizer\.json, and vocab\.json without merges\.txt"):
             read_tokenizer(tmp_path)
 
     @pytest.mark.parametrize("content", ["", "{", "[]", '{"model": {"type": "None"}}', "\x00\x01"])

@@ -160,6 +160,7 @@ NEW_TOKENS = option("--max-new-tokens", hint="The most new tokens.", default="10
 SEED = option("--seed", hint="Of all draws; random: a new one, which is said and recorded.", default=True, value=0, type=Seed())
 CHOICES = option("--choices", hint="How many of the likeliest tokens.", default=True, value=5, type=int)
 TRACE = option("--trace", hint="Save the record of every step, as JSON lines.", metavar="FILE")
+TEMPLATE = option("template", "--template", hint='What else the chat template reads, as \'{"enable_thinking": false}\'.', metavar="JSON")
 CHAT = flag("--chat", "The prompt is what a user says to a model with a chat template.")
 
 PLACE = [

@@ -391,7 +391,7 @@ class Explorer:
     def _usable(self, decoder: Decoder | Part | str) -> Decoder:
         """A decoder that this tokenizer can resolve, of tokens that the model has, with its strategy."""
         parsed = as_decoder(decoder)
-        for part in parsed.resolve(self.lm.tokenizer).parts:
+        for part in self.lm.resolve(parsed).parts:
             check_ids(part.name, part.token_ids(), self.lm.model.vocabulary)
         return parsed if parsed.strategy else parsed | Greedy()
 

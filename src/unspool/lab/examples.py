@@ -145,7 +145,7 @@ class NoLetterE:
     """A grammar: texts without the letter e."""
 
     def __init__(self, lm: LanguageModel) -> None:
-        self.tokens = [t for t in range(lm.tokenizer.size) if b"e" not in lm.tokenizer.bytes_of(t).lower()]
+        self.tokens = [t for t in range(min(lm.tokenizer.size, lm.model.vocabulary)) if b"e" not in lm.tokenizer.bytes_of(t).lower()]
 
     def begin(self) -> None:
         """There is one state."""

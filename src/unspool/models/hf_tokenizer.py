@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
-from functools import cached_property
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from unspool.errors import MissingExtra, ModelError, ParameterError
-from unspool.text import Tokenizer, TokenizerBase, TokenizerFile, of_byte_level, of_piece
-
-SAMPLES = ("Once upon a time, there were 12 kings.", "naïve café", "옛날 옛적에", "a\tb\n  c", "👑")
-"""Texts that a way to read tokens as bytes has to give back."""
+from unspool.models.spelling import ByDecoding, of_byte_level, of_piece
+from unspool.models.tokenizer_file import TokenizerFile
+from unspool.text import SAMPLES, Tokenizer, TokenizerBase, text_of
 
 
 def of_bytes(name: str) -> bytes:
     """The bytes of a token whose every character stands for the byte of its number, as ByT5's."""
-    return name.encode("latin-1")
+    return name.encode("latin-1") if all(ord(c) < 256 for c in name) else name.encode()
 
 
 WAYS: tuple[Callable[[str], bytes], ...] = (of_byte_level, of_piece, of_bytes, str.encode)
@@ -28,18 +27,18 @@ WAYS: tuple[Callable[[str], bytes], ...] = (of_byte_level, of_piece, of_bytes, s
 class TransformersTokenizer(TokenizerBase):
     """A tokenizer of transformers that is not built on the `tokenizers` library.
 
-    How its tokens are spelled is found out by samples: byte-level, SentencePiece's pieces, a character for each byte, or plain.
-    If none gives the samples back, the bytes of a token are what it adds to a decoded text.
+    How its tokens are spelled is found out by samples, whose bytes have to be their decoded text: byte-level, SentencePiece's
+    pieces, a character for each byte, plain, or what a token adds to a decoded text.
     """
 
     def __init__(self, inner: Any) -> None:
         self.inner = inner
         self._names: dict[int, str] = {int(i): name for name, i in inner.get_vocab().items()}
-        self.size = max(self._names, default=-1) + 1
         added = getattr(inner, "added_tokens_decoder", {})
         self._added = {int(i): str(getattr(token, "content", token)) for i, token in added.items()}
+        self.size = max([*self._names, *self._added], default=-1) + 1
         special = {int(i) for i, token in added.items() if getattr(token, "special", False)}
-        self.specials = frozenset(i for i in {*map(int, inner.all_special_ids), *special} if 0 <= i < self.size)
+        self.specials = frozenset(i for i in special_ids(inner) | special if 0 <= i < self.size)
 
     @cached_property
     def hash(self) -> str:
@@ -62,45 +61,50 @@ class TransformersTokenizer(TokenizerBase):
 
     def name_of(self, token: int) -> str:
         """A token's own name in the vocabulary."""
-        return self._names.get(int(token), f"<{int(token)}>")
+        return self._added.get(int(token)) or self._names.get(int(token)) or f"<{int(token)}>"
+
+    @property
+    def suffixes_space(self) -> bool:
+        """Whether words carry the space after them, which a text does not end in."""
+        return isinstance(self._spell, ByDecoding) and not self._spell.after
 
     def spell(self, token: int) -> bytes:
         """The bytes of a token that is not special."""
-        if token in self._added:
-            return self._added[token].encode()
-        if token not in self._names:
-            return b""
-        return self._by_decoding(token) if self._way is None else _spelled(self._way, self._names[token])
+        return self._spell(token) if token in self._names or token in self._added else b""
 
     @cached_property
-    def _way(self) -> Callable[[str], bytes] | None:
-        """The first way that gives back the most samples; None if none gives back any."""
-        counts = [sum(self._gives_back(way, sample) for sample in SAMPLES) for way in WAYS]
-        return WAYS[counts.index(max(counts))] if max(counts) else None
+    def _spell(self) -> Callable[[int], bytes]:
+        """The first way whose bytes are the decoded text of the most samples."""
+        plain = sorted(t for t in self._names if t not in self.specials and t not in self._added)
+        drawn = [plain[i :: len(plain) // 6 + 1] for i in range(8)]          # for one that cannot read these texts
+        samples = [[t for t in self.ids(text) if t not in self.specials] for text in SAMPLES]
+        samples = [sample for sample in samples if sample] or drawn
+        ways = [partial(self._by_name, way) for way in WAYS] + [ByDecoding.of(self._decode, samples)]
+        texts = [self._decode(sample).strip(" ") for sample in samples]
 
-    def _gives_back(self, way: Callable[[str], bytes], sample: str) -> bool:
-        tokens = self.ids(sample)
-        if any(t in self.specials for t in tokens):
-            return False
-        try:
-            found = b"".join(way(self.name_of(t)) for t in tokens)
-        except (KeyError, UnicodeEncodeError):
-            return False
-        return sample.encode() in (found, found.removeprefix(b" "))
+        def found(way: Callable[[int], bytes]) -> int:
+            joined = [b"".join(map(way, sample)).decode("utf-8", "replace").strip(" ") for sample in samples]
+            return sum(one == text for one, text in zip(joined, texts, strict=True))
 
-    def _by_decoding(self, token: int) -> bytes:
-        options = {"skip_special_tokens": False, "clean_up_tokenization_spaces": False}
-        anchor = self.ids("a")[-1:]
-        before, after = (str(self.inner.decode(t, **options)) for t in (anchor, [*anchor, token]))
-        return (after[len(before) :] if after.startswith(before) else str(self.inner.decode([token], **options))).encode()
+        return max(ways, key=found)
+
+    def _by_name(self, way: Callable[[str], bytes], token: int) -> bytes:
+        return self._added[token].encode() if token in self._added else way(self._names[token])
+
+    def _decode(self, tokens: Sequence[int]) -> str:
+        return str(self.inner.decode(list(tokens), skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
 
-def _spelled(way: Callable[[str], bytes], name: str) -> bytes:
-    """A token by one way; itself where that way has no bytes for it."""
-    try:
-        return way(name)
-    except (KeyError, UnicodeEncodeError):
-        return name.encode()
+def _decoded_alike(made: TokenizerFile | TransformersTokenizer, given: Any) -> int:
+    """Of how many samples the bytes are the decoded text: a class may decode otherwise than its file says, as CLIP's does."""
+    samples = [[t for t in made.ids(sample) if t not in made.specials] for sample in SAMPLES]
+    texts = [str(given.decode(tokens, clean_up_tokenization_spaces=False)).strip() for tokens in samples]
+    return sum(text_of(made, tokens).strip() == text for tokens, text in zip(samples, texts, strict=True))
+
+
+def special_ids(inner: Any) -> set[int]:
+    """What a tokenizer of transformers calls its special tokens, without names that its vocabulary lacks."""
+    return {int(i) for i in getattr(inner, "all_special_ids", ()) if i is not None}
 
 
 def as_tokenizer(given: Any) -> Tokenizer:
@@ -113,9 +117,12 @@ def as_tokenizer(given: Any) -> Tokenizer:
     inner = given if isinstance(given, tokenizers.Tokenizer) else getattr(given, "backend_tokenizer", None)
     if isinstance(inner, tokenizers.Tokenizer):
         copy = tokenizers.Tokenizer.from_str(inner.to_str())
-        copy.no_padding()
-        copy.no_truncation()
-        return TokenizerFile(copy)
+        copy.encode_special_tokens = bool(getattr(given, "split_special_tokens", inner.encode_special_tokens))
+        file = TokenizerFile(copy, special_ids(given))
+        if given is inner or _decoded_alike(file, given) == len(SAMPLES):
+            return file
+        other = TransformersTokenizer(given)
+        return other if _decoded_alike(other, given) > _decoded_alike(file, given) else file
     if all(hasattr(given, name) for name in ("get_vocab", "encode", "decode", "all_special_ids")):
         return TransformersTokenizer(given)
     raise ParameterError(
@@ -123,8 +130,8 @@ def as_tokenizer(given: Any) -> Tokenizer:
     )
 
 
-def read_by_transformers(folder: Path) -> Tokenizer:
-    """The tokenizer in a folder that has no tokenizer.json, made by transformers."""
+def read_by_transformers(folder: Path, named: str) -> Tokenizer:
+    """The tokenizer in a folder of whose files only transformers makes one. named: the class that its settings name."""
     from unspool.models.hf import first_line, library, quiet
 
     try:
@@ -133,6 +140,17 @@ def read_by_transformers(folder: Path) -> Tokenizer:
         raise MissingExtra(f"the tokenizer of {folder} is in a form that only transformers reads; {error}") from None
     try:
         with quiet(transformers):
-            return as_tokenizer(transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False))
+            made = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:                                            # each of its classes raises errors of its own
+        _refuse_missing(folder, getattr(transformers, named, None), all)
         raise ModelError(f"transformers cannot make the tokenizer of {folder}: {first_line(error)}") from None
+    _refuse_missing(folder, type(made), any)                              # it is made all the same, and is empty
+    return as_tokenizer(made)
+
+
+def _refuse_missing(folder: Path, kind: Any, enough: Callable[[Iterable[bool]], bool]) -> None:
+    """Refuse a folder that lacks the files of a class of tokenizer: some of them, or all."""
+    files = [name for name in getattr(kind, "vocab_files_names", {}).values() if name]
+    missing = [name for name in files if not (folder / name).is_file()]
+    if files and not enough(name not in missing for name in files):
+        raise ModelError(f"{folder} has no tokenizer: a {kind.__name__} is made of {', '.join(files)}; {', '.join(missing)} is not there")

@@ -16,11 +16,8 @@ from unspool.models.hub_errors import Missing, Unreachable
 from unspool.models.reading import read_transformer
 from unspool.models.sums import check_sums
 from unspool.models.weights import read_weights, stored_dtype
-from unspool.text import Tokenizer, TokenizerFile
 
 BUNDLED = Path(__file__).parent / "bundled"
-OTHER_TOKENIZERS = ("tokenizer_config.json", "tokenizer.model", "spiece.model")
-"""Files of which transformers can make a tokenizer where there is no tokenizer.json."""
 TYPING_ERROR = 0.8
 """How much a word is like "bundled" if it is not sought on the hub."""
 
@@ -138,28 +135,6 @@ def _through_transformers(folder: Path, device: str | None, dtype: str | None) -
     hf.library()
     engine = replace(choose("torch", device, dtype, lambda: stored_dtype(folder)), backend="transformers")
     return hf.open_folder(folder, engine.device, engine.dtype), engine
-
-
-def read_tokenizer(folder: Path) -> Tokenizer:
-    """The tokenizer in a folder: tokenizer.json, vocab.json with merges.txt, or what transformers makes of other files."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-
-    single, vocab, merges = (folder / n for n in ("tokenizer.json", "vocab.json", "merges.txt"))
-    try:
-        if single.is_file():
-            return TokenizerFile(Tokenizer.from_file(str(single)))
-        if vocab.is_file() and merges.is_file():
-            inner = Tokenizer(models.BPE.from_file(str(vocab), str(merges)))
-            inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-            inner.decoder = decoders.ByteLevel()
-            return TokenizerFile(inner)
-    except Exception as error:                                            # the library raises bare Exceptions
-        raise ModelError(f"cannot read the tokenizer of {folder}: {error}") from None
-    if any((folder / name).is_file() for name in OTHER_TOKENIZERS):
-        from unspool.models.hf_tokenizer import read_by_transformers
-
-        return read_by_transformers(folder)
-    raise ModelError(f"{folder} has no tokenizer: neither tokenizer.json nor vocab.json with merges.txt")
 
 
 def fingerprint(folder: Path) -> str:

@@ -18,11 +18,13 @@ from unspool.core.decoder import Part
 from unspool.core.processor import Processor, Rows
 from unspool.errors import MissingExtra, ParameterError, Unsupported, check
 from unspool.patterns.rust import Unwritable, written
-from unspool.text import Tokenizer
+from unspool.text import Tokenizer, begins_text
 
 
 class _Constraint(Processor):
     """All new text, up to its end token, must match. A token may come if its bytes leave a match possible.
+
+    The text is what is shown: where it begins, the tokenizer's own space is not in it.
 
     An end token may come where the text is complete. If there are no end tokens, a text ends where it is complete and nothing
     can follow. A text that reaches the length limit before is cut there and need not match.
@@ -30,7 +32,7 @@ class _Constraint(Processor):
 
     stateful = True
     completes = True
-    _begin: MatcherState | None
+    _begin: Beginning | None
 
     def rules(self) -> str:
         """The constraint in llguidance's variant of Lark."""
@@ -38,16 +40,16 @@ class _Constraint(Processor):
 
     def resolve(self, tokenizer: Any) -> Part:
         part = copy(self)
-        object.__setattr__(part, "_begin", MatcherState.first(part, tokenizer))
+        object.__setattr__(part, "_begin", Beginning.of(part, tokenizer))
         return part
 
-    def begin(self, prompt: Ints) -> MatcherState:
-        """Nothing of the text is there; the prompt is not read."""
+    def begin(self, prompt: Ints) -> Matched:
+        """Nothing of the text is there; of the prompt is read whether the text begins after it."""
         if self._begin is None:
             raise ParameterError(f"{self} needs a tokenizer; decode with a LanguageModel")
-        return self._begin
+        return self._begin.after(prompt.tolist())
 
-    def advance(self, memories: Sequence[MatcherState | None], tokens: Sequence[int], scores: Sequence[Array]) -> list[MatcherState | None]:
+    def advance(self, memories: Sequence[Matched | None], tokens: Sequence[int], scores: Sequence[Array]) -> list[Matched | None]:
         """The states after one more token each; None for a text that cannot match."""
         return [state and state.after(token) for state, token in zip(memories, tokens, strict=True)]
 
@@ -60,7 +62,7 @@ class _Constraint(Processor):
                 row[list(rows.end_tokens)] = [state.ends_with(token) for token in rows.end_tokens]
         return block(scores, like(keep, scores))
 
-    def complete(self, memories: Sequence[MatcherState | None]) -> Flags:
+    def complete(self, memories: Sequence[Matched | None]) -> Flags:
         """Whether the text matches and no token can follow."""
         return np.asarray([state is not None and state.complete and not state.allowed().any() for state in memories], bool)
 
@@ -73,17 +75,13 @@ class MatcherState:
         self._bits: bytes | None = None
 
     @classmethod
-    def first(cls, part: _Constraint, tokenizer: Tokenizer) -> MatcherState:
-        """The state before the first token; an error if there is no second."""
+    def first(cls, part: _Constraint, tokenizer: Tokenizer, rules: str) -> MatcherState:
+        """The state before the first token."""
         library = _llguidance()
-        matcher = library.LLMatcher(
-            _tokens(tokenizer), _exactly(part.rules()), log_level=0, limits=library.LLParserLimits(verbose_errors=False)
-        )
+        matcher = library.LLMatcher(_tokens(tokenizer), rules, log_level=0, limits=library.LLParserLimits(verbose_errors=False))
         if matcher.is_error():
             raise ParameterError(f"{_short(part)}: {_reason(matcher.get_error())}")
-        state = cls(matcher, tokenizer.size, _short(part))
-        check(state.complete or bool(state.allowed().any()), f"{_short(part)} cannot be met: no token of the model can begin such a text")
-        return state
+        return cls(matcher, tokenizer.size, _short(part))
 
     @property
     def complete(self) -> bool:
@@ -118,6 +116,59 @@ class MatcherState:
         return bytes(self._size // 8 + 1)
 
 
+class Opening:
+    """Nothing of a text that begins with a space of the tokenizer's own: a token that brings the space counts without it."""
+
+    def __init__(self, plain: MatcherState, spaced: MatcherState, spaces: Flags) -> None:
+        self._plain, self._spaced, self._spaces = plain, spaced, spaces
+
+    @property
+    def complete(self) -> bool:
+        """Whether the text may end here."""
+        return self._plain.complete
+
+    def allowed(self) -> Flags:
+        """(tokens,), whether each may come first."""
+        return np.where(self._spaces, self._spaced.allowed(), self._plain.allowed())
+
+    def after(self, token: int) -> MatcherState | None:
+        """The state after the first token, None if it cannot come."""
+        return (self._spaced if token < len(self._spaces) and self._spaces[token] else self._plain).after(token)
+
+    def ends_with(self, token: int) -> bool:
+        """Whether this end token may come: the text is complete before it, or with it if the grammar has it as text."""
+        after = None if self.complete else self.after(token)
+        return self.complete or (after is not None and after.complete)
+
+
+Matched = MatcherState | Opening
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """The states before the first token: of a text that goes on after a prompt, and of one that begins with the tokenizer's space."""
+
+    tokenizer: Tokenizer
+    inside: MatcherState
+    opening: Opening | None
+
+    @classmethod
+    def of(cls, part: _Constraint, tokenizer: Tokenizer) -> Beginning:
+        """Both states; an error if no token can follow."""
+        inside, opening = MatcherState.first(part, tokenizer, _exactly(part.rules())), None
+        if tokenizer.prefixes_space:
+            spaces = np.fromiter((tokenizer.bytes_of(t).startswith(b" ") for t in range(tokenizer.size)), bool, tokenizer.size)
+            opening = Opening(inside, MatcherState.first(part, tokenizer, _after_space(part.rules())), spaces)
+        first = inside if opening is None else opening
+        may = inside.complete or bool(inside.allowed().any()) or bool(first.allowed().any())
+        check(may, f"{_short(part)} cannot be met: no token of the model can begin such a text")
+        return cls(tokenizer, inside, opening)
+
+    def after(self, prompt: Sequence[int]) -> Matched:
+        """The state after a prompt."""
+        return self.opening if self.opening is not None and begins_text(self.tokenizer, prompt) else self.inside
+
+
 @dataclass(frozen=True)
 class Regex(_Constraint):
     """Only texts that match this regular expression from beginning to end, as Python's `re.fullmatch`.
@@ -127,7 +178,7 @@ class Regex(_Constraint):
     """
 
     pattern: str
-    _begin: MatcherState | None = field(default=None, init=False, repr=False, compare=False)
+    _begin: Beginning | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check(isinstance(self.pattern, str) and self.pattern != "", f'regex(pattern) needs a pattern, as "[a-z]+"; got {self.pattern!r}')
@@ -154,7 +205,7 @@ class JsonSchema(_Constraint):
 
     schema: Any
     separators: tuple[str, str] | None = (", ", ": ")
-    _begin: MatcherState | None = field(default=None, init=False, repr=False, compare=False)
+    _begin: Beginning | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         try:
@@ -189,7 +240,7 @@ class Grammar(_Constraint):
     """
 
     lark: str
-    _begin: MatcherState | None = field(default=None, init=False, repr=False, compare=False)
+    _begin: Beginning | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         given = isinstance(self.lark, str) and self.lark.strip() != ""
@@ -211,6 +262,12 @@ def _llguidance() -> ModuleType:
 def _exactly(rules: str) -> str:
     """The rules, with every spelling of a text in tokens allowed, not only the tokenizer's own."""
     return rules + '\n%llguidance {"no_forcing": true}\n'
+
+
+def _after_space(rules: str) -> str:
+    """The same rules after one space."""
+    grammars = [{"lark_grammar": _exactly('start: " " @text')}, {"name": "text", "lark_grammar": _exactly(rules)}]
+    return json.dumps({"grammars": grammars})
 
 
 def _validate(part: _Constraint) -> None:

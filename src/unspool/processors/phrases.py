@@ -35,13 +35,21 @@ def ids_in(phrases: Iterable[Any]) -> list[int]:
     return [t for p in phrases if not isinstance(p, str) for t in ((p,) if isinstance(p, int) else p)]
 
 
+def encoded(text: str, tokenizer: Any, name: str) -> list[int]:
+    """The tokens of a text that a user gives; refused if the model lacks one that its tokenizer has."""
+    ids: list[int] = tokenizer.encode(text)
+    for t in ids:
+        check(t < tokenizer.size, f"{name}: {text!r} is token {t} to the tokenizer, and this model's ids are 0 to {tokenizer.size - 1}")
+    return ids
+
+
 def phrases_of(given: Sequence[Phrase], tokenizer: Any, name: str) -> tuple[tuple[int, ...], ...]:
     """Token sequences of phrases; a text stands for itself at the start and, after a space, inside a text."""
     found: list[tuple[int, ...]] = []
     for phrase in given:
         if isinstance(phrase, str):
             variants = [phrase] if phrase[:1].isspace() else [phrase, " " + phrase]
-            found += [tuple(tokenizer.encode(v)) for v in variants]
+            found += [tuple(encoded(v, tokenizer, name)) for v in variants]
         else:
             found.append((phrase,) if isinstance(phrase, int) else tuple(phrase))
     if any(not p for p in found):
@@ -53,7 +61,7 @@ def ids_of(given: Iterable[str | int], tokenizer: Any, name: str) -> tuple[int, 
     """Tokens given by id or as texts that are one token each."""
     ids: list[int] = []
     for t in given:
-        found = [t] if isinstance(t, int) else tokenizer.encode(t)
+        found = [t] if isinstance(t, int) else encoded(t, tokenizer, name)
         check(len(found) == 1, f"{name}() takes texts of one token; {t!r} has {len(found)} in this tokenizer")
         ids += found
     return tuple(ids)

@@ -66,9 +66,10 @@ def _of_trace(trace: Trace) -> str:
 
 def _output(output: Output) -> str:
     head = f'<p class="faint">{html.escape(str(output.recipe["decoder"]))}</p>'
+    prompt = output.asked or output.prompt
     if not output.sequences:
-        return head + _line(output.prompt) + _failed(output.failure)
-    return head + _texts(output.prompt, output.sequences)
+        return head + _line(prompt) + _failed(output.failure)
+    return head + _texts(prompt, output.sequences)
 
 
 def _failed(why: str) -> str:

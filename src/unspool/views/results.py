@@ -12,14 +12,15 @@ from unspool.views.terminal import Paint, draw_columns, pad, wrap
 
 def draw_output(output: Output, width: int, paint: Paint, numbers: bool = True) -> str:
     """What was generated after one prompt, best first; with numbers, each with its rank and scores. Without a text, why."""
+    prompt = safe(output.asked or output.prompt)
     if not output.sequences:
-        return "".join(line + "\n" for line in _two_styles(safe(output.prompt), "", width, paint)) + draw_failure(output, width, paint)
+        return "".join(line + "\n" for line in _two_styles(prompt, "", width, paint)) + draw_failure(output, width, paint)
     several = len(output.sequences) > 1
     indent = len(str(len(output.sequences))) + 2 if several else 0
     blocks = []
     for rank, s in enumerate(output.sequences, 1):
         lead = pad(str(rank), indent) if several else ""
-        lines = _two_styles(safe(output.prompt), safe(s.text), width - indent if several and width else 0, paint)
+        lines = _two_styles(prompt, safe(s.text), width - indent if several and width else 0, paint)
         lines += [paint(_numbers(s), "dim")] if numbers else []
         blocks.append("".join((paint(lead, "head") if i == 0 else " " * indent * bool(line)) + line + "\n" for i, line in enumerate(lines)))
     return "\n".join(blocks)

@@ -113,7 +113,8 @@ def follow(run: Stream, sink: Sink, live: bool | None = None, draw: Draw | None 
                 if not live or not run.single or not len(step):
                     bar.advance()
                     continue
-                sink.write(("" if began else show(safe(run.prompts[0]), "prompt")) + show(safe(piece), "new"))
+                before = "" if began else show(safe(run.asked[0] if run.asked else run.prompts[0]), "prompt")
+                sink.write(before + show(safe(piece), "new"))
                 began = True
         except KeyboardInterrupt:
             run.interrupt()

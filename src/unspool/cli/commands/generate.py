@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -32,6 +33,7 @@ _STREAM = options.option("--stream/--no-stream", hint="Show text as it grows, or
     options.TRACE,
     *options.LOADED,
     options.CHAT,
+    options.TEMPLATE,
 )
 @click.pass_context
 def generate(
@@ -47,6 +49,7 @@ def generate(
     stream: bool | None,
     trace: str | None,
     chat: bool,
+    template: str | None,
     **how: Any,
 ) -> int:
     """Generate text after a prompt, or after every prompt of a file."""
@@ -60,7 +63,7 @@ def generate(
     check_streaming(stream, sink, prompts)
     check_trace(trace, prompts, decoders)
     lm = open_model(how)
-    asked: dict[str, Any] = {"max_new_tokens": max_new_tokens, "max_length": max_length}
+    asked: dict[str, Any] = {"max_new_tokens": max_new_tokens, "max_length": max_length, "template": read_variables(template)}
     asked |= {"level": "choices" if trace or choices else "off", "choices": choices or 5}
     runs = [lm.stream(prompts, d, **asked, chat=chat, seed=seed) for d in decoders]
     if stream and not all(run.single for run in runs):
@@ -78,6 +81,18 @@ def generate(
 
         sink.write(generated(outputs, sink.form))
     return finish(runs, outputs, sink, trace)
+
+
+def read_variables(template: str | None) -> Any:
+    """What else a chat template reads, from its JSON."""
+    if template is None:
+        return None
+    try:
+        found = json.loads(template)
+    except (ValueError, RecursionError):
+        found = None
+    check(isinstance(found, dict), f"--template takes a JSON object, as '{{\"enable_thinking\": false}}'; got {template[:60]!r}")
+    return found
 
 
 def can_stream(sink: Sink, prompts: list[str]) -> bool:

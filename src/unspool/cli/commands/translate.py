@@ -88,7 +88,8 @@ def translate(
     from unspool.core.decoder import parse
     from unspool.lab.engines import ENGINES
     from unspool.lab.translate import to_engine
-    from unspool.models.loading import find, read_tokenizer
+    from unspool.models.loading import find
+    from unspool.models.tokenizer_folder import read_tokenizer
     from unspool.views.sheet import to_json
     from unspool.views.translation import draw_engines, draw_settings, remarks, said
 
@@ -138,7 +139,8 @@ def _read(there: str, settings: tuple[str, ...], model: str | None) -> Translati
     """The settings of a command line, or those of a model's own file, read as a decoder."""
     from unspool.lab.engines.forms import settings_of
     from unspool.lab.translate import engine_named, from_engine, from_model
-    from unspool.models.loading import find, read_tokenizer
+    from unspool.models.loading import find
+    from unspool.models.tokenizer_folder import read_tokenizer
 
     given: Any = list(settings) if len(settings) > 1 else settings[0] if settings else {}
     folder = None if model is None else find(model).folder
