@@ -99,6 +99,14 @@ def test_word_piece_keeps_spaces_between_words():
     assert shown(ours, [1, 2, 3]) == "the cats"
 
 
+def test_cleaned_word_pieces_have_no_space_before_signs():
+    """As the decoder's cleanup writes them; told not to, it leaves the space."""
+    for cleanup, expected in ((True, "the cat. don't"), (False, "the cat . do n't")):
+        inner = Tokenizer(models.WordPiece({"[UNK]": 0, "the": 1, "cat": 2, ".": 3, "do": 4, "n't": 5}, unk_token="[UNK]"))
+        inner.decoder = decoders.WordPiece(cleanup=cleanup)
+        assert shown(as_tokenizer(inner), [1, 2, 3, 4, 5]) == expected == inner.decode([1, 2, 3, 4, 5])
+
+
 def test_runs_of_spaces_that_are_added_tokens():
     """Field case F25."""
     theirs = fast("sentencepiece_without_prefix")

@@ -257,3 +257,6 @@ REFUSED: dict[str, tuple[bool, str]] = {
     "use_bidirectional_attention": (True, "bidirectional attention"),
 }
 """Config keys with a value that asks for what is not computed here."""
+
+GPT2_WORDS = ("codegen", "gpt2", "gpt_bigcode", "gpt_neo", "gptj", "opt", "phi", "starcoder2")
+"""Types of models whose vocab.json with merges.txt is read as GPT-2's is, if no class of tokenizer is named."""

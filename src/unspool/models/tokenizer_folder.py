@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unspool.errors import ModelError
+from unspool.models.families import GPT2_WORDS
 from unspool.models.loading import read_json
 from unspool.models.tokenizer_file import TokenizerFile
 from unspool.text import Tokenizer
@@ -24,8 +25,6 @@ SETTINGS, SPECIALS, ADDED = "tokenizer_config.json", "special_tokens_map.json", 
 OTHER_FILES = (SETTINGS, "vocab.txt", VOCABULARY, "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "tekken.json")
 """Files of which transformers can make a tokenizer where this module cannot."""
 GPT2_CLASSES = ("GPT2Tokenizer", "GPT2TokenizerFast")
-GPT2_MODELS = ("codegen", "gpt2", "gpt_bigcode", "gpt_neo", "gptj", "opt", "phi", "starcoder2")
-"""Types of models whose vocab.json is read as GPT-2's is, if no class of tokenizer is named."""
 GPT2_NAMES = dict.fromkeys(("unk_token", "bos_token", "eos_token"), "<|endoftext|>")
 FIRST_NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 MORE_NAMES = ("extra_special_tokens", "additional_special_tokens")
@@ -93,7 +92,7 @@ def _is_gpt2s(folder: Path) -> bool:
     """Whether vocab.json and merges.txt are to be read as GPT-2's: by the class that is named, or the type of the model."""
     config = _read(folder, "config.json")
     named = _read(folder, SETTINGS).get("tokenizer_class") or config.get("tokenizer_class")
-    return named in GPT2_CLASSES or (named is None and config.get("model_type", "gpt2") in GPT2_MODELS)
+    return named in GPT2_CLASSES or (named is None and config.get("model_type") in (None, *GPT2_WORDS))
 
 
 @dataclass(frozen=True)
