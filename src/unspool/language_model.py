@@ -96,9 +96,11 @@ class LanguageModel:
         recipe |= {"max_length": total} if total is not None else {"max_new_tokens": new or DEFAULT_NEW_TOKENS}
         resolved = self.resolve(chosen)
         strategy = resolved.strategy or Greedy()
-        rows = strategy.most_rows()
-        if rows is not None:
-            check_rows(str(strategy), rows, len(tokens), self.model.vocabulary)
+        inside: Any = strategy
+        while inside is not None:                                        # a strategy in another needs its rows all the same
+            if (rows := inside.most_rows()) is not None:
+                check_rows(str(inside), rows, len(tokens), self.model.vocabulary)
+            inside = getattr(inside, "inner", None)
         search = Search(
             self.model,
             tokens,
@@ -111,7 +113,7 @@ class LanguageModel:
             level=given.get("level", "tokens"),
             choices=given.get("choices", 5),
             names=ids,
-            rows=rows,
+            rows=strategy.most_rows(),
         )
         model = {"name": self.name, "tokenizer": self.tokenizer.hash, **self.info}
         return Stream(search, strategy, resolved.stops, self._words, texts, recipe, model, alone, asked)

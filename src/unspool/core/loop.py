@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from unspool.core.frontier import Frontier
-from unspool.core.run import Run, resume
+from unspool.core.run import OVER, Run, resume
 from unspool.core.search import Search
 from unspool.core.strategy import Choice, Each, Look, Strategy, Twin
 from unspool.errors import PartError
@@ -25,7 +25,7 @@ def decode(search: Search, strategy: Strategy) -> Iterator[Step]:
         """Let a run go on to what it asks for next; where it is over, the one that waited for it."""
         while run is not None:
             ask: Any = resume(run, answer)
-            if ask is not None:
+            if ask is not OVER:
                 kind = seen if isinstance(ask, Choice) and ask.seen is not None else kinds.get(type(ask))
                 if kind is None:
                     raise PartError(f"the strategy {run.strategy} yielded {ask!r}; it yields a Choice, a Look, a Twin or an Each")

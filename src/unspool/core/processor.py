@@ -13,7 +13,7 @@ from unspool.arrays import Array, Flags, Floats, Ints, host
 from unspool.core.decoder import Part
 from unspool.core.model import Model
 from unspool.core.randomness import uniform, word
-from unspool.errors import Unsupported
+from unspool.errors import PartError, Unsupported
 
 PROMPT_END, END_TOKENS = "where the prompt ends", "the end tokens"
 """What tokens and scores alone do not tell."""
@@ -92,7 +92,7 @@ class Processor(Part):
 
         scores (R, V): unnormalised log-probabilities, -inf for what cannot come. memory: a list of R values, where it is stateful.
         """
-        raise NotImplementedError
+        raise PartError(f"the processor {self} lacks a method: process(rows, scores, memory)")
 
     def begin(self, prompt: Ints) -> Any:
         """The memory of a row that holds just the prompt."""
@@ -103,7 +103,7 @@ class Processor(Part):
 
     def complete(self, memories: Sequence[Any]) -> Flags:
         """For each memory whether the text is whole and nothing can follow, so that it ends."""
-        raise NotImplementedError
+        raise PartError(f"the processor {self} says that it completes, and lacks a method: complete(memories)")
 
     def sparing(self, token: Standing) -> Processor | None:
         """This processor with the setting nearest its own at which it would have kept a token; None if it cannot say."""

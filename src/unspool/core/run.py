@@ -12,6 +12,13 @@ from unspool.errors import PartError
 from unspool.record.step import Hypothesis
 
 
+class Over:
+    """The end of a run."""
+
+
+OVER = Over()
+
+
 @dataclass(eq=False)
 class Run:
     """A strategy at work: its generator, its rows, and what it has found."""
@@ -39,6 +46,8 @@ class Run:
     def __post_init__(self) -> None:
         self.began = int(self.frontier["node"][0]) if len(self.frontier) == 1 else -1
         self.generator = self.strategy.start(self.frontier)
+        if not hasattr(self.generator, "send"):
+            raise misfit(self, f"runs to {self.generator!r:.40}; its run is a generator, which yields choices")
         self.prompts = sorted(set(self.frontier["prompt"].tolist()))
         self.own(self.frontier)
 
@@ -49,12 +58,20 @@ class Run:
         self.places.update((row, (frontier, i)) for i, row in enumerate(frontier.rows.tolist()))
 
 
-def resume(run: Run, answer: Frontier | None) -> Ask | None:
-    """What a run asks for next; None if it is over."""
+def resume(run: Run, answer: Frontier | None) -> Ask | Over:
+    """What a run asks for next, or that it is over."""
     try:
         return next(run.generator) if answer is None else run.generator.send(answer)
     except StopIteration:
-        return None
+        return OVER
+
+
+def ranked_by(run: Run, found: list[Hypothesis]) -> list[Hypothesis]:
+    """Hypotheses as the run's strategy ranks them."""
+    ranked = run.strategy.rank(found)
+    if not isinstance(ranked, list):
+        raise misfit(run, f"ranks to {ranked!r:.40}; rank returns a list of hypotheses, as sorted(finished, key=...) does")
+    return ranked
 
 
 def misfit(run: Run, what: str) -> PartError:

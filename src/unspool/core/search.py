@@ -16,7 +16,7 @@ from unspool.core.model import Model, Plan, check_ids
 from unspool.core.observe import considered
 from unspool.core.peeks import Peeks
 from unspool.core.processor import Processor
-from unspool.core.run import Run, misfit
+from unspool.core.run import Run, misfit, ranked_by
 from unspool.core.stop import Stop
 from unspool.core.strategy import Choice, Each, Strategy
 from unspool.errors import DeadEnd, Unsupported
@@ -139,7 +139,7 @@ class Search:
             self.collect(at_once=not self.runs)
             return None
         try:
-            run.found = run.strategy.rank(run.found)
+            run.found = ranked_by(run, run.found)
         except DeadEnd as error:
             run.found = []                                               # a branch that is dead; the others go on
             self.dead.update(dict.fromkeys(run.prompts, error))
@@ -157,7 +157,7 @@ class Search:
             by_prompt[h.prompt].append(h)
         for prompt, found in by_prompt.items():
             try:
-                self.found[prompt] = run.strategy.rank(found)
+                self.found[prompt] = ranked_by(run, found)
             except DeadEnd as error:
                 self.found[prompt], self.dead[prompt] = [], error
             if self.found[prompt]:

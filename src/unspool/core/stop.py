@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from unspool.arrays import Array, Flags, Ints
 from unspool.core.decoder import Part
 from unspool.core.processor import Rows
+from unspool.errors import PartError
 
 
 class Stop(Part):
@@ -35,7 +36,7 @@ class Stop(Part):
 
     def ends(self, rows: Rows, tokens: Ints, memory: Sequence[Any]) -> Flags:
         """For each candidate, its row extended by its token: whether it ends; memory: the candidates', with their tokens."""
-        raise NotImplementedError
+        raise PartError(f"the stop {self} lacks a method: ends(rows, tokens, memory)")
 
     def begin(self, prompt: Ints) -> Any:
         """The memory of a row that holds just the prompt."""

@@ -15,7 +15,7 @@ from unspool.core.candidates import Dropped
 from unspool.core.decoder import Part
 from unspool.core.frontier import Frontier
 from unspool.core.model import Model
-from unspool.errors import check
+from unspool.errors import PartError, check
 from unspool.record.step import Hypothesis
 
 __all__ = ["Around", "Ask", "Asks", "Choice", "Dropped", "Each", "Look", "Strategy", "Twin"]
@@ -114,7 +114,7 @@ class Strategy(Part):
 
     def choose(self, frontier: Frontier) -> Choice:
         """The choice of one round, for strategies that need no more."""
-        raise NotImplementedError
+        raise PartError(f"the strategy {self} lacks a method: run(frontier), or choose(frontier)")
 
     def rank(self, finished: list[Hypothesis]) -> list[Hypothesis]:
         """The hypotheses of one prompt to return, best first."""

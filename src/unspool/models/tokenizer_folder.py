@@ -20,9 +20,9 @@ from unspool.text import Tokenizer
 if TYPE_CHECKING:
     from tokenizers import AddedToken, Tokenizer as Inner
 
-SINGLE, VOCABULARY, MERGES = "tokenizer.json", "vocab.json", "merges.txt"
+SINGLE, WORD_FILE, MERGES = "tokenizer.json", "vocab.json", "merges.txt"
 SETTINGS, SPECIALS, ADDED = "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"
-OTHER_FILES = (SETTINGS, "vocab.txt", VOCABULARY, "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "tekken.json")
+OTHER_FILES = (SETTINGS, "vocab.txt", WORD_FILE, "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "tekken.json")
 """Files of which transformers can make a tokenizer where this module cannot."""
 GPT2_CLASSES = ("GPT2Tokenizer", "GPT2TokenizerFast")
 GPT2_NAMES = dict.fromkeys(("unk_token", "bos_token", "eos_token"), "<|endoftext|>")
@@ -35,14 +35,14 @@ def read_tokenizer(folder: Path) -> Tokenizer:
     try:
         if (folder / SINGLE).is_file():
             return _read_single(folder)
-        if (folder / VOCABULARY).is_file() and (folder / MERGES).is_file() and _is_gpt2s(folder):
+        if (folder / WORD_FILE).is_file() and (folder / MERGES).is_file() and _is_gpt2s(folder):
             return _read_pair(folder)
     except ModelError:
         raise
     except Exception as error:                                            # the library raises bare Exceptions
         raise ModelError(f"cannot read the tokenizer of {folder}: {error}") from None
     others = [name for name in OTHER_FILES if (folder / name).is_file()]
-    if not others or (_is_gpt2s(folder) and {*others} <= {SETTINGS, VOCABULARY}):
+    if not others or (_is_gpt2s(folder) and {*others} <= {SETTINGS, WORD_FILE}):
         raise ModelError(f"{folder} has no tokenizer: {_missing(folder)}")
     from unspool.models.hf_tokenizer import read_by_transformers
 
@@ -51,10 +51,10 @@ def read_tokenizer(folder: Path) -> Tokenizer:
 
 def _missing(folder: Path) -> str:
     """What a folder without a tokenizer lacks."""
-    there = [name for name in (VOCABULARY, MERGES) if (folder / name).is_file()]
+    there = [name for name in (WORD_FILE, MERGES) if (folder / name).is_file()]
     if len(there) == 1:
-        return f"no {SINGLE}, and {there[0]} without {MERGES if there[0] == VOCABULARY else VOCABULARY}"
-    return f"neither {SINGLE} nor {VOCABULARY} with {MERGES}"
+        return f"no {SINGLE}, and {there[0]} without {MERGES if there[0] == WORD_FILE else WORD_FILE}"
+    return f"neither {SINGLE} nor {WORD_FILE} with {MERGES}"
 
 
 def _read_single(folder: Path) -> TokenizerFile:
@@ -68,7 +68,7 @@ def _read_pair(folder: Path) -> TokenizerFile:
     from tokenizers import Tokenizer as Inner, decoders, models, pre_tokenizers, processors
 
     said = said_of(folder)
-    inner = Inner(models.BPE.from_file(str(folder / VOCABULARY), str(folder / MERGES)))
+    inner = Inner(models.BPE.from_file(str(folder / WORD_FILE), str(folder / MERGES)))
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=bool(said.settings.get("add_prefix_space", False)))
     inner.decoder = decoders.ByteLevel()
     special = said.add_to(inner)
@@ -84,7 +84,7 @@ def _read_pair(folder: Path) -> TokenizerFile:
 
 def said_of(folder: Path) -> Said:
     """What a folder's files say beside the vocabulary, with the names that GPT-2's kind has by itself."""
-    pair = not (folder / SINGLE).is_file() and (folder / VOCABULARY).is_file() and _is_gpt2s(folder)
+    pair = not (folder / SINGLE).is_file() and (folder / WORD_FILE).is_file() and _is_gpt2s(folder)
     return Said.by(folder, GPT2_NAMES if pair else None)
 
 

@@ -15,6 +15,7 @@ from unspool.core.loop import decode
 from unspool.core.model import Model
 from unspool.core.processor import Processor, Rows
 from unspool.core.strategy import Asks, Choice, Look, Strategy
+from unspool.errors import check
 from unspool.strategies.beam import Beam
 from unspool.strategies.sample import Sample
 from unspool.testing.laws import Law
@@ -55,6 +56,7 @@ def check_processor(
     tokenizer: for one whose settings are text. vocabulary: how many tokens the scores are of: the tokenizer's, those of the companions,
     or 6. backend: what makes arrays of numpy's, as torch.from_numpy. Raises LawBroken.
     """
+    check(getattr(processor, "role", None) == "processor", f"check_processor takes a processor; got {processor!r}")
     rng = np.random.default_rng(seed)
     sizes = [companion.vocabulary for companion in processor.companions()]
     size = vocabulary or (tokenizer.size if tokenizer is not None else max(sizes, default=VOCABULARY))

@@ -13,6 +13,7 @@ from unspool.core.decoder import Decoder
 from unspool.core.lane import Lane
 from unspool.core.processor import Rows
 from unspool.core.stop import Stop
+from unspool.errors import check
 from unspool.strategies.beam import Beam
 from unspool.strategies.sample import Sample
 from unspool.testing.laws import Law
@@ -38,6 +39,7 @@ def check_stop(
     tokenizer: for one whose settings are text. vocabulary: how many tokens there are: the tokenizer's, or 6. backend: what makes arrays
     of numpy's, as torch.from_numpy. Raises LawBroken.
     """
+    check(getattr(stop, "role", None) == "stop", f"check_stop takes a stop; got {stop!r}")
     rng, size = np.random.default_rng(seed), vocabulary or (VOCABULARY if tokenizer is None else tokenizer.size)
     words = TokenIds(size) if tokenizer is None else tokenizer
     part: Any = stop if tokenizer is None else stop.resolve(tokenizer)
