@@ -275,3 +275,50 @@ def test_what_is_no_prompt_is_refused(prompt):
 def test_options_that_are_none_are_refused_by_name(options, words):
     with pytest.raises(un.ParameterError, match=words):
         LM.generate(["bc", "d"], **options)
+
+
+class _YieldsNothing(un.Strategy):
+    name = "yields_nothing"
+
+    def choose(self, frontier):
+        return None
+
+
+class _RunsToAList(un.Strategy):
+    name = "runs_to_a_list"
+
+    def run(self, frontier):
+        return [un.Choice(frontier.top(1)[1][:, 0], frontier.rows)]
+
+
+class _RanksToNothing(un.Strategy):
+    name = "ranks_to_nothing"
+
+    def choose(self, frontier):
+        return un.Choice(frontier.top(1)[1][:, 0], frontier.rows)
+
+    def rank(self, finished):
+        finished.sort(key=lambda h: -h.score)
+
+
+class _LacksAMethod(un.Strategy):
+    name = "lacks_a_method"
+
+
+@pytest.mark.parametrize(
+    ("cls", "words"),
+    [
+        (_YieldsNothing, "yielded None"),
+        (_RunsToAList, "a generator"),
+        (_RanksToNothing, "ranks to None"),
+        (_LacksAMethod, "lacks a method"),
+    ],
+)
+def test_a_strategy_that_says_nothing_is_refused_by_name(cls, words):
+    with pytest.raises(un.PartError, match=rf"{cls.name}.*{words}"):
+        un.LanguageModel(table(1)).generate([1, 2], dataclass(frozen=True)(cls)(), max_new_tokens=2)
+
+
+def test_rows_of_a_strategy_inside_another_are_counted():
+    with pytest.raises(un.UnspoolError, match=r"beam\(50000000000\) needs at least"):
+        un.LanguageModel(table(1)).generate([1, 2], un.Follow((1,), un.Beam(50_000_000_000)), max_new_tokens=3)
