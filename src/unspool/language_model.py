@@ -12,7 +12,7 @@ from unspool.core.search import Search
 from unspool.errors import ParameterError, PromptError, Unsupported, check, is_whole, plain, whole
 from unspool.models.chat import Messages, words_of
 from unspool.output import Output, Outputs, Scores
-from unspool.prompt import Prompt, is_id, is_prompt, is_sequence, several
+from unspool.prompt import Prompt, is_prompt, is_sequence, several
 from unspool.record.step import LEVELS
 from unspool.record.trace import Trace
 from unspool.score import Score, score_tokens
@@ -269,7 +269,7 @@ class LanguageModel:
 
     def _end_tokens(self, given: Sequence[int] | None, decoder: Decoder) -> tuple[int, ...]:
         """The model's end tokens, or those that are given, and those of the decoder's stops."""
-        if given is not None and not (is_sequence(given) and all(map(is_id, given))):
+        if given is not None and not (is_sequence(given) and all(map(is_whole, given))):
             raise ParameterError(f"end_tokens is a sequence of token ids of the model; got {given!r}")
         found = self.model.end_tokens if given is None else [int(t) for t in given]
         return tuple(dict.fromkeys((*found, *(t for stop in decoder.stops for t in stop.end_tokens))))

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Integral
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from unspool.errors import PromptError
+from unspool.errors import PromptError, is_whole
 
 Prompt: TypeAlias = str | Sequence[int]
 """A text, or its token ids: a list, a tuple or an array of whole numbers."""
@@ -16,7 +15,7 @@ Prompt: TypeAlias = str | Sequence[int]
 
 def is_prompt(value: Any) -> bool:
     """Whether it is one prompt."""
-    return isinstance(value, str) or (is_sequence(value) and len(value) > 0 and all(map(is_id, value)))
+    return isinstance(value, str) or (is_sequence(value) and len(value) > 0 and all(map(is_whole, value)))
 
 
 def is_sequence(value: Any) -> bool:
@@ -24,11 +23,6 @@ def is_sequence(value: Any) -> bool:
     if isinstance(value, np.ndarray):
         return value.ndim > 0
     return isinstance(value, Sequence) and not isinstance(value, str | bytes)
-
-
-def is_id(value: Any) -> bool:
-    """Whether it is a whole number; True is none."""
-    return isinstance(value, Integral) and not isinstance(value, bool | np.bool_)
 
 
 def several(value: Any) -> list[Any] | None:

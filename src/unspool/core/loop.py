@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from unspool.core.frontier import Frontier
-from unspool.core.run import OVER, Run, resume
+from unspool.core.run import OVER, Run, misfit, resume
 from unspool.core.search import Search
 from unspool.core.strategy import Choice, Each, Look, Strategy, Twin
-from unspool.errors import PartError
 from unspool.record.step import Step
 
 
@@ -28,7 +27,7 @@ def decode(search: Search, strategy: Strategy) -> Iterator[Step]:
             if ask is not OVER:
                 kind = seen if isinstance(ask, Choice) and ask.seen is not None else kinds.get(type(ask))
                 if kind is None:
-                    raise PartError(f"the strategy {run.strategy} yielded {ask!r}; it yields a Choice, a Look, a Twin or an Each")
+                    raise misfit(run, f"yielded {ask!r}; it yields a Choice, a Look, a Twin or an Each")
                 kind[run] = ask
                 return
             run = search.end(run)
