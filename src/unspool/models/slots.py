@@ -48,7 +48,8 @@ class SlotModel(Protocol):
     context: int
     layers: int
     key_heads: int
-    head_size: int
+    slot_size: int
+    """Numbers of a key in the pool: the size of a head, or more where kernels want whole registers."""
     width: int
     dtype: Any
     rules: Sequence[Rule]
@@ -72,7 +73,7 @@ class Pool:
     """Keys, values and hidden states of one tree: (layers, heads, slots, size) and (1 + L, slots, width), the final states first."""
 
     def __init__(self, model: SlotModel, slots: int, states: int) -> None:
-        shape = (model.layers, model.key_heads, slots, model.head_size)
+        shape = (model.layers, model.key_heads, slots, model.slot_size)
         self.keys, self.values, self.hidden = model.zeros(shape), model.zeros(shape), model.zeros((states, slots, model.width))
 
     def reserve(self, model: SlotModel, slots: int) -> None:

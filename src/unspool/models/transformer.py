@@ -108,7 +108,7 @@ class Transformer:
 
     def __post_init__(self) -> None:
         self.layers, self.width, self.dtype = len(self.blocks), int(self.embedding.shape[1]), self.embedding.dtype
-        self.small = is_small(self.arrays())
+        self.small, self.slot_size = is_small(self.arrays()), self.head_size
 
     def session(self, plan: Plan = NO_PLAN) -> SlotSession:
         return SlotSession(self, plan)

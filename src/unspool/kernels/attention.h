@@ -1,0 +1,206 @@
+/* softmax(q k / sqrt(D)) v of every token over the slots of its path.
+ *
+ * Up to four queries that read the same keys go together: heads that share a key head, tokens of a chain, beams, samples. What
+ * their paths share from the start is read once for all of them, the rest for each alone. A query's sums are in the order of
+ * its path either way.
+ */
+enum { TOGETHER = 4, HEAD = 512 };                     /* queries at once; the largest slot_size */
+
+typedef struct {
+    int first, count, shared;                          /* queries token * group + head; slots that their paths share */
+} bundle;
+
+typedef struct {
+    const model *m;
+    const block *b;
+    const step *s;
+    const bundle *bundles;
+    const float *qkv;
+    float *out, *scores;                               /* scores: (pieces, TOGETHER, room) */
+    int layer, count, room, qkv_width;
+} reading;
+
+static int shared_by(const step *s, int a, int b)
+{
+    int n = s->length[a] < s->length[b] ? s->length[a] : s->length[b];
+    const int64_t *p = s->path[a], *q = s->path[b];
+    if (p == q)
+        return n;
+    int i = 0;
+    while (i < n && p[i] == q[i]) i++;
+    return i;
+}
+
+/* Queries that go together, for each key head the same. */
+static int make_bundles(const step *s, int group, bundle *bundles)
+{
+    int count = 0, all_queries = s->tokens * group;
+    for (int first = 0; first < all_queries; count++) {
+        int token = first / group, n = 1;
+        bundle *b = bundles + count;
+        b->first = first, b->shared = s->length[token];
+        for (; n < TOGETHER && first + n < all_queries; n++) {
+            int other = (first + n) / group;
+            if (s->keys[other] != s->keys[token])
+                break;
+            if (other != token) {
+                int same = shared_by(s, token, other);
+                b->shared = same < b->shared ? same : b->shared;
+            }
+        }
+        b->count = n;
+        first += n;
+    }
+    return count;
+}
+
+static inline __attribute__((always_inline)) void score_four(float *a, float *b, float *c, float *d, const floats *qa, const floats *qb,
+                                                             const floats *qc, const floats *qd, const float *ka, const float *kb,
+                                                             const float *kc, const float *kd, int size)
+{
+    floats ta = {}, tb = {}, tc = {}, td = {};
+    for (int i = 0; i < size / VL; i++) {
+        ta += qa[i] * load(ka + i * VL);
+        tb += qb[i] * load(kb + i * VL);
+        tc += qc[i] * load(kc + i * VL);
+        td += qd[i] * load(kd + i * VL);
+    }
+    four t = sums(ta, tb, tc, td);
+    *a = t[0], *b = t[1], *c = t[2], *d = t[3];
+}
+
+/* Scores of one query for slots from..to of its path. */
+static inline __attribute__((always_inline)) void score_alone(float *out, const floats *q, const float *keys, const int64_t *path,
+                                                              int from, int to, int size)
+{
+    int c = from;
+    for (; c + 4 <= to; c += 4)
+        score_four(out + c, out + c + 1, out + c + 2, out + c + 3, q, q, q, q, keys + path[c] * size, keys + path[c + 1] * size,
+                   keys + path[c + 2] * size, keys + path[c + 3] * size, size);
+    for (float none[3]; c < to; c++) {
+        const float *k = keys + path[c] * size;
+        score_four(out + c, none, none + 1, none + 2, q, q, q, q, k, k, k, k, size);
+    }
+}
+
+/* Scores to weights that sum to 1, for slots from..to. */
+static void weigh(float *score, int from, int to, float slope, float softcap)
+{
+    floats top = all(-INFINITY), total = {};
+    for (int c = to; c < to + VL; c++) score[c] = -INFINITY;
+    for (int c = from; c < to; c += VL) {
+        floats v = load(score + c);
+        if (softcap != 0)
+            v = hyperbolic_tangent(v / softcap) * softcap;
+        if (slope != 0)
+            for (int i = 0; i < VL; i++) v[i] -= slope * (float)(to - 1 - c - i);
+        for (int i = to - c; i < VL; i++) v[i] = -INFINITY;
+        store(score + c, v);
+        top = larger(v, top);
+    }
+    float most = largest_of(top);
+    for (int c = from; c < to; c += VL) {
+        floats v = exponential(load(score + c) - most);
+        total += v;
+        store(score + c, v);
+    }
+    float scale = 1.0f / sum(total);
+    for (int c = from; c < to; c += VL) store(score + c, load(score + c) * scale);
+}
+
+/* out (C registers) of R queries += weights times values, for slots from..to of a path they share. */
+#define GATHER(R, C)                                                                                                      \
+    static inline void gather_##R##_##C(float *out, const float *weights, int room, const float *values, const int64_t *path, \
+                                        int from, int to, int size)                                                       \
+    {                                                                                                                     \
+        floats total[R][C];                                                                                               \
+        UNROLL for (int r = 0; r < R; r++) UNROLL for (int i = 0; i < C; i++) total[r][i] = load(out + r * HEAD + i * VL); \
+        for (int c = from; c < to; c++) {                                                                                 \
+            const float *v = values + path[c] * size;                                                                     \
+            floats value[C];                                                                                              \
+            UNROLL for (int i = 0; i < C; i++) value[i] = load(v + i * VL);                                               \
+            UNROLL for (int r = 0; r < R; r++) {                                                                          \
+                const float weight = weights[r * room + c];                                                               \
+                UNROLL for (int i = 0; i < C; i++) total[r][i] += weight * value[i];                                      \
+            }                                                                                                             \
+        }                                                                                                                 \
+        UNROLL for (int r = 0; r < R; r++) UNROLL for (int i = 0; i < C; i++) store(out + r * HEAD + i * VL, total[r][i]); \
+    }
+#if VL == 16
+enum { CHUNK = 4 };
+GATHER(4, 4) GATHER(4, 1) GATHER(1, 4) GATHER(1, 1)
+#define GATHER_WIDE(R, ...) gather_##R##_4(__VA_ARGS__)
+#else
+enum { CHUNK = 2 };
+GATHER(4, 2) GATHER(4, 1) GATHER(1, 2) GATHER(1, 1)
+#define GATHER_WIDE(R, ...) gather_##R##_2(__VA_ARGS__)
+#endif
+
+static inline void gather_all(int queries, float *out, const float *weights, int room, const float *values, const int64_t *path,
+                              int from, int to, int size)
+{
+    int i = 0;
+    for (; i + CHUNK * VL <= size; i += CHUNK * VL) {
+        if (queries == 1) GATHER_WIDE(1, out + i, weights, room, values + i, path, from, to, size);
+        else GATHER_WIDE(4, out + i, weights, room, values + i, path, from, to, size);
+    }
+    for (; i < size; i += VL) {
+        if (queries == 1) gather_1_1(out + i, weights, room, values + i, path, from, to, size);
+        else gather_4_1(out + i, weights, room, values + i, path, from, to, size);
+    }
+}
+
+static void attend_bundle(const reading *a, const bundle *b, int key_head, float *scores)
+{
+    const model *m = a->m;
+    const step *s = a->s;
+    const int size = m->slot_size, group = m->heads / m->key_heads, token0 = b->first / group;
+    const int64_t base = ((int64_t)a->layer * m->key_heads + key_head) * s->slots[token0] * size;
+    const float *keys = s->keys[token0] + base, *values = s->values[token0] + base;
+    const float scale = a->b->query_scale / sqrtf((float)m->head_size);
+    float out[TOGETHER * HEAD];
+    floats q[TOGETHER][HEAD / VL];
+    int token[TOGETHER], head[TOGETHER], from[TOGETHER], earliest = b->count == 1 ? b->shared : 0x7fffffff;
+    for (int i = 0; i < TOGETHER; i++) {               /* where there are fewer than four, the first stands in */
+        int query = b->first + (i < b->count ? i : 0);
+        token[i] = query / group, head[i] = key_head * group + query % group;
+        const float *x = a->qkv + (int64_t)token[i] * a->qkv_width + head[i] * m->head_size;
+        for (int d = 0; d < m->head_size; d++) ((float *)q[i])[d] = x[d] * scale;
+        for (int d = m->head_size; d < size; d++) ((float *)q[i])[d] = 0;
+        for (int d = 0; d < size; d++) out[i * HEAD + d] = 0;
+        int length = s->length[token[i]];
+        from[i] = a->b->window && length > a->b->window ? length - a->b->window : 0;
+        if (b->count > 1 && from[i] < earliest) earliest = from[i];
+    }
+    const int shared = b->count == 1 ? 0 : b->shared, room = a->room;
+    const int64_t *path = s->path[token0];
+    for (int c = earliest; c < shared; c++) {
+        const float *k = keys + path[c] * size;
+        float *at = scores + c;
+        if (size == 64) score_four(at, at + room, at + 2 * room, at + 3 * room, q[0], q[1], q[2], q[3], k, k, k, k, 64);
+        else score_four(at, at + room, at + 2 * room, at + 3 * room, q[0], q[1], q[2], q[3], k, k, k, k, size);
+    }
+    for (int i = 0; i < b->count; i++) {
+        float *its = scores + i * room;
+        const int length = s->length[token[i]], start = from[i] > shared ? from[i] : shared;
+        if (size == 64) score_alone(its, q[i], keys, s->path[token[i]], start, length, 64);
+        else score_alone(its, q[i], keys, s->path[token[i]], start, length, size);
+        weigh(its, from[i], length, m->slopes ? m->slopes[head[i]] : 0, a->b->softcap);
+        for (int c = earliest; c < from[i] && c < shared; c++) its[c] = 0;
+    }
+    if (shared > earliest)
+        gather_all(TOGETHER, out, scores, room, values, path, earliest, shared, size);
+    for (int i = 0; i < b->count; i++) {
+        const int start = from[i] > shared ? from[i] : shared;
+        gather_all(1, out + i * HEAD, scores + i * room, room, values, s->path[token[i]], start, s->length[token[i]], size);
+        memcpy(a->out + ((int64_t)token[i] * m->heads + head[i]) * m->head_size, out + i * HEAD, (size_t)m->head_size * sizeof(float));
+    }
+}
+
+static void attend_piece(void *argument, int piece, int pieces)
+{
+    reading *a = argument;
+    int64_t items = (int64_t)a->count * a->m->key_heads;
+    for (int64_t i = items * piece / pieces, end = items * (piece + 1) / pieces; i < end; i++)
+        attend_bundle(a, a->bundles + i % a->count, (int)(i / a->count), a->scores + (int64_t)piece * TOGETHER * a->room);
+}

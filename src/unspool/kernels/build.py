@@ -1,0 +1,99 @@
+"""Build the kernels: one shared library beside the sources, every variant of them for the processors that may run it.
+
+This file imports nothing of the package: the package's build runs it before the package is there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+NAME = "libunspool.dylib" if sys.platform == "darwin" else "libunspool.so"
+FLAGS = ("-std=gnu11", "-O3", "-fPIC", "-ffp-contract=fast", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-psabi")
+"""No -ffast-math: it breaks exp, and what is no number must stay none."""
+VARIANTS = {
+    "x86_64": {
+        "baseline": (),
+        "avx2": ("-mavx2", "-mfma", "-mf16c"),
+        "avx512": (
+            *("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni", "-mfma", "-mf16c"),
+            "-mprefer-vector-width=512",
+        ),
+    }
+}
+"""Flags of each variant, by machine; other machines have the baseline alone."""
+
+
+class NoCompiler(Exception):
+    """There is no C compiler, or it cannot build this."""
+
+
+def compilers() -> Iterator[list[str]]:
+    """C compilers to try: CC, the system's, and zig's from its Python package."""
+    if os.environ.get("CC"):
+        yield shlex.split(os.environ["CC"])
+    yield from ([found] for name in ("cc", "gcc", "clang") if (found := shutil.which(name)))
+    try:
+        import ziglang  # noqa: F401
+    except ImportError:
+        return
+    yield [sys.executable, "-m", "ziglang", "cc"]
+
+
+def stamp() -> str:
+    """What the sources are: a library says which it was built of."""
+    digest = hashlib.sha256()
+    for path in sorted([*FOLDER.glob("*.[ch]"), Path(__file__)]):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def build(target: Path = FOLDER / NAME, compiler: Sequence[str] | None = None, extra: Sequence[str] = (), machine: str = "") -> Path:
+    """Compile and link; the library appears whole or not at all."""
+    failures = []
+    for command in [list(compiler)] if compiler else compilers():
+        try:
+            with tempfile.TemporaryDirectory(dir=target.parent, prefix=".build-") as folder:
+                _build(command, Path(folder), extra, machine or platform.machine()).replace(target)
+            return target
+        except (OSError, subprocess.CalledProcessError) as error:
+            said = (getattr(error, "stderr", None) or str(error)).strip().splitlines()
+            failures.append(f"{command[-1]}: {said[0] if said else error}")
+    raise NoCompiler("; ".join(failures) or "there is no C compiler (cc, gcc, clang, or the Python package ziglang)")
+
+
+def _build(command: list[str], folder: Path, extra: Sequence[str], machine: str) -> Path:
+    jobs: list[tuple[str, str, tuple[str, ...]]] = [(source, source, ()) for source in ("pool", "pack", "dispatch")]
+    variants = VARIANTS.get("x86_64" if machine in ("AMD64", "x86_64") else machine, {"baseline": ()})
+    jobs += [("variant", name, (f"-DVARIANT={name}", *flags)) for name, flags in variants.items()]
+
+    def compile_one(job: tuple[str, str, tuple[str, ...]]) -> str:
+        source, name, flags = job
+        target = str(folder / f"{name}.o")
+        given = [*FLAGS, *extra, *flags, f'-DSTAMP="{stamp()}"', "-c", str(FOLDER / f"{source}.c"), "-o", target]
+        subprocess.run([*command, *given], check=True, capture_output=True, text=True)
+        return target
+
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        objects = list(pool.map(compile_one, jobs))
+    linked = folder / NAME
+    strip = () if extra or sys.platform == "darwin" else ("-s",)
+    subprocess.run([*command, "-shared", *extra, *strip, *objects, "-lm", "-lpthread", "-o", str(linked)], check=True, capture_output=True, text=True)
+    return linked
+
+
+if __name__ == "__main__":
+    try:
+        print(build())
+    except NoCompiler as error:
+        sys.exit(f"the kernels were not built: {error}")

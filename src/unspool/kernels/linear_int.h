@@ -1,0 +1,202 @@
+/* Linear layers whose weights are whole numbers: each 32 inputs of an output share a scale, as in GGUF's Q8_0, Q4_0 and Q4_1.
+ *
+ * The inputs become whole numbers too, each 32 of a row with a scale of their own, so that the products are sums of bytes.
+ * Weights lie unsigned; what their zero stands at (128, 8, or 0 with a minimum) is taken off by starting a sum at
+ * -zero * (the sum of the inputs). Numbers of a row depend on that row alone.
+ *
+ * A group of a block is eight quads of inputs: (8, BLOCK, 4) bytes; with 4 bits (4, BLOCK, 4), quad j in the low halves of the
+ * bytes and quad j + 4 in the high ones.
+ */
+#if defined(__AVX2__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+struct quantised {
+    int8_t *values;                                    /* (rows, groups, GROUP) */
+    float *scale;                                      /* (rows, groups) */
+    int32_t *sum;                                      /* (rows, groups): of the values */
+    int groups;
+};
+
+typedef VECTOR(uint8_t, 4 * VL) bytes;                 /* four inputs of each of VL outputs */
+
+static inline int groups_of(int inputs) { return (inputs + GROUP - 1) / GROUP; }
+static inline int64_t quantised_room(int rows, int inputs) { return (int64_t)rows * groups_of(inputs) * (GROUP / 4 + 2); }
+
+/* total + the products of four unsigned weights of each output with the same four inputs. */
+#if VL == 16 && defined(__AVX512VNNI__)
+enum { ZERO8 = 128 };
+static inline ints add_small(ints total, bytes w, int32_t x) { return (ints)_mm512_dpbusd_epi32((__m512i)total, (__m512i)w, _mm512_set1_epi32(x)); }
+static inline ints add_wide(ints total, bytes w, int32_t x) { return add_small(total, w, x); }
+#elif VL == 8
+enum { ZERO8 = 0 };                                    /* pairs of products must fit 16 bits, so 8-bit weights are made signed */
+static inline ints add_small(ints total, bytes w, int32_t x)
+{
+    __m256i pairs = _mm256_maddubs_epi16((__m256i)w, _mm256_set1_epi32(x));
+    return total + (ints)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+}
+static inline ints add_wide(ints total, bytes w, int32_t x)
+{
+    __m256i inputs = _mm256_set1_epi32(x), weights = _mm256_xor_si256((__m256i)w, _mm256_set1_epi8(-128));
+    __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(inputs), _mm256_sign_epi8(weights, inputs));
+    return total + (ints)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+}
+#else
+enum { ZERO8 = 128 };
+static inline ints add_small(ints total, bytes w, int32_t x)
+{
+    int8_t inputs[4];
+    memcpy(inputs, &x, 4);
+    for (int i = 0; i < VL; i++)
+        for (int j = 0; j < 4; j++) total[i] += w[4 * i + j] * inputs[j];
+    return total;
+}
+static inline ints add_wide(ints total, bytes w, int32_t x) { return add_small(total, w, x); }
+#endif
+
+/* VL numbers of 16 bits (binary16) in float32. */
+static inline floats read_scales(const uint16_t *p)
+{
+#if VL == 16
+    return (floats)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
+#elif VL == 8
+    return (floats)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p));
+#elif defined(__aarch64__)
+    return (floats)vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)));
+#else
+    floats v;
+    for (int i = 0; i < VL; i++) {                     /* the exponent is moved by a multiplication, which is exact */
+        union { uint32_t bits; float value; } low = {(uint32_t)(p[i] & 0x7fff) << 13};
+        low.value *= 0x1p112f;
+        v[i] = p[i] & 0x8000 ? -low.value : low.value;
+    }
+    return v;
+#endif
+}
+
+#define INT_TILE(R)                                                                                                        \
+    static inline void int_tile_##R(const product *p, int block, int row, const int format)                                \
+    {                                                                                                                      \
+        const struct quantised *q = p->q;                                                                                  \
+        const int groups = q->groups, bits = format == INT8 ? 8 : 4, zero = format == INT8 ? ZERO8 : format == INT4 ? 8 : 0; \
+        const uint8_t *w = (const uint8_t *)p->w->data + (int64_t)block * groups * GROUP * BLOCK * bits / 8;               \
+        const uint16_t *scales = p->w->scales + (int64_t)block * groups * BLOCK;                                           \
+        const uint16_t *minima = format == INT4_MIN ? p->w->minima + (int64_t)block * groups * BLOCK : 0;                  \
+        const int64_t first = (int64_t)row * groups;                                                                       \
+        floats total[PER_BLOCK][R];                                                                                        \
+        UNROLL for (int b = 0; b < PER_BLOCK; b++)                                                                         \
+            UNROLL for (int r = 0; r < R; r++) total[b][r] = bias_of(p->w, block * BLOCK + b * VL);                        \
+        for (int g = 0; g < groups; g++, w += GROUP * BLOCK * bits / 8, scales += BLOCK) {                                 \
+            ints part[PER_BLOCK][R];                                                                                       \
+            UNROLL for (int r = 0; r < R; r++)                                                                             \
+                UNROLL for (int b = 0; b < PER_BLOCK; b++) part[b][r] = (ints){} - zero * q->sum[first + r * groups + g];  \
+            if (format == INT8)                                                                                            \
+                UNROLL for (int j = 0; j < 8; j++)                                                                         \
+                    UNROLL for (int b = 0; b < PER_BLOCK; b++) {                                                           \
+                        bytes weight = *(const bytes *)(w + (j * BLOCK + b * VL) * 4);                                     \
+                        UNROLL for (int r = 0; r < R; r++) part[b][r] = add_wide(part[b][r], weight, QUAD(r, j));          \
+                    }                                                                                                      \
+            else                                                                                                           \
+                UNROLL for (int j = 0; j < 4; j++)                                                                         \
+                    UNROLL for (int b = 0; b < PER_BLOCK; b++) {                                                           \
+                        bytes both = *(const bytes *)(w + (j * BLOCK + b * VL) * 4), low = both & 15, high = both >> 4;    \
+                        UNROLL for (int r = 0; r < R; r++)                                                                 \
+                            part[b][r] = add_small(add_small(part[b][r], low, QUAD(r, j)), high, QUAD(r, j + 4));          \
+                    }                                                                                                      \
+            UNROLL for (int b = 0; b < PER_BLOCK; b++) {                                                                   \
+                floats scale = read_scales(scales + b * VL);                                                               \
+                UNROLL for (int r = 0; r < R; r++)                                                                         \
+                    total[b][r] += __builtin_convertvector(part[b][r], floats) * (scale * q->scale[first + r * groups + g]); \
+                if (format == INT4_MIN) {                                                                                  \
+                    floats minimum = read_scales(minima + (int64_t)g * BLOCK + b * VL);                                    \
+                    UNROLL for (int r = 0; r < R; r++)                                                                     \
+                        total[b][r] += minimum * (q->scale[first + r * groups + g] * (float)q->sum[first + r * groups + g]); \
+                }                                                                                                          \
+            }                                                                                                              \
+        }                                                                                                                  \
+        float out[R * BLOCK];                                                                                              \
+        UNROLL for (int r = 0; r < R; r++)                                                                                 \
+            UNROLL for (int b = 0; b < PER_BLOCK; b++) store(out + r * BLOCK + b * VL, total[b][r]);                       \
+        finish(p, row, R, block, 1, out);                                                                                  \
+    }
+
+static inline int32_t quad_at(const int8_t *values)
+{
+    int32_t quad;
+    memcpy(&quad, values, 4);
+    return quad;
+}
+#define QUAD(r, j) quad_at(q->values + (first + (r) * groups + g) * GROUP + 4 * (j))
+INT_TILE(1) INT_TILE(2) INT_TILE(4)
+#if VL == 16
+INT_TILE(8)
+#endif
+#undef QUAD
+
+static inline __attribute__((always_inline)) void int_blocks_of(const product *p, int block, int end, const int format)
+{
+    for (; block < end; block++) {
+        int r = 0;
+#if VL == 16
+        for (; r + 8 <= p->rows; r += 8) int_tile_8(p, block, r, format);
+#endif
+        for (; r + 4 <= p->rows; r += 4) int_tile_4(p, block, r, format);
+        for (; r + 2 <= p->rows; r += 2) int_tile_2(p, block, r, format);
+        for (; r < p->rows; r++) int_tile_1(p, block, r, format);
+    }
+}
+
+static void int_blocks(const product *p, int block, int end)
+{
+    switch (p->w->format) {
+    case INT8: int_blocks_of(p, block, end, INT8); break;
+    case INT4: int_blocks_of(p, block, end, INT4); break;
+    default: int_blocks_of(p, block, end, INT4_MIN);
+    }
+}
+
+/* Inputs in whole numbers from -127 to 127; what is no number makes its group's scale none. */
+static void quantise_row(const float *x, int inputs, int8_t *values, float *scale, int32_t *sum_of)
+{
+    for (int g = 0; g * GROUP < inputs; g++, x += GROUP, values += GROUP) {
+        float part[GROUP] = {0}, largest = 0, poison = 0;
+        int count = inputs - g * GROUP < GROUP ? inputs - g * GROUP : GROUP, total = 0;
+        memcpy(part, x, (size_t)count * sizeof(float));
+        floats top = {}, wrong = {};
+        for (int i = 0; i < GROUP; i += VL) {
+            floats v = load(part + i);
+            top = larger(larger(v, -v), top);
+            wrong += v * 0.0f;
+        }
+        largest = largest_of(top), poison = sum(wrong);
+        float inverse = largest > 0 ? 127.0f / largest : 0;
+        for (int i = 0; i < GROUP; i += VL) {
+            floats rounded = load(part + i) * inverse + 12582912.0f; /* 1.5 * 2^23: the whole number is in the low bits */
+            ints whole = (ints)rounded - 0x4b400000;
+            for (int j = 0; j < VL; j++) values[i + j] = (int8_t)whole[j];
+        }
+        for (int i = 0; i < GROUP; i++) total += values[i];
+        scale[g] = largest / 127.0f + poison, sum_of[g] = total;
+    }
+}
+
+static void quantise_piece(void *argument, int piece, int pieces)
+{
+    const product *p = argument;
+    const struct quantised *q = p->q;
+    for (int r = (int)((int64_t)p->rows * piece / pieces), end = (int)((int64_t)p->rows * (piece + 1) / pieces); r < end; r++) {
+        int64_t first = (int64_t)r * q->groups;
+        quantise_row(p->x + (int64_t)r * p->w->inputs, p->w->inputs, q->values + first * GROUP, q->scale + first, q->sum + first);
+    }
+}
+
+static void quantise(const product *p, struct quantised *q, float *room)
+{
+    q->groups = groups_of(p->w->inputs);
+    int64_t count = (int64_t)p->rows * q->groups;
+    q->values = (int8_t *)room, q->scale = room + count * (GROUP / 4), q->sum = (int32_t *)(q->scale + count);
+    int pieces = un_pieces(4.0 * p->rows * p->w->inputs);
+    un_run(quantise_piece, (void *)p, pieces < p->rows ? pieces : p->rows);
+}

@@ -1,0 +1,134 @@
+/* Weights (outputs, inputs) of any strides, packed by blocks of 16 outputs as the kernels read them. */
+#include "unspool.h"
+
+#include <math.h>
+#include <string.h>
+
+typedef struct {
+    const float *w;
+    int64_t to_output, to_input;                       /* strides, in numbers */
+    int32_t format, outputs, inputs;
+    void *data;
+    uint16_t *scales, *minima;
+} packing;
+
+static uint16_t bfloat16(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, 4);
+    if (x != x)
+        return (uint16_t)(bits >> 16 | 64);            /* a NaN stays one */
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+/* To binary16 and back, rounded to the nearest, ties to even; numbers beyond it become its largest. */
+static uint16_t binary16(float x)
+{
+    float size = fabsf(x) < 65504.0f ? fabsf(x) : 65504.0f;
+    uint32_t bits, sign = signbit(x) ? 0x8000 : 0;
+    if (size < 0x1p-14f)
+        return (uint16_t)(sign | (uint32_t)lrintf(size * 0x1p24f));
+    memcpy(&bits, &size, 4);
+    bits += 0xfff + (bits >> 13 & 1);
+    return (uint16_t)(sign | ((bits >> 13) - (112u << 10)));
+}
+
+static float wide(uint16_t h)
+{
+    uint32_t bits = (uint32_t)(h & 0x7fff) << 13;
+    float x;
+    memcpy(&x, &bits, 4);
+    return (h & 0x8000 ? -x : x) * 0x1p112f;
+}
+
+/* Whole numbers q from 0 to `most` with x ~ scale * (q - zero) + minimum; error: the sum of squares. */
+static float round_group(const float *x, float scale, float zero, float minimum, int most, uint8_t *q)
+{
+    float error = 0;
+    for (int i = 0; i < GROUP; i++) {
+        float at = scale != 0 ? (x[i] - minimum) / scale + zero : zero;
+        at = at < 0 ? 0 : at > (float)most ? (float)most : at;
+        q[i] = (uint8_t)lrintf(at);
+        float off = scale * ((float)q[i] - zero) + minimum - x[i];
+        error += off * off;
+    }
+    return error;
+}
+
+/* Scale and minimum of a group; for 4 bits the best of some scales around the one that reaches the largest number. */
+static void choose_scale(int format, const float *x, uint16_t *scale, uint16_t *minimum, uint8_t *q)
+{
+    float low = x[0], high = x[0];
+    for (int i = 1; i < GROUP; i++) low = x[i] < low ? x[i] : low, high = x[i] > high ? x[i] : high;
+    *minimum = 0;
+    if (format == INT8) {
+        *scale = binary16((high > -low ? high : -low) / 127.0f);
+        round_group(x, wide(*scale), 128, 0, 255, q);
+        return;
+    }
+    uint8_t attempt[GROUP];
+    float best = INFINITY, reach = high > -low ? high / -8.0f : low / -8.0f;
+    for (int i = -4; i <= 4; i++) {
+        float shrink = 1.0f - 0.03f * (float)i;
+        uint16_t s = format == INT4 ? binary16(reach * shrink) : binary16((high - low) / 15.0f * shrink), m = format == INT4 ? 0 : binary16(low);
+        float error = round_group(x, wide(s), format == INT4 ? 8 : 0, wide(m), 15, attempt);
+        if (error < best)
+            best = error, *scale = s, *minimum = m, memcpy(q, attempt, GROUP);
+    }
+}
+
+static void pack_group(const packing *p, int block, int group, int groups)
+{
+    const int64_t at = (int64_t)block * groups + group;
+    uint8_t *data = (uint8_t *)p->data + at * GROUP * BLOCK / (p->format == INT8 ? 1 : 2);
+    for (int o = 0; o < BLOCK; o++) {
+        float x[GROUP] = {0};
+        uint8_t q[GROUP] = {0};
+        uint16_t scale = 0, minimum = 0;
+        int output = block * BLOCK + o;
+        for (int i = 0; i < GROUP && output < p->outputs && group * GROUP + i < p->inputs; i++)
+            x[i] = p->w[output * p->to_output + (group * GROUP + i) * p->to_input];
+        choose_scale(p->format, x, &scale, &minimum, q);
+        p->scales[at * BLOCK + o] = scale;
+        if (p->format == INT4_MIN)
+            p->minima[at * BLOCK + o] = minimum;
+        for (int i = 0; i < GROUP; i++) {
+            if (p->format == INT8)
+                data[(i / 4 * BLOCK + o) * 4 + i % 4] = q[i];
+            else if (i < GROUP / 2)
+                data[(i / 4 * BLOCK + o) * 4 + i % 4] = (uint8_t)(q[i] | q[i + GROUP / 2] << 4);
+        }
+    }
+}
+
+static void pack_floats(const packing *p, int block)
+{
+    const int64_t inputs = p->inputs, first = block * inputs * BLOCK;
+    for (int64_t i = 0; i < inputs; i++)
+        for (int o = 0; o < BLOCK; o++) {
+            int64_t output = (int64_t)block * BLOCK + o, at = first + i * BLOCK + o;
+            float x = output < p->outputs ? p->w[output * p->to_output + i * p->to_input] : 0;
+            if (p->format == FLOAT32)
+                ((float *)p->data)[at] = x;
+            else
+                ((uint16_t *)p->data)[at] = bfloat16(x);
+        }
+}
+
+static void pack_piece(void *argument, int piece, int pieces)
+{
+    packing *p = argument;
+    int64_t blocks = (p->outputs + BLOCK - 1) / BLOCK, groups = (p->inputs + GROUP - 1) / GROUP;
+    for (int block = (int)(blocks * piece / pieces), end = (int)(blocks * (piece + 1) / pieces); block < end; block++) {
+        if (p->format <= BFLOAT16)
+            pack_floats(p, block);
+        for (int group = 0; p->format > BFLOAT16 && group < groups; group++) pack_group(p, block, group, (int)groups);
+    }
+}
+
+__attribute__((visibility("default"))) void un_pack(const float *w, int64_t to_output, int64_t to_input, int32_t outputs, int32_t inputs, int32_t format, void *data,
+             uint16_t *scales, uint16_t *minima)
+{
+    packing p = {w, to_output, to_input, format, outputs, inputs, data, scales, minima};
+    un_run(pack_piece, &p, un_pieces((double)outputs * inputs));
+}

@@ -1,0 +1,78 @@
+/* What Python hands to the kernels. Numbers are float32 unless a name says otherwise; an array (A, B) lies row by row. */
+#ifndef UNSPOOL_H
+#define UNSPOOL_H
+
+#include <stdint.h>
+
+/* A function f of this build: every variant (avx2, avx512, ...) is the same sources compiled for other registers. */
+#define JOIN_(a, b) a##_##b
+#define JOIN(a, b) JOIN_(a, b)
+#define NAME(f) JOIN(f, VARIANT)
+#define TEXT_(a) #a
+#define TEXT(a) TEXT_(a)
+
+enum { BLOCK = 16, GROUP = 32 };                       /* outputs of a block; inputs that share a scale */
+enum format { FLOAT32, BFLOAT16, INT8, INT4, INT4_MIN };
+enum activation { NONE, GELU_TANH, GELU, SILU, RELU };
+enum finish { SET, ADD, MULTIPLY };                    /* y = r, y += r, y *= r */
+
+/* Weights (outputs, inputs), packed; see pack.c. */
+typedef struct {
+    int32_t format, outputs, inputs;
+    const void *data;
+    const uint16_t *scales, *minima;                   /* float16, (blocks, groups, BLOCK); null where there are none */
+    const float *bias;                                 /* (blocks * BLOCK) or null */
+} matrix;
+
+typedef struct {
+    const float *weight, *bias;                        /* null weight: no norm; null bias: no bias */
+    float epsilon;
+    int32_t centred;
+} norm;
+
+typedef struct {
+    matrix qkv, out, up, down, gate;                   /* gate.data null: no gate */
+    norm before_attention, after_attention, before_mlp, after_mlp, query_norm, key_norm;
+    int32_t rope;                                      /* which of the model's, or -1 */
+    int32_t window;                                    /* how far back a token sees, itself included; 0: to the start */
+    float query_scale, softcap;                        /* softcap 0: none */
+} block;
+
+typedef struct {
+    int32_t layers, width, heads, key_heads, head_size, slot_size, inner, activation, parallel, whole_norms, ropes;
+    float softcap;                                     /* of the logits; 0: none */
+    const float *slopes;                               /* (heads) or null */
+    const int32_t *rope_pairs, *rope_interleaved;      /* (ropes): how many pairs turn; whether they are neighbours */
+    const block *blocks;
+    norm final;
+    matrix head;
+} model;
+
+/* New tokens. A token reads the slots of its path, itself last; its place in the text is its place in its path. */
+typedef struct {
+    int32_t tokens, wanted;                            /* wanted: how many layers' states are asked for */
+    float *x;                                          /* (tokens, width), embedded; overwritten */
+    const int64_t *const *path;                        /* (tokens): slots from the root on */
+    const int32_t *length;                             /* (tokens): how many of them */
+    float *const *keys, *const *values;                /* (tokens): (layers, key_heads, slots, slot_size) */
+    const int64_t *slots;                              /* (tokens): slots of that pool */
+    const float *const *cosines, *const *sines;        /* (ropes): (tokens, pairs) */
+    const int32_t *layer;                              /* (wanted): after how many layers, ascending */
+    float *hidden;                                     /* (1 + wanted, tokens, width): the final states first */
+} step;
+
+/* Threads (pool.c): run(argument, piece, pieces) for every piece; the pieces may run at once. */
+typedef void (*job)(void *argument, int piece, int pieces);
+void un_threads(int threads);
+int un_pieces(double work);
+void un_run(job run, void *argument, int pieces);
+
+/* One variant's entrances. They return 0, or -1 where there was no memory. */
+typedef struct {
+    const char *name;
+    int (*forward)(const model *, const step *);
+    int (*linear)(const matrix *, const float *x, int rows, float *y, float softcap);
+    void (*log_sum_exp)(const float *x, int rows, int64_t columns, float *y);
+} kernels;
+
+#endif

@@ -1,0 +1,109 @@
+/* Registers of VL floats, by the vector extensions of GCC and Clang: one source for SSE, AVX2, AVX-512 and NEON. */
+#ifndef UNSPOOL_VECTOR_H
+#define UNSPOOL_VECTOR_H
+
+#include "unspool.h"
+
+#if defined(__AVX512F__)
+#define VL 16
+#elif defined(__AVX2__)
+#define VL 8
+#else
+#define VL 4
+#endif
+#define PER_BLOCK (BLOCK / VL)                         /* registers that hold one number of each output of a block */
+
+#define VECTOR(type, count) type __attribute__((vector_size((count) * sizeof(type)), aligned(sizeof(type)), may_alias))
+typedef VECTOR(float, VL) floats;
+typedef VECTOR(int32_t, VL) ints;
+typedef VECTOR(uint16_t, VL) halves;
+typedef VECTOR(float, 4) four;
+typedef VECTOR(float, 8) eight;
+
+static inline floats load(const float *p) { return *(const floats *)p; }
+static inline void store(float *p, floats v) { *(floats *)p = v; }
+static inline floats all(float x) { return (floats){} + x; }
+static inline floats choose(ints where, floats a, floats b) { return (floats)((where & (ints)a) | (~where & (ints)b)); }
+static inline floats larger(floats a, floats b) { return choose(a > b, a, b); }
+
+/* A register's numbers in four sums or, in `largest_of`, one maximum. */
+static inline four fold(floats v)
+{
+#if VL == 16
+    eight h = __builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7) + __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15);
+    return __builtin_shufflevector(h, h, 0, 1, 2, 3) + __builtin_shufflevector(h, h, 4, 5, 6, 7);
+#elif VL == 8
+    return __builtin_shufflevector(v, v, 0, 1, 2, 3) + __builtin_shufflevector(v, v, 4, 5, 6, 7);
+#else
+    return v;
+#endif
+}
+
+/* The sums of four registers. */
+static inline four sums(floats a, floats b, floats c, floats d)
+{
+    four p = fold(a), q = fold(b), r = fold(c), s = fold(d);
+    four pq = __builtin_shufflevector(p, q, 0, 4, 1, 5) + __builtin_shufflevector(p, q, 2, 6, 3, 7);
+    four rs = __builtin_shufflevector(r, s, 0, 4, 1, 5) + __builtin_shufflevector(r, s, 2, 6, 3, 7);
+    return __builtin_shufflevector(pq, rs, 0, 1, 4, 5) + __builtin_shufflevector(pq, rs, 2, 3, 6, 7);
+}
+
+static inline float sum(floats v)
+{
+    four s = fold(v);
+    return (s[0] + s[2]) + (s[1] + s[3]);
+}
+
+static inline float largest_of(floats v)
+{
+    float most = v[0];
+    for (int i = 1; i < VL; i++)
+        most = v[i] > most ? v[i] : most;
+    return most;
+}
+
+/* exp: x = n ln 2 + r with |r| <= ln 2 / 2, a polynomial in r, and n added to the exponent; 0 below -87. */
+static inline floats exponential(floats x)
+{
+    const floats magic = all(12582912.0f);             /* 1.5 * 2^23: adding it rounds to a whole number in the low bits */
+    ints tiny = x < -87.0f;
+    x = choose(x > 88.0f, all(88.0f), choose(tiny, all(-87.0f), x));
+    floats shifted = x * 1.44269504f + magic, n = shifted - magic;
+    floats r = x - n * 0.693145752f - n * 1.42860677e-6f;
+    floats p = all(1.98412698e-4f);
+    p = p * r + 1.38888889e-3f;
+    p = p * r + 8.33333333e-3f;
+    p = p * r + 4.16666667e-2f;
+    p = p * r + 1.66666667e-1f;
+    p = p * r + 0.5f;
+    p = p * r + 1.0f;
+    p = p * r + 1.0f;
+    return (floats)(~tiny & ((ints)p + ((ints)shifted << 23)));
+}
+
+static inline floats hyperbolic_tangent(floats x) { return 1.0f - 2.0f / (1.0f + exponential(2.0f * x)); }
+
+/* Abramowitz and Stegun 1964, 7.1.26: within 2e-7. */
+static inline floats error_function(floats x)
+{
+    floats size = larger(x, -x), t = 1.0f / (1.0f + 0.3275911f * size);
+    floats tail = t * (0.254829592f + t * (-0.284496736f + t * (1.421413741f + t * (-1.453152027f + t * 1.061405429f))));
+    floats y = 1.0f - tail * exponential(-(x * x));
+    return choose(x < 0.0f, -y, y);
+}
+
+static inline floats activate(int activation, floats x)
+{
+    switch (activation) {
+    case GELU_TANH: return x / (1.0f + exponential(-1.5957691216f * (x + 0.044715f * x * x * x)));
+    case GELU: return 0.5f * x * (1.0f + error_function(x * 0.70710678f));
+    case SILU: return x / (1.0f + exponential(-x));
+    case RELU: return choose(x < 0.0f, all(0.0f), x);       /* keeps what is no number */
+    default: return x;
+    }
+}
+
+/* Upper halves of float32 (bfloat16). */
+static inline floats widen(halves h) { return (floats)(__builtin_convertvector(h, ints) << 16); }
+
+#endif

@@ -1,0 +1,117 @@
+"""The library of kernels: found, loaded once, its structures, and which variant of it this processor runs."""
+
+from __future__ import annotations
+
+import ctypes as c
+import os
+from functools import cache
+from typing import Any
+
+from unspool.errors import ParameterError
+from unspool.kernels.build import FOLDER, NAME, stamp
+
+FORMATS = ("float32", "bfloat16", "int8", "int4", "int4_min")
+ACTIVATIONS = {"gelu_tanh": 1, "gelu": 2, "silu": 3, "relu": 4}
+BLOCK, GROUP, LARGEST_HEAD = 16, 32, 512
+I, L, F, P = c.c_int32, c.c_int64, c.c_float, c.c_void_p
+
+
+class Matrix(c.Structure):
+    """Packed weights of a linear layer; the structures here are those of unspool.h."""
+
+    _fields_ = (("format", I), ("outputs", I), ("inputs", I), ("data", P), ("scales", P), ("minima", P), ("bias", P))
+
+
+class NormFields(c.Structure):
+    """A norm."""
+
+    _fields_ = (("weight", P), ("bias", P), ("epsilon", F), ("centred", I))
+
+
+class BlockFields(c.Structure):
+    """A layer."""
+
+    _fields_ = (
+        *((name, Matrix) for name in ("qkv", "out", "up", "down", "gate")),
+        *((name, NormFields) for name in ("before_attention", "after_attention", "before_mlp", "after_mlp", "query_norm", "key_norm")),
+        *(("rope", I), ("window", I), ("query_scale", F), ("softcap", F)),
+    )
+
+
+class ModelFields(c.Structure):
+    """A model."""
+
+    _fields_ = (
+        *((name, I) for name in ("layers", "width", "heads", "key_heads", "head_size", "slot_size", "inner")),
+        *((name, I) for name in ("activation", "parallel", "whole_norms", "ropes")),
+        *(("softcap", F), ("slopes", P), ("rope_pairs", P), ("rope_interleaved", P), ("blocks", P), ("final", NormFields), ("head", Matrix)),
+    )
+
+
+class StepFields(c.Structure):
+    """New tokens."""
+
+    _fields_ = (
+        *(("tokens", I), ("wanted", I), ("x", P), ("path", P), ("length", P), ("keys", P), ("values", P), ("slots", P)),
+        *(("cosines", P), ("sines", P), ("layer", P), ("hidden", P)),
+    )
+
+
+class Kernels(c.Structure):
+    """What one variant offers."""
+
+    _fields_ = (
+        ("name", c.c_char_p),
+        ("forward", c.CFUNCTYPE(c.c_int, P, P)),
+        ("linear", c.CFUNCTYPE(c.c_int, P, P, c.c_int, P, F)),
+        ("log_sum_exp", c.CFUNCTYPE(None, P, c.c_int, L, P)),
+    )
+
+
+@cache
+def library() -> Any:
+    """The library, or None where it was not built, was built of other sources, or cannot be loaded."""
+    try:
+        found = c.CDLL(str(FOLDER / NAME))
+        found.un_stamp.restype = c.c_char_p
+    except (OSError, AttributeError):
+        return None
+    if found.un_stamp().decode() != stamp():
+        return None
+    found.un_variant.restype, found.un_variant.argtypes = c.POINTER(Kernels), [c.c_int]
+    found.un_pack.argtypes = [P, L, L, I, I, I, P, P, P]
+    found.un_threads(thread_count())
+    return found
+
+
+def thread_count() -> int:
+    """UNSPOOL_THREADS, or OMP_NUM_THREADS, or the cores that this process may use."""
+    for name in ("UNSPOOL_THREADS", "OMP_NUM_THREADS"):
+        text = os.environ.get(name, "").split(",")[0].strip()
+        if text.isdigit() and int(text) > 0:
+            return int(text)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@cache
+def variants() -> dict[str, Kernels]:
+    """The variants that this processor can run, the best first."""
+    found: dict[str, Kernels] = {}
+    while library() is not None and (variant := library().un_variant(len(found))):
+        found[variant.contents.name.decode()] = variant.contents
+    return found
+
+
+def kernels() -> Kernels:
+    """The variant in use: the best, or that which UNSPOOL_KERNELS names."""
+    wanted = os.environ.get("UNSPOOL_KERNELS", "")
+    if wanted in ("", "auto"):
+        return next(iter(variants().values()))
+    if wanted not in variants():
+        raise ParameterError(f"UNSPOOL_KERNELS={wanted!r}: this machine runs {', '.join(variants()) or 'none'}; or 'none' for numpy")
+    return variants()[wanted]
+
+
+def available() -> bool:
+    """Whether there are kernels that run here, and UNSPOOL_KERNELS is not "none"."""
+    return os.environ.get("UNSPOOL_KERNELS") != "none" and bool(variants())

@@ -1,0 +1,115 @@
+"""A transformer whose forward runs in the kernels; everything else about it stays as it was."""
+
+from __future__ import annotations
+
+import ctypes as c
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from unspool.arrays import Array
+from unspool.core.model import NO_PLAN, Plan
+from unspool.models.compiled.library import ACTIVATIONS, LARGEST_HEAD, BlockFields, Matrix, ModelFields, NormFields, available
+from unspool.models.compiled.packing import Packed, pack
+from unspool.models.compiled.session import CompiledSession
+from unspool.models.transformer import Block, Linear, Norm, Transformer
+from unspool.models.weights import release
+
+LINE = 16
+"""Keys and values lie in the pool padded to so many numbers, a whole register."""
+NORMS = ("before_attention", "after_attention", "before_mlp", "after_mlp", "query_norm", "key_norm")
+
+
+class CompiledTransformer(Transformer):
+    """A transformer with packed weights: the same model, the same rows, another engine.
+
+    kind: the number format of the packed weights: float32, bfloat16, int8 or int4. Norms, biases and embeddings stay float32.
+    """
+
+    def __init__(self, plain: Transformer, kind: str = "float32") -> None:
+        vars(self).update(vars(plain))
+        self.kind = kind
+        self.slot_size = -(-plain.head_size // LINE) * LINE
+        self._kept: list[Any] = []                                       # what the structures point to
+        self.ropes = list(dict.fromkeys(b.rope for b in plain.blocks if b.rope is not None))
+        self.packed_head = self._pack([plain.output])
+        self.fields = self._model(plain)
+        self.address = c.addressof(self.fields)
+
+    def session(self, plan: Plan = NO_PLAN) -> CompiledSession:
+        return CompiledSession(self, plan)
+
+    def head(self, hidden: Array) -> Array:
+        return self.packed_head(hidden, self.softcap or 0.0)
+
+    def embed(self, tokens: Array, positions: Array) -> Array:
+        """What goes into the first layer: (N, E), an array of its own."""
+        x = self.embedding[tokens]
+        if self.embedding_scale != 1:
+            x *= np.float32(self.embedding_scale)
+        if self.positions is not None:
+            x += self.positions[positions]
+        return np.ascontiguousarray(x if self.embedding_norm is None else self.embedding_norm(x), np.float32)
+
+    def _pack(self, linears: Sequence[Linear]) -> Packed:
+        packed = pack(linears, self.kind)
+        for linear in linears:
+            release(linear.weight)
+        self._kept.append(packed)
+        return packed
+
+    def _model(self, plain: Transformer) -> ModelFields:
+        blocks = (BlockFields * len(plain.blocks))(*(self._block(block, layer) for layer, block in enumerate(plain.blocks)))
+        self._kept.append(blocks)
+        return ModelFields(
+            layers=len(plain.blocks),
+            width=self.width,
+            heads=self.heads,
+            key_heads=self.key_heads,
+            head_size=self.head_size,
+            slot_size=self.slot_size,
+            inner=max(len(block.up.weight) for block in plain.blocks),
+            activation=ACTIVATIONS[plain.activation.__name__],
+            parallel=self.parallel,
+            whole_norms=self.whole_norms,
+            ropes=len(self.ropes),
+            softcap=self.softcap or 0.0,
+            slopes=None if self.slopes is None else self._hold(self.slopes),
+            rope_pairs=self._hold([len(rope.frequencies) for rope in self.ropes], np.int32),
+            rope_interleaved=self._hold([rope.interleaved for rope in self.ropes], np.int32),
+            blocks=c.addressof(blocks),
+            final=self._norm(plain.final_norm),
+            head=self.packed_head.fields,
+        )
+
+    def _block(self, block: Block, layer: int) -> BlockFields:
+        rule = self.rules[layer]
+        return BlockFields(
+            qkv=self._pack(block.qkv).fields,
+            gate=Matrix() if block.gate is None else self._pack([block.gate]).fields,
+            **{name: self._pack([getattr(block, name)]).fields for name in ("out", "up", "down")},
+            **{name: self._norm(getattr(block, name)) for name in NORMS},
+            rope=-1 if block.rope is None else self.ropes.index(block.rope),
+            window=rule.window or 0,
+            query_scale=block.query_scale,
+            softcap=rule.softcap or 0.0,
+        )
+
+    def _norm(self, norm: Norm | None) -> NormFields:
+        if norm is None:
+            return NormFields()
+        bias = None if norm.bias is None else self._hold(norm.bias)
+        return NormFields(self._hold(norm.weight), bias, norm.epsilon, norm.centred)
+
+    def _hold(self, numbers: Any, dtype: Any = np.float32) -> int:
+        """The address of an array that lives as long as the model."""
+        array = np.ascontiguousarray(numbers, dtype)
+        self._kept.append(array)
+        return int(array.ctypes.data)
+
+
+def compiled(model: Transformer, kind: str = "float32") -> Transformer:
+    """The model in the kernels, or as it is where they cannot run it."""
+    fits = model.head_size <= LARGEST_HEAD and all((b.query_norm is None) == (b.key_norm is None) for b in model.blocks)
+    return CompiledTransformer(model, kind) if available() and fits else model

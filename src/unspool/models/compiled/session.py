@@ -1,0 +1,68 @@
+"""Sessions over packed weights: the slots of `unspool.models.slots`, read by the kernels without windows or masks."""
+
+from __future__ import annotations
+
+import ctypes as c
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from unspool.arrays import Ints
+from unspool.core.tree import places
+from unspool.models.compiled.library import StepFields, kernels
+from unspool.models.slots import SLOT, Pool, SlotSession
+
+if TYPE_CHECKING:
+    from unspool.models.compiled.model import CompiledTransformer
+
+
+class CompiledSession(SlotSession):
+    """Rows of a CompiledTransformer."""
+
+    model: CompiledTransformer
+
+    def _forward(self, chains: list[Ints]) -> None:
+        """One forward of new rows, some chains of them: a token hands over its path, and where its keys and values lie."""
+        model, counts = self.model, [len(chain) for chain in chains]
+        total, work = sum(counts), list(zip(places(chain[-1] for chain in chains), chains, counts, strict=True))
+        pools = {tree: self._pool(tree) for (tree, _), *_ in work}
+        paths = [np.ascontiguousarray(self.nodes.trees[tree].path(slot)) for (tree, slot), *_ in work]
+        tokens = np.concatenate([self.nodes.trees[tree].token[chain & SLOT] for (tree, _), chain, _ in work])
+        length = np.concatenate([np.arange(len(path) - n + 1, len(path) + 1) for path, n in zip(paths, counts, strict=True)])
+        x = model.embed(tokens, length - 1)
+        hidden = np.empty((1 + len(self.layers), total, model.width), np.float32)
+        angles = [rope.angles(length - 1, x) for rope in model.ropes]
+
+        def each(values: Sequence[int]) -> Any:
+            return np.repeat(np.asarray(values, np.int64), counts)
+
+        of = [pools[tree] for (tree, _), *_ in work]
+        arrays = {
+            "x": x,
+            "hidden": hidden,
+            "path": each([path.ctypes.data for path in paths]),
+            "length": length.astype(np.int32),
+            "keys": each([pool.keys.ctypes.data for pool in of]),
+            "values": each([pool.values.ctypes.data for pool in of]),
+            "slots": each([pool.keys.shape[2] for pool in of]),
+            "cosines": np.asarray([cosines.ctypes.data for cosines, _ in angles], np.int64),
+            "sines": np.asarray([sines.ctypes.data for _, sines in angles], np.int64),
+            "layer": np.asarray(self.layers, np.int32),
+        }
+        step = StepFields(total, len(self.layers), **{name: array.ctypes.data for name, array in arrays.items()})
+        if kernels().forward(model.address, c.addressof(step)):
+            raise MemoryError("the kernels found no memory for a step")
+        at = 0
+        for (tree, _), chain, n in work:
+            pools[tree].hidden[:, chain & SLOT] = hidden[:, at : at + n]
+            at += n
+        self.forwards += 1
+
+    def _pool(self, tree: int) -> Pool:
+        """A tree's pool, with room for its slots."""
+        nodes = self.nodes.trees[tree]
+        if tree not in self.pools:
+            self.pools[tree] = Pool(self.model, max(len(nodes.token), self.room), 1 + len(self.layers))
+        self.pools[tree].reserve(self.model, nodes.top)
+        return self.pools[tree]
