@@ -18,7 +18,8 @@ class KernelHook(BuildHookInterface):  # type: ignore[type-arg]
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         path = Path(self.root) / "src/unspool/kernels/build.py"
         spec = importlib.util.spec_from_file_location("unspool_kernels_build", path)
-        assert spec is not None and spec.loader is not None
+        assert spec is not None
+        assert spec.loader is not None
         kernels = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(kernels)
         try:

@@ -20,7 +20,8 @@ from typing import TypeAlias
 
 from unspool.errors import UnspoolError
 
-Data: TypeAlias = str | bytes | Iterable[str]
+Piece: TypeAlias = str | bytes | memoryview
+Data: TypeAlias = str | bytes | Iterable[Piece]
 BINARY = getattr(os, "O_BINARY", 0)
 ANY_MAY_WRITE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 
@@ -201,9 +202,9 @@ def _opened(path: str | Path) -> int:
     return os.open(path, os.O_WRONLY) if own is None else os.dup(own)
 
 
-def _write_all(descriptor: int, data: Data) -> None:
+def _write_all(descriptor: int, data: Data | memoryview) -> None:
     """All of the data: the system may take a part of it at a time."""
-    for piece in [data] if isinstance(data, str | bytes) else data:
+    for piece in [data] if isinstance(data, str | bytes | memoryview) else data:
         left = memoryview(_encoded(piece))
         while left:
             written = os.write(descriptor, left)
@@ -212,5 +213,5 @@ def _write_all(descriptor: int, data: Data) -> None:
             left = left[written:]
 
 
-def _encoded(data: str | bytes) -> bytes:
+def _encoded(data: Piece) -> bytes | memoryview:
     return data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data

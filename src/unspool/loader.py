@@ -27,10 +27,11 @@ def load(
     """A LanguageModel: the bundled one if no name is given, a Hugging Face folder, or a model of the hub.
 
     name: "bundled", a folder, or as on the hub: "gpt2", "org/name", "org/name@revision"; "hf:gpt2" if a folder has the name too.
-    It computes in numpy on the CPU; backend="torch", a device ("cuda", "mps", or "auto" for the best there is) or a dtype
-    ("bfloat16") chooses torch; backend="transformers" runs any causal model through that library. name may also be a model object
-    of transformers, which is used where it is and left as it is. tokenizer: in place of the model's own, one of transformers or of
-    the tokenizers library, or a folder; a model object needs it. What its user should know (`notes`), as that it runs without a cache,
+    It computes on the CPU in the package's own kernels (backend="compiled"), or in numpy where they are not built; dtype "bfloat16",
+    "int8" or "int4" packs the weights in fewer bits there. backend="torch" or a device ("cuda", "mps", or "auto" for the best there
+    is) chooses torch; backend="transformers" runs any causal model through that library. name may also be a model object of
+    transformers, which is used where it is and left as it is. tokenizer: in place of the model's own, one of transformers or of the
+    tokenizers library, or a folder; a model object needs it. What its user should know (`notes`), as that it runs without a cache,
     is said in a UserWarning.
 
     A folder's generation_config.json gives the end tokens. Other settings in it are not applied; what they ask for is said once, by the

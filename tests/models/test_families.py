@@ -10,6 +10,7 @@ transformers = pytest.importorskip("transformers")
 
 from unspool.errors import ModelError  # noqa: E402
 from unspool.loader import load  # noqa: E402
+from unspool.models.compiled.model import CompiledTransformer  # noqa: E402
 from unspool.models.families import FAMILIES  # noqa: E402
 from unspool.models.reading import read_transformer  # noqa: E402
 
@@ -85,13 +86,14 @@ def test_every_family_has_a_case():
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("backend", ["numpy", "torch"])
+@pytest.mark.parametrize("backend", ["numpy", "compiled", "torch"])
 def test_logits_equal_those_of_transformers(case, backend, tally):
     model = reference(*CASES[case])
     with torch.no_grad():
         expected = model(tokens()).logits[0].numpy()
     weights = {name: array if backend == "torch" else array.numpy() for name, array in model.state_dict().items()}
     ours = read_transformer(CASES[case][0], model.config.to_dict(), weights)
+    ours = CompiledTransformer(ours) if backend == "compiled" else ours
     session, text = ours.session(), tokens()[0].numpy()
     row = session.extend([-1], [text])[0]
     assert np.abs(np.asarray(session.logits(session.nodes.path(int(row)))) - expected).max() < 1e-4

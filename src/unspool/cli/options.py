@@ -11,8 +11,8 @@ import click
 import unspool
 
 FORMS = ["text", "json", "jsonl", "csv", "md", "html"]
-BACKENDS = ["numpy", "torch", "transformers"]
-_DTYPES = ["float32", "float16", "bfloat16"]
+BACKENDS = ["compiled", "numpy", "torch", "transformers"]
+_DTYPES = ["float32", "float16", "bfloat16", "int8", "int4"]
 SHELLS = ["bash", "zsh", "fish"]
 
 EXAMPLES = """\b
@@ -177,8 +177,8 @@ PLACE = [
 RESULT = [form("Form of the result.", FORMS), *PLACE]
 ENGINE = [
     option("--device", hint="cuda, mps or cpu; auto: the first that torch can use."),
-    option("--dtype", hint="Number format of torch.", default="float32; on a GPU the checkpoint's", type=click.Choice(_DTYPES)),
-    option("--backend", hint="What computes.", default="numpy", type=click.Choice(BACKENDS)),
+    option("--dtype", hint="Number format.", default="float32; on a GPU the checkpoint's", type=click.Choice(_DTYPES)),
+    option("--backend", hint="What computes.", default="compiled, or numpy where there are no kernels", type=click.Choice(BACKENDS)),
 ]
 """What computes, where and in which numbers."""
 MODEL = option(

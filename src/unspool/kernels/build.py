@@ -88,7 +88,8 @@ def _build(command: list[str], folder: Path, extra: Sequence[str], machine: str)
         objects = list(pool.map(compile_one, jobs))
     linked = folder / NAME
     strip = () if extra or sys.platform == "darwin" else ("-s",)
-    subprocess.run([*command, "-shared", *extra, *strip, *objects, "-lm", "-lpthread", "-o", str(linked)], check=True, capture_output=True, text=True)
+    given = ["-shared", *extra, *strip, *objects, "-lm", "-lpthread", "-o", str(linked)]
+    subprocess.run([*command, *given], check=True, capture_output=True, text=True)
     return linked
 
 

@@ -41,22 +41,23 @@ static float wide(uint16_t h)
     return (h & 0x8000 ? -x : x) * 0x1p112f;
 }
 
-/* Whole numbers q from 0 to `most` with x ~ scale * (q - zero) + minimum; error: the sum of squares. */
-static float round_group(const float *x, float scale, float zero, float minimum, int most, uint8_t *q)
+/* Whole numbers q from 0 to `most` with x ~ scale * (q - zero) + minimum; returns the sum of squares of what is off. */
+static float round_group(const float *x, float scale, float zero, float minimum, float most, float *q)
 {
-    float error = 0;
+    float off[GROUP], error = 0, inverse = scale != 0 ? 1.0f / scale : 0;
     for (int i = 0; i < GROUP; i++) {
-        float at = scale != 0 ? (x[i] - minimum) / scale + zero : zero;
-        at = at < 0 ? 0 : at > (float)most ? (float)most : at;
-        q[i] = (uint8_t)lrintf(at);
-        float off = scale * ((float)q[i] - zero) + minimum - x[i];
-        error += off * off;
+        float at = (x[i] - minimum) * inverse + zero;
+        at = at < 0 ? 0 : at > most ? most : at;
+        q[i] = (at + 12582912.0f) - 12582912.0f;       /* 1.5 * 2^23: rounds to a whole number */
+        off[i] = scale * (q[i] - zero) + minimum - x[i];
+        off[i] *= off[i];
     }
+    for (int i = 0; i < GROUP; i++) error += off[i];
     return error;
 }
 
 /* Scale and minimum of a group; for 4 bits the best of some scales around the one that reaches the largest number. */
-static void choose_scale(int format, const float *x, uint16_t *scale, uint16_t *minimum, uint8_t *q)
+static void choose_scale(int format, const float *x, uint16_t *scale, uint16_t *minimum, float *q)
 {
     float low = x[0], high = x[0];
     for (int i = 1; i < GROUP; i++) low = x[i] < low ? x[i] : low, high = x[i] > high ? x[i] : high;
@@ -66,14 +67,13 @@ static void choose_scale(int format, const float *x, uint16_t *scale, uint16_t *
         round_group(x, wide(*scale), 128, 0, 255, q);
         return;
     }
-    uint8_t attempt[GROUP];
-    float best = INFINITY, reach = high > -low ? high / -8.0f : low / -8.0f;
+    float attempt[GROUP], best = INFINITY, reach = high > -low ? high / -8.0f : low / -8.0f;
     for (int i = -4; i <= 4; i++) {
         float shrink = 1.0f - 0.03f * (float)i;
         uint16_t s = format == INT4 ? binary16(reach * shrink) : binary16((high - low) / 15.0f * shrink), m = format == INT4 ? 0 : binary16(low);
         float error = round_group(x, wide(s), format == INT4 ? 8 : 0, wide(m), 15, attempt);
         if (error < best)
-            best = error, *scale = s, *minimum = m, memcpy(q, attempt, GROUP);
+            best = error, *scale = s, *minimum = m, memcpy(q, attempt, sizeof attempt);
     }
 }
 
@@ -82,8 +82,7 @@ static void pack_group(const packing *p, int block, int group, int groups)
     const int64_t at = (int64_t)block * groups + group;
     uint8_t *data = (uint8_t *)p->data + at * GROUP * BLOCK / (p->format == INT8 ? 1 : 2);
     for (int o = 0; o < BLOCK; o++) {
-        float x[GROUP] = {0};
-        uint8_t q[GROUP] = {0};
+        float x[GROUP] = {0}, q[GROUP] = {0};
         uint16_t scale = 0, minimum = 0;
         int output = block * BLOCK + o;
         for (int i = 0; i < GROUP && output < p->outputs && group * GROUP + i < p->inputs; i++)
@@ -94,9 +93,9 @@ static void pack_group(const packing *p, int block, int group, int groups)
             p->minima[at * BLOCK + o] = minimum;
         for (int i = 0; i < GROUP; i++) {
             if (p->format == INT8)
-                data[(i / 4 * BLOCK + o) * 4 + i % 4] = q[i];
+                data[(i / 4 * BLOCK + o) * 4 + i % 4] = (uint8_t)q[i];
             else if (i < GROUP / 2)
-                data[(i / 4 * BLOCK + o) * 4 + i % 4] = (uint8_t)(q[i] | q[i + GROUP / 2] << 4);
+                data[(i / 4 * BLOCK + o) * 4 + i % 4] = (uint8_t)((int)q[i] | (int)q[i + GROUP / 2] << 4);
         }
     }
 }
@@ -104,6 +103,11 @@ static void pack_group(const packing *p, int block, int group, int groups)
 static void pack_floats(const packing *p, int block)
 {
     const int64_t inputs = p->inputs, first = block * inputs * BLOCK;
+    if (p->format == FLOAT32 && p->to_output == 1 && (block + 1) * BLOCK <= p->outputs) {
+        for (int64_t i = 0; i < inputs; i++)
+            memcpy((float *)p->data + first + i * BLOCK, p->w + i * p->to_input + block * BLOCK, BLOCK * sizeof(float));
+        return;
+    }
     for (int64_t i = 0; i < inputs; i++)
         for (int o = 0; o < BLOCK; o++) {
             int64_t output = (int64_t)block * BLOCK + o, at = first + i * BLOCK + o;

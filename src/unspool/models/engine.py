@@ -1,4 +1,4 @@
-"""What computes: numpy on the CPU, or torch on a device, in a number format."""
+"""What computes: the package's kernels or numpy on the CPU, or torch on a device, in a number format."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ import numpy as np
 
 from unspool.arrays import Array
 from unspool.errors import MissingExtra, ModelError, ParameterError, unknown
+from unspool.models.compiled.library import available, missing
 from unspool.models.weights import gather_files, read_stored, release
 
-DTYPES = ("float32", "float16", "bfloat16")
+BACKENDS = ("compiled", "numpy", "torch", "transformers")
+DTYPES = ("float32", "float16", "bfloat16", "int8", "int4")
+OF_KERNELS = ("float32", "bfloat16", "int8", "int4")
 DEVICES = ("cuda", "mps", "cpu")
 """In the order in which one is chosen."""
 
@@ -30,19 +33,33 @@ class Compute:
 def choose(backend: str | None, device: str | None, dtype: str | None, stored: Callable[[], str]) -> Compute:
     """The engine that settings ask for, what is None or "auto" filled in.
 
-    Numpy, unless the backend, another device than the CPU or a dtype asks for torch, which runs on the first of cuda, mps and
-    cpu that is there. dtype: float32 on a CPU, and on other devices `stored`, that of the checkpoint.
+    On a CPU the kernels, where they are built, or numpy; torch where the backend, another device or float16 asks for it, on the
+    first of cuda, mps and cpu that is there. dtype: float32 on a CPU, and on other devices `stored`, that of the checkpoint.
     """
-    if backend not in (None, "numpy", "torch"):
-        raise unknown("backend", str(backend), ["numpy", "torch", "transformers"])
+    if backend not in (None, *BACKENDS):
+        raise unknown("backend", str(backend), list(BACKENDS))
     if dtype is not None and dtype not in DTYPES:
         raise unknown("dtype", dtype, DTYPES)
-    if backend == "numpy" and (device not in (None, "auto", "cpu") or dtype not in (None, "float32")):
-        raise ParameterError("the numpy backend computes in float32 on the CPU; use backend='torch' for another device or dtype")
-    if backend == "numpy" or (backend is None and device in (None, "cpu") and dtype is None):
-        return Compute("numpy", "cpu", "float32")
+    if backend is None and device in (None, "cpu") and (dtype is None or (available() and dtype in OF_KERNELS)):
+        backend = "compiled" if available() else "numpy"
+    if backend in ("compiled", "numpy"):
+        return _on_cpu(backend, device, dtype)
+    if dtype in ("int8", "int4"):
+        why = "" if available() else missing()
+        raise ParameterError(f"dtype {dtype} is computed by the kernels, on a CPU: use backend='compiled'{why}")
     place = first_device() if device is None or device == "auto" else device
     return Compute("torch", place, dtype or ("float32" if place == "cpu" else stored()))
+
+
+def _on_cpu(backend: str, device: str | None, dtype: str | None) -> Compute:
+    formats = ("float32",) if backend == "numpy" else OF_KERNELS
+    if device not in (None, "auto", "cpu") or dtype not in (None, *formats):
+        raise ParameterError(
+            f"the {backend} backend computes in {' or '.join(formats)} on the CPU; use backend='torch' for another device or dtype"
+        )
+    if backend == "compiled" and not available():
+        raise ParameterError(f"backend 'compiled' cannot be used{missing()}")
+    return Compute(backend, "cpu", dtype or "float32")
 
 
 def first_device() -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from unspool.errors import ModelError, UnknownName
 from unspool.models import hub
 from unspool.models.architecture import check_architecture, check_kind
+from unspool.models.compiled.model import compiled
 from unspool.models.engine import Compute, choose, read_torch
 from unspool.models.hub_errors import Missing, Unreachable
 from unspool.models.reading import read_transformer
@@ -122,7 +123,8 @@ def read_model(folder: Path, backend: str | None = None, device: str | None = No
     engine = choose(backend, device, dtype, lambda: stored_dtype(folder))
     weights: Any = read_torch(folder, engine.device, engine.dtype) if engine.backend == "torch" else read_weights(folder)
     try:
-        return read_transformer(kind, config, weights), engine
+        model = read_transformer(kind, config, weights)
+        return (compiled(model, engine.dtype, folder) if engine.backend == "compiled" else model), engine
     except ModelError as error:
         raise ModelError(f"{folder}: {error}") from None
     except (ArithmeticError, KeyError, TypeError, ValueError) as error:

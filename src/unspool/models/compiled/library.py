@@ -13,19 +13,19 @@ from unspool.kernels.build import FOLDER, NAME, stamp
 FORMATS = ("float32", "bfloat16", "int8", "int4", "int4_min")
 ACTIVATIONS = {"gelu_tanh": 1, "gelu": 2, "silu": 3, "relu": 4}
 BLOCK, GROUP, LARGEST_HEAD = 16, 32, 512
-I, L, F, P = c.c_int32, c.c_int64, c.c_float, c.c_void_p
+INT, LONG, FLOAT, PLACE = c.c_int32, c.c_int64, c.c_float, c.c_void_p
 
 
 class Matrix(c.Structure):
     """Packed weights of a linear layer; the structures here are those of unspool.h."""
 
-    _fields_ = (("format", I), ("outputs", I), ("inputs", I), ("data", P), ("scales", P), ("minima", P), ("bias", P))
+    _fields_ = (("format", INT), ("outputs", INT), ("inputs", INT), ("data", PLACE), ("scales", PLACE), ("minima", PLACE), ("bias", PLACE))
 
 
 class NormFields(c.Structure):
     """A norm."""
 
-    _fields_ = (("weight", P), ("bias", P), ("epsilon", F), ("centred", I))
+    _fields_ = (("weight", PLACE), ("bias", PLACE), ("epsilon", FLOAT), ("centred", INT))
 
 
 class BlockFields(c.Structure):
@@ -34,7 +34,7 @@ class BlockFields(c.Structure):
     _fields_ = (
         *((name, Matrix) for name in ("qkv", "out", "up", "down", "gate")),
         *((name, NormFields) for name in ("before_attention", "after_attention", "before_mlp", "after_mlp", "query_norm", "key_norm")),
-        *(("rope", I), ("window", I), ("query_scale", F), ("softcap", F)),
+        *(("rope", INT), ("window", INT), ("query_scale", FLOAT), ("softcap", FLOAT)),
     )
 
 
@@ -42,9 +42,11 @@ class ModelFields(c.Structure):
     """A model."""
 
     _fields_ = (
-        *((name, I) for name in ("layers", "width", "heads", "key_heads", "head_size", "slot_size", "inner")),
-        *((name, I) for name in ("activation", "parallel", "whole_norms", "ropes")),
-        *(("softcap", F), ("slopes", P), ("rope_pairs", P), ("rope_interleaved", P), ("blocks", P), ("final", NormFields), ("head", Matrix)),
+        *((name, INT) for name in ("layers", "width", "heads", "key_heads", "head_size", "slot_size", "inner")),
+        *((name, INT) for name in ("activation", "parallel", "whole_norms", "ropes")),
+        ("softcap", FLOAT),
+        *((name, PLACE) for name in ("slopes", "rope_pairs", "rope_interleaved", "blocks")),
+        *(("final", NormFields), ("head", Matrix)),
     )
 
 
@@ -52,8 +54,8 @@ class StepFields(c.Structure):
     """New tokens."""
 
     _fields_ = (
-        *(("tokens", I), ("wanted", I), ("x", P), ("path", P), ("length", P), ("keys", P), ("values", P), ("slots", P)),
-        *(("cosines", P), ("sines", P), ("layer", P), ("hidden", P)),
+        *(("tokens", INT), ("wanted", INT), ("x", PLACE), ("path", PLACE), ("length", PLACE), ("keys", PLACE), ("values", PLACE), ("slots", PLACE)),
+        *(("cosines", PLACE), ("sines", PLACE), ("layer", PLACE), ("hidden", PLACE)),
     )
 
 
@@ -62,9 +64,9 @@ class Kernels(c.Structure):
 
     _fields_ = (
         ("name", c.c_char_p),
-        ("forward", c.CFUNCTYPE(c.c_int, P, P)),
-        ("linear", c.CFUNCTYPE(c.c_int, P, P, c.c_int, P, F)),
-        ("log_sum_exp", c.CFUNCTYPE(None, P, c.c_int, L, P)),
+        ("forward", c.CFUNCTYPE(c.c_int, PLACE, PLACE)),
+        ("linear", c.CFUNCTYPE(c.c_int, PLACE, PLACE, c.c_int, PLACE, FLOAT)),
+        ("log_sum_exp", c.CFUNCTYPE(None, PLACE, c.c_int, LONG, PLACE)),
     )
 
 
@@ -79,7 +81,7 @@ def library() -> Any:
     if found.un_stamp().decode() != stamp():
         return None
     found.un_variant.restype, found.un_variant.argtypes = c.POINTER(Kernels), [c.c_int]
-    found.un_pack.argtypes = [P, L, L, I, I, I, P, P, P]
+    found.un_pack.argtypes = [PLACE, LONG, LONG, INT, INT, INT, PLACE, PLACE, PLACE]
     found.un_threads(thread_count())
     return found
 
@@ -115,3 +117,10 @@ def kernels() -> Kernels:
 def available() -> bool:
     """Whether there are kernels that run here, and UNSPOOL_KERNELS is not "none"."""
     return os.environ.get("UNSPOOL_KERNELS") != "none" and bool(variants())
+
+
+def missing() -> str:
+    """Why there are no kernels, as the end of a sentence."""
+    if os.environ.get("UNSPOOL_KERNELS") == "none":
+        return ": UNSPOOL_KERNELS=none turns the kernels off"
+    return ": the kernels are not built; install a C compiler and run python -m unspool.kernels.build"

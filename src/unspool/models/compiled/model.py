@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import ctypes as c
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from unspool.arrays import Array
 from unspool.core.model import NO_PLAN, Plan
+from unspool.models.compiled.cache import Store
 from unspool.models.compiled.library import ACTIVATIONS, LARGEST_HEAD, BlockFields, Matrix, ModelFields, NormFields, available
-from unspool.models.compiled.packing import Packed, pack
+from unspool.models.compiled.packing import Packed, pack, size_of
 from unspool.models.compiled.session import CompiledSession
 from unspool.models.transformer import Block, Linear, Norm, Transformer
-from unspool.models.weights import release
 
 LINE = 16
 """Keys and values lie in the pool padded to so many numbers, a whole register."""
@@ -27,15 +28,17 @@ class CompiledTransformer(Transformer):
     kind: the number format of the packed weights: float32, bfloat16, int8 or int4. Norms, biases and embeddings stay float32.
     """
 
-    def __init__(self, plain: Transformer, kind: str = "float32") -> None:
+    def __init__(self, plain: Transformer, kind: str = "float32", checkpoint: Path | None = None) -> None:
         vars(self).update(vars(plain))
         self.kind = kind
         self.slot_size = -(-plain.head_size // LINE) * LINE
         self._kept: list[Any] = []                                       # what the structures point to
         self.ropes = list(dict.fromkeys(b.rope for b in plain.blocks if b.rope is not None))
+        self._store = Store(sum(size_of(linears, kind) for linears in linears_of(plain)), checkpoint, kind)
         self.packed_head = self._pack([plain.output])
         self.fields = self._model(plain)
         self.address = c.addressof(self.fields)
+        self._store.keep()
 
     def session(self, plan: Plan = NO_PLAN) -> CompiledSession:
         return CompiledSession(self, plan)
@@ -53,9 +56,7 @@ class CompiledTransformer(Transformer):
         return np.ascontiguousarray(x if self.embedding_norm is None else self.embedding_norm(x), np.float32)
 
     def _pack(self, linears: Sequence[Linear]) -> Packed:
-        packed = pack(linears, self.kind)
-        for linear in linears:
-            release(linear.weight)
+        packed = pack(linears, self.kind, self._store)
         self._kept.append(packed)
         return packed
 
@@ -109,7 +110,15 @@ class CompiledTransformer(Transformer):
         return int(array.ctypes.data)
 
 
-def compiled(model: Transformer, kind: str = "float32") -> Transformer:
-    """The model in the kernels, or as it is where they cannot run it."""
+def linears_of(model: Transformer) -> Iterator[Sequence[Linear]]:
+    """The linear layers of a model, those together that are packed as one."""
+    yield [model.output]
+    for block in model.blocks:
+        yield block.qkv
+        yield from ([linear] for linear in (block.gate, block.out, block.up, block.down) if linear is not None)
+
+
+def compiled(model: Transformer, kind: str = "float32", checkpoint: Path | None = None) -> Transformer:
+    """The model in the kernels, or as it is where they cannot run it; packed weights of a large checkpoint are kept on disk."""
     fits = model.head_size <= LARGEST_HEAD and all((b.query_norm is None) == (b.key_norm is None) for b in model.blocks)
-    return CompiledTransformer(model, kind) if available() and fits else model
+    return CompiledTransformer(model, kind, checkpoint) if available() and fits else model

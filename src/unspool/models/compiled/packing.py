@@ -9,18 +9,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from unspool.models.compiled.cache import Bytes, Store, padded
 from unspool.models.compiled.library import BLOCK, FORMATS, GROUP, Matrix, kernels, library
 from unspool.models.transformer import Linear
-
-Bytes = NDArray[np.uint8]
-ALIGNED = 64
+from unspool.models.weights import release
 
 
 @dataclass(frozen=True, eq=False)
 class Packed:
     """A linear layer, packed: its bytes, and the structure that names them."""
 
-    room: Bytes
+    rooms: tuple[Bytes, ...]
     bias: NDArray[np.float32] | None
     fields: Matrix
 
@@ -33,6 +32,11 @@ class Packed:
         return y
 
 
+def shape_of(linears: Sequence[Linear]) -> tuple[int, int]:
+    """Outputs and inputs of linear layers that read the same, as one."""
+    return sum(linear.weight.shape[0] for linear in linears), int(linears[0].weight.shape[1])
+
+
 def sizes(kind: str, outputs: int, inputs: int) -> tuple[int, int, int]:
     """Bytes of the numbers, the scales and the minima of a packed layer."""
     blocks, groups = -(-outputs // BLOCK), -(-inputs // GROUP)
@@ -42,28 +46,32 @@ def sizes(kind: str, outputs: int, inputs: int) -> tuple[int, int, int]:
     return blocks * BLOCK * groups * GROUP // (1 if kind == "int8" else 2), scales, scales if kind == "int4_min" else 0
 
 
-def pack(linears: Sequence[Linear], kind: str) -> Packed:
-    """Linear layers that read the same, as one."""
-    weights = [linear.weight for linear in linears]
-    outputs, inputs = sum(len(w) for w in weights), weights[0].shape[1]
-    room, parts = make_room(sizes(kind, outputs, inputs))
-    weight = np.asarray(weights[0] if len(weights) == 1 else np.concatenate(weights), np.float32)
-    strides = [stride // 4 for stride in weight.strides]
-    library().un_pack(weight.ctypes.data, *strides, outputs, inputs, FORMATS.index(kind), *parts)
-    bias = None
-    if any(linear.bias is not None for linear in linears):
-        bias = np.zeros(-(-outputs // BLOCK) * BLOCK, np.float32)
-        given = [np.zeros(len(w), np.float32) if linear.bias is None else linear.bias for linear, w in zip(linears, weights, strict=True)]
-        bias[:outputs] = np.concatenate(given)
-    return Packed(room, bias, Matrix(FORMATS.index(kind), outputs, inputs, *parts, None if bias is None else bias.ctypes.data))
+def size_of(linears: Sequence[Linear], kind: str) -> int:
+    """Bytes that linear layers take in a store, packed as one."""
+    return sum(map(padded, sizes(kind, *shape_of(linears))))
 
 
-def make_room(wanted: Sequence[int]) -> tuple[Bytes, list[int | None]]:
-    """Memory for some arrays, each on a line of the cache of its own, and where they begin; None for one without bytes."""
-    room = np.empty(sum(-(-n // ALIGNED) * ALIGNED for n in wanted) + ALIGNED, np.uint8)
-    at = -(-room.ctypes.data // ALIGNED) * ALIGNED
-    places: list[int | None] = []
-    for n in wanted:
-        places.append(at if n else None)
-        at += -(-n // ALIGNED) * ALIGNED
-    return room, places
+def pack(linears: Sequence[Linear], kind: str, store: Store) -> Packed:
+    """Linear layers that read the same, as one; from the store, if it holds them."""
+    outputs, inputs = shape_of(linears)
+    rooms = tuple(store.room(size) for size in sizes(kind, outputs, inputs))
+    data, scales, minima = (room.ctypes.data if len(room) else None for room in rooms)
+    if not store.filled:
+        weights = [linear.weight for linear in linears]
+        weight = np.asarray(weights[0] if len(weights) == 1 else np.concatenate(weights), np.float32)
+        strides = [stride // 4 for stride in weight.strides]
+        library().un_pack(weight.ctypes.data, *strides, outputs, inputs, FORMATS.index(kind), data, scales, minima)
+        for linear in linears:
+            release(linear.weight)
+    bias = _bias(linears)
+    address = None if bias is None else bias.ctypes.data
+    return Packed(rooms, bias, Matrix(FORMATS.index(kind), outputs, inputs, data, scales, minima, address))
+
+
+def _bias(linears: Sequence[Linear]) -> NDArray[np.float32] | None:
+    """The biases of linear layers side by side, in whole blocks; None if none has one."""
+    if all(linear.bias is None for linear in linears):
+        return None
+    given = [np.zeros(len(linear.weight)) if linear.bias is None else linear.bias for linear in linears]
+    joined = np.concatenate(given).astype(np.float32)
+    return np.pad(joined, (0, -len(joined) % BLOCK))

@@ -1,0 +1,81 @@
+"""Packed weights kept on disk and mapped into memory, so that a large model is packed once and its memory is shared.
+
+A file holds the layers of one checkpoint in one number format, one after the other. Its name says of which files it was made (path,
+size, time of change) and for which kernels; when one of them changes, another file is made. It lies in UNSPOOL_CACHE, or
+`unspool` in the user's cache folder; UNSPOOL_CACHE=none keeps nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unspool.errors import UnspoolError
+from unspool.files import write
+from unspool.kernels.build import stamp
+from unspool.models.threads import SMALL
+
+Bytes = NDArray[np.uint8]
+LINE = 64
+"""Every array begins on a line of the processor's cache."""
+
+
+def cache_folder() -> Path | None:
+    """Where packed weights are kept; None if they are not."""
+    given = os.environ.get("UNSPOOL_CACHE", "")
+    if given == "none":
+        return None
+    with suppress(RuntimeError):                                         # a user without a home
+        base = Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "unspool"
+        return base / "packed"
+    return None
+
+
+def file_of(checkpoint: Path, kind: str) -> Path | None:
+    """The file for a checkpoint's weights in a format, whether it is there or not."""
+    folder, digest = cache_folder(), hashlib.sha256(f"{stamp()} {kind}".encode())
+    for path in sorted([checkpoint / "config.json", *checkpoint.glob("*.safetensors*")]):
+        its = path.resolve().stat()
+        digest.update(f"{path.resolve()} {its.st_size} {its.st_mtime_ns}".encode())
+    return folder and folder / f"{checkpoint.resolve().name[:40]}-{kind}-{digest.hexdigest()[:24]}"
+
+
+def padded(size: int) -> int:
+    """A size in whole lines."""
+    return -(-size // LINE) * LINE
+
+
+class Store:
+    """Room for packed layers, handed out in the order in which it is asked for; filled: the file held them already."""
+
+    def __init__(self, size: int, checkpoint: Path | None, kind: str) -> None:
+        self.path = file_of(checkpoint, kind) if checkpoint is not None and size >= SMALL else None
+        found = self._mapped(size)
+        self.filled, self.at = found is not None, 0
+        room = np.empty(size + LINE, np.uint8) if found is None else found
+        first = -room.ctypes.data % LINE
+        self.whole = room[first : first + size]
+
+    def _mapped(self, size: int) -> Bytes | None:
+        with suppress(OSError, ValueError):
+            if self.path is not None and self.path.stat().st_size == size:
+                return np.memmap(self.path, np.uint8, "r")
+        return None
+
+    def room(self, size: int) -> Bytes:
+        """The next `size` bytes."""
+        first, self.at = self.at, self.at + padded(size)
+        return self.whole[first : first + size]
+
+    def keep(self) -> None:
+        """Write what was packed, if it is to be kept and is not; a disk that will not have it is no fault of the model's."""
+        if self.path is None or self.filled:
+            return
+        with suppress(OSError, UnspoolError):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            write(self.path, [self.whole.data])
