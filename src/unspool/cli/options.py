@@ -110,20 +110,27 @@ def form(hint: str, forms: Sequence[str], default: str = "text") -> click.Option
 
 def decoder_names(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
     """Completions of a decoder's text form: the last name of it."""
-    import unspool.processors
-    import unspool.stops
-    import unspool.strategies  # noqa: F401
-    from unspool.core.decoder import REGISTRY
+    from unspool.core.decoder import announced_parts, own_parts
 
+    announced_parts()
     begun, bar, last = incomplete.rpartition("|")
     lead = begun + bar + last[: len(last) - len(last.lstrip())]
-    return [lead + name for name in sorted(REGISTRY) if name.startswith(last.strip())]
+    return [lead + name for name in sorted(own_parts()) if name.startswith(last.strip())]
 
 
 def model_names(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
     """Completions of a model: the bundled one, and folders that hold one."""
     folders = (str(path.parent) for path in Path().glob("*/config.json"))
     return [name for name in ("bundled", *folders) if name.startswith(incomplete)]
+
+
+def import_named(ctx: click.Context, parameter: click.Parameter, names: tuple[str, ...]) -> None:
+    """Import the parts of files and modules before anything else is done."""
+    if names:
+        from unspool.core.decoder import import_parts
+
+        for name in names:
+            import_parts(name)
 
 
 def show_completion(ctx: click.Context, parameter: click.Parameter, shell: str | None) -> None:
@@ -151,6 +158,15 @@ def show_version(ctx: click.Context, parameter: click.Parameter, wanted: bool) -
 PROMPT = Argument("prompt", "The prompt, or - for standard input.")
 FROM = option("saved", "--from", hint="A saved trace, in place of a prompt.", metavar="FILE")
 PROMPT_FILES = repeated("--file", "-f", hint="A file of prompts, one per line; repeatable.", metavar="FILE")
+PARTS = repeated(
+    "parts",
+    "--import",
+    hint="A file or module of your own strategies, processors and stops, known by name from then on; repeatable.",
+    metavar="FILE | MODULE",
+    callback=import_named,
+    is_eager=True,
+    expose_value=False,
+)
 
 _HOW = 'How to decode, as "top_p(0.9) | sample(3)"'
 _DECODER: dict[str, Any] = {"default": "greedy", "metavar": "TEXT", "shell_complete": decoder_names}

@@ -17,7 +17,8 @@ from importlib import import_module
 from inspect import signature
 from typing import Any, ClassVar, Literal
 
-from unspool.errors import DecoderError, ParameterError, UnknownName, plain, unknown
+from unspool.core.elsewhere import load_announced, run_module
+from unspool.errors import DecoderError, ParameterError, UnknownName, UnspoolError, plain, unknown
 
 Role = Literal["processor", "strategy", "stop"]
 
@@ -25,6 +26,8 @@ REGISTRY: dict[str, type[Part]] = {}
 """Every concrete part by its name in the text form; a subclass enters it by being defined."""
 OWN = ("unspool.processors", "unspool.strategies", "unspool.stops")
 """The modules of the package's own parts, imported before the first text form is read."""
+FROM_ELSEWHERE: set[type[Part]] = set()
+"""The parts that a user imported from a file or module, or that installed packages announce."""
 
 
 class Part:
@@ -203,13 +206,59 @@ def lone_surrogate(text: str) -> bool:
     return any("\ud800" <= c <= "\udfff" for c in text)
 
 
-def _make(name: str, values: list[Any], keywords: dict[str, Any]) -> Part:
+def own_parts() -> dict[str, type[Part]]:
+    """The registry, once the package's own parts are in it."""
     for module in OWN:
         import_module(module)
-    if name not in REGISTRY:
-        raise unknown("strategy, processor or stop", name, REGISTRY)
-    cls = REGISTRY[name]
-    known = [f.name for f in _written(cls)]
+    return REGISTRY
+
+
+def import_parts(name: str) -> None:
+    """Make the parts of a file, or of a module by its dotted name, known to the text form."""
+    _add(name, lambda: run_module(name))
+
+
+def announced_parts() -> list[str]:
+    """Make the parts known that installed packages announce as entry points; what is wrong with broken ones, a line each."""
+    return load_announced(_add)
+
+
+def _add(name: str, load: Callable[[], Any]) -> None:
+    """Load a module, or something in one, and take its parts down; one that defines none is an error."""
+    before = set(own_parts().values())                                   # these first: whoever takes one of their names is refused
+    found = load()
+    inside = [found, *getattr(found, "__dict__", {}).values()]
+    below = f"{getattr(found, '__name__', '')}."
+    new = {cls for cls in REGISTRY.values() if cls not in before}
+    new |= {cls for cls in before if cls.__module__.startswith(below) or any(cls is one for one in inside)}
+    new = {cls for cls in new if not cls.__module__.startswith(OWN)}
+    if not new:
+        raise UnspoolError(
+            f"{name} defines no strategy, processor or stop: a part is a frozen dataclass under unspool.Strategy, Processor or Stop whose "
+            "name does not begin with _"
+        )
+    FROM_ELSEWHERE.update(new)
+
+
+def listed_parts() -> list[type[Part]]:
+    """The package's own parts, those that the user imported, and those of installed packages."""
+    announced_parts()
+    return [cls for cls in own_parts().values() if is_dataclass(cls) and (cls.__module__.startswith(OWN) or cls in FROM_ELSEWHERE)]
+
+
+def part_named(name: str, kind: str = "strategy, processor or stop") -> type[Part]:
+    """The part of a name. What installed packages announce is loaded for a name that is not known without them."""
+    known = own_parts()
+    broken = [] if name in known else announced_parts()
+    if name not in known:
+        error = unknown(kind, name, known, "nothing is called like it; unspool explain lists all")
+        raise UnknownName("; ".join([str(error), *broken]))
+    return known[name]
+
+
+def _make(name: str, values: list[Any], keywords: dict[str, Any]) -> Part:
+    cls = part_named(name)
+    known = [f.name for f in written(cls)]
     for keyword in keywords:
         if keyword not in known:
             raise _unknown_parameter(name, keyword, known)
@@ -220,7 +269,7 @@ def _make(name: str, values: list[Any], keywords: dict[str, Any]) -> Part:
     try:
         signature(cls).bind(*values, **keywords)
     except TypeError:
-        wanted = ", ".join(f.name if _required(f) else f"{f.name}={f.default!r}" for f in _written(cls))
+        wanted = ", ".join(f.name if _required(f) else f"{f.name}={f.default!r}" for f in written(cls))
         raise ParameterError(f"{name}({given}) does not fit {name}({wanted})") from None
     try:
         return cls(*values, **keywords)
@@ -232,7 +281,8 @@ def _unknown_parameter(name: str, keyword: str, known: list[str]) -> UnknownName
     return unknown(f"parameter of {name}", keyword, known) if known else UnknownName(f"{name} takes no parameters; got {keyword!r}")
 
 
-def _written(part: Part | type[Part]) -> list[Field[Any]]:
+def written(part: Part | type[Part]) -> list[Field[Any]]:
+    """The fields that are written in the text form; a part that is no dataclass has none and is refused."""
     if not is_dataclass(part):
         cls = part if isinstance(part, type) else type(part)
         raise DecoderError(f"{cls.__name__} must be a frozen dataclass: put @dataclass(frozen=True) above its class")
@@ -246,9 +296,9 @@ def _required(field: Field[Any]) -> bool:
 def _text(part: Part, name: str, show: Callable[[Any], str], bare: str = "") -> str:
     """name(first, other=...), without what has its default value."""
     if part.variadic:
-        return f"{name}({', '.join(show(v) for v in getattr(part, _written(part)[0].name))})"
+        return f"{name}({', '.join(show(v) for v in getattr(part, written(part)[0].name))})"
     arguments: list[str] = []
-    for place, field in enumerate(_written(part)):
+    for place, field in enumerate(written(part)):
         value = getattr(part, field.name)
         if _required(field) or value != field.default or type(value) is not type(field.default):
             arguments.append(show(value) if place == 0 else f"{field.name}={show(value)}")

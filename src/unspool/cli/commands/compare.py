@@ -45,6 +45,7 @@ _TOGETHER = options.option("--together", hint="How many prompts run at once.", d
     options.PROMPT,
     options.PROMPT_FILES,
     _DECODER,
+    options.PARTS,
     _SEEDS,
     options.NEW_TOKENS,
     _METRICS,

@@ -24,6 +24,7 @@ _STREAM = options.option("--stream/--no-stream", hint="Show text as it grows, or
     options.PROMPT,
     options.PROMPT_FILES,
     options.DECODERS,
+    options.PARTS,
     options.NEW_TOKENS,
     _LENGTH,
     _RECORDED,
