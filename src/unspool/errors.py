@@ -73,7 +73,7 @@ def unknown(kind: str, name: str, known: Iterable[str], listed: str = "") -> Unk
     if len(everything) > WIDE:
         everything = listed or f"known: {', '.join(names[:NAMES_SAID])} and {len(names) - NAMES_SAID} more"
     hint = f"did you mean {' or '.join(close)}?" if close else everything
-    return UnknownName(f"unknown {kind} {name!r}: {hint}" if name else f"the name of a {kind} is empty; {everything}")
+    return UnknownName(f"unknown {kind} {name!r}: {hint}" if name else f"the name of the {kind} is empty; {everything}")
 
 
 def near(name: str, known: Iterable[str]) -> list[str]:

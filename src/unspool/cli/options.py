@@ -14,6 +14,8 @@ FORMS = ["text", "json", "jsonl", "csv", "md", "html"]
 BACKENDS = ["numpy", "torch", "transformers"]
 _DTYPES = ["float32", "float16", "bfloat16"]
 SHELLS = ["bash", "zsh", "fish"]
+NAMED = {"FILE": "a file", "MODEL": "a model", "ENGINE": "an engine"}
+"""What options take by name, by their metavar."""
 
 EXAMPLES = """\b
 Examples:
@@ -40,6 +42,15 @@ class Argument(click.Argument):
 
 class Command(click.Command):
     """A command whose help shows arguments above options."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Refuse an empty name of a file, a model or an engine: an empty variable of a shell, more often than not."""
+        left = super().parse_args(ctx, args)
+        for parameter in self.get_params(ctx):
+            given = ctx.params.get(str(parameter.name))
+            if parameter.metavar in NAMED and "" in (given if isinstance(given, tuple) else (given,)):
+                raise click.BadParameter(f"the name is empty; give {NAMED[str(parameter.metavar)]}", ctx, parameter)
+        return left
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for title, kind in (("Arguments", click.Argument), ("Options", click.Option)):

@@ -18,7 +18,7 @@ from inspect import signature
 from typing import Any, ClassVar, Literal
 
 from unspool.core.elsewhere import load_announced, run_module
-from unspool.errors import DecoderError, ParameterError, UnknownName, UnspoolError, plain, unknown
+from unspool.errors import DecoderError, ParameterError, UnknownName, UnspoolError, near, plain, unknown
 
 Role = Literal["processor", "strategy", "stop"]
 
@@ -26,6 +26,8 @@ REGISTRY: dict[str, type[Part]] = {}
 """Every concrete part by its name in the text form; a subclass enters it by being defined."""
 OWN = ("unspool.processors", "unspool.strategies", "unspool.stops")
 """The modules of the package's own parts, imported before the first text form is read."""
+CONSTANTS = {"true": "True", "yes": "True", "false": "False", "no": "False", "none": "None", "null": "None"}
+"""How others write what Python calls by these names."""
 FROM_ELSEWHERE: set[type[Part]] = set()
 """The parts that a user imported from a file or module, or that installed packages announce."""
 
@@ -163,17 +165,17 @@ def parse(text: str) -> Decoder:
     try:
         tree = ast.parse(text.strip(), mode="eval")
     except (SyntaxError, ValueError) as error:
-        detail = error.msg if isinstance(error, SyntaxError) else str(error)
-        example = "temperature(0.8) | top_p(0.95) | sample(1)"
-        raise DecoderError(f"cannot read the decoder {text[:80]!r}: {detail}; an example: {example}") from None
+        detail = "it is empty" if not text.strip() else error.msg if isinstance(error, SyntaxError) else str(error)
+        example = "temperature(0.8) | top_p(0.95) | sample(1) | stop('END')"
+        raise DecoderError(f"cannot read the decoder {text[:80]!r}: {detail}; an example, texts in quotes: {example}") from None
     except (RecursionError, MemoryError):
         raise DecoderError(f"the decoder is nested too deeply: {text[:40]!r}...") from None
-    return as_decoder(_build(tree.body, text))
+    return as_decoder(_build(tree.body))
 
 
-def _build(node: ast.expr, text: str) -> Decoder | Part:
+def _build(node: ast.expr) -> Decoder | Part:
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
-        return _build(node.left, text) | _build(node.right, text)
+        return _build(node.left) | _build(node.right)
     if isinstance(node, ast.Name):
         return _make(node.id, [], {})
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
@@ -183,22 +185,43 @@ def _build(node: ast.expr, text: str) -> Decoder | Part:
         twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
         if twice is not None:
             raise ParameterError(f"{ast.unparse(node)} gives {twice} twice")
-        keywords = {str(k.arg): _value(k.value, text) for k in node.keywords}
-        return _make(node.func.id, [_value(a, text) for a in node.args], keywords)
+        part_named(node.func.id)                                          # before anything is said of its arguments
+        keywords = {str(k.arg): _value(k.value, node) for k in node.keywords}
+        return _make(node.func.id, [_value(a, node) for a in node.args], keywords)
     raise DecoderError(f"{ast.unparse(node)!r} is no decoder; use names, calls and |, as in 'top_p(0.9) | sample(1)'")
 
 
-def _value(node: ast.expr, text: str) -> Any:
+def _value(node: ast.expr, call: ast.Call) -> Any:
+    """An argument of a call."""
     if isinstance(node, ast.Call) or (isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr)):
-        return _build(node, text)
-    if isinstance(node, ast.Name):
-        return _build(node, text)
+        return _build(node)
+    if isinstance(node, ast.Name) and is_part(node.id):
+        return _build(node)
     if any(isinstance(inner, ast.Constant) and isinstance(inner.value, str) and lone_surrogate(inner.value) for inner in ast.walk(node)):
         raise DecoderError(f"a text never has the surrogates in {ast.unparse(node)}: they are halves of a character")
     try:
         return ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError):
-        raise DecoderError(f"{ast.unparse(node)!r} is no literal; arguments are numbers, strings, lists, True, False or None") from None
+        raise _no_value(node, call) from None
+
+
+def is_part(name: str) -> bool:
+    """Whether a part has this name."""
+    if name not in own_parts():
+        announced_parts()
+    return name in REGISTRY
+
+
+def _no_value(node: ast.expr, call: ast.Call) -> UnspoolError:
+    """The error for an argument that is no value; a word in it is more often a text that lacks its quotes."""
+    words = [inner for inner in ast.walk(node) if isinstance(inner, ast.Name | ast.Attribute)]
+    if not words:
+        return DecoderError(f"{ast.unparse(node)!r} is no literal; arguments are numbers, strings, lists, True, False or None")
+    word = ast.unparse(words[0])
+    quoted = f"a text stands in quotes, as {word!r}"
+    meant = [CONSTANTS[word.lower()]] if word.lower() in CONSTANTS else near(word, REGISTRY)
+    said = f"did you mean {' or '.join(meant)}? If not, {quoted}" if meant else f"{quoted}; numbers stand without"
+    return (UnknownName if meant else DecoderError)(f"{ast.unparse(call)}: {word} is no value; {said}")
 
 
 def lone_surrogate(text: str) -> bool:
