@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from unspool.arrays import Ints
 from unspool.core.frontier import Frontier, Places
@@ -85,7 +86,8 @@ def misfit(run: Run, what: str) -> PartError:
 
 def asking(run: Run) -> Strategy:
     """The strategy that spoke last: that of the run, or one inside it to which it gave the word by `yield from`."""
-    found, generator = run.strategy, run.generator
+    found: Strategy = run.strategy
+    generator: Any = run.generator
     while (frame := getattr(generator, "gi_frame", None)) is not None:
         speaker = frame.f_locals.get(next(iter(frame.f_code.co_varnames), ""))          # the first argument, `self` of a method
         found = speaker if isinstance(speaker, Strategy) else found
