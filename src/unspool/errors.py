@@ -21,6 +21,9 @@ from typing import Any
 FLOAT32_MAX = (2 - 2**-23) * 2.0**127
 """The largest number of float32, in which scores are computed."""
 
+WIDE, NAMES_SAID = 200, 8
+"""Names that are longer together are not all said where one is unknown, but so many of them."""
+
 
 class UnspoolError(ValueError):
     """The base of every error that unspool raises on purpose."""
@@ -62,14 +65,24 @@ class MissingExtra(UnspoolError):
     """An optional dependency is not installed."""
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownName:
-    """An UnknownName that suggests the nearest known names."""
+def unknown(kind: str, name: str, known: Iterable[str], listed: str = "") -> UnknownName:
+    """An UnknownName that suggests the nearest known names. Where none is near it says all, or if they are many how they are `listed`."""
+    names = sorted(known)
+    close = near(name, names)
+    everything = f"known: {', '.join(names)}"
+    if len(everything) > WIDE:
+        everything = listed or f"known: {', '.join(names[:NAMES_SAID])} and {len(names) - NAMES_SAID} more"
+    hint = f"did you mean {' or '.join(close)}?" if close else everything
+    return UnknownName(f"unknown {kind} {name!r}: {hint}" if name else f"the name of the {kind} is empty; {everything}")
+
+
+def near(name: str, known: Iterable[str]) -> list[str]:
+    """Up to three names that a name may have meant: those that are spelled much like it, begin with it, or are its beginning."""
     from difflib import get_close_matches
 
-    names = sorted(known)
-    near = get_close_matches(name.lower(), names, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}"
-    return UnknownName(f"unknown {kind} {name!r}: {hint}")
+    word, names = name.lower(), sorted(known)
+    longer = [n for n in names if len(word) > 2 and (n.startswith(word) or word.startswith(n + "_"))]
+    return list(dict.fromkeys([*get_close_matches(word, names, n=3, cutoff=0.7), *longer]))[:3]
 
 
 def check(ok: bool, message: str) -> None:

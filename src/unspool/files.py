@@ -138,6 +138,8 @@ class Growing:
 @contextlib.contextmanager
 def _named(path: str | Path) -> Iterator[None]:
     """What the system refuses is an error that names the file."""
+    if not os.fspath(path):
+        raise UnspoolError("the name of a file to write is empty")
     try:
         yield
     except BrokenPipeError:

@@ -36,7 +36,7 @@ class LanguageModel:
 
     model: anything with sessions (`unspool.core.model.Model`). tokenizer: its `unspool.text.Tokenizer`; without one, text is token ids.
     name: what it is called in records; info: what else is recorded of it. chat: what makes a prompt of messages, if it was trained on
-    such.
+    such. notes: what else its user should know, beside what the model itself says.
     """
 
     def __init__(
@@ -46,9 +46,10 @@ class LanguageModel:
         name: str = "model",
         info: dict[str, Any] | None = None,
         chat: Chat | None = None,
+        notes: Sequence[str] = (),
     ) -> None:
         tokenizer = TokenIds(model.vocabulary) if tokenizer is None else tokenizer
-        self.chat = chat
+        self.chat, self._notes = chat, tuple(notes)
         self._words = tokenizer if tokenizer.size == model.vocabulary else Fitted(tokenizer, model.vocabulary)
         self.model, self.tokenizer, self.name, self.info = model, tokenizer, name, dict(info or {})
 
@@ -58,7 +59,7 @@ class LanguageModel:
     @property
     def notes(self) -> tuple[str, ...]:
         """What the user of the model should know, a sentence each; usually none."""
-        return tuple(getattr(self.model, "notes", ()))
+        return (*getattr(self.model, "notes", ()), *self._notes)
 
     # --- generating ---------------------------------------------------------------------------------------------------
 

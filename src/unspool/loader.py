@@ -12,8 +12,6 @@ from unspool.text import Tokenizer
 
 IDS = {"bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id", "transformers_version", "_from_model_config", "use_cache"}
 """What a generation_config.json holds that asks for no decoder."""
-_told: set[tuple[Path, str]] = set()
-"""The folders, and what their files held, of which it was said that they ask for more than is done."""
 
 
 def load(
@@ -31,11 +29,10 @@ def load(
     "int8" or "int4" packs the weights in fewer bits there. backend="torch" or a device ("cuda", "mps", or "auto" for the best there
     is) chooses torch; backend="transformers" runs any causal model through that library. name may also be a model object of
     transformers, which is used where it is and left as it is. tokenizer: in place of the model's own, one of transformers or of the
-    tokenizers library, or a folder; a model object needs it. What its user should know (`notes`), as that it runs without a cache,
-    is said in a UserWarning.
+    tokenizers library, or a folder; a model object needs it.
 
-    A folder's generation_config.json gives the end tokens. Other settings in it are not applied; what they ask for is said once, by the
-    logger "unspool".
+    A folder's generation_config.json gives the end tokens; other settings in it are not applied. What the user should know, as what these
+    ask for, or that a model runs without a cache, stands in `notes`, and each is said in a UserWarning.
     """
     lm = open_quietly(name, tokenizer=tokenizer, backend=backend, device=device, dtype=dtype)
     for note in lm.notes:
@@ -56,29 +53,23 @@ def open_quietly(name: Any, *, tokenizer: Any = None, backend: str | None, devic
     info = {"fingerprint": fingerprint(found.folder), "architecture": model.architecture, "backend": engine.backend}
     info |= {"device": engine.device, "dtype": engine.dtype} | ({"revision": found.revision} if found.revision else {})
     reads = read_tokenizer(found.folder) if tokenizer is None else _reader(tokenizer)
-    _tell(found.folder, found.name)
-    return LanguageModel(model, reads, found.name, info, template_of(tokenizer) or FolderChat(found.folder))
+    chat = template_of(tokenizer) or FolderChat(found.folder)
+    return LanguageModel(model, reads, found.name, info, chat, _asked(found.folder, found.name))
 
 
-def _tell(folder: Path, name: str) -> None:
-    """Say once what a model's generation_config.json asks for: nothing is on by default here."""
+def _asked(folder: Path, name: str) -> list[str]:
+    """What is to be said of a model's generation_config.json if it asks for a decoder: nothing is on by default here."""
     from unspool.models.loading import read_json
 
     path = folder / "generation_config.json"
     held = read_json(path) if path.is_file() else {}
-    if not {key for key, value in held.items() if value not in (None, False)} - IDS or (folder, str(held)) in _told:
-        return
-    _told.add((folder, str(held)))
-    import logging
-
+    if not {key for key, value in held.items() if value not in (None, False)} - IDS:
+        return []
     from unspool.lab.translate import asked_of  # above this module: only to say what the file means
 
-    if asked := asked_of(folder):
-        logging.getLogger("unspool").warning(
-            "unspool: the generation_config.json of %s asks for %s, which a decoder has to say here: unspool translate --from transformers "
-            "-m %s",
-            *(name, asked, name),
-        )
+    asked, shown = asked_of(folder), f"unspool translate --from transformers -m {name}"
+    said = f"the generation_config.json of {name} asks for {asked}, which a decoder has to say here: {shown}"
+    return [said] if asked else []
 
 
 def _hold(held: Any, tokenizer: Any, backend: str | None, device: str | None, dtype: str | None) -> LanguageModel:
@@ -106,4 +97,5 @@ def _reader(tokenizer: Any) -> Tokenizer:
     from unspool.models.hf_tokenizer import as_tokenizer
     from unspool.models.tokenizer_folder import read_tokenizer
 
+    check(tokenizer != "", "the name of a tokenizer is empty; give its folder, or leave it out for the model's own")
     return read_tokenizer(Path(tokenizer)) if isinstance(tokenizer, str | Path) else as_tokenizer(tokenizer)

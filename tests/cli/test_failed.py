@@ -58,6 +58,15 @@ def test_every_form_shows_the_others_and_says_why(prompts, tmp_path):
     assert "no text: no hypothesis is left" in forms["html"]
 
 
+@pytest.mark.parametrize("form", ["text", "json", "md", "html"])
+def test_compare_says_so_as_the_others_do(form, prompts):
+    arguments = ("compare", "-f", prompts, "-d", "greedy", "--seeds", "1", *FEW, "-o", form)
+    out(*arguments)
+    found, said = failed(*arguments, "-d", DYING)
+    assert "came to no text 1 time, after 'then the'" in said
+    assert "greedy" in found
+
+
 @pytest.mark.parametrize("stream", ["--stream", "--no-stream"])
 def test_of_several_decoders_the_others_are_shown(stream):
     found, said = failed("then the", "-d", "greedy", "-d", DYING, "-d", f"{LATER} | greedy", "-d", "top_k(1)", *FEW[:1], "9", stream)

@@ -1,8 +1,13 @@
 import pickle
+import re
 import struct
 
 import pytest
-from helpers.program import program_refusal, refusal, tiny_folder, unspool
+from helpers.program import called, program_refusal, refusal, tiny_folder, unspool
+
+import unspool as un
+from unspool.core.decoder import REGISTRY
+from unspool.errors import near, unknown
 
 PROMPT = "Once upon a time"
 
@@ -23,7 +28,18 @@ PROMPT = "Once upon a time"
         (["-d", "greedy |"], "cannot read the decoder"),
         (["-d", "automaton(3)"], "automaton"),
         (["-d", "from_hf(3)"], "from_hf"),
-        (["-d", ""], "cannot read the decoder"),
+        (["-d", ""], "it is empty; an example"),
+        (["-d", "temperature(abc)"], "temperature(abc): abc is no value; a text stands in quotes, as 'abc'; numbers stand without"),
+        (["-d", "beam(4, renormalise=true)"], "did you mean True?"),
+        (["-d", "follow(' a', then=greedi)"], "greedi is no value; did you mean greedy?"),
+        (["-d", "bias({king: 2.0})"], "king is no value; a text stands in quotes, as 'king'"),
+        (["-d", "stop(example.com)"], "as 'example.com'"),
+        (["-d", "stop(the end)"], "texts in quotes"),
+        (["-d", "top_p([1, {2: print(3)}])"], "print is no value"),
+        (["-m", ""], "the name of a model is empty"),
+        (["--backend", ""], "--backend"),
+        (["--output-file", ""], "--output-file': the name is empty; give a file"),
+        (["--trace", ""], "--trace': the name is empty"),
         (["-d", "greedy | beam(2)"], "one strategy"),
         (["--max-new-tokens", "5", "--max-length", "9"], "not both"),
         (["--max-new-tokens", "0"], ">= 1"),
@@ -61,8 +77,82 @@ def test_the_program_itself_says_one_line_and_ends_with_2():
 
 
 @pytest.mark.parametrize(
+    ("one", "other", "command"),
+    [
+        ("--output-file", "--trace", ["generate", PROMPT]),
+        ("--output-file", "--trace", ["steps", PROMPT]),
+        ("--output-file", "--trace", ["heat", PROMPT, " there"]),
+        ("--output-file", "--trace", ["tree", PROMPT]),
+        ("--output-file", "--trace", ["why", PROMPT]),
+        ("--output-file", "--save", ["compare", PROMPT]),
+        ("--output-file", "--plot", ["compare", PROMPT]),
+        ("--save", "--plot", ["compare", PROMPT]),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value[0],
+)
+def test_two_results_never_share_a_file(one, other, command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "kept.svg").write_text("as it was")
+    (tmp_path / "link.svg").symlink_to("kept.svg")
+    (tmp_path / "hard.svg").hardlink_to(tmp_path / "kept.svg")
+    for first, second in (("kept.svg", "./folder/../kept.svg"), ("link.svg", "kept.svg"), ("kept.svg", "hard.svg"), ("new", "new")):
+        assert "would write the same file" in refusal(*command, one, first, other, second, "-m", "no/such/model")
+    assert (tmp_path / "kept.svg").read_text() == "as it was"
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_device_takes_two_results_and_standard_output_is_no_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert called(PROMPT, "--max-new-tokens", "2", "--output-file", "/dev/null", "--trace", "/dev/null") == (0, "", "")
+    assert called(PROMPT, "--max-new-tokens", "2", "--output-file", "-", "--trace", "x")[::2] == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: un.load(""), "the name of a model is empty"),
+        (lambda: un.load(" "), "the name of a model is empty"),
+        (lambda: un.load(tokenizer=""), "the name of a tokenizer is empty"),
+        (lambda: un.load(backend=""), "the name of the backend is empty; known: numpy"),
+        (lambda: un.load(dtype=""), "the name of the dtype is empty"),
+        (lambda: un.parse(" "), "it is empty"),
+        (lambda: un.from_engine("", {}), "the name of the engine is empty; known: ctranslate2"),
+        (lambda: un.from_engine("vllm", {"": 1}), "the name of the setting of vLLM is empty; unspool translate -o json lists them"),
+        (lambda: un.Trace.load(""), "the name of a trace is empty"),
+        (lambda: un.load().generate(PROMPT, max_new_tokens=1).trace.save(""), "the name of a file to write is empty"),
+        (lambda: un.compare(un.load(), PROMPT, ["greedy"], metrics=[""]), "the name of the metric is empty"),
+        (lambda: un.compare(un.load(), PROMPT, ["greedy"], save=""), "the name of a file to write is empty"),
+    ],
+)
+def test_an_empty_name_is_said_to_be_empty(call, says):
+    with pytest.raises(un.UnspoolError, match=re.escape(says)):
+        call()
+
+
+def test_only_near_names_are_proposed_and_long_lists_are_not_said():
+    assert near("nosuch", REGISTRY) == near("f", REGISTRY) == near("abc", REGISTRY) == []
+    assert near("lenght_penalty", ["length_penalty", "width"]) == ["length_penalty"]
+    assert near("TEMP", REGISTRY) == ["temperature"]
+    assert len(near("no_repeat", [f"no_repeat_{i}" for i in range(9)])) == 3
+    assert str(unknown("thing", "x", "cab")) == "unknown thing 'x': known: a, b, c"
+    many = [f"{i:09}" for i in range(99)]
+    assert str(unknown("thing", "x", many)).endswith("000000007 and 91 more")
+    assert str(unknown("thing", "x", many, "see there")) == "unknown thing 'x': see there"
+
+
+@pytest.mark.parametrize(
     ("arguments", "says"),
     [
+        (["explain", ""], "the name of the method is empty"),
+        (["compare", PROMPT, "--save", ""], "--save': the name is empty"),
+        (["compare", PROMPT, "--plot", ""], "--plot': the name is empty"),
+        (["compare", PROMPT, "--judge", ""], "--judge': the name is empty; give a model"),
+        (["translate", "--from", "", "{}"], "--from': the name is empty; give an engine"),
+        (["steps", "--from", ""], "--from': the name is empty"),
+        (["-f", ""], "the name is empty"),
+        (["models", ""], "the name of a model is empty"),
+        (["verify", ""], "the name of a model is empty"),
         (["steps", PROMPT, "-n", "0"], "-n"),
         (["steps", PROMPT, "--choices", "0"], "--choices"),
         (["steps", PROMPT, "-d", "greedy", "-d", "sample"], "one decoder"),

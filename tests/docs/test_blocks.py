@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from helpers.program import called
 import unspool.processors
 import unspool.stops
 import unspool.strategies  # noqa: F401  (so that the registry is full before it is copied)
-from unspool.core.decoder import REGISTRY
+from unspool.core.decoder import FROM_ELSEWHERE, REGISTRY
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -37,12 +38,18 @@ def commands():
         for block in blocks(page, "console"):
             for line in block.splitlines():
                 if line.startswith("$ unspool "):
-                    yield pytest.param(line[2:].split("  #")[0], id=f"{page.name}: {line[2:60]}")
+                    yield pytest.param(page, line[2:].split("  #")[0], id=f"{page.name}: {line[2:60]}")
 
 
-@pytest.mark.parametrize("command", list(commands()))
-def test_console_commands_exit_well(command, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("page", "command"), list(commands()))
+def test_console_commands_exit_well(page, command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("unspool.core.decoder.REGISTRY", dict(REGISTRY))
+    monkeypatch.setattr("unspool.core.decoder.FROM_ELSEWHERE", set(FROM_ELSEWHERE))
+    monkeypatch.setattr("sys.path", list(sys.path))
+    for block in blocks(page, "python"):
+        if named := re.match(r"# (\w+\.py)\n", block):                     # a block that begins with a file's name is that file
+            (tmp_path / named[1]).write_text(block, encoding="utf-8")
     code, found, said = called(*shlex.split(command)[1:])
     assert not code, said
     assert found.strip()

@@ -6,6 +6,7 @@ import re
 from importlib.util import find_spec
 
 import pytest
+from helpers.program import called
 
 import unspool as un
 from unspool.errors import UnspoolError
@@ -302,7 +303,8 @@ def test_a_probability_of_xtc_alone_is_read():
     assert str(from_engine("mlx-lm", {"temp": 0.7, "xtc_probability": 0.5}).decoder).startswith("xtc | ")
 
 
-def test_loading_says_once_what_a_folder_asks_for(tmp_path, caplog):
+def test_a_loaded_model_says_what_its_folder_asks_for(tmp_path):
+    """In its notes, which are warnings of the library and lines of the program, each said once."""
     for path in BUNDLED.iterdir():
         (tmp_path / path.name).symlink_to(path)
     asks = tmp_path / "generation_config.json"
@@ -310,13 +312,19 @@ def test_loading_says_once_what_a_folder_asks_for(tmp_path, caplog):
     asks.unlink()
     asks.write_text(json.dumps(plain | {"repetition_penalty": 1.0, "temperature": 1.0}))
     lm = un.load(tmp_path)
-    assert not caplog.messages, "what changes nothing is not spoken of"
+    assert lm.notes == (), "what changes nothing is not spoken of"
     asks.write_text(json.dumps(plain | {"repetition_penalty": 1.8, "suppress_tokens": [5], "guidance_scale": 1.5}))
-    again = [un.load(tmp_path), un.load(tmp_path)]
-    (said,) = caplog.messages
+    with pytest.warns(UserWarning, match="generation_config") as warned:
+        again = un.load(tmp_path)
+    (said,) = again.notes
+    assert [str(one.message) for one in warned] == [said]
     assert "repetition_penalty(1.8) | suppress(5) | greedy, and guidance_scale" in said
     assert "unspool translate --from transformers -m" in said
-    assert {one.generate("Once", max_new_tokens=4).text for one in again} == {lm.generate("Once", max_new_tokens=4).text}
+    assert again.generate("Once", max_new_tokens=4).text == lm.generate("Once", max_new_tokens=4).text
+    code, text, line = called("models", str(tmp_path))
+    assert code == 0
+    assert text.count("guidance_scale") == 1
+    assert line == f"unspool: {said}\n"
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Strategies around strategies: a wrapper that changes nothing leaves no trace, and every row gets what it would have got alone."""
 
+import re
 from dataclasses import dataclass
 from itertools import count
 
@@ -217,3 +218,116 @@ def test_a_strategy_goes_on_as_the_one_it_is_made_of():
             same(found, expected, 0)
     with pytest.raises(un.PartError, match=r"super\(\)\.start"):
         run(MODEL, _Further(3, ask="run"), PROMPTS)
+
+
+# --- who is at fault ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Lost(un.Strategy):
+    """Chooses a token that there is not."""
+
+    name = "lost"
+    def choose(self, frontier):
+        return un.Choice(np.full(len(frontier), 99), frontier.rows)
+
+
+@dataclass(frozen=True)
+class _LostInAHelper(un.Strategy):
+    """The same by a generator that is no method."""
+
+    name = "in_a_helper"
+    def run(self, frontier):
+        yield from _lost(frontier)
+
+
+def _lost(frontier):
+    yield un.Choice(np.full(len(frontier), 99), frontier.rows)
+
+
+@dataclass(frozen=True)
+class _LostAlone(_Lost):
+    name, many = "alone", False
+
+    def run(self, frontier):
+        yield self.choose(frontier)
+
+
+@dataclass(frozen=True)
+class _Says(un.Strategy):
+    """Yields what is no choice."""
+
+    name = "says"
+    def run(self, frontier):
+        yield "a word"
+
+
+@dataclass(frozen=True)
+class _Unranked(un.Strategy):
+    """Ranks to None."""
+
+    name = "unranked"
+    def choose(self, frontier):
+        return un.Choice(frontier.top(1)[1][:, 0], frontier.rows)
+
+    def rank(self, finished):
+        return None
+
+
+@dataclass(frozen=True)
+class _Beyond(un.Strategy):
+    """Names a token that there is not, and needs what no table gives."""
+
+    name = "beyond"
+    needs = frozenset({"visions"})
+    token: int = 1
+
+    def token_ids(self):
+        return [self.token]
+
+
+@dataclass(frozen=True)
+class _Around(un.Around):
+    """Is at fault itself once the strategy inside is done, or when it ranks."""
+
+    name = "around"
+    then: un.Strategy
+    wrong: str = ""
+
+    def run(self, frontier):
+        if self.wrong == "before":
+            yield "a word"
+        yield from self.then.run(frontier)
+        if self.wrong == "after":
+            yield "a word"
+
+    def rank(self, finished):
+        return None if self.wrong == "rank" else super().rank(finished)
+
+
+@pytest.mark.parametrize(
+    ("decoder", "fault"),
+    [
+        (_Branch(2, _Lost()), "lost"),
+        (_Branch(2, _LostInAHelper()), "in_a_helper"),
+        (_Branch(2, _Branch(2, _Lost())), "lost"),
+        (_Branch(2, _LostAlone()), "alone"),
+        (_Around(_Says()), "says"),
+        (_Same(_Unranked()), "unranked"),
+        (_Same(_Same(_Unranked())), "unranked"),
+        (_Around(_Same(_Lost())), "lost"),
+        (_Around(un.Greedy(), wrong="before"), "around"),
+        (_Around(un.Greedy(), wrong="after"), "around"),
+        (_Around(un.Greedy(), wrong="rank"), "around"),
+        (_Same(_Around(un.Greedy(), wrong="rank")), "around"),
+        (un.Follow((1, 2), _Lost()), "lost"),
+        (_Same(_Beyond(99)), "beyond"),
+        (_Same(_Beyond()), "beyond"),
+    ],
+    ids=repr,
+)
+def test_of_nested_strategies_the_one_at_fault_is_named(decoder, fault):
+    with pytest.raises(un.UnspoolError) as said:
+        LM.generate(["abc", "c"], decoder, max_new_tokens=3)
+    named = str(said.value).removeprefix("the strategy ").removeprefix("this model's session gives no visions, which ")
+    assert re.match(r"\w+", named)[0] == fault, named

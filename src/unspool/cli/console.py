@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unspool.errors import ParameterError, PromptError, UnspoolError
-from unspool.files import check_writable, said, write, write_output
+from unspool.files import check_writable, is_stream, said, write, write_output
 
 if TYPE_CHECKING:
     from unspool.views.terminal import Paint
@@ -142,6 +142,24 @@ class Sink:
     def close(self) -> None:
         if self.path and self._parts:
             write(self.path, "".join(self._parts))
+
+
+def check_apart(written: dict[str, str]) -> None:
+    """Refuse options that write to the same file, of which one would be lost; a device or a pipe takes both."""
+    from itertools import combinations
+
+    for (one, first), (other, second) in combinations(written.items(), 2):
+        same = os.path.realpath(first) == os.path.realpath(second) or _same_file(first, second)
+        if same and "-" not in (first, second) and not is_stream(first):
+            raise ParameterError(f"{one} and {other} would write the same file, {second}; give each its own")
+
+
+def _same_file(first: str, second: str) -> bool:
+    """Whether two names lead to one file that is there, as hard links do, and names in either case on some disks."""
+    try:
+        return os.path.samefile(first, second)
+    except OSError:
+        return False
 
 
 def _show(data: str | bytes) -> None:

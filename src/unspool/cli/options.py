@@ -14,6 +14,8 @@ FORMS = ["text", "json", "jsonl", "csv", "md", "html"]
 BACKENDS = ["compiled", "numpy", "torch", "transformers"]
 _DTYPES = ["float32", "float16", "bfloat16", "int8", "int4"]
 SHELLS = ["bash", "zsh", "fish"]
+NAMED = {"FILE": "a file", "MODEL": "a model", "ENGINE": "an engine"}
+"""What options take by name, by their metavar."""
 
 EXAMPLES = """\b
 Examples:
@@ -40,6 +42,15 @@ class Argument(click.Argument):
 
 class Command(click.Command):
     """A command whose help shows arguments above options."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Refuse an empty name of a file, a model or an engine: an empty variable of a shell, more often than not."""
+        left = super().parse_args(ctx, args)
+        for parameter in self.get_params(ctx):
+            given = ctx.params.get(str(parameter.name))
+            if parameter.metavar in NAMED and "" in (given if isinstance(given, tuple) else (given,)):
+                raise click.BadParameter(f"the name is empty; give {NAMED[str(parameter.metavar)]}", ctx, parameter)
+        return left
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for title, kind in (("Arguments", click.Argument), ("Options", click.Option)):
@@ -110,20 +121,27 @@ def form(hint: str, forms: Sequence[str], default: str = "text") -> click.Option
 
 def decoder_names(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
     """Completions of a decoder's text form: the last name of it."""
-    import unspool.processors
-    import unspool.stops
-    import unspool.strategies  # noqa: F401
-    from unspool.core.decoder import REGISTRY
+    from unspool.core.decoder import announced_parts, own_parts
 
+    announced_parts()
     begun, bar, last = incomplete.rpartition("|")
     lead = begun + bar + last[: len(last) - len(last.lstrip())]
-    return [lead + name for name in sorted(REGISTRY) if name.startswith(last.strip())]
+    return [lead + name for name in sorted(own_parts()) if name.startswith(last.strip())]
 
 
 def model_names(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
     """Completions of a model: the bundled one, and folders that hold one."""
     folders = (str(path.parent) for path in Path().glob("*/config.json"))
     return [name for name in ("bundled", *folders) if name.startswith(incomplete)]
+
+
+def import_named(ctx: click.Context, parameter: click.Parameter, names: tuple[str, ...]) -> None:
+    """Import the parts of files and modules before anything else is done."""
+    if names:
+        from unspool.core.decoder import import_parts
+
+        for name in names:
+            import_parts(name)
 
 
 def show_completion(ctx: click.Context, parameter: click.Parameter, shell: str | None) -> None:
@@ -151,6 +169,15 @@ def show_version(ctx: click.Context, parameter: click.Parameter, wanted: bool) -
 PROMPT = Argument("prompt", "The prompt, or - for standard input.")
 FROM = option("saved", "--from", hint="A saved trace, in place of a prompt.", metavar="FILE")
 PROMPT_FILES = repeated("--file", "-f", hint="A file of prompts, one per line; repeatable.", metavar="FILE")
+PARTS = repeated(
+    "parts",
+    "--import",
+    hint="A file or module of your own strategies, processors and stops, known by name from then on; repeatable.",
+    metavar="FILE | MODULE",
+    callback=import_named,
+    is_eager=True,
+    expose_value=False,
+)
 
 _HOW = 'How to decode, as "top_p(0.9) | sample(3)"'
 _DECODER: dict[str, Any] = {"default": "greedy", "metavar": "TEXT", "shell_complete": decoder_names}

@@ -10,7 +10,7 @@ from importlib import import_module
 import click
 
 from unspool.cli import options
-from unspool.errors import UnspoolError
+from unspool.errors import UnspoolError, near
 from unspool.files import said
 
 COMMANDS = (
@@ -57,10 +57,8 @@ def near_command(word: str) -> str:
     """A hint if a prompt is one word that looks like a command mistyped."""
     if not (word.isalpha() and word.islower()):
         return ""
-    from difflib import get_close_matches
-
-    near = get_close_matches(word, COMMANDS, n=1, cutoff=0.7)
-    return f"{word!r} is no command, so it is taken as a prompt; did you mean: unspool {near[0]}?" if near else ""
+    close = near(word, COMMANDS)
+    return f"{word!r} is no command, so it is taken as a prompt; did you mean: unspool {close[0]}?" if close else ""
 
 
 @click.group(

@@ -17,7 +17,8 @@ from importlib import import_module
 from inspect import signature
 from typing import Any, ClassVar, Literal
 
-from unspool.errors import DecoderError, ParameterError, UnknownName, plain, unknown
+from unspool.core.elsewhere import load_announced, run_module
+from unspool.errors import DecoderError, ParameterError, UnknownName, UnspoolError, near, plain, unknown
 
 Role = Literal["processor", "strategy", "stop"]
 
@@ -25,6 +26,10 @@ REGISTRY: dict[str, type[Part]] = {}
 """Every concrete part by its name in the text form; a subclass enters it by being defined."""
 OWN = ("unspool.processors", "unspool.strategies", "unspool.stops")
 """The modules of the package's own parts, imported before the first text form is read."""
+CONSTANTS = {"true": "True", "yes": "True", "false": "False", "no": "False", "none": "None", "null": "None"}
+"""How others write what Python calls by these names."""
+FROM_ELSEWHERE: set[type[Part]] = set()
+"""The parts that a user imported from a file or module, or that installed packages announce."""
 
 
 class Part:
@@ -160,17 +165,17 @@ def parse(text: str) -> Decoder:
     try:
         tree = ast.parse(text.strip(), mode="eval")
     except (SyntaxError, ValueError) as error:
-        detail = error.msg if isinstance(error, SyntaxError) else str(error)
-        example = "temperature(0.8) | top_p(0.95) | sample(1)"
-        raise DecoderError(f"cannot read the decoder {text[:80]!r}: {detail}; an example: {example}") from None
+        detail = "it is empty" if not text.strip() else error.msg if isinstance(error, SyntaxError) else str(error)
+        example = "temperature(0.8) | top_p(0.95) | sample(1) | stop('END')"
+        raise DecoderError(f"cannot read the decoder {text[:80]!r}: {detail}; an example, texts in quotes: {example}") from None
     except (RecursionError, MemoryError):
         raise DecoderError(f"the decoder is nested too deeply: {text[:40]!r}...") from None
-    return as_decoder(_build(tree.body, text))
+    return as_decoder(_build(tree.body))
 
 
-def _build(node: ast.expr, text: str) -> Decoder | Part:
+def _build(node: ast.expr) -> Decoder | Part:
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
-        return _build(node.left, text) | _build(node.right, text)
+        return _build(node.left) | _build(node.right)
     if isinstance(node, ast.Name):
         return _make(node.id, [], {})
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
@@ -180,22 +185,43 @@ def _build(node: ast.expr, text: str) -> Decoder | Part:
         twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
         if twice is not None:
             raise ParameterError(f"{ast.unparse(node)} gives {twice} twice")
-        keywords = {str(k.arg): _value(k.value, text) for k in node.keywords}
-        return _make(node.func.id, [_value(a, text) for a in node.args], keywords)
+        part_named(node.func.id)                                          # before anything is said of its arguments
+        keywords = {str(k.arg): _value(k.value, node) for k in node.keywords}
+        return _make(node.func.id, [_value(a, node) for a in node.args], keywords)
     raise DecoderError(f"{ast.unparse(node)!r} is no decoder; use names, calls and |, as in 'top_p(0.9) | sample(1)'")
 
 
-def _value(node: ast.expr, text: str) -> Any:
+def _value(node: ast.expr, call: ast.Call) -> Any:
+    """An argument of a call."""
     if isinstance(node, ast.Call) or (isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr)):
-        return _build(node, text)
-    if isinstance(node, ast.Name):
-        return _build(node, text)
+        return _build(node)
+    if isinstance(node, ast.Name) and is_part(node.id):
+        return _build(node)
     if any(isinstance(inner, ast.Constant) and isinstance(inner.value, str) and lone_surrogate(inner.value) for inner in ast.walk(node)):
         raise DecoderError(f"a text never has the surrogates in {ast.unparse(node)}: they are halves of a character")
     try:
         return ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError):
-        raise DecoderError(f"{ast.unparse(node)!r} is no literal; arguments are numbers, strings, lists, True, False or None") from None
+        raise _no_value(node, call) from None
+
+
+def is_part(name: str) -> bool:
+    """Whether a part has this name."""
+    if name not in own_parts():
+        announced_parts()
+    return name in REGISTRY
+
+
+def _no_value(node: ast.expr, call: ast.Call) -> UnspoolError:
+    """The error for an argument that is no value; a word in it is more often a text that lacks its quotes."""
+    words = [inner for inner in ast.walk(node) if isinstance(inner, ast.Name | ast.Attribute)]
+    if not words:
+        return DecoderError(f"{ast.unparse(node)!r} is no literal; arguments are numbers, strings, lists, True, False or None")
+    word = ast.unparse(words[0])
+    quoted = f"a text stands in quotes, as {word!r}"
+    meant = [CONSTANTS[word.lower()]] if word.lower() in CONSTANTS else near(word, REGISTRY)
+    said = f"did you mean {' or '.join(meant)}? If not, {quoted}" if meant else f"{quoted}; numbers stand without"
+    return (UnknownName if meant else DecoderError)(f"{ast.unparse(call)}: {word} is no value; {said}")
 
 
 def lone_surrogate(text: str) -> bool:
@@ -203,13 +229,59 @@ def lone_surrogate(text: str) -> bool:
     return any("\ud800" <= c <= "\udfff" for c in text)
 
 
-def _make(name: str, values: list[Any], keywords: dict[str, Any]) -> Part:
+def own_parts() -> dict[str, type[Part]]:
+    """The registry, once the package's own parts are in it."""
     for module in OWN:
         import_module(module)
-    if name not in REGISTRY:
-        raise unknown("strategy, processor or stop", name, REGISTRY)
-    cls = REGISTRY[name]
-    known = [f.name for f in _written(cls)]
+    return REGISTRY
+
+
+def import_parts(name: str) -> None:
+    """Make the parts of a file, or of a module by its dotted name, known to the text form."""
+    _add(name, lambda: run_module(name))
+
+
+def announced_parts() -> list[str]:
+    """Make the parts known that installed packages announce as entry points; what is wrong with broken ones, a line each."""
+    return load_announced(_add)
+
+
+def _add(name: str, load: Callable[[], Any]) -> None:
+    """Load a module, or something in one, and take its parts down; one that defines none is an error."""
+    before = set(own_parts().values())                                   # these first: whoever takes one of their names is refused
+    found = load()
+    inside = [found, *getattr(found, "__dict__", {}).values()]
+    below = f"{getattr(found, '__name__', '')}."
+    new = {cls for cls in REGISTRY.values() if cls not in before}
+    new |= {cls for cls in before if cls.__module__.startswith(below) or any(cls is one for one in inside)}
+    new = {cls for cls in new if not cls.__module__.startswith(OWN)}
+    if not new:
+        raise UnspoolError(
+            f"{name} defines no strategy, processor or stop: a part is a frozen dataclass under unspool.Strategy, Processor or Stop whose "
+            "name does not begin with _"
+        )
+    FROM_ELSEWHERE.update(new)
+
+
+def listed_parts() -> list[type[Part]]:
+    """The package's own parts, those that the user imported, and those of installed packages."""
+    announced_parts()
+    return [cls for cls in own_parts().values() if is_dataclass(cls) and (cls.__module__.startswith(OWN) or cls in FROM_ELSEWHERE)]
+
+
+def part_named(name: str, kind: str = "strategy, processor or stop") -> type[Part]:
+    """The part of a name. What installed packages announce is loaded for a name that is not known without them."""
+    known = own_parts()
+    broken = [] if name in known else announced_parts()
+    if name not in known:
+        error = unknown(kind, name, known, "nothing is called like it; unspool explain lists all")
+        raise UnknownName("; ".join([str(error), *broken]))
+    return known[name]
+
+
+def _make(name: str, values: list[Any], keywords: dict[str, Any]) -> Part:
+    cls = part_named(name)
+    known = [f.name for f in written(cls)]
     for keyword in keywords:
         if keyword not in known:
             raise _unknown_parameter(name, keyword, known)
@@ -220,7 +292,7 @@ def _make(name: str, values: list[Any], keywords: dict[str, Any]) -> Part:
     try:
         signature(cls).bind(*values, **keywords)
     except TypeError:
-        wanted = ", ".join(f.name if _required(f) else f"{f.name}={f.default!r}" for f in _written(cls))
+        wanted = ", ".join(f.name if _required(f) else f"{f.name}={f.default!r}" for f in written(cls))
         raise ParameterError(f"{name}({given}) does not fit {name}({wanted})") from None
     try:
         return cls(*values, **keywords)
@@ -232,7 +304,8 @@ def _unknown_parameter(name: str, keyword: str, known: list[str]) -> UnknownName
     return unknown(f"parameter of {name}", keyword, known) if known else UnknownName(f"{name} takes no parameters; got {keyword!r}")
 
 
-def _written(part: Part | type[Part]) -> list[Field[Any]]:
+def written(part: Part | type[Part]) -> list[Field[Any]]:
+    """The fields that are written in the text form; a part that is no dataclass has none and is refused."""
     if not is_dataclass(part):
         cls = part if isinstance(part, type) else type(part)
         raise DecoderError(f"{cls.__name__} must be a frozen dataclass: put @dataclass(frozen=True) above its class")
@@ -246,9 +319,9 @@ def _required(field: Field[Any]) -> bool:
 def _text(part: Part, name: str, show: Callable[[Any], str], bare: str = "") -> str:
     """name(first, other=...), without what has its default value."""
     if part.variadic:
-        return f"{name}({', '.join(show(v) for v in getattr(part, _written(part)[0].name))})"
+        return f"{name}({', '.join(show(v) for v in getattr(part, written(part)[0].name))})"
     arguments: list[str] = []
-    for place, field in enumerate(_written(part)):
+    for place, field in enumerate(written(part)):
         value = getattr(part, field.name)
         if _required(field) or value != field.default or type(value) is not type(field.default):
             arguments.append(show(value) if place == 0 else f"{field.name}={show(value)}")

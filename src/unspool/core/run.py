@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from unspool.arrays import Ints
 from unspool.core.frontier import Frontier, Places
 from unspool.core.lane import Lane
-from unspool.core.strategy import Ask, Strategy
+from unspool.core.strategy import Around, Ask, Strategy
 from unspool.errors import PartError
 from unspool.record.step import Hypothesis
 
@@ -70,10 +71,25 @@ def ranked_by(run: Run, found: list[Hypothesis]) -> list[Hypothesis]:
     """Hypotheses as the run's strategy ranks them."""
     ranked = run.strategy.rank(found)
     if not isinstance(ranked, list):
-        raise misfit(run, f"ranks to {ranked!r:.40}; rank returns a list of hypotheses, as sorted(finished, key=...) does")
+        ranking = run.strategy
+        while isinstance(ranking, Around) and type(ranking).rank is Around.rank and ranking.inner is not None and ranking.inner.many:
+            ranking = ranking.inner                                      # which only hands on what that one says
+        said = f"ranks to {ranked!r:.40}; rank returns a list of hypotheses, as sorted(finished, key=...) does"
+        raise PartError(f"the strategy {ranking} {said}")
     return ranked
 
 
 def misfit(run: Run, what: str) -> PartError:
     """The error for a strategy that asks for what cannot be."""
-    return PartError(f"the strategy {run.strategy} {what}")
+    return PartError(f"the strategy {asking(run)} {what}")
+
+
+def asking(run: Run) -> Strategy:
+    """The strategy that spoke last: that of the run, or one inside it to which it gave the word by `yield from`."""
+    found: Strategy = run.strategy
+    generator: Any = run.generator
+    while (frame := getattr(generator, "gi_frame", None)) is not None:
+        speaker = frame.f_locals.get(next(iter(frame.f_code.co_varnames), ""))          # the first argument, `self` of a method
+        found = speaker if isinstance(speaker, Strategy) else found
+        generator = generator.gi_yieldfrom
+    return found

@@ -18,7 +18,7 @@ from unspool.core.peeks import Peeks
 from unspool.core.processor import Processor
 from unspool.core.run import Run, misfit, ranked_by
 from unspool.core.stop import Stop
-from unspool.core.strategy import Choice, Each, Strategy
+from unspool.core.strategy import Around, Choice, Each, Strategy
 from unspool.errors import DeadEnd, Unsupported
 from unspool.record.recorder import Recorder
 from unspool.record.step import Hypothesis, Step
@@ -124,6 +124,9 @@ class Search:
 
     def _require(self, strategy: Strategy) -> None:
         """Refuse a strategy that asks for what the session cannot do, or for tokens that the model does not have."""
+        inner = strategy.inner if isinstance(strategy, Around) else None
+        if inner is not None:
+            self._require(inner)                                         # the one at fault is named
         check_ids(strategy.name, strategy.token_ids(), self.lane.model.vocabulary)
         lacking = strategy.needs - self.lane.session.can
         if lacking:

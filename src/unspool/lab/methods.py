@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 from configparser import ConfigParser
-from dataclasses import MISSING, Field, asdict, dataclass, fields, is_dataclass
+from dataclasses import MISSING, Field, asdict, dataclass, fields
 from functools import cache
-from importlib import import_module
 from importlib.resources import files
 from inspect import getdoc
 from typing import Any
 
-from unspool.core.decoder import OWN, REGISTRY, Part
-from unspool.errors import unknown
+from unspool.core.decoder import Part, listed_parts, part_named, written
 from unspool.lab.engines import ENGINES
 from unspool.lab.engines.engine import Engine, Place
 
@@ -105,18 +103,15 @@ EXAMPLE_PROMPT = "Once upon a time, there was a"
 
 
 def known_parts() -> dict[str, type[Part]]:
-    """Every part of the package, by its canonical name."""
-    for module in OWN:
-        import_module(module)
-    return {cls.name: cls for cls in REGISTRY.values() if is_dataclass(cls) and cls.__module__.startswith(OWN)}
+    """Every part by its canonical name: the package's, those that the user imported, and those of installed packages."""
+    return {cls.name: cls for cls in listed_parts()}
 
 
 def method(name: str) -> Method:
     """A method by its name or an alias."""
-    known = known_parts()
-    if name not in REGISTRY or REGISTRY[name].name not in known:
-        raise unknown("method", name, REGISTRY)
-    return of(REGISTRY[name])
+    cls = part_named(name, "method")
+    written(cls)
+    return of(cls)
 
 
 def methods() -> list[Method]:

@@ -341,6 +341,7 @@ def metric_named(name: str) -> Metric:
     if f"{stem}_n" not in METRICS or (number is None and stem != "self_bleu"):
         if f"{stem.removesuffix('_n')}_n" in METRICS:
             raise ParameterError(f"the metric {name} needs a number: {stem.removesuffix('_n')}_2, {stem.removesuffix('_n')}_3, ...")
-        raise unknown("metric", name, [m.replace("_n", "_2") if m.endswith("_n") else m for m in METRICS])
+        known = [m.replace("_n", "_2") if m.endswith("_n") else m for m in METRICS]
+        raise unknown("metric", name, known, "unspool compare --help lists them")
     found = next(m for m in _family(int(number or 4)) if m.name == f"{stem}_n")
     return replace(found, name=name)

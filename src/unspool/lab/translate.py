@@ -69,7 +69,7 @@ def from_engine(engine: str, settings: Any, *, tokenizer: Any = None) -> Transla
     written, passed = settings_of(there, settings)
     for name in written:
         if name not in there.names:
-            raise unknown(f"setting of {there.title}", name, there.names)
+            raise unknown(f"setting of {there.title}", name, there.names, "unspool translate -o json lists them")
     given = {name: value for name, value in written.items() if value is not None}
     given = _valued(there, given, lambda: there.prepare(given, tokenizer))
     nulls = written.keys() - given.keys()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from unspool.errors import ModelError, UnknownName
+from unspool.errors import ModelError, UnknownName, near
 from unspool.models import hub
 from unspool.models.architecture import check_architecture, check_kind
 from unspool.models.compiled.model import compiled
@@ -37,6 +37,8 @@ def find(name: str | Path | None) -> Found:
     text = str(name)
     if name is None or text == "bundled":
         return Found("bundled", BUNDLED)
+    if not text.strip():
+        raise UnknownName("the name of a model is empty; give a folder, a name of the hub, or 'bundled'")
     known = hub.parse_name(text) if isinstance(name, str) else None
     if known and known.certain:
         return _fetch(known)
@@ -69,11 +71,9 @@ def _fetch(name: hub.HubName) -> Found:
 
 def _nearest(text: str) -> str:
     """The local names that a word may have meant."""
-    from difflib import get_close_matches
-
     local = ["bundled", *(path.parent.name for path in Path().glob("*/config.json"))]
-    near = get_close_matches(text.lower(), local, n=3, cutoff=0.5)
-    return f"; did you mean {' or '.join(near)}?" if near else f"; models here: {', '.join(local)}"
+    close = near(text, local)
+    return f"; did you mean {' or '.join(close)}?" if close else f"; models here: {', '.join(local)}"
 
 
 def read_json(path: Path) -> dict[str, Any]:

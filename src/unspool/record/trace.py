@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -103,6 +104,8 @@ class Trace(Shown):
     @classmethod
     def load(cls, path: str | Path) -> Trace:
         """Read a saved trace."""
+        if not os.fspath(path):
+            raise UnspoolError("the name of a trace is empty; give the file that it was saved to")
         try:
             text = Path(path).read_text(encoding="utf-8")
         except OSError as error:

@@ -113,7 +113,7 @@ IN_PYTHON = (
     "",
     "`unspool translate --from transformers -m MODEL` shows what the generation_config.json of a model asks for, with settings that are",
     "given in place of its own. Nothing of it but the end tokens is applied when a model is loaded: a decoder says what is done. If the",
-    "file asks for more, loading says so once, by the logger `unspool`.",
+    "file asks for more, loading says so, in the `notes` of the model.",
 )
 
 

@@ -20,14 +20,17 @@ INTERRUPTED = 130
 """The exit code of a program that Ctrl-C ends."""
 EXPECTED = ("end", "complete", "length", "followed", "interrupted")
 """Why a text ends without surprise, or with a line of its own."""
+WRITTEN = {"output_file": "--output-file", "trace": "--trace", "save": "--save", "plot": "--plot"}
+"""The options that name a file to write."""
 FAILED = 2
 """The exit code if a prompt came to no text; the others are shown all the same."""
 
 
 def open_sink(how: dict[str, Any]) -> Sink:
-    """Where the result goes."""
-    from unspool.cli.console import Sink
+    """Where the result goes; what else is written goes elsewhere."""
+    from unspool.cli.console import Sink, check_apart
 
+    check_apart({option: how[name] for name, option in WRITTEN.items() if how.get(name)})
     return Sink(how["output"], how["output_file"], how["color"])
 
 

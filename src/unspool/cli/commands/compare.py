@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from unspool.cli import options
-from unspool.cli.commands.common import INTERRUPTED, open_model, open_sink, read_decoding
+from unspool.cli.commands.common import FAILED, INTERRUPTED, open_model, open_sink, read_decoding
 from unspool.errors import check
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ _TOGETHER = options.option("--together", hint="How many prompts run at once.", d
     options.PROMPT,
     options.PROMPT_FILES,
     _DECODER,
+    options.PARTS,
     _SEEDS,
     options.NEW_TOKENS,
     _METRICS,
@@ -75,7 +76,10 @@ def compare(
     together: int,
     **how: Any,
 ) -> int:
-    """Compare decoders. What their texts are like over the same prompts and several seeds, how sure that is, and what it costs."""
+    """Compare decoders. What their texts are like over the same prompts and several seeds, how sure that is, and what it costs.
+
+    The exit code is 2 if a prompt came to no text.
+    """
     from unspool.cli.console import Bar, note
     from unspool.files import check_writable
     from unspool.lab.compare import Comparing, check_metrics
@@ -84,7 +88,7 @@ def compare(
     from unspool.views.compare import failure_of
     from unspool.views.compare_plot import axes_of, check_path
 
-    sink = open_sink(how)
+    sink = open_sink(how | {"save": save, "plot": plot})
     prompts, decoders = read_decoding(prompt, file, decoder or _DECODERS)
     names = list(DEFAULT) if metrics is None else [name.strip() for name in metrics.split(",") if name.strip()]
     check(axes is None or plot is not None, "--axes says what --plot FILE draws; give both")
@@ -120,12 +124,12 @@ def compare(
         sink.close()
         if plot:
             found.plot(Path(plot), *across)
-    for row in found.rows:
-        if row.failed and sink.form in ("json", "jsonl", "csv"):           # the other forms say it themselves
-            note(failure_of(row, found))
+    failed = [row for row in found.rows if row.failed]
+    for row in failed:
+        note(failure_of(row, found))
     if interrupted:
         note("interrupted" if found.rows else "interrupted before the first texts were whole")
-    return INTERRUPTED if interrupted else 0
+    return INTERRUPTED if interrupted else FAILED if failed else 0
 
 
 def written(found: Comparison, form: str) -> str:

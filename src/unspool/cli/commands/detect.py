@@ -15,7 +15,7 @@ _MARKS = options.repeated(
 )
 
 
-@options.command(_TEXT, _TEXT_FILES, _MARKS, *options.RESULT, *options.LOADED)
+@options.command(_TEXT, _TEXT_FILES, _MARKS, options.PARTS, *options.RESULT, *options.LOADED)
 def detect(text: str | None, file: tuple[str, ...], decoder: tuple[str, ...], **how: Any) -> int:
     """Look for a watermark in a text. The p-value says how often a text without it looks as marked."""
     from unspool.cli.console import read_lines, read_text

@@ -24,6 +24,7 @@ _BARE = options.flag("--no-run", "Leave the run out; no model is loaded.")
     _NAME,
     _PROMPT,
     _DECODER,
+    options.PARTS,
     _STEP,
     _BARE,
     options.SEED,
@@ -34,6 +35,7 @@ _BARE = options.flag("--no-run", "Leave the run out; no model is loaded.")
 def explain(name: str | None, prompt: str | None, decoder: str | None, n: int | None, no_run: bool, seed: int, **how: Any) -> int:
     """Explain a method. What it does, when to use it, what others call it, and a run that shows it; alone, it lists all."""
     from unspool.cli.console import note
+    from unspool.core.decoder import announced_parts
     from unspool.lab.methods import GROUPS, method, methods
     from unspool.views.explain import draw_methods, index_to_markdown, sheet_of_methods
     from unspool.views.page import page
@@ -42,6 +44,8 @@ def explain(name: str | None, prompt: str | None, decoder: str | None, n: int | 
     check(n is None or n >= 1, f"explain needs -n of at least 1; got {n}")
     sink = open_sink(how)
     if name is None:
+        for broken in announced_parts():
+            note(broken)
         found = methods()
         if sink.form == "text":
             sink.write(draw_methods(found, GROUPS, sink.width, sink.paint))

@@ -15,7 +15,9 @@ _COUNT = options.option("--choices", hint="How many of the likeliest tokens.", d
 _LIGHT = options.flag("--light", "A light screen; L in the program changes it.")
 
 
-@options.command(_START, options.FROM, _COUNT, options.ONE_DECODER, options.SEED, _LIGHT, *options.LOADED, options.CHAT)
+@options.command(
+    _START, options.FROM, _COUNT, options.ONE_DECODER, options.PARTS, options.SEED, _LIGHT, *options.LOADED, options.CHAT
+)
 def explore(prompt: str | None, saved: str | None, choices: int, decoder: tuple[str, ...], seed: int, light: bool, **how: Any) -> int:
     """Explore a prompt with the keyboard. Walk, choose other tokens, undo, switch the decoder, save and load the trace."""
     check(prompt is None or saved is None, "give a prompt or a saved trace (--from), not both")

@@ -24,6 +24,7 @@ _STREAM = options.option("--stream/--no-stream", hint="Show text as it grows, or
     options.PROMPT,
     options.PROMPT_FILES,
     options.DECODERS,
+    options.PARTS,
     options.NEW_TOKENS,
     _LENGTH,
     _RECORDED,
@@ -58,7 +59,7 @@ def generate(
 
         note(hint)
     check(choices is None or choices >= 1, f"--choices must be at least 1; got {choices}")
-    sink = open_sink(how)
+    sink = open_sink(how | {"trace": trace})
     prompts, decoders = read_decoding(prompt, file, decoder)
     check_streaming(stream, sink, prompts)
     check_trace(trace, prompts, decoders)

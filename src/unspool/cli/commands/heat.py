@@ -39,6 +39,7 @@ _LISTED = options.option("-n", "listed", hint="How many of the hottest tokens to
     _LISTED,
     options.CHOICES,
     options.ONE_DECODER,
+    options.PARTS,
     options.NEW_TOKENS,
     options.SEED,
     *options.RESULT,

@@ -20,7 +20,7 @@ def models(model: str | None, **how: Any) -> int:
     from unspool.views.report import detailed, listed
 
     sink = open_sink(how)
-    if model is None or is_shelf(model):
+    if model is None or (model and is_shelf(model)):
         found = [bundled(), *(models_in(Path(model)) if model else models_cached())]
         sink.write(draw_models(found, sink.paint) if sink.form == "text" else listed(found, sink.form))
     else:

@@ -32,6 +32,7 @@ _VALUES = options.option("--values", hint="Of the setting, or temperatures, with
     _KIND,
     options.PROMPT,
     _DECODERS,
+    options.PARTS,
     _TEXT,
     _VALUES,
     options.NEW_TOKENS,

@@ -21,6 +21,7 @@ _PROCESSED = options.flag("--processed", "The probabilities after the processors
     _ALL,
     _PROCESSED,
     options.ONE_DECODER,
+    options.PARTS,
     options.SEED,
     *options.RESULT,
     options.TRACE,

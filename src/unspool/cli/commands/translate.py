@@ -66,6 +66,7 @@ def _words(text: str) -> list[str]:
     _FROM,
     _TO,
     _DECODER,
+    options.PARTS,
     _MAX_NEW_TOKENS,
     _SEED,
     _MODEL,

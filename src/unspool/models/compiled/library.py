@@ -54,8 +54,8 @@ class StepFields(c.Structure):
     """New tokens."""
 
     _fields_ = (
-        *(("tokens", INT), ("wanted", INT), ("x", PLACE), ("path", PLACE), ("length", PLACE), ("keys", PLACE), ("values", PLACE), ("slots", PLACE)),
-        *(("cosines", PLACE), ("sines", PLACE), ("layer", PLACE), ("hidden", PLACE)),
+        *(("tokens", INT), ("wanted", INT)),
+        *((name, PLACE) for name in ("x", "path", "length", "keys", "values", "slots", "cosines", "sines", "layer", "hidden")),
     )
 
 
