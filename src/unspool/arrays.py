@@ -164,7 +164,8 @@ def logsumexp(x: Array) -> Array:
     if (top == -INF).any():                                              # of a row of -inf the sum is 0
         with np.errstate(divide="ignore"):
             return top + np.log(np.exp(x - or_zero(top)).sum(-1, keepdims=True))
-    shifted = x - top
+    with np.errstate(invalid="ignore"):                                  # infinity less infinity is NaN, which shows in the sum
+        shifted = x - top
     np.exp(shifted, out=shifted)
     return top + np.log(shifted.sum(-1, keepdims=True))
 

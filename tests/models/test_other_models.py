@@ -215,11 +215,15 @@ class TestTwoModels:
 
 
 class TestEngines:
-    def test_numpy_is_the_default_on_a_cpu(self, folder):
-        for settings in ({}, {"device": "cpu"}, {"backend": "numpy"}, {"backend": "numpy", "device": "auto", "dtype": "float32"}):
+    @pytest.mark.parametrize("kernels", ["compiled", "numpy"])
+    def test_the_kernels_are_the_default_on_a_cpu_and_numpy_without_them(self, folder, kernels, monkeypatch):
+        if kernels == "numpy":
+            monkeypatch.setenv("UNSPOOL_KERNELS", "none")
+        named = ({"backend": kernels}, {"backend": kernels, "device": "auto", "dtype": "float32"})
+        for settings in ({}, {"device": "cpu"}, *named):
             lm = un.load(folder, **settings)
             assert isinstance(lm.model.embedding, np.ndarray)
-            assert (lm.info["backend"], lm.info["device"], lm.info["dtype"]) == ("numpy", "cpu", "float32")
+            assert (lm.info["backend"], lm.info["device"], lm.info["dtype"]) == (kernels, "cpu", "float32")
 
     def test_torch_takes_the_first_device_there_is(self, folder):
         torch = pytest.importorskip("torch")

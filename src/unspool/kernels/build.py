@@ -1,20 +1,15 @@
 """Build the kernels: one shared library beside the sources, every variant of them for the processors that may run it.
 
-This file imports nothing of the package: the package's build runs it before the package is there.
+This file imports nothing of the package: the package's build runs it before the package is there. What building needs is
+imported when something is built: every start of the program reads this file for its `stamp`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import platform
-import shlex
-import shutil
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
@@ -40,6 +35,9 @@ class NoCompiler(Exception):
 
 def compilers() -> Iterator[list[str]]:
     """C compilers to try: CC, the system's, and zig's from its Python package."""
+    import shlex
+    import shutil
+
     if os.environ.get("CC"):
         yield shlex.split(os.environ["CC"])
     yield from ([found] for name in ("cc", "gcc", "clang") if (found := shutil.which(name)))
@@ -60,6 +58,10 @@ def stamp() -> str:
 
 def build(target: Path = FOLDER / NAME, compiler: Sequence[str] | None = None, extra: Sequence[str] = (), machine: str = "") -> Path:
     """Compile and link; the library appears whole or not at all."""
+    import platform
+    import subprocess
+    import tempfile
+
     failures = []
     for command in [list(compiler)] if compiler else compilers():
         try:
@@ -73,6 +75,9 @@ def build(target: Path = FOLDER / NAME, compiler: Sequence[str] | None = None, e
 
 
 def _build(command: list[str], folder: Path, extra: Sequence[str], machine: str) -> Path:
+    import subprocess
+    from concurrent.futures import ThreadPoolExecutor
+
     jobs: list[tuple[str, str, tuple[str, ...]]] = [(source, source, ()) for source in ("pool", "pack", "dispatch")]
     variants = VARIANTS.get("x86_64" if machine in ("AMD64", "x86_64") else machine, {"baseline": ()})
     jobs += [("variant", name, (f"-DVARIANT={name}", *flags)) for name, flags in variants.items()]
