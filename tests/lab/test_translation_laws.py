@@ -27,6 +27,7 @@ TYPICAL = {
     **dict.fromkeys(("max_tokens", "max_new_tokens", "max_completion_tokens", "max_length", "n_predict", "num_predict"), 30),
     **dict.fromkeys(("seed", "sampling_seed"), 5),
     **dict.fromkeys(("n", "num_return_sequences"), 2),
+    **dict.fromkeys(("min_keep", "min_tokens_to_keep"), 3),
     **{key: ["\n"] for key in ("stop", "stop_strings")},
     **{key: [3, 4] for key in ("stop_token_ids", "allowed_token_ids", "suppress_tokens", "begin_suppress_tokens", "xtc_special_tokens")},
     **dict.fromkeys(("eos_token_id", "forced_eos_token_id", "forced_bos_token_id"), 5),
@@ -235,11 +236,17 @@ def test_several_texts_at_temperature_zero_are_kept_or_refused():
         from_engine("transformers", {"num_beams": 2, "num_return_sequences": 3})
 
 
-def test_a_least_length_holds_back_stops_or_says_so():
-    found = from_engine("vllm", {"min_tokens": 4, "stop": ["\n"], "stop_token_ids": [5]})
-    assert str(found.decoder) == "min_new_tokens(4) | sample | stop('\\n') | end(5)"
-    assert [note.setting for note in found.notes if note.severity == DIFFERENT] == ["min_tokens"]
-    assert not [note for note in from_engine("vllm", {"min_tokens": 4, "stop_token_ids": [5]}).notes if note.severity == DIFFERENT]
+def test_a_least_length_holds_back_stops():
+    given = {"min_tokens": 4, "stop": ["\n"], "stop_token_ids": [5], "repetition_detection": {"max_pattern_size": 3, "min_count": 2}}
+    found = from_engine("vllm", given)
+    assert str(found.decoder) == "min_new_tokens(4) | sample | stop('\\n', after=4) | end(5) | loop(2, period=3, after=3)"
+    assert not [note for note in found.notes if note.severity == DIFFERENT]
+    assert to_engine("vllm", found.decoder).settings["min_tokens"] == 4
+    for decoder in ("min_new_tokens(4) | sample | stop('x')", "sample | stop('x', after=4)", "sample | stop('x') | loop(after=3)"):
+        with pytest.raises(un.ParameterError, match="cannot say"):
+            to_engine("vllm", decoder)
+    with pytest.raises(un.ParameterError, match="no setting for the after"):
+        to_engine("sglang", "sample | stop('x', after=4)")
     assert not [note for note in from_engine("sglang", {"min_new_tokens": 4, "stop": ["\n"]}).notes if note.severity == DIFFERENT]
 
 
@@ -256,6 +263,24 @@ def test_beams_of_vllm_and_sglang_have_what_these_have():
     for name in ("stop", "stop_regex", "min_new_tokens", "regex"):
         with pytest.raises(un.Unsupported, match=name):
             from_engine("sglang", {"beam_width": 4, name: TYPICAL[name]})
+
+
+def test_what_a_cut_keeps_at_least_is_read_and_written():
+    given = {"min_keep": 3, "typical_p": 0.9, "xtc_probability": 0.4, "temperature": 1.0}
+    found = from_engine("llama.cpp", given)
+    assert str(found.decoder) == (
+        "top_k(40) | typical(0.9, min_keep=3) | top_p(0.95, min_keep=3) | min_p(0.05, min_keep=3) | "
+        "xtc(probability=0.4, min_keep=3) | sample"
+    )
+    written = to_engine("llama.cpp", found.decoder).settings
+    assert written["min_keep"] == 3
+    assert from_engine("llama.cpp", written).decoder == found.decoder
+    assert "min_keep" not in to_engine("llama.cpp", "top_p(0.9) | sample").settings
+    with pytest.raises(un.ParameterError, match="llama.cpp"):
+        to_engine("llama.cpp", "top_p(0.9) | min_p(0.1, min_keep=3) | sample")
+    assert str(from_engine("mlx-lm", {"temp": 1.0, "min_p": 0.1, "min_tokens_to_keep": 2}).decoder) == "min_p(0.1, min_keep=2) | sample"
+    with pytest.raises(un.ParameterError, match="no setting for the min_keep"):
+        to_engine("vllm", "min_p(0.1, min_keep=3) | sample")
 
 
 def test_ignoring_ends_switches_off_the_stop_tokens_of_sglang():

@@ -83,6 +83,8 @@ PHRASES = Codec(lambda value: tuple(map(phrase_of, value)), lambda value: [as_id
 BIAS = Codec(biases_of, lambda value: {one_id(token): amount for token, amount in value})
 CLAMPED = Codec(clamped, BIAS.write)
 SEQUENCES = Codec(pairs_of, lambda value: [[as_ids(phrase), amount] for phrase, amount in value])
+KEPT = Codec(lambda n: max(n, 1), lambda n: n if n > 1 else None)
+"""How many tokens a cut keeps at least; the one that it always keeps is not written."""
 WINDOW = Codec(lambda n: None if n < 0 else n, _some)
 
 
@@ -122,14 +124,16 @@ def place(
         found = {name: found.get(name, known[name]) for name in own}
         if off(**found) or (cls.variadic and not found[next(iter(own))]):
             return None
-        return cls(*found[next(iter(own))]) if cls.variadic else cls(**found, **fixed)
+        values = found.pop(next(iter(own))) if cls.variadic else ()
+        return cls(*values, **found, **fixed)
 
     def write(part: Any) -> dict[str, Any]:
         for name, default in known.items():
             value, wanted = getattr(part, name), fixed.get(name, default)
             if name not in own and value != wanted:
                 raise ParameterError(f"it has no setting for the {name} of {part}, which is {wanted!r} there")
-        return {settings[name].name: own[name][2].write(getattr(part, name)) for name in own}
+        written = {settings[name].name: own[name][2].write(getattr(part, name)) for name in own}
+        return {name: value for name, value in written.items() if value is not None}
 
     return Place(method, tuple(settings.values()), read, write, **rest)
 

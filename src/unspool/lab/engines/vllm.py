@@ -8,7 +8,7 @@ from typing import Any
 
 from unspool.core.decoder import Part
 from unspool.errors import ParameterError, Unsupported
-from unspool.lab.engines.engine import DIFFERENT, REMARK, CallSetting, Engine, Given, Note, Place, Setting, Unsaid
+from unspool.lab.engines.engine import REMARK, CallSetting, Engine, Given, Place, Setting, Unsaid
 from unspool.lab.engines.openai import openai_schema
 from unspool.lab.engines.places import (
     CLAMPED,
@@ -27,15 +27,23 @@ from unspool.lab.engines.places import (
 from unspool.stops.loop import Loop
 from unspool.strategies.beam import Beam
 
+LATE = Codec(lambda n: n, lambda n: n or None)
+"""A number of tokens; none is not written."""
 WARM = Codec(lambda t: max(t, 0.01) if t > 0 else t, lambda t: t)
 """Temperatures above 0, of which it raises the lowest."""
 
 
 def _loop(given: Given) -> Part | None:
-    found = given.get("repetition_detection")
+    """Looked for from the token on with which min_tokens is reached."""
+    found, least = given.get("repetition_detection"), Setting("min_tokens", 0).of(given)
     if not found or not found.get("max_pattern_size"):
         return None
-    return Loop(found["min_count"], found["max_pattern_size"], found.get("min_pattern_size") or 1)
+    return Loop(found["min_count"], found["max_pattern_size"], found.get("min_pattern_size") or 1, max(least - 1, 0))
+
+
+def _write_loop(part: Loop) -> dict[str, Any]:
+    found = {"max_pattern_size": part.period, "min_pattern_size": part.shortest, "min_count": part.count}
+    return {"repetition_detection": found} | ({"min_tokens": part.after + 1} if part.after else {})
 
 
 def _vllm_beams(given: Given) -> Part | None:
@@ -50,14 +58,6 @@ def _write_vllm_beams(part: Beam) -> dict[str, Any]:
     if (part.n, part.early_stopping, part.length) != (part.width, "never", "generated"):
         raise ParameterError(f"its beam search is beam({part.width}, early_stopping='never', n={part.width})")
     return {"beam_width": part.width, "length_penalty": part.length_penalty}
-
-
-def _waiting(given: Given) -> list[Note]:
-    """Stop strings that come before min_tokens tokens are there."""
-    n = given.get("min_tokens") or 0
-    if not n or not given.get("stop"):
-        return []
-    return [Note("min_tokens", f"there a stop string does not count before it has {n} tokens; here stop(...) ends the text", DIFFERENT)]
 
 
 def _vllm_schema(value: Any) -> Any:
@@ -110,17 +110,16 @@ VLLM = Engine(
         *drawn(Setting("n", 1), lambda given: Setting("temperature", 1.0).of(given) == 0, "it draws one text at temperature 0"),
     ),
     stops=(
-        place("stop", strings=("stop", None, LIST)),
+        place("stop", strings=("stop", None, LIST), after=("min_tokens", 0, LATE), note="Strings that end within min_tokens do not count."),
         place("end", tokens=("stop_token_ids", None, TOKENS)),
-        Place("loop", (Setting("repetition_detection"),), _loop, lambda part: {"repetition_detection": {
-            "max_pattern_size": part.period, "min_pattern_size": part.shortest, "min_count": part.count}}),
+        Place("loop", (Setting("repetition_detection"), Setting("min_tokens", 0)), _loop, _write_loop,
+              note="Not before min_tokens tokens are there."),
     ),
     calls=(
         CallSetting("max_new_tokens", Setting("max_tokens", 16), endless=True),
         CallSetting("seed", Setting("seed"), *NO_SEED),
         end_tokens("ignore_eos"),
     ),
-    warn=_waiting,
     unsaid={
         "include_stop_str_in_output": Unsaid("the text is cut before a stop string here"),
         "thinking_token_budget": Unsaid("there is no thinking here"),
