@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from unspool.core.decoder import Decoder, Part, as_decoder
-from unspool.errors import ParameterError, UnspoolError, Unsupported, check, unknown
+from unspool.errors import ParameterError, UnknownName, UnspoolError, Unsupported, check, unknown, whole
 from unspool.lab.engines import ENGINES
 from unspool.lab.engines.engine import DIFFERENT, LOST, REMARK, Engine, Note, Place
 from unspool.lab.engines.forms import settings_of
@@ -69,8 +70,11 @@ def from_engine(engine: str, settings: Any, *, tokenizer: Any = None) -> Transla
     written, passed = settings_of(there, settings)
     for name in written:
         if name not in there.names:
-            raise unknown(f"setting of {there.title}", name, there.names)
+            raise _strange(there, name)
     given = {name: value for name, value in written.items() if value is not None}
+    for setting in there.settings:
+        if setting.name in given:
+            _valued(there, {setting.name: given[setting.name]}, partial(setting.check, given[setting.name]))
     given = _valued(there, given, lambda: there.prepare(given, tokenizer))
     nulls = written.keys() - given.keys()
     decoder, options, notes = _meant(there, given, nulls)
@@ -148,6 +152,13 @@ def asked_of(folder: Path) -> str:
     return ", and ".join([*plain, *([", ".join(lost)] if lost else [])])
 
 
+def _strange(there: Engine, name: Any) -> UnknownName:
+    """The error for a name that an engine does not have."""
+    near = get_close_matches(str(name), sorted(there.names), n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else "`unspool translate -o json` lists all that are known"
+    return UnknownName(f"unknown setting of {there.title} {name!r:.80}: {hint}")
+
+
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
@@ -217,12 +228,13 @@ def _valued(engine: Engine, written: Mapping[str, Any], read: Callable[[], T]) -
         if not written or any(re.search(rf"\b{re.escape(name)}\b", str(error)) for name in written):
             raise
         raise type(error)(f"{engine.title}'s {text}: {error}") from None
-    except (TypeError, ValueError, LookupError, AttributeError):
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError):
         raise ParameterError(f"{engine.title} knows no such value: {text}") from None
 
 
 def _read(engine: Engine, place: Place, given: Mapping[str, Any]) -> Part | None:
-    return _valued(engine, {s.name: given[s.name] for s in place.settings if s.name in given}, lambda: place.read(given))
+    own = {s.name: given[s.name] for s in place.settings if s.name in given}
+    return _valued(engine, own or dict(given), lambda: place.read(given))
 
 
 def _said(engine: Engine, place: Place, given: Mapping[str, Any]) -> list[Note]:
@@ -235,13 +247,16 @@ def _said(engine: Engine, place: Place, given: Mapping[str, Any]) -> list[Note]:
 
 def _options(engine: Engine, given: Mapping[str, Any], nulls: Iterable[str], notes: list[Note]) -> dict[str, Any]:
     """The arguments of generate."""
-    found: dict[str, Any] = {}
+    first: dict[str, Any] = {}
     for call in engine.calls:
         name = call.setting.name
         if name not in given or not call.holds(given):
             continue
-        if (value := _valued(engine, {name: given[name]}, partial(call.read, given[name]))) is not None:
-            found.setdefault(call.argument, value)
+        value = _valued(engine, {name: given[name]}, partial(call.read, given[name]))
+        for number in () if value is None else value if call.argument == "end_tokens" else (value,):
+            whole(f"{engine.title}'s {name}", number, 1 if call.argument.startswith("max_") else 0)
+        first.setdefault(call.argument, value)
+    found = {argument: value for argument, value in first.items() if value is not None}
     if "max_new_tokens" in found:
         found.pop("max_length", None)
     if found.keys() & {"max_new_tokens", "max_length"}:

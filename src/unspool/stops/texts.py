@@ -17,7 +17,6 @@ from unspool.errors import ParameterError, check, plain, whole
 from unspool.patterns.follow import State, follower
 from unspool.text import Finder, Marks, ReadSoFar, TextReader, Tokenizer
 
-
 Found = tuple[str, int, int, ReadSoFar]
 """The end of the new text, how much of it was there before the last token, how many tokens there are, how far they are read."""
 

@@ -159,6 +159,7 @@ LLAMA_CPP = Engine(
     stops=(place("stop", strings=("stop", None, LIST)),),
     calls=(
         CallSetting("max_new_tokens", Setting("n_predict", -1), *NO_LIMIT),
+        CallSetting("max_new_tokens", Setting("max_tokens"), *NO_LIMIT),
         CallSetting("seed", Setting("seed", -1), *NO_SEED),
         end_tokens("ignore_eos"),
     ),

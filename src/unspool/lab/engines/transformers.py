@@ -173,7 +173,7 @@ TRANSFORMERS = Engine(
               lambda given: LogSoftmax() if given.get("renormalize_logits") else None, lambda part: {"renormalize_logits": True}),
     ),
     strategies=(
-        Place("beam", (Setting("num_beams", 1), Setting("length_penalty", 1.0), Setting("early_stopping", False),
+        Place("beam", (Setting("num_beams", 1), Setting("length_penalty", 1.0), Setting("early_stopping", False, also=("never",)),
                        Setting("num_return_sequences", 1)), _beams, _write_beams,
               note="Processors see log-probabilities, and their scores are not renormalised before they are summed."),
         Place("contrastive_search", (Setting("penalty_alpha"), Setting("top_k", 50)), _contrastive,

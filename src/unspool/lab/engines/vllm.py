@@ -20,6 +20,7 @@ from unspool.lab.engines.places import (
     Codec,
     drawn,
     end_tokens,
+    known_keys,
     names_in,
     place,
     structured,
@@ -36,7 +37,7 @@ WARM = Codec(lambda t: max(t, 0.01) if t > 0 else t, lambda t: t)
 def _loop(given: Given) -> Part | None:
     """Looked for from the token on with which min_tokens is reached."""
     found, least = given.get("repetition_detection"), Setting("min_tokens", 0).of(given)
-    if not found or not found.get("max_pattern_size"):
+    if not found or not known_keys("repetition_detection", found, "max_pattern_size min_pattern_size min_count").get("max_pattern_size"):
         return None
     return Loop(found["min_count"], found["max_pattern_size"], found.get("min_pattern_size") or 1, max(least - 1, 0))
 
@@ -61,8 +62,10 @@ def _write_vllm_beams(part: Beam) -> dict[str, Any]:
 
 
 def _vllm_schema(value: Any) -> Any:
-    if {"grammar", "structural_tag"} & {key for key, found in value.items() if found}:
-        raise Unsupported(f"a grammar of structured_outputs has no equal: {LARK}")
+    known, white = "json json_object regex choice disable_fallback", "disable_any_whitespace whitespace_pattern"
+    known_keys("structured_outputs", value, f"{known} {white} disable_additional_properties", "grammar structural_tag", LARK)
+    if found := sorted(key for key in names_in(f"{white} disable_additional_properties") & value.keys() if value[key]):
+        raise Unsupported(f"{', '.join(found)} of structured_outputs has no equal: write json_schema(schema, separators=(',', ':'))")
     return {} if value.get("json_object") else value.get("json")
 
 
