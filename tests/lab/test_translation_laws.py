@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import random
 import re
 from importlib.util import find_spec
 
@@ -401,3 +402,70 @@ def test_end_tokens_are_written_or_refused(engine):
         except UnspoolError:
             continue
         assert from_engine(engine, written.settings).options["end_tokens"] == ends
+
+
+WEIRD = (
+    None, True, False, 0, 1, -1, 3, 0.5, 1.5, -0.5, float("nan"), float("inf"), -float("inf"), 10**30, -(10**30), "1", "0.7", "", "abc",
+    [], [1], ["a"], [[1, 2]], [None], [True], [0.5], [{}], [-1], [[1, 2.0]], [["x", 1]], {}, {"a": 1}, {"a": {"b": [1]}}, {"1": 2},
+    {"1": "x"}, {"type": "json_schema"}, {"regex": 5}, {"json": "x"}, {"max_pattern_size": 2}, "\ud800", b"x", {1}, object,
+)  # fmt: skip
+"""Values that belong to no setting, or to few."""
+
+
+def some_settings(engine, count):
+    """Settings of an engine, every second time with values of a wrong kind."""
+    there, chance = ENGINES[engine], random.Random(engine)
+    names = sorted(there.names - there.ignored)
+    for i in range(count):
+        chosen = chance.sample(names, chance.choice([1, 1, 2, 3, 5]))
+        given = {n: chance.choice([value_of(engine, n), *(s.default for s in there.settings if s.name == n)]) for n in chosen}
+        yield given if i % 2 else {n: chance.choice([value, *chance.choices(WEIRD, k=3)]) for n, value in given.items()}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_whatever_is_given_is_read_and_written_or_refused_by_name(engine):
+    refused = same = 0
+    for given in some_settings(engine, 200):
+        found = read(engine, given, given)
+        if found is None:
+            refused += 1
+            continue
+        try:
+            written = to_engine(engine, found.decoder, **found.options)
+        except un.ParameterError as error:
+            if "give a window" not in str(error):                        # a whole text cannot be said by those of llama.cpp
+                raise
+            continue
+        same += written.decoder == found.decoder
+        apart = [p for p in found.decoder.processors if p.name not in ("temperature", "top_k")]
+        assert [p for p in written.decoder.processors if p.name not in ("temperature", "top_k")] == apart, given
+        assert {*written.decoder.parts} == {*found.decoder.parts}, given
+    assert refused > 20
+    assert same > 80
+
+
+def test_of_two_spellings_the_engines_own_counts():
+    for engine, first, second in (("openai", "max_completion_tokens", "max_tokens"), ("llama.cpp", "n_predict", "max_tokens"),
+                                  ("text-generation-webui", "max_tokens", "max_completion_tokens")):  # fmt: skip
+        found = from_engine(engine, {second: 7, first: 5})
+        assert found.options["max_new_tokens"] == 5
+        assert [note.setting for note in found.notes if "no effect" in note.what] == [second]
+        assert from_engine(engine, {second: 7, first: None}).options["max_new_tokens"] == 7
+    assert from_engine("llama.cpp", {"n_predict": -1, "max_tokens": 7}).options == {}
+    for name in (1, None, ("max", "tokens")):
+        with pytest.raises(un.UnknownName, match="unknown setting"):
+            from_engine("vllm", {name: 3})
+
+
+def test_texts_are_written_as_the_engine_takes_them():
+    lm = un.load()
+    ids = lm.tokenizer.encode(" king")
+    wanted = 'banned(" king") | bias({" king": 2.0}) | sample'
+    written = to_engine("vllm", wanted, tokenizer=lm.tokenizer)
+    assert written.settings == {"bad_words": [" king"], "logit_bias": {ids[0]: 2.0}}
+    written = to_engine("transformers", wanted.replace("banned(\" king\") | ", "") + " | stop('x')", tokenizer=lm.tokenizer).settings
+    assert written["sequence_bias"] == [[ids, 2.0]]
+    assert written["stop_strings"] == ["x"]
+    for decoder, engine in (('bias({" king": 2.0})', "vllm"), ("banned(5)", "vllm"), ('banned(" king")', "transformers")):
+        with pytest.raises(un.ParameterError, match=r"it takes|a bias"):
+            to_engine(engine, f"{decoder} | sample")

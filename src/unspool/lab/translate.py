@@ -75,6 +75,8 @@ def from_engine(engine: str, settings: Any, *, tokenizer: Any = None) -> Transla
     for setting in there.settings:
         if setting.name in given:
             _valued(there, {setting.name: given[setting.name]}, partial(setting.check, given[setting.name]))
+    for name in {name for other in there.orderings for name in other} & given.keys():
+        check(given[name] in (True, False), f"{there.title}'s {name} is true or false; got {given[name]!r:.80}")
     given = _valued(there, given, lambda: there.prepare(given, tokenizer))
     nulls = written.keys() - given.keys()
     decoder, options, notes = _meant(there, given, nulls)
@@ -84,11 +86,12 @@ def from_engine(engine: str, settings: Any, *, tokenizer: Any = None) -> Transla
     return Translation(there.name, decoder, written, options, notes)
 
 
-def to_engine(engine: str, decoder: Any, **options: Any) -> Translation:
+def to_engine(engine: str, decoder: Any, *, tokenizer: Any = None, **options: Any) -> Translation:
     """An engine's settings that mean a decoder; what cannot be said there is refused.
 
-    engine: see `from_engine`. decoder: a decoder, a part of one, or text. options: max_new_tokens, max_length, seed and end_tokens,
-    as `generate` takes them.
+    engine: see `from_engine`. decoder: a decoder, a part of one, or text. tokenizer: that of a model, as `lm.tokenizer`; needed where a
+    decoder names tokens by texts and the engine takes ids alone. options: max_new_tokens, max_length, seed and end_tokens, as `generate`
+    takes them.
 
     `settings` of what comes back are the engine's; `decoder` is what they mean when they are read again, `notes` say where that
     differs.
@@ -96,7 +99,7 @@ def to_engine(engine: str, decoder: Any, **options: Any) -> Translation:
     there, wanted = engine_named(engine), as_decoder(decoder)
     processors, strategy = there.unwrap(list(wanted.processors), wanted.strategy or Greedy())
     chosen = _place(there, there.strategies, strategy)
-    settings = _written(there, chosen, strategy)
+    settings = _written(there, chosen, strategy)[0]
     notes: list[Note] = []
     found: dict[str, tuple[Place, Part]] = {}
     for part in processors:
@@ -105,7 +108,7 @@ def to_engine(engine: str, decoder: Any, **options: Any) -> Translation:
         free = not chosen.bare or place.method in chosen.takes
         check(free, f"{there.title}'s {chosen.method} search takes no processors; this decoder has {part}")
         _check_drawn(there, place, part, strategy)
-        more = _written(there, place, part)
+        more, part = _written(there, place, part, tokenizer)
         if place.read(more) is None:
             notes.append(Note(place.settings[0].name, f"{part} changes nothing: left out"))
         else:
@@ -116,7 +119,7 @@ def to_engine(engine: str, decoder: Any, **options: Any) -> Translation:
     for stop in wanted.stops:
         place = _place(there, there.stops, stop)
         check(not chosen.bare or place.method in chosen.takes, f"{there.title}'s {chosen.method} search does not hear {stop}")
-        settings = _merged(there, settings, _written(there, place, stop))
+        settings = _merged(there, settings, _written(there, place, stop)[0])
     for place in there.ordered(there.places, settings):
         if place.neutral and place.method not in found and not chosen.bare and (strategy.name == "sample" or not place.sampling):
             settings = place.neutral | settings
@@ -283,10 +286,14 @@ def _place(engine: Engine, places: Sequence[Place], part: Part) -> Place:
     return found
 
 
-def _written(engine: Engine, place: Place, part: Part) -> dict[str, Any]:
+def _written(engine: Engine, place: Place, part: Part, tokenizer: Any = None) -> tuple[dict[str, Any], Part]:
+    """The settings that mean a part, and the part: with its texts made tokens, if the engine takes those alone."""
     try:
-        return place.write(part)
+        return place.write(part), part
     except ParameterError as error:
+        known = part if tokenizer is None else part.resolve(tokenizer)
+        if known != part:
+            return _written(engine, place, known)
         raise ParameterError(f"{engine.title} cannot say {part}: {error}") from None
 
 

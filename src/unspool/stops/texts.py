@@ -17,7 +17,7 @@ from unspool.errors import ParameterError, check, plain, whole
 from unspool.patterns.follow import State, follower
 from unspool.text import Finder, Marks, ReadSoFar, TextReader, Tokenizer
 
-Found = tuple[str, int, int, ReadSoFar]
+Watched = tuple[str, int, int, ReadSoFar]
 """The end of the new text, how much of it was there before the last token, how many tokens there are, how far they are read."""
 
 
@@ -68,11 +68,11 @@ class StopStrings(Stop):
         object.__setattr__(part, "_finder", Finder(self._waits, marks))
         return part
 
-    def begin(self, prompt: Ints) -> Found:
+    def begin(self, prompt: Ints) -> Watched:
         """Nothing yet."""
         return "", 0, 0, _reader(self).begin(prompt.tolist())
 
-    def advance(self, memories: Sequence[Found], tokens: Sequence[int], logits: Sequence[Array]) -> list[Any]:
+    def advance(self, memories: Sequence[Watched], tokens: Sequence[int], logits: Sequence[Array]) -> list[Any]:
         """The last token's text, and before it what may be the beginning of a string."""
         reader, finder, after = _reader(self), self._finder, []
         for (end, _, count, read), token in zip(memories, tokens, strict=True):
@@ -81,7 +81,7 @@ class StopStrings(Stop):
             after.append((end[len(end) - old :] + text, old, count + 1, read))
         return after
 
-    def ends(self, rows: Rows, tokens: Ints, memory: Sequence[Found]) -> Flags:
+    def ends(self, rows: Rows, tokens: Ints, memory: Sequence[Watched]) -> Flags:
         place = self._finder.place
         return np.asarray([place(text, old, count) >= 0 for text, old, count, _ in memory], bool)
 

@@ -10,7 +10,7 @@ from unspool.errors import ParameterError, Unsupported, unknown
 from unspool.lab.engines.engine import REMARK, CallSetting, Engine, Given, Place, Setting, Unsaid
 from unspool.lab.engines.places import (
     ALL,
-    KEPT,
+    AT_LEAST,
     LARK,
     LIST,
     NO_LIMIT,
@@ -27,10 +27,11 @@ from unspool.lab.engines.places import (
 )
 from unspool.processors.adapt import Mirostat
 from unspool.processors.constrain import Banned, Bias
+from unspool.processors.phrases import encoded
 from unspool.processors.shape import DynamicTemperature, Temperature
 
 LAST = ("repeat_last_n", 64, WINDOW)
-LEAST = ("min_keep", 0, KEPT)
+MIN_KEEP = ("min_keep", 0, AT_LEAST)
 """Of typical, top_p, min_p and xtc; top_k and top_n_sigma do not read it."""
 
 
@@ -78,7 +79,7 @@ def _tokens_biased(given: dict[str, Any], tokenizer: Any) -> dict[str, Any]:
                 f"from_engine(..., tokenizer=lm.tokenizer) or unspool translate -m MODEL"
             )
         else:
-            pairs += [[int(t), amount] for t in tokenizer.encode(token)]
+            pairs += [[int(t), amount] for t in encoded(token, tokenizer, "logit_bias")]
     return given | {"logit_bias": pairs}
 
 
@@ -139,13 +140,13 @@ LLAMA_CPP = Engine(
               breakers=("dry_sequence_breakers", ("\n", ":", '"', "*"), LIST), step="dry"),
         place("top_n_sigma", lambda n: n <= 0, n=("top_n_sigma", -1.0), step="top_n_sigma", sampling=True),
         place("top_k", lambda k: k <= 0, k=("top_k", 40), neutral={"top_k": 0}, step="top_k", sampling=True, note="On by default."),
-        place("typical", lambda p, min_keep: p >= 1, p=("typical_p", 1.0), min_keep=LEAST, step="typ_p"),
-        place("top_p", lambda p, min_keep: p >= 1, p=("top_p", 0.95), min_keep=LEAST, neutral={"top_p": 1.0}, step="top_p",
+        place("typical", lambda p, min_keep: p >= 1, p=("typical_p", 1.0), min_keep=MIN_KEEP, step="typ_p"),
+        place("top_p", lambda p, min_keep: p >= 1, p=("top_p", 0.95), min_keep=MIN_KEEP, neutral={"top_p": 1.0}, step="top_p",
               sampling=True, note="On by default."),
-        place("min_p", lambda p, min_keep: p <= 0, p=("min_p", 0.05), min_keep=LEAST, neutral={"min_p": 0.0}, step="min_p",
+        place("min_p", lambda p, min_keep: p <= 0, p=("min_p", 0.05), min_keep=MIN_KEEP, neutral={"min_p": 0.0}, step="min_p",
               sampling=True, note="On by default."),
         place("xtc", lambda threshold, probability, min_keep: probability <= 0 or threshold > 0.5, threshold=("xtc_threshold", 0.1),
-              probability=("xtc_probability", 0.0), min_keep=LEAST, step="xtc"),
+              probability=("xtc_probability", 0.0), min_keep=MIN_KEEP, step="xtc"),
         Place("dynamic_temperature", (Setting("dynatemp_range", 0.0), Setting("dynatemp_exponent", 1.0)), _dynamic, _write_dynamic,
               step="temperature", sampling=True, note="From temperature - dynatemp_range to temperature + dynatemp_range."),
         Place("temperature", (Setting("temperature", 0.8),), _still, lambda part: {"temperature": part.t},

@@ -76,6 +76,12 @@ def _of_ids(phrase: Any) -> Any:
     return phrase
 
 
+def _text_alone(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ParameterError(f"it takes texts; got {value!r:.80}")
+    return value
+
+
 def counted(n: Any) -> int:
     """A whole number, which may be below 0."""
     if isinstance(n, bool) or not isinstance(n, Integral):
@@ -113,12 +119,13 @@ def _some(window: int | None) -> int:
 
 SAME = Codec(lambda value: value, lambda value: value)
 LIST = Codec(as_tuple, list)
-TOKENS = Codec(as_tuple, all_ids)
+TEXTS = Codec(lambda value: tuple(map(_text_alone, as_tuple(value))), lambda texts: list(map(_text_alone, texts)))
+TOKENS = Codec(lambda value: tuple(map(counted, as_tuple(value))), all_ids)
 PHRASES = Codec(phrases_of, lambda value: [as_ids(v) for v in value])
 BIAS = Codec(biases_of, lambda value: {one_id(token): amount for token, amount in value})
 CLAMPED = Codec(clamped, BIAS.write)
 SEQUENCES = Codec(sequences_of, lambda value: [[as_ids(phrase), amount] for phrase, amount in value])
-KEPT = Codec(lambda n: max(n, 1), lambda n: n if n > 1 else None)
+AT_LEAST = Codec(lambda n: max(n, 1), lambda n: n if n > 1 else None)
 """How many tokens a cut keeps at least; the one that it always keeps is not written."""
 WINDOW = Codec(lambda n: None if counted(n) < 0 else n, _some)
 

@@ -10,7 +10,7 @@ from typing import Any
 from unspool.core.decoder import REGISTRY, Part
 from unspool.errors import ParameterError, Unsupported
 from unspool.lab.engines.engine import DIFFERENT, REMARK, CallSetting, Engine, Given, Note, Place, Setting, Unsaid
-from unspool.lab.engines.places import LIST, PHRASES, SEQUENCES, TOKENS, as_tuple, names_in, place
+from unspool.lab.engines.places import LIST, PHRASES, SEQUENCES, TOKENS, Codec, as_tuple, names_in, place
 from unspool.processors.constrain import RemoveInvalid
 from unspool.processors.endings import ExponentialDecayLength, ForcedEnd
 from unspool.processors.force import ForcedBegin
@@ -20,6 +20,14 @@ from unspool.strategies.contrastive_search import ContrastiveSearch
 from unspool.strategies.greedy import Greedy
 from unspool.strategies.sample import Sample
 
+
+def _above_zero(t: Any) -> Any:
+    if not t > 0:
+        raise ParameterError(f"temperature={t!r} is refused there: write do_sample=False for greedy search")
+    return t
+
+
+POSITIVE = Codec(_above_zero, lambda t: t)
 FASTER = "it makes the same text faster"
 EXACT_CACHES = ("dynamic", "static", "offloaded", "offloaded_static", "hybrid", "sliding_window", "dynamic_full")
 """Its caches that keep every number as it is."""
@@ -156,7 +164,7 @@ TRANSFORMERS = Engine(
               lambda part: {"exponential_decay_length_penalty": [part.start, part.factor]}),
         place("suppress", tokens=("suppress_tokens", None, TOKENS)),
         place("suppress_at_begin", tokens=("begin_suppress_tokens", None, TOKENS)),
-        place("temperature", lambda t: t == 1, t=("temperature", 1.0), sampling=True, note="0 is refused: do_sample=False."),
+        place("temperature", lambda t: t == 1, t=("temperature", 1.0, POSITIVE), sampling=True, note="0 is refused: do_sample=False."),
         place("top_h", alpha=("top_h", None), fixed={"variant": "transformers"}, sampling=True,
               note="Sums -p log p of the kept tokens without renormalising, over the 100 likeliest."),
         place("top_k", lambda k: k == 0, k=("top_k", 50), neutral={"top_k": 0}, sampling=True,
