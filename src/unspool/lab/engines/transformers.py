@@ -130,11 +130,15 @@ def _hide_log_probabilities(processors: list[Part], strategy: Part) -> tuple[lis
 
 def _forced(given: Given) -> list[Note]:
     """Forced tokens beside what may rule them out."""
+    forced = [name for name in ("forced_bos_token_id", "forced_eos_token_id") if given.get(name) is not None]
+    alone = "one text is all that comes of a forced token; there num_return_sequences are made up with copies of it"
+    copies = given.get("max_new_tokens") == 1 and Setting("num_return_sequences", 1).of(given) > 1
+    found = [Note(name, alone, DIFFERENT) for name in forced if copies]
     names = ("bad_words_ids", "min_length", "min_new_tokens", "no_repeat_ngram_size", "encoder_no_repeat_ngram_size")
     if not any(given.get(name) for name in names):
-        return []
+        return found
     what = "it comes there even where another setting rules it out; here nothing is left then, which is an error"
-    return [Note(name, what, DIFFERENT) for name in ("forced_bos_token_id", "forced_eos_token_id") if given.get(name) is not None]
+    return found + [Note(name, what, DIFFERENT) for name in forced]
 
 
 TRANSFORMERS = Engine(
