@@ -9,6 +9,7 @@ from importlib.util import find_spec
 import pytest
 
 import unspool as un
+from unspool.core.decoder import REGISTRY
 from unspool.errors import UnspoolError
 from unspool.lab.engines import ENGINES
 from unspool.lab.engines.engine import DIFFERENT, LOST, REMARK
@@ -402,6 +403,14 @@ def test_end_tokens_are_written_or_refused(engine):
         except UnspoolError:
             continue
         assert from_engine(engine, written.settings).options["end_tokens"] == ends
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_what_notes_tell_to_write_can_be_written(engine):
+    there = ENGINES[engine]
+    told = [u.why for u in there.unsaid.values()] + [p.remark for p in there.everything] + [there.note]
+    for name in {name for text in told for name in re.findall(r"\b([a-z_]+)\(", text)}:
+        assert name in REGISTRY, f"{there.title} tells of {name}(...), which is no part"
 
 
 WEIRD = (

@@ -67,8 +67,8 @@ def phrases_of(value: Any) -> tuple[Any, ...]:
 
 
 def sequences_of(value: Any) -> tuple[Any, ...]:
-    """Pairs (phrase of token ids, amount) of a dict or a list."""
-    return tuple((_of_ids(phrase), amount) for phrase, amount in pairs_of(value))
+    """Pairs (phrase of token ids, amount) of a dict or a list; of two for one phrase the last counts."""
+    return tuple({_of_ids(phrase): amount for phrase, amount in pairs_of(value)}.items())
 
 
 def _of_ids(phrase: Any) -> Any:

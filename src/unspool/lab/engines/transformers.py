@@ -11,7 +11,7 @@ from unspool.core.decoder import REGISTRY, Part
 from unspool.errors import ParameterError, Unsupported
 from unspool.lab.engines.engine import DIFFERENT, REMARK, CallSetting, Engine, Given, Note, Place, Setting, Unsaid
 from unspool.lab.engines.places import LIST, PHRASES, SEQUENCES, TOKENS, Codec, as_tuple, names_in, place
-from unspool.processors.constrain import RemoveInvalid
+from unspool.processors.constrain import Banned, RemoveInvalid
 from unspool.processors.endings import ExponentialDecayLength, ForcedEnd
 from unspool.processors.force import ForcedBegin
 from unspool.processors.shape import LogSoftmax
@@ -91,6 +91,18 @@ def _greedy(given: Given) -> Part:
     return Greedy()
 
 
+_BANNED = place("banned", phrases=("bad_words_ids", None, PHRASES))
+
+
+def _banned(given: Given) -> Part | None:
+    """What is banned, without what is an end token alone: transformers lets that come."""
+    found, ends = _BANNED.read(given), given.get("eos_token_id")
+    if not isinstance(found, Banned) or ends is None:
+        return found
+    left = [phrase for phrase in found.phrases if phrase not in as_tuple(ends)]
+    return Banned(*left) if left else None
+
+
 def _forced_end(given: Given) -> Part | None:
     token, n = given.get("forced_eos_token_id"), given.get("max_new_tokens")
     if token is None:
@@ -128,14 +140,20 @@ def _hide_log_probabilities(processors: list[Part], strategy: Part) -> tuple[lis
     return plain[1:], replace(strategy, renormalise=True)
 
 
-def _forced(given: Given) -> list[Note]:
-    """Forced tokens beside what may rule them out."""
+def _met(given: Given) -> list[Note]:
+    """What settings mean that meet: bans of an end token, and forced tokens beside what may rule them out."""
     forced = [name for name in ("forced_bos_token_id", "forced_eos_token_id") if given.get(name) is not None]
     alone = "one text is all that comes of a forced token; there num_return_sequences are made up with copies of it"
     copies = given.get("max_new_tokens") == 1 and Setting("num_return_sequences", 1).of(given) > 1
     found = [Note(name, alone, DIFFERENT) for name in forced if copies]
+    if given.get("begin_suppress_tokens") and "forced_bos_token_id" in forced:
+        late = "after a prompt of one token they are suppressed as the second new token there, behind forced_bos_token_id"
+        found.append(Note("begin_suppress_tokens", late, DIFFERENT))
+    if given.get("eos_token_id") is None and any(isinstance(phrase, int) for phrase in PHRASES.read(given.get("bad_words_ids") or ())):
+        found.append(Note("bad_words_ids", "an end token of the model alone is not banned there; give eos_token_id", DIFFERENT))
     names = ("bad_words_ids", "min_length", "min_new_tokens", "no_repeat_ngram_size", "encoder_no_repeat_ngram_size")
-    if not any(given.get(name) for name in names):
+    both = len(forced) == 2 and given.get("max_new_tokens") == 1
+    if not both and not any(given.get(name) for name in names):
         return found
     what = "it comes there even where another setting rules it out; here nothing is left then, which is an error"
     return found + [Note(name, what, DIFFERENT) for name in forced]
@@ -153,7 +171,7 @@ TRANSFORMERS = Engine(
               note="Prompt and new tokens. In beam search it acts on log-probabilities, elsewhere on logits: another penalty."),
         place("no_repeat_ngram", lambda n: n == 0, n=("no_repeat_ngram_size", 0)),
         place("encoder_no_repeat_ngram", lambda n: n == 0, n=("encoder_no_repeat_ngram_size", 0)),
-        place("banned", phrases=("bad_words_ids", None, PHRASES), differs="a phrase that is one end token alone is not banned there"),
+        replace(_BANNED, read=_banned, note="A phrase that is one end token alone is not banned there."),
         place("min_length", lambda n: n == 0, n=("min_length", 0)),
         place("min_new_tokens", lambda n: n == 0, n=("min_new_tokens", None)),
         place("forced_begin", token=("forced_bos_token_id", None), differs="there only after a prompt of one token"),
@@ -229,7 +247,7 @@ TRANSFORMERS = Engine(
         " transformers_version _commit_hash backend generation_kwargs"
     ),
     note="What comes after suppress_at_begin, down to eta, is applied only with do_sample=True.",
-    warn=_forced,
+    warn=_met,
     wrap=_show_log_probabilities,
     unwrap=_hide_log_probabilities,
 )  # fmt: skip
