@@ -68,7 +68,8 @@ class Stream:
     ) -> None:
         self.prompts, self.recipe, self.asked = list(prompts), recipe, list(asked)
         self._search, self._tokenizer, self._model, self._alone = search, tokenizer, model, alone
-        self._cuts = tuple(s for stop in stops for s in stop.cuts)
+        waits = [(s, stop.cuts_after) for stop in stops for s in stop.cuts]
+        self._cuts = dict(sorted(waits, key=lambda wait: -wait[1]))       # of several with one string the first to count
         self.single = strategy.streams
         """Whether the first prompt has had one row throughout, so that its text can be shown as it grows."""
         self.interrupted = False

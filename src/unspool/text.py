@@ -215,17 +215,25 @@ class TextReader:
 class Finder:
     """Where texts are in what was read. One that names special tokens is found where they are, and where it is spelled out."""
 
-    def __init__(self, texts: Sequence[str], marks: Marks) -> None:
+    def __init__(self, texts: Mapping[str, int] | Sequence[str], marks: Marks) -> None:
+        """texts: with a mapping, each with the number of tokens at the beginning in which it may end without being found."""
         self.shown = tuple(texts)
+        waits = texts if isinstance(texts, Mapping) else dict.fromkeys(texts, 0)
+        self._waits = {m: n for text, n in waits.items() for m in (text, marks.write(text))}
         self.marked = tuple(m for m in map(marks.write, texts) if m not in texts)
         self.longest = max(map(len, (*self.shown, *self.marked)), default=0)
 
-    def place(self, text: str) -> int:
-        """Before how many shown characters the first one begins; -1 if there is none."""
-        shown = without_marks(text) if self.marked else text
-        places = [at for at in map(shown.find, self.shown) if at >= 0]
-        places += [len(without_marks(text[:at])) for at in map(text.find, self.marked) if at >= 0]
-        return min(places, default=-1)
+    def place(self, text: str, old: int, tokens: int) -> int:
+        """Before how many shown characters the first one begins that ends behind `old` characters; -1 if there is none.
+
+        tokens: how many there are so far, the one whose text is behind `old` among them.
+        """
+        shown, before = (without_marks(text), len(without_marks(text[:old]))) if self.marked else (text, old)
+        waits = self._waits
+        places = [shown.find(s, max(0, before - len(s) + 1)) for s in self.shown if waits[s] < tokens]
+        marked = [text.find(m, max(0, old - len(m) + 1)) for m in self.marked if waits[m] < tokens]
+        places += [len(without_marks(text[:at])) if at > 0 else at for at in marked]
+        return min((at for at in places if at >= 0), default=-1)
 
     def begun(self, text: str) -> int:
         """How many characters at the end of a text, marks among them, may be the beginning of one."""
@@ -242,18 +250,19 @@ class Detokenizer:
     """Text as it becomes certain: half characters, and what may be the beginning of a stop string, are held back.
 
     prompt: the tokens before it, which say whether the text begins here, without the tokenizer's own space. A stop string that names
-    a special token ends the text before that token.
+    a special token ends the text before that token. stops: with a mapping, see `Finder`.
     """
 
-    def __init__(self, tokenizer: Tokenizer, stops: Sequence[str] = (), prompt: Sequence[int] | None = None) -> None:
+    def __init__(self, tokenizer: Tokenizer, stops: Mapping[str, int] | Sequence[str] = (), prompt: Sequence[int] | None = None) -> None:
         marks = Marks.of(tokenizer, stops)
         self._reader, self._finder, self._held = TextReader(tokenizer, marks), Finder(stops, marks), ""
         self._reading = UNREAD if prompt is None else self._reader.begin(prompt)
-        self.stopped = False
+        self._tokens, self.stopped = 0, False
 
     def add(self, token: int) -> str:
         """The text that is certain after one more token."""
         text, self._reading = self._reader.read(self._reading, int(token))
+        self._tokens += 1
         return self._release(text)
 
     def finish(self) -> str:
@@ -265,8 +274,8 @@ class Detokenizer:
     def _release(self, text: str) -> str:
         if self.stopped:
             return ""
-        self._held += text
-        place = self._finder.place(self._held)
+        old, self._held = len(self._held), self._held + text
+        place = self._finder.place(self._held, old, self._tokens)
         if place >= 0:
             out, self._held, self.stopped = without_marks(self._held)[:place], "", True
             return out

@@ -6,7 +6,9 @@ import re
 import pytest
 from helpers.program import called, out, refusal
 
+import unspool as un
 from unspool.lab.methods import methods
+from unspool.models.loading import BUNDLED
 
 
 @pytest.fixture(autouse=True)
@@ -138,3 +140,59 @@ def test_a_model_says_what_it_asks_of_transformers(tmp_path):
     for words in ("lost: guidance_scale", "chat_format is no setting", "end_tokens=(2, 3)"):
         assert words in said
     assert called("translate", "--from", "transformers", "-m", "bundled")[1] == "greedy\n"
+
+
+def test_texts_are_tokens_as_in_generation(tmp_path):
+    lm = un.load()
+    for path in BUNDLED.iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    (tmp_path / "config.json").unlink()
+    size = max(lm.tokenizer.encode(" king"))
+    small = un.LanguageModel(Small(size), lm.tokenizer)
+    for decoder in ('bias({" king": 2.0})', 'banned(" king")'):
+        (tmp_path / "config.json").write_text(json.dumps({"vocab_size": size}))
+        with pytest.raises(un.ParameterError) as error:
+            small.resolve(decoder)
+        assert str(error.value) in refusal("translate", "--to", "llama.cpp", "-d", decoder, "-m", str(tmp_path))
+        (tmp_path / "config.json").write_text(json.dumps({"vocab_size": size + 1}))
+        code, text, _ = called("translate", "--to", "llama.cpp", "-d", 'bias({" king": 2.0})', "-m", str(tmp_path))
+        assert (code, json.loads(text)["logit_bias"]) == (0, [[size, 2.0]])
+    (tmp_path / "config.json").write_text(json.dumps({"vocab_size": size}))
+    settings = '{"logit_bias": [[" king", 2.0]]}'
+    assert f"ids are 0 to {size - 1}" in refusal("translate", "--from", "llama.cpp", settings, "-m", str(tmp_path))
+
+
+class Small:
+    """A model of fewer tokens than its tokenizer, which is never run."""
+
+    context = None
+
+    def __init__(self, vocabulary):
+        self.vocabulary = vocabulary
+
+
+@pytest.mark.parametrize(
+    ("engine", "settings", "words"),
+    [
+        ("vllm", '{"temperature": "0.7"}', "temperature is a number; got '0.7'"),
+        ("vllm", '{"temperature": NaN}', "temperature is a number"),
+        ("vllm", '{"top_k": true}', "top_k is a number; got True"),
+        ("vllm", '{"max_tokens": 1.5}', "max_tokens needs a whole number"),
+        ("vllm", '{"max_tokens": -1}', "max_tokens needs a whole number >= 1"),
+        ("vllm", '{"stop": {"a": 1}, "n": [2]}', "n is a number"),
+        ("vllm", '{"structured_outputs": {"jsn": {}}}', "structured_outputs has no jsn"),
+        ("vllm", '{"structured_outputs": {"regex": "a", "whitespace_pattern": " "}}', "whitespace_pattern of structured_outputs"),
+        ("openai", '{"n": Infinity}', "n is a number; got inf"),
+        ("openai", '{"response_format": {"type": "xml"}}', "response_format of type 'xml'"),
+        ("openai", '{"zzz": 1}', "lists all that are known"),
+        ("openai", '{"max_token": 1}', "did you mean max_tokens"),
+        ("transformers", '{"do_sample": "false"}', "do_sample is true or false; got 'false'"),
+        ("transformers", '{"bad_words_ids": ["very"]}', "bad_words_ids"),
+        ("llama.cpp", '{"seed": 1e400}', "seed is a number; got inf"),
+        ("llama.cpp", '{"temperature": {"a": 1}, "n_discard": 3}', "temperature is a number"),
+        ("sglang", '{"sampling_seed": 0.5}', "sampling_seed"),
+        ("tensorrt-llm", '{"bad_token_ids": [[1, 2]]}', "bad_token_ids"),
+    ],
+)
+def test_values_of_a_wrong_kind_are_refused_in_one_line(engine, settings, words):
+    assert words in refusal("translate", "--from", engine, settings)

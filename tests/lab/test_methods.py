@@ -72,8 +72,9 @@ def bounds(text):
 def accepted(cls, field, value):
     """Whether an example takes this value; one that is refused beside another field is taken by itself."""
     others = "|".join(f.name for f in fields(cls) if f.name != field) or "(?!)"
+    part = EXAMPLES[cls]
     try:
-        replace(EXAMPLES[cls], **{field: value})
+        cls(*getattr(part, fields(cls)[0].name), **{field: value}) if cls.variadic else replace(part, **{field: value})
     except ParameterError as error:
         return "beside another" if re.search(rf"\b({others})\b", str(error)) else False
     return True

@@ -65,6 +65,8 @@ OWN = {
     ("text-generation-webui", "xtc"): ["0.2, probability=0.4, protect=('\\n',), protect_ends=True, variant='text-generation-webui'"],
     ("text-generation-webui", "mirostat"): ['4.0, surprise="truncated"'],
     ("tensorrt-llm", "banned"): ["5", "'very', 7"],
+    ("vllm", "banned"): ["'very', ' bad'"],
+    ("exllamav3", "banned"): ["'very'"],
 }
 """Where an engine has its own form of a processor."""
 LAST = {"llama.cpp": 64, "ollama": 64, "mlx-lm": 20}

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import random
 import re
 from importlib.util import find_spec
 
@@ -9,6 +10,7 @@ import pytest
 from helpers.program import called
 
 import unspool as un
+from unspool.core.decoder import REGISTRY
 from unspool.errors import UnspoolError
 from unspool.lab.engines import ENGINES
 from unspool.lab.engines.engine import DIFFERENT, LOST, REMARK
@@ -28,6 +30,7 @@ TYPICAL = {
     **dict.fromkeys(("max_tokens", "max_new_tokens", "max_completion_tokens", "max_length", "n_predict", "num_predict"), 30),
     **dict.fromkeys(("seed", "sampling_seed"), 5),
     **dict.fromkeys(("n", "num_return_sequences"), 2),
+    **dict.fromkeys(("min_keep", "min_tokens_to_keep"), 3),
     **{key: ["\n"] for key in ("stop", "stop_strings")},
     **{key: [3, 4] for key in ("stop_token_ids", "allowed_token_ids", "suppress_tokens", "begin_suppress_tokens", "xtc_special_tokens")},
     **dict.fromkeys(("eos_token_id", "forced_eos_token_id", "forced_bos_token_id"), 5),
@@ -236,11 +239,17 @@ def test_several_texts_at_temperature_zero_are_kept_or_refused():
         from_engine("transformers", {"num_beams": 2, "num_return_sequences": 3})
 
 
-def test_a_least_length_holds_back_stops_or_says_so():
-    found = from_engine("vllm", {"min_tokens": 4, "stop": ["\n"], "stop_token_ids": [5]})
-    assert str(found.decoder) == "min_new_tokens(4) | sample | stop('\\n') | end(5)"
-    assert [note.setting for note in found.notes if note.severity == DIFFERENT] == ["min_tokens"]
-    assert not [note for note in from_engine("vllm", {"min_tokens": 4, "stop_token_ids": [5]}).notes if note.severity == DIFFERENT]
+def test_a_least_length_holds_back_stops():
+    given = {"min_tokens": 4, "stop": ["\n"], "stop_token_ids": [5], "repetition_detection": {"max_pattern_size": 3, "min_count": 2}}
+    found = from_engine("vllm", given)
+    assert str(found.decoder) == "min_new_tokens(4) | sample | stop('\\n', after=4) | end(5) | loop(2, period=3, after=3)"
+    assert not [note for note in found.notes if note.severity == DIFFERENT]
+    assert to_engine("vllm", found.decoder).settings["min_tokens"] == 4
+    for decoder in ("min_new_tokens(4) | sample | stop('x')", "sample | stop('x', after=4)", "sample | stop('x') | loop(after=3)"):
+        with pytest.raises(un.ParameterError, match="cannot say"):
+            to_engine("vllm", decoder)
+    with pytest.raises(un.ParameterError, match="no setting for the after"):
+        to_engine("sglang", "sample | stop('x', after=4)")
     assert not [note for note in from_engine("sglang", {"min_new_tokens": 4, "stop": ["\n"]}).notes if note.severity == DIFFERENT]
 
 
@@ -257,6 +266,24 @@ def test_beams_of_vllm_and_sglang_have_what_these_have():
     for name in ("stop", "stop_regex", "min_new_tokens", "regex"):
         with pytest.raises(un.Unsupported, match=name):
             from_engine("sglang", {"beam_width": 4, name: TYPICAL[name]})
+
+
+def test_what_a_cut_keeps_at_least_is_read_and_written():
+    given = {"min_keep": 3, "typical_p": 0.9, "xtc_probability": 0.4, "temperature": 1.0}
+    found = from_engine("llama.cpp", given)
+    assert str(found.decoder) == (
+        "top_k(40) | typical(0.9, min_keep=3) | top_p(0.95, min_keep=3) | min_p(0.05, min_keep=3) | "
+        "xtc(probability=0.4, min_keep=3) | sample"
+    )
+    written = to_engine("llama.cpp", found.decoder).settings
+    assert written["min_keep"] == 3
+    assert from_engine("llama.cpp", written).decoder == found.decoder
+    assert "min_keep" not in to_engine("llama.cpp", "top_p(0.9) | sample").settings
+    with pytest.raises(un.ParameterError, match="cannot say"):
+        to_engine("llama.cpp", "top_p(0.9) | min_p(0.1, min_keep=3) | sample")
+    assert str(from_engine("mlx-lm", {"temp": 1.0, "min_p": 0.1, "min_tokens_to_keep": 2}).decoder) == "min_p(0.1, min_keep=2) | sample"
+    with pytest.raises(un.ParameterError, match="no setting for the min_keep"):
+        to_engine("vllm", "min_p(0.1, min_keep=3) | sample")
 
 
 def test_ignoring_ends_switches_off_the_stop_tokens_of_sglang():
@@ -384,3 +411,78 @@ def test_end_tokens_are_written_or_refused(engine):
         except UnspoolError:
             continue
         assert from_engine(engine, written.settings).options["end_tokens"] == ends
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_what_notes_tell_to_write_can_be_written(engine):
+    there = ENGINES[engine]
+    told = [u.why for u in there.unsaid.values()] + [p.remark for p in there.everything] + [there.note]
+    for name in {name for text in told for name in re.findall(r"\b([a-z_]+)\(", text)}:
+        assert name in REGISTRY, f"{there.title} tells of {name}(...), which is no part"
+
+
+WEIRD = (
+    None, True, False, 0, 1, -1, 3, 0.5, 1.5, -0.5, float("nan"), float("inf"), -float("inf"), 10**30, -(10**30), "1", "0.7", "", "abc",
+    [], [1], ["a"], [[1, 2]], [None], [True], [0.5], [{}], [-1], [[1, 2.0]], [["x", 1]], {}, {"a": 1}, {"a": {"b": [1]}}, {"1": 2},
+    {"1": "x"}, {"type": "json_schema"}, {"regex": 5}, {"json": "x"}, {"max_pattern_size": 2}, "\ud800", b"x", {1}, object,
+)  # fmt: skip
+"""Values that belong to no setting, or to few."""
+
+
+def some_settings(engine, count):
+    """Settings of an engine, every second time with values of a wrong kind."""
+    there, chance = ENGINES[engine], random.Random(engine)
+    names = sorted(there.names - there.ignored)
+    for i in range(count):
+        chosen = chance.sample(names, chance.choice([1, 1, 2, 3, 5]))
+        given = {n: chance.choice([value_of(engine, n), *(s.default for s in there.settings if s.name == n)]) for n in chosen}
+        yield given if i % 2 else {n: chance.choice([value, *chance.choices(WEIRD, k=3)]) for n, value in given.items()}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_whatever_is_given_is_read_and_written_or_refused_by_name(engine):
+    refused = same = 0
+    for given in some_settings(engine, 200):
+        found = read(engine, given, given)
+        if found is None:
+            refused += 1
+            continue
+        try:
+            written = to_engine(engine, found.decoder, **found.options)
+        except un.ParameterError as error:
+            if "give a window" not in str(error):                        # a whole text cannot be said by those of llama.cpp
+                raise
+            continue
+        same += written.decoder == found.decoder
+        apart = [p for p in found.decoder.processors if p.name not in ("temperature", "top_k")]
+        assert [p for p in written.decoder.processors if p.name not in ("temperature", "top_k")] == apart, given
+        assert {*written.decoder.parts} == {*found.decoder.parts}, given
+    assert refused > 20
+    assert same > 80
+
+
+def test_of_two_spellings_the_engines_own_counts():
+    for engine, first, second in (("openai", "max_completion_tokens", "max_tokens"), ("llama.cpp", "n_predict", "max_tokens"),
+                                  ("text-generation-webui", "max_tokens", "max_completion_tokens")):  # fmt: skip
+        found = from_engine(engine, {second: 7, first: 5})
+        assert found.options["max_new_tokens"] == 5
+        assert [note.setting for note in found.notes if "no effect" in note.what] == [second]
+        assert from_engine(engine, {second: 7, first: None}).options["max_new_tokens"] == 7
+    assert from_engine("llama.cpp", {"n_predict": -1, "max_tokens": 7}).options == {}
+    for name in (1, None, ("max", "tokens")):
+        with pytest.raises(un.UnknownName, match="unknown setting"):
+            from_engine("vllm", {name: 3})
+
+
+def test_texts_are_written_as_the_engine_takes_them():
+    lm = un.load()
+    ids = lm.tokenizer.encode(" king")
+    wanted = 'banned(" king") | bias({" king": 2.0}) | sample'
+    written = to_engine("vllm", wanted, tokenizer=lm.tokenizer)
+    assert written.settings == {"bad_words": [" king"], "logit_bias": {ids[0]: 2.0}}
+    written = to_engine("transformers", wanted.replace("banned(\" king\") | ", "") + " | stop('x')", tokenizer=lm.tokenizer).settings
+    assert written["sequence_bias"] == [[ids, 2.0]]
+    assert written["stop_strings"] == ["x"]
+    for decoder, engine in (('bias({" king": 2.0})', "vllm"), ("banned(5)", "vllm"), ('banned(" king")', "transformers")):
+        with pytest.raises(un.ParameterError, match=r"it takes|a bias"):
+            to_engine(engine, f"{decoder} | sample")

@@ -1,5 +1,6 @@
 """Where texts end: strings across tokens, end tokens, lengths, time; and no piece of text is written too early."""
 
+import codecs
 import re
 import time
 from itertools import pairwise
@@ -117,6 +118,58 @@ def test_a_string_across_tokens_ends_the_text_where_it_first_appears(backend, st
         assert (found.reason == "stop") == bool(hits and expected[-1] != 5)
         reasons.add(found.reason)
     assert {"stop", "end"} <= reasons
+
+
+def late(tokens, strings, after):
+    """How many tokens there are once a string has ended behind the first `after` of them, and the text before it."""
+    text = ""
+    for i in range(1, len(tokens) + 1):
+        before, text = len(text), codecs.utf_8_decode(decode_bytes(tokens[:i]), "replace", False)[0]
+        begin = [text.find(s, max(0, before - len(s) + 1)) for s in strings] if i > after else []
+        if found := [at for at in begin if at >= 0]:
+            return i, text[: min(found)]
+    return len(tokens), decode_bytes(tokens).decode(errors="replace")
+
+
+@pytest.mark.parametrize("after", [0, 1, 2, 4, 9])
+@pytest.mark.parametrize("strings", [("ba",), ("각",), ("a", "bbab"), ("a각", "b각b"), ("aba", "b")])
+def test_a_string_among_the_first_tokens_does_not_count(strings, after):
+    lm = un.LanguageModel(table(seed=4, sharpness=0.5), Syllables())
+    plain = lm.generate("a", un.Sample(60), max_new_tokens=8)
+    stopped = lm.generate("a", un.Sample(60) | un.StopStrings(*strings, after=after), max_new_tokens=8)
+    early = 0
+    for whole, found in zip(plain.sequences, stopped.sequences, strict=True):
+        count, text = late(whole.tokens, strings, after)
+        assert (found.tokens, found.text) == (whole.tokens[:count], text)
+        early += count > late(whole.tokens, strings, 0)[0]
+    assert early or after < 4
+
+
+def test_of_two_stops_with_one_string_the_first_to_count_ends_the_text():
+    lm = un.LanguageModel(table(seed=4, sharpness=0.5), Syllables())
+    early, late = "stop('a', after=1)", "stop('a', 'b', after=5)"
+    for order in ((early, late), (late, early)):
+        for found in lm.generate("a", " | ".join(["sample(60)", *order]), max_new_tokens=8).sequences:
+            if found.reason == "stop":
+                assert len(found.tokens) > 1
+                assert len(found.text) < len(decode_bytes(found.tokens).decode(errors="replace"))
+    assert str(un.parse("stop('a', 'b', after=5)")) == "stop('a', 'b', after=5)"
+    assert repr(un.StopStrings("a", after=2)) == "StopStrings('a', after=2)"
+    for bad in (-1, 1.5, True, None):
+        with pytest.raises(un.ParameterError, match="after"):
+            un.StopStrings("a", after=bad)
+
+
+def test_a_loop_counts_from_a_length_on():
+    model = table(seed=5, end_tokens=())
+    for after in (0, 3, 6):
+        found = run(model, un.parse(f"sample(80) | loop(2, period=2, after={after})"), [[1]], 8)[0]
+        whole = run(model, un.parse("sample(80)"), [[1]], 8)[0]
+        for one, plain in zip(found, whole, strict=True):
+            text = list(plain.tokens)
+            twice = [n for n in range(2, 9) if text[n - 2] == text[n - 1] or (n > 3 and text[n - 4 : n - 2] == text[n - 2 : n])]
+            ends = [n for n in twice if n > after]
+            assert list(one.tokens) == text[: min(ends, default=8)]
 
 
 def decode_bytes(tokens):

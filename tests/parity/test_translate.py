@@ -136,3 +136,40 @@ def test_searches_find_the_same_texts(checkpoint, prompts_of, run, theirs_of, cu
             assert [h.tokens for h in found] == [cut(row, prompt, ends) for row in wanted]
             same += len(found)
     assert same
+
+
+BANS = [
+    ({"bad_words_ids": ["end", [3]]}, "banned(3) | greedy"),
+    ({"bad_words_ids": ["end"], "num_beams": 3}, "beam(3)"),
+    ({"sequence_bias": [[[3], 4.0], [[5, 6], 2.0], [[3], -2.0]]}, "bias(((3, -2.0), ((5, 6), 2.0))) | greedy"),
+]
+"""Settings in which an end token is banned, which transformers does not do, or one phrase has two amounts, of which it takes the last."""
+
+
+@pytest.mark.parametrize(("settings", "decoder"), BANS, ids=lambda s: " ".join(s) if isinstance(s, dict) else "")
+def test_bans_of_ends_and_two_amounts_mean_what_they_mean_there(checkpoint, prompts_of, run, theirs_of, cut, settings, decoder):
+    limit, one, ended = 7, checkpoint(1), 0
+    ends = one.likely[:1]
+    given = {name: [ends if x == "end" else x for x in value] if isinstance(value, list) else value for name, value in settings.items()}
+    found = from_engine("transformers", given | {"max_new_tokens": limit, "eos_token_id": ends})
+    assert (str(found.decoder), [note for note in found.notes if note.severity != "remark"]) == (decoder, [])
+    assert bool(from_engine("transformers", given).notes) or "sequence_bias" in given
+    for prompt in prompts_of(3, 48, 6):
+        (texts,), _ = run(one.ours, [prompt], decoder, limit, end_tokens=ends)
+        wanted = theirs_of(one, prompt, limit, ends, **given).sequences
+        assert [h.tokens for h in texts] == [cut(row, prompt, ends) for row in wanted]
+        ended += any(h.tokens[-1] in ends for h in texts)
+    assert ended or "sequence_bias" in given
+
+
+def test_settings_that_meet_a_forced_token_are_spoken_of():
+    forced = {"forced_bos_token_id": 3, "max_new_tokens": 4}
+    plain = {note.what for note in from_engine("transformers", forced).notes}
+    for more, name in (
+        ({"begin_suppress_tokens": [5]}, "begin_suppress_tokens"),
+        ({"num_beams": 3, "num_return_sequences": 2, "max_new_tokens": 1}, "forced_bos_token_id"),
+        ({"forced_eos_token_id": 5, "max_new_tokens": 1}, "forced_eos_token_id"),
+        ({"min_length": 3}, "forced_bos_token_id"),
+    ):
+        notes = [note for note in from_engine("transformers", forced | more).notes if note.what not in plain]
+        assert name in {note.setting for note in notes if note.severity == "different"}

@@ -39,7 +39,7 @@ class Part:
     name: ClassVar[str] = ""
     aliases: ClassVar[tuple[str, ...]] = ()
     variadic: ClassVar[bool] = False
-    """Its only field is a tuple written as separate arguments."""
+    """Its first field is a tuple written as separate arguments; others are written by name."""
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
@@ -318,11 +318,12 @@ def _required(field: Field[Any]) -> bool:
 
 def _text(part: Part, name: str, show: Callable[[Any], str], bare: str = "") -> str:
     """name(first, other=...), without what has its default value."""
-    if part.variadic:
-        return f"{name}({', '.join(show(v) for v in getattr(part, written(part)[0].name))})"
-    arguments: list[str] = []
-    for place, field in enumerate(written(part)):
+    own = written(part)
+    arguments = [show(v) for v in getattr(part, own[0].name)] if part.variadic else []
+    for place, field in enumerate(own):
         value = getattr(part, field.name)
+        if part.variadic and place == 0:
+            continue
         if _required(field) or value != field.default or type(value) is not type(field.default):
             arguments.append(show(value) if place == 0 else f"{field.name}={show(value)}")
     return f"{name}({', '.join(arguments)})" if arguments else name + bare

@@ -34,6 +34,11 @@ class Stop(Part):
         """Strings before which the text is cut."""
         return ()
 
+    @property
+    def cuts_after(self) -> int:
+        """In how many tokens at the beginning a string may end without a cut."""
+        return 0
+
     def ends(self, rows: Rows, tokens: Ints, memory: Sequence[Any]) -> Flags:
         """For each candidate, its row extended by its token: whether it ends; memory: the candidates', with their tokens."""
         raise PartError(f"the stop {self} lacks a method: ends(rows, tokens, memory)")

@@ -141,7 +141,7 @@ def of(cls: type[Part]) -> Method:
         said.get("Family", {"processor": "plumbing", "strategy": "search", "stop": "stop"}[cls.role]),
         tuple(paragraphs),
         _lines(said.get("Formula", "")),
-        tuple(_parameter(f, cls.variadic, said.get(f.name, ""), told.get(f.name, "")) for f in known),
+        tuple(_parameter(f, cls.variadic and f is known[0], said.get(f.name, ""), told.get(f.name, "")) for f in known),
         " ".join(said.get("When", "").split()),
         _lines(said.get("Reference", "")),
         (*_in_engines(cls.name), *(_other(line) for line in _lines(said.get("Elsewhere", "")))),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from unspool.core.decoder import Decoder, Part, as_decoder
-from unspool.errors import ParameterError, UnspoolError, Unsupported, check, unknown
+from unspool.errors import ParameterError, UnspoolError, Unsupported, check, unknown, whole
 from unspool.lab.engines import ENGINES
 from unspool.lab.engines.engine import DIFFERENT, LOST, REMARK, Engine, Note, Place
 from unspool.lab.engines.forms import settings_of
@@ -69,8 +69,13 @@ def from_engine(engine: str, settings: Any, *, tokenizer: Any = None) -> Transla
     written, passed = settings_of(there, settings)
     for name in written:
         if name not in there.names:
-            raise unknown(f"setting of {there.title}", name, there.names, "unspool translate -o json lists them")
+            raise unknown(f"setting of {there.title}", str(name)[:80], there.names, "unspool translate -o json lists them")
     given = {name: value for name, value in written.items() if value is not None}
+    for setting in there.settings:
+        if setting.name in given:
+            _valued(there, {setting.name: given[setting.name]}, partial(setting.check, given[setting.name]))
+    for name in {name for other in there.orderings for name in other} & given.keys():
+        check(given[name] in (True, False), f"{there.title}'s {name} is true or false; got {given[name]!r:.80}")
     given = _valued(there, given, lambda: there.prepare(given, tokenizer))
     nulls = written.keys() - given.keys()
     decoder, options, notes = _meant(there, given, nulls)
@@ -80,11 +85,12 @@ def from_engine(engine: str, settings: Any, *, tokenizer: Any = None) -> Transla
     return Translation(there.name, decoder, written, options, notes)
 
 
-def to_engine(engine: str, decoder: Any, **options: Any) -> Translation:
+def to_engine(engine: str, decoder: Any, *, tokenizer: Any = None, **options: Any) -> Translation:
     """An engine's settings that mean a decoder; what cannot be said there is refused.
 
-    engine: see `from_engine`. decoder: a decoder, a part of one, or text. options: max_new_tokens, max_length, seed and end_tokens,
-    as `generate` takes them.
+    engine: see `from_engine`. decoder: a decoder, a part of one, or text. tokenizer: that of a model, as `lm.tokenizer`; needed where a
+    decoder names tokens by texts and the engine takes ids alone. options: max_new_tokens, max_length, seed and end_tokens, as `generate`
+    takes them.
 
     `settings` of what comes back are the engine's; `decoder` is what they mean when they are read again, `notes` say where that
     differs.
@@ -92,7 +98,7 @@ def to_engine(engine: str, decoder: Any, **options: Any) -> Translation:
     there, wanted = engine_named(engine), as_decoder(decoder)
     processors, strategy = there.unwrap(list(wanted.processors), wanted.strategy or Greedy())
     chosen = _place(there, there.strategies, strategy)
-    settings = _written(there, chosen, strategy)
+    settings = _written(there, chosen, strategy)[0]
     notes: list[Note] = []
     found: dict[str, tuple[Place, Part]] = {}
     for part in processors:
@@ -101,7 +107,7 @@ def to_engine(engine: str, decoder: Any, **options: Any) -> Translation:
         free = not chosen.bare or place.method in chosen.takes
         check(free, f"{there.title}'s {chosen.method} search takes no processors; this decoder has {part}")
         _check_drawn(there, place, part, strategy)
-        more = _written(there, place, part)
+        more, part = _written(there, place, part, tokenizer)
         if place.read(more) is None:
             notes.append(Note(place.settings[0].name, f"{part} changes nothing: left out"))
         else:
@@ -112,7 +118,7 @@ def to_engine(engine: str, decoder: Any, **options: Any) -> Translation:
     for stop in wanted.stops:
         place = _place(there, there.stops, stop)
         check(not chosen.bare or place.method in chosen.takes, f"{there.title}'s {chosen.method} search does not hear {stop}")
-        settings = _merged(there, settings, _written(there, place, stop))
+        settings = _merged(there, settings, _written(there, place, stop)[0])
     for place in there.ordered(there.places, settings):
         if place.neutral and place.method not in found and not chosen.bare and (strategy.name == "sample" or not place.sampling):
             settings = place.neutral | settings
@@ -217,12 +223,13 @@ def _valued(engine: Engine, written: Mapping[str, Any], read: Callable[[], T]) -
         if not written or any(re.search(rf"\b{re.escape(name)}\b", str(error)) for name in written):
             raise
         raise type(error)(f"{engine.title}'s {text}: {error}") from None
-    except (TypeError, ValueError, LookupError, AttributeError):
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError):
         raise ParameterError(f"{engine.title} knows no such value: {text}") from None
 
 
 def _read(engine: Engine, place: Place, given: Mapping[str, Any]) -> Part | None:
-    return _valued(engine, {s.name: given[s.name] for s in place.settings if s.name in given}, lambda: place.read(given))
+    own = {s.name: given[s.name] for s in place.settings if s.name in given}
+    return _valued(engine, own or dict(given), lambda: place.read(given))
 
 
 def _said(engine: Engine, place: Place, given: Mapping[str, Any]) -> list[Note]:
@@ -235,13 +242,16 @@ def _said(engine: Engine, place: Place, given: Mapping[str, Any]) -> list[Note]:
 
 def _options(engine: Engine, given: Mapping[str, Any], nulls: Iterable[str], notes: list[Note]) -> dict[str, Any]:
     """The arguments of generate."""
-    found: dict[str, Any] = {}
+    first: dict[str, Any] = {}
     for call in engine.calls:
         name = call.setting.name
         if name not in given or not call.holds(given):
             continue
-        if (value := _valued(engine, {name: given[name]}, partial(call.read, given[name]))) is not None:
-            found.setdefault(call.argument, value)
+        value = _valued(engine, {name: given[name]}, partial(call.read, given[name]))
+        for number in () if value is None else value if call.argument == "end_tokens" else (value,):
+            whole(f"{engine.title}'s {name}", number, 1 if call.argument.startswith("max_") else 0)
+        first.setdefault(call.argument, value)
+    found = {argument: value for argument, value in first.items() if value is not None}
     if "max_new_tokens" in found:
         found.pop("max_length", None)
     if found.keys() & {"max_new_tokens", "max_length"}:
@@ -268,10 +278,14 @@ def _place(engine: Engine, places: Sequence[Place], part: Part) -> Place:
     return found
 
 
-def _written(engine: Engine, place: Place, part: Part) -> dict[str, Any]:
+def _written(engine: Engine, place: Place, part: Part, tokenizer: Any = None) -> tuple[dict[str, Any], Part]:
+    """The settings that mean a part, and the part: with its texts made tokens, if the engine takes those alone."""
     try:
-        return place.write(part)
+        return place.write(part), part
     except ParameterError as error:
+        known = part if tokenizer is None else part.resolve(tokenizer)
+        if known != part:
+            return _written(engine, place, known)
         raise ParameterError(f"{engine.title} cannot say {part}: {error}") from None
 
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unspool.errors import ModelError
+from unspool.errors import ModelError, is_whole
 from unspool.models.families import GPT2_WORDS
 from unspool.models.loading import read_json
 from unspool.models.tokenizer_file import TokenizerFile
-from unspool.text import Tokenizer
+from unspool.text import Fitted, Tokenizer
 
 if TYPE_CHECKING:
     from tokenizers import AddedToken, Tokenizer as Inner
@@ -47,6 +47,12 @@ def read_tokenizer(folder: Path) -> Tokenizer:
     from unspool.models.hf_tokenizer import read_by_transformers
 
     return read_by_transformers(folder, str(_read(folder, SETTINGS).get("tokenizer_class")))
+
+
+def read_fitted(folder: Path) -> Tokenizer:
+    """The tokenizer in a folder, beside a model of the size that its config.json says: as a LanguageModel of it has it."""
+    found, size = read_tokenizer(folder), _read(folder, "config.json").get("vocab_size")
+    return Fitted(found, int(size)) if size is not None and is_whole(size, 1) and size != found.size else found
 
 
 def _missing(folder: Path) -> str:

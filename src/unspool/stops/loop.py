@@ -17,7 +17,7 @@ from unspool.errors import check, whole
 class Loop(Stop):
     """End once the new text ends in a phrase that stands there `count` times in a row.
 
-    The phrase has at least `shortest` and at most `period` tokens.
+    The phrase has at least `shortest` and at most `period` tokens. after: so many tokens are there before it ends a text.
     """
 
     reason = "loop"
@@ -25,9 +25,10 @@ class Loop(Stop):
     count: int = 4
     period: int = 32
     shortest: int = 1
+    after: int = 0
 
     def __post_init__(self) -> None:
-        for name, least in (("count", 2), ("period", 1), ("shortest", 1)):
+        for name, least in (("count", 2), ("period", 1), ("shortest", 1), ("after", 0)):
             value = getattr(self, name)
             whole(f"loop({name}=...)", value, least)
         check(self.shortest <= self.period, f"loop(shortest={self.shortest}) is above the longest phrase, period={self.period}")
@@ -46,4 +47,5 @@ class Loop(Stop):
         """Whether some phrase is there for the count-th time."""
         periods = np.arange(1, self.period + 1)
         enough = np.where(periods >= self.shortest, periods * (self.count - 1), np.iinfo(np.int64).max)
-        return np.asarray([bool((equal >= enough).any()) for _, equal in memory], bool)
+        found = np.asarray([bool((equal >= enough).any()) for _, equal in memory], bool)
+        return found & (rows.generated + 1 > self.after)

@@ -13,9 +13,12 @@ from unspool.arrays import Array, Flags, Ints
 from unspool.core.decoder import Part
 from unspool.core.processor import Rows
 from unspool.core.stop import Stop
-from unspool.errors import ParameterError, check
+from unspool.errors import ParameterError, check, plain, whole
 from unspool.patterns.follow import State, follower
 from unspool.text import Finder, Marks, ReadSoFar, TextReader, Tokenizer
+
+Watched = tuple[str, int, int, ReadSoFar]
+"""The end of the new text, how much of it was there before the last token, how many tokens there are, how far they are read."""
 
 
 @dataclass(frozen=True, init=False)
@@ -24,6 +27,8 @@ class StopStrings(Stop):
 
     The text is what is shown: where it begins, the tokenizer's own space is not in it. The name of a special token, alone or within
     a string, is that token, though it is not shown; spelled out by other tokens it is found too.
+
+    after: a string that ends in one of so many first tokens does not count; one that begins there does, as in vLLM.
     """
 
     name = "stop"
@@ -31,42 +36,54 @@ class StopStrings(Stop):
     variadic = True
     stateful = True
     strings: tuple[str, ...]
+    after: int = 0
     _reader: TextReader | None = field(default=None, init=False, repr=False, compare=False)
     _finder: Finder = field(init=False, repr=False, compare=False)
 
-    def __init__(self, *strings: str) -> None:
+    def __init__(self, *strings: str, after: int = 0) -> None:
         check(len(strings) > 0, 'stop() needs at least one string, as in stop("\\n\\n")')
         for s in strings:
             check(isinstance(s, str) and s != "", f"stop() takes strings that are not empty; got {s!r}")
             check(not re.search("[\ud800-\udfff]", s), f"stop() takes strings of characters; a text never has the surrogates in {s!r}")
+        whole("stop(after=...)", after, 0)
         object.__setattr__(self, "strings", strings)
-        object.__setattr__(self, "_finder", Finder(strings, Marks()))
+        object.__setattr__(self, "after", plain(after))
+        object.__setattr__(self, "_finder", Finder(self._waits, Marks()))
 
     @property
     def cuts(self) -> tuple[str, ...]:
         return self.strings
 
+    @property
+    def cuts_after(self) -> int:
+        return self.after
+
+    @property
+    def _waits(self) -> dict[str, int]:
+        return dict.fromkeys(self.strings, self.after)
+
     def resolve(self, tokenizer: Any) -> Part:
-        part, marks = StopStrings(*self.strings), Marks.of(tokenizer, self.strings)
+        part, marks = StopStrings(*self.strings, after=self.after), Marks.of(tokenizer, self.strings)
         object.__setattr__(part, "_reader", TextReader(tokenizer, marks))
-        object.__setattr__(part, "_finder", Finder(self.strings, marks))
+        object.__setattr__(part, "_finder", Finder(self._waits, marks))
         return part
 
-    def begin(self, prompt: Ints) -> tuple[str, ReadSoFar]:
-        """The end of the new text, nothing yet, and how far its tokens are read."""
-        return "", _reader(self).begin(prompt.tolist())
+    def begin(self, prompt: Ints) -> Watched:
+        """Nothing yet."""
+        return "", 0, 0, _reader(self).begin(prompt.tolist())
 
-    def advance(self, memories: Sequence[tuple[str, ReadSoFar]], tokens: Sequence[int], logits: Sequence[Array]) -> list[Any]:
+    def advance(self, memories: Sequence[Watched], tokens: Sequence[int], logits: Sequence[Array]) -> list[Any]:
         """The last token's text, and before it what may be the beginning of a string."""
         reader, finder, after = _reader(self), self._finder, []
-        for (end, read), token in zip(memories, tokens, strict=True):
+        for (end, _, count, read), token in zip(memories, tokens, strict=True):
             text, read = reader.read(read, int(token))
-            after.append((end[len(end) - finder.begun(end) :] + text, read))
+            old = finder.begun(end)
+            after.append((end[len(end) - old :] + text, old, count + 1, read))
         return after
 
-    def ends(self, rows: Rows, tokens: Ints, memory: Sequence[tuple[str, ReadSoFar]]) -> Flags:
+    def ends(self, rows: Rows, tokens: Ints, memory: Sequence[Watched]) -> Flags:
         place = self._finder.place
-        return np.asarray([place(text) >= 0 for text, _ in memory], bool)
+        return np.asarray([place(text, old, count) >= 0 for text, old, count, _ in memory], bool)
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,10 @@ INTRODUCTION = (
 CONSOLE_LINES = (
     """$ unspool translate --from transformers '{"do_sample": true, "top_p": 0.9}'""",
     """$ unspool translate --from llama.cpp --temp 0.7 --top-k 20""",
+    """$ unspool translate --from llama.cpp "-m model.gguf --temp 0.7 --repeat-penalty 1.1\"""",
+    """$ unspool translate --from transformers -m bundled""",
     """$ unspool translate --to vllm -d "temperature(0.8) | top_p(0.95) | sample(2)\"""",
+    """$ unspool translate --to transformers -m bundled -d 'bias({" king": 2.0}) | greedy'""",
 )
 
 IN_PYTHON = (
@@ -107,7 +110,14 @@ IN_PYTHON = (
     "- `remark`: nothing is lost, as with a default that does something, or a setting without effect there.",
     "",
     "What cannot be said as settings is an error of `to_engine`. Where an engine takes a text apart itself, as llama.cpp does in",
-    "`logit_bias`, give `tokenizer=lm.tokenizer`.",
+    "`logit_bias`, or where a decoder names tokens by texts and the engine takes ids alone, give `tokenizer=lm.tokenizer`; on the command",
+    "line that is `-m MODEL`.",
+    "",
+    "## Command lines of llama.cpp",
+    "",
+    "`unspool translate --from llama.cpp` takes what stands behind `llama-cli` or `llama-server`, in one argument or as it is. Flags that",
+    "are not about decoding, as `-m model.gguf`, `-ngl` or `-c`, are passed over, and it is said which; those that change the text and",
+    "have no equal, as `--grammar-file`, are `lost`.",
     "",
     "## A model's own settings",
     "",

@@ -90,7 +90,7 @@ def translate(
     from unspool.lab.engines import ENGINES
     from unspool.lab.translate import to_engine
     from unspool.models.loading import find
-    from unspool.models.tokenizer_folder import read_tokenizer
+    from unspool.models.tokenizer_folder import read_fitted
     from unspool.views.sheet import to_json
     from unspool.views.translation import draw_engines, draw_settings, remarks, said
 
@@ -112,9 +112,8 @@ def translate(
     else:
         wanted = parse(decoder or "")
     if to is not None:
-        if model is not None:
-            wanted = wanted.resolve(read_tokenizer(find(model).folder))
-        found = to_engine(to, wanted, **given)
+        words = None if model is None else read_fitted(find(model).folder)
+        found = to_engine(to, wanted, tokenizer=words, **given)
         found = replace(found, notes=[*notes, *found.notes, *_limits(found)])
     if sink.form == "json":
         sink.write(to_json(found.to_dict()) + "\n")
@@ -141,13 +140,13 @@ def _read(there: str, settings: tuple[str, ...], model: str | None) -> Translati
     from unspool.lab.engines.forms import settings_of
     from unspool.lab.translate import engine_named, from_engine, from_model
     from unspool.models.loading import find
-    from unspool.models.tokenizer_folder import read_tokenizer
+    from unspool.models.tokenizer_folder import read_fitted
 
     given: Any = list(settings) if len(settings) > 1 else settings[0] if settings else {}
     folder = None if model is None else find(model).folder
     if there == "transformers" and folder is not None:
         return from_model(folder, settings_of(engine_named(there), given)[0])
-    return from_engine(there, given, tokenizer=None if folder is None else read_tokenizer(folder))
+    return from_engine(there, given, tokenizer=None if folder is None else read_fitted(folder))
 
 
 translate.ignore_unknown_options = True  # llama.cpp's flags are settings

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import isfinite
+from numbers import Real
 from typing import Any
 
 from unspool.core.decoder import Part
+from unspool.errors import ParameterError
 
 Given = Mapping[str, Any]
 LOST, DIFFERENT, REMARK = "lost", "different", "remark"
@@ -37,11 +40,25 @@ class Setting:
     default: Any = None
     shown: str = ""
     """How it is written where its name and default say too little."""
+    also: tuple[Any, ...] = ()
+    """Values of another kind than the default that it takes."""
+    number: bool = False
+    """Whether it is a number, though it has no default or one of another kind."""
 
     def of(self, given: Given) -> Any:
         """Its value; None counts as not given."""
         value = given.get(self.name)
         return self.default if value is None else value
+
+    def check(self, value: Any) -> None:
+        """Refuse a value of another kind than the default: a number is no text, and no flag; a flag is true or false."""
+        if not (self.number or isinstance(self.default, int | float)) or any(value is other for other in self.also):
+            return
+        if isinstance(self.default, bool):
+            if value not in (True, False):
+                raise ParameterError(f"{self.name} is true or false; got {value!r:.80}")
+        elif isinstance(value, bool) or not isinstance(value, Real) or not isfinite(value):
+            raise ParameterError(f"{self.name} is a number; got {value!r:.80}")
 
     def __str__(self) -> str:
         return self.shown or (self.name if self.default is None else f"{self.name}={self.default!r}")

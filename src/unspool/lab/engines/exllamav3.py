@@ -6,7 +6,7 @@ from typing import Any
 
 from unspool.core.decoder import Part
 from unspool.lab.engines.engine import DIFFERENT, REMARK, CallSetting, Engine, Given, Note, Place, Setting, Unsaid
-from unspool.lab.engines.places import ALL, LIST, NO_SEED, Codec, all_ids, as_tuple, drawn, names_in, place
+from unspool.lab.engines.places import ALL, NO_SEED, TEXTS, Codec, all_ids, as_tuple, drawn, names_in, place
 from unspool.stops.texts import StopStrings
 from unspool.stops.tokens import End
 
@@ -47,7 +47,7 @@ EXLLAMAV3 = Engine(
     "ExLlamaV3",
     "generator of August 2026",
     places=(
-        place("banned", phrases=("banned_strings", None, LIST),
+        place("banned", phrases=("banned_strings", None, TEXTS),
               differs="there the text is taken back once a string has come, in whatever tokens and capitals"),
         place("min_new_tokens", lambda n: n == 0, n=("min_new_tokens", 0)),
         place("repetition_penalty", lambda penalty, window, decay: penalty == 1, penalty=("rep_p", 1.0), window=_RANGE,

@@ -10,6 +10,7 @@ from unspool.errors import ParameterError, Unsupported, unknown
 from unspool.lab.engines.engine import REMARK, CallSetting, Engine, Given, Place, Setting, Unsaid
 from unspool.lab.engines.places import (
     ALL,
+    AT_LEAST,
     LARK,
     LIST,
     NO_LIMIT,
@@ -26,9 +27,12 @@ from unspool.lab.engines.places import (
 )
 from unspool.processors.adapt import Mirostat
 from unspool.processors.constrain import Banned, Bias
+from unspool.processors.phrases import encoded
 from unspool.processors.shape import DynamicTemperature, Temperature
 
 LAST = ("repeat_last_n", 64, WINDOW)
+MIN_KEEP = ("min_keep", 0, AT_LEAST)
+"""Of typical, top_p, min_p and xtc; top_k and top_n_sigma do not read it."""
 
 
 def _dynamic(given: Given) -> Part | None:
@@ -75,7 +79,7 @@ def _tokens_biased(given: dict[str, Any], tokenizer: Any) -> dict[str, Any]:
                 f"from_engine(..., tokenizer=lm.tokenizer) or unspool translate -m MODEL"
             )
         else:
-            pairs += [[int(t), amount] for t in tokenizer.encode(token)]
+            pairs += [[int(t), amount] for t in encoded(token, tokenizer, "logit_bias")]
     return given | {"logit_bias": pairs}
 
 
@@ -136,11 +140,13 @@ LLAMA_CPP = Engine(
               breakers=("dry_sequence_breakers", ("\n", ":", '"', "*"), LIST), step="dry"),
         place("top_n_sigma", lambda n: n <= 0, n=("top_n_sigma", -1.0), step="top_n_sigma", sampling=True),
         place("top_k", lambda k: k <= 0, k=("top_k", 40), neutral={"top_k": 0}, step="top_k", sampling=True, note="On by default."),
-        place("typical", lambda p: p >= 1, p=("typical_p", 1.0), step="typ_p"),
-        place("top_p", lambda p: p >= 1, p=("top_p", 0.95), neutral={"top_p": 1.0}, step="top_p", sampling=True, note="On by default."),
-        place("min_p", lambda p: p == 0, p=("min_p", 0.05), neutral={"min_p": 0.0}, step="min_p", sampling=True, note="On by default."),
-        place("xtc", lambda threshold, probability: probability == 0 or threshold > 0.5, threshold=("xtc_threshold", 0.1),
-              probability=("xtc_probability", 0.0), step="xtc"),
+        place("typical", lambda p, min_keep: p >= 1, p=("typical_p", 1.0), min_keep=MIN_KEEP, step="typ_p"),
+        place("top_p", lambda p, min_keep: p >= 1, p=("top_p", 0.95), min_keep=MIN_KEEP, neutral={"top_p": 1.0}, step="top_p",
+              sampling=True, note="On by default."),
+        place("min_p", lambda p, min_keep: p <= 0, p=("min_p", 0.05), min_keep=MIN_KEEP, neutral={"min_p": 0.0}, step="min_p",
+              sampling=True, note="On by default."),
+        place("xtc", lambda threshold, probability, min_keep: probability <= 0 or threshold > 0.5, threshold=("xtc_threshold", 0.1),
+              probability=("xtc_probability", 0.0), min_keep=MIN_KEEP, step="xtc"),
         Place("dynamic_temperature", (Setting("dynatemp_range", 0.0), Setting("dynatemp_exponent", 1.0)), _dynamic, _write_dynamic,
               step="temperature", sampling=True, note="From temperature - dynatemp_range to temperature + dynatemp_range."),
         Place("temperature", (Setting("temperature", 0.8),), _still, lambda part: {"temperature": part.t},
@@ -154,6 +160,7 @@ LLAMA_CPP = Engine(
     stops=(place("stop", strings=("stop", None, LIST)),),
     calls=(
         CallSetting("max_new_tokens", Setting("n_predict", -1), *NO_LIMIT),
+        CallSetting("max_new_tokens", Setting("max_tokens"), *NO_LIMIT),
         CallSetting("seed", Setting("seed", -1), *NO_SEED),
         end_tokens("ignore_eos"),
     ),
@@ -163,7 +170,6 @@ LLAMA_CPP = Engine(
         "grammar_triggers": Unsaid("a grammar holds from the first token here"),
         "grammar_file": Unsaid(LARK),
         "json_schema_file": Unsaid("write the schema itself, as json_schema"),
-        "min_keep": Unsaid("every truncation keeps one token here", (0, 1)),
         "n_keep": Unsaid("the context is not shifted here, and ends the text", (0,)),
         "n_discard": Unsaid("the context is not shifted here, and ends the text", (0,)),
         "n_indent": Unsaid("there is no setting for indentation here", (0,)),

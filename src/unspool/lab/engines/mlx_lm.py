@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from unspool.lab.engines.engine import CallSetting, Engine, Place, Setting, Unsaid
-from unspool.lab.engines.places import ALL, BIAS, NO_SEED, TOKENS, drawn, names_in, place
+from unspool.lab.engines.engine import CallSetting, Engine, Place, Setting
+from unspool.lab.engines.places import ALL, AT_LEAST, BIAS, NO_SEED, TOKENS, drawn, names_in, place
 from unspool.strategies.greedy import Greedy
 from unspool.strategies.sample import Sample
 
@@ -20,7 +20,7 @@ MLX = Engine(
         place("frequency_penalty", lambda penalty, window: penalty == 0, ALL, penalty=("frequency_penalty", None),
               window=("frequency_context_size", 20), note="The last 20 tokens, prompt included."),
         place("top_p", lambda p: not 0 < p < 1, p=("top_p", 0.0), sampling=True, note="0 keeps all."),
-        place("min_p", lambda p: p == 0, p=("min_p", 0.0), sampling=True),
+        place("min_p", lambda p, min_keep: p == 0, p=("min_p", 0.0), min_keep=("min_tokens_to_keep", 1, AT_LEAST), sampling=True),
         place("xtc", lambda threshold, probability, protect: probability == 0, threshold=("xtc_threshold", 0.1),
               probability=("xtc_probability", 0.0), protect=("xtc_special_tokens", None, TOKENS), sampling=True,
               differs="tokens equal to the least likely above the threshold stay there"),
@@ -33,6 +33,5 @@ MLX = Engine(
         Place("greedy", (Setting("temp", 0.0),), lambda given: Greedy(), lambda part: {"temp": 0.0}),
     ),
     calls=(CallSetting("max_new_tokens", Setting("max_tokens", 256)), CallSetting("seed", Setting("seed"), *NO_SEED)),
-    unsaid={"min_tokens_to_keep": Unsaid("every truncation keeps one token here", (1,))},
     ignored=names_in("model prompt messages stream verbose max_kv_size prefill_step_size"),
 )  # fmt: skip

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+from unspool.errors import Unsupported
 from unspool.lab.engines.engine import REMARK, CallSetting, Engine, Setting, Unsaid
-from unspool.lab.engines.places import BIAS, GENERATED, LIST, NO_SEED, drawn, names_in, place, structured
+from unspool.lab.engines.places import BIAS, GENERATED, LIST, NO_SEED, drawn, known_keys, names_in, place, structured
 
 UNPUBLISHED = "The order is not published; penalties before the temperature are what its formula says."
 
 
 def openai_schema(value: Any) -> Any:
     """The schema of a response_format."""
-    return {"json_object": {}, "json_schema": value.get("json_schema", {}).get("schema")}.get(value.get("type"))
+    kind = known_keys("response_format", value, "type json_schema").get("type")
+    if kind not in ("text", "json_object", "json_schema"):
+        raise Unsupported(f"response_format of type {kind!r} has no equal: the type is text, json_object or json_schema")
+    if kind != "json_schema":
+        return {} if kind == "json_object" else None
+    return value["json_schema"]["schema"]
 
 
 OPENAI = Engine(

@@ -7,7 +7,7 @@ from typing import Any
 from unspool.core.decoder import Part
 from unspool.errors import ParameterError, Unsupported
 from unspool.lab.engines.engine import REMARK, CallSetting, Engine, Given, Place, Setting, Unsaid
-from unspool.lab.engines.places import GENERATED, LARK, LIST, NO_LIMIT, NO_SEED, TOKENS, end_tokens, names_in, place, structured
+from unspool.lab.engines.places import GENERATED, LARK, LIST, NO_LIMIT, NO_SEED, TOKENS, end_tokens, known_keys, names_in, place, structured
 from unspool.strategies.beam import Beam
 from unspool.strategies.greedy import Greedy
 from unspool.strategies.sample import Sample
@@ -52,9 +52,8 @@ def _greedy(given: Given) -> Part:
 
 
 def _schema(value: Any) -> Any:
-    if unknown := {key for key, found in dict(value).items() if found} & {"grammar", "structural_tags_config", "compound_grammar"}:
-        raise Unsupported(f"{', '.join(sorted(unknown))} of structured_output_config has no equal: {LARK}")
-    return value.get("json_schema")
+    lost = "grammar structural_tags_config compound_grammar"
+    return known_keys("structured_output_config", value, "json_schema regex backend", lost, LARK).get("json_schema")
 
 
 def _one(ends: Any) -> int:
@@ -81,8 +80,9 @@ OPENVINO = Engine(
               differs="where the kept tokens have exactly this mass one more is kept there"),
     ),
     strategies=(
-        Place("beam", (Setting("num_beams", 1), Setting("length_penalty", 1.0), Setting("stop_criteria"), Setting("early_stopping", False),
-                       Setting("num_return_sequences", 1)), _beams, _write_beams, note="Penalties are refused beside it."),
+        Place("beam", (Setting("num_beams", 1), Setting("length_penalty", 1.0), Setting("stop_criteria"),
+                       Setting("early_stopping", False, also=("never",)), Setting("num_return_sequences", 1)),
+              _beams, _write_beams, note="Penalties are refused beside it."),
         Place("sample", (Setting("do_sample", False, "do_sample=True"), Setting("num_return_sequences", 1)),
               lambda given: Sample(Setting("num_return_sequences", 1).of(given)) if given.get("do_sample") else None,
               lambda part: {"do_sample": True} | ({"num_return_sequences": part.n} if part.n > 1 else {})),

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from functools import partial
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import unspool.processors
@@ -58,6 +59,46 @@ def phrase_of(token: Any) -> Any:
     return int(token)
 
 
+def phrases_of(value: Any) -> tuple[Any, ...]:
+    """Phrases of token ids, from lists of them."""
+    if isinstance(value, Mapping | str):
+        raise ParameterError(f"lists of token ids belong here; got {value!r:.80}")
+    return tuple(_of_ids(phrase_of(phrase)) for phrase in value)
+
+
+def sequences_of(value: Any) -> tuple[Any, ...]:
+    """Pairs (phrase of token ids, amount) of a dict or a list; of two for one phrase the last counts."""
+    return tuple({_of_ids(phrase): amount for phrase, amount in pairs_of(value)}.items())
+
+
+def _of_ids(phrase: Any) -> Any:
+    as_ids(phrase)
+    return phrase
+
+
+def _text_alone(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ParameterError(f"it takes texts; got {value!r:.80}")
+    return value
+
+
+def counted(n: Any) -> int:
+    """A whole number, which may be below 0."""
+    if isinstance(n, bool) or not isinstance(n, Integral):
+        raise ParameterError(f"a whole number belongs here; got {n!r:.80}")
+    return int(n)
+
+
+def known_keys(name: str, value: Any, known: str, lost: str = "", instead: str = "") -> Any:
+    """A mapping without keys that it does not have there, and without those that have no equal here, unless they say nothing."""
+    strange = sorted(str(key) for key in value.keys() - names_in(known) - names_in(lost))
+    if strange:
+        raise ParameterError(f"{name} has no {', '.join(strange)}; known: {', '.join(sorted(names_in(known) | names_in(lost)))}")
+    if found := sorted(key for key in names_in(lost) & value.keys() if value[key]):
+        raise Unsupported(f"{', '.join(found)} of {name} has no equal" + (f": {instead}" if instead else ""))
+    return value
+
+
 def as_ids(phrase: Any) -> list[int]:
     """The tokens of a phrase."""
     if isinstance(phrase, str):
@@ -78,12 +119,15 @@ def _some(window: int | None) -> int:
 
 SAME = Codec(lambda value: value, lambda value: value)
 LIST = Codec(as_tuple, list)
-TOKENS = Codec(as_tuple, all_ids)
-PHRASES = Codec(lambda value: tuple(map(phrase_of, value)), lambda value: [as_ids(v) for v in value])
+TEXTS = Codec(lambda value: tuple(map(_text_alone, as_tuple(value))), lambda texts: list(map(_text_alone, texts)))
+TOKENS = Codec(lambda value: tuple(map(counted, as_tuple(value))), all_ids)
+PHRASES = Codec(phrases_of, lambda value: [as_ids(v) for v in value])
 BIAS = Codec(biases_of, lambda value: {one_id(token): amount for token, amount in value})
 CLAMPED = Codec(clamped, BIAS.write)
-SEQUENCES = Codec(pairs_of, lambda value: [[as_ids(phrase), amount] for phrase, amount in value])
-WINDOW = Codec(lambda n: None if n < 0 else n, _some)
+SEQUENCES = Codec(sequences_of, lambda value: [[as_ids(phrase), amount] for phrase, amount in value])
+AT_LEAST = Codec(lambda n: max(n, 1), lambda n: n if n > 1 else None)
+"""How many tokens a cut keeps at least; the one that it always keeps is not written."""
+WINDOW = Codec(lambda n: None if counted(n) < 0 else n, _some)
 
 
 def one_id(phrase: Any) -> int:
@@ -112,7 +156,8 @@ def place(
     known = {f.name: f.default for f in fields(cls) if f.init}  # type: ignore[arg-type]
     own = {name: (*value, SAME)[:3] for name, value in more.items() if name in known}
     rest = {name: value for name, value in more.items() if name not in known}
-    settings = {name: Setting(there, default) for name, (there, default, _) in own.items()}
+    numbers = {f.name for f in fields(cls) if f.type in ("int", "float", "int | None", "float | None")}  # type: ignore[arg-type]
+    settings = {name: Setting(there, default, number=name in numbers) for name, (there, default, _) in own.items()}
 
     def read(given: Given) -> Part | None:
         found = {name: settings[name].of(given) for name in own}
@@ -122,14 +167,16 @@ def place(
         found = {name: found.get(name, known[name]) for name in own}
         if off(**found) or (cls.variadic and not found[next(iter(own))]):
             return None
-        return cls(*found[next(iter(own))]) if cls.variadic else cls(**found, **fixed)
+        values = found.pop(next(iter(own))) if cls.variadic else ()
+        return cls(*values, **found, **fixed)
 
     def write(part: Any) -> dict[str, Any]:
         for name, default in known.items():
             value, wanted = getattr(part, name), fixed.get(name, default)
             if name not in own and value != wanted:
                 raise ParameterError(f"it has no setting for the {name} of {part}, which is {wanted!r} there")
-        return {settings[name].name: own[name][2].write(getattr(part, name)) for name in own}
+        written = {settings[name].name: own[name][2].write(getattr(part, name)) for name in own}
+        return {name: value for name, value in written.items() if value is not None}
 
     return Place(method, tuple(settings.values()), read, write, **rest)
 
@@ -174,8 +221,8 @@ def names_in(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-NO_SEED = Codec(lambda seed: None if seed is None or seed < 0 else int(seed), lambda seed: seed)
-NO_LIMIT = Codec(lambda n: None if n is None or n < 0 else int(n), lambda n: n)
+NO_SEED = Codec(lambda seed: None if seed is None or counted(seed) < 0 else seed, lambda seed: seed)
+NO_LIMIT = Codec(lambda n: None if n is None or counted(n) < 0 else n, lambda n: n)
 ALL, GENERATED = {"scope": "all"}, {"scope": "generated"}
 LARK = 'write the grammar in Lark, as in grammar(\'start: "yes" | "no"\')'
 RESAMPLED = "there only a drawn token that breaks it is drawn again, which is not quite the same distribution"

@@ -7,7 +7,20 @@ from typing import Any
 from unspool.core.decoder import Part
 from unspool.errors import ParameterError, Unsupported
 from unspool.lab.engines.engine import REMARK, CallSetting, Engine, Given, Place, Setting, Unsaid
-from unspool.lab.engines.places import ALL, LARK, LIST, NO_SEED, TOKENS, as_tuple, end_tokens, names_in, phrase_of, place, structured
+from unspool.lab.engines.places import (
+    ALL,
+    LARK,
+    LIST,
+    NO_SEED,
+    TOKENS,
+    as_tuple,
+    counted,
+    end_tokens,
+    known_keys,
+    names_in,
+    place,
+    structured,
+)
 from unspool.processors.constrain import Banned
 from unspool.strategies.beam import Beam
 from unspool.strategies.greedy import Greedy
@@ -52,7 +65,7 @@ def _sample(given: Given) -> Part | None:
 
 
 def _banned(given: Given) -> Part | None:
-    found = [*as_tuple(given.get("bad") or ()), *map(phrase_of, given.get("bad_token_ids") or ())]
+    found = [*as_tuple(given.get("bad") or ()), *map(counted, given.get("bad_token_ids") or ())]
     return Banned(*found) if found else None
 
 
@@ -64,8 +77,7 @@ def _write_banned(part: Banned) -> dict[str, Any]:
 
 
 def _schema(value: Any) -> Any:
-    if unknown := {key for key, found in dict(value).items() if found} & {"grammar", "structural_tag"}:
-        raise Unsupported(f"{', '.join(sorted(unknown))} of guided_decoding has no equal: {LARK}")
+    known_keys("guided_decoding", value, "json json_object regex", "grammar structural_tag", LARK)
     return {} if value.get("json_object") else value.get("json")
 
 
@@ -95,7 +107,7 @@ TENSORRT_LLM = Engine(
     ),
     strategies=(
         Place("beam", (Setting("use_beam_search", False), Setting("best_of"), Setting("n", 1), Setting("length_penalty", 0.0),
-                       Setting("early_stopping", 1)), _beams, _write_beams, note="As wide as best_of, or n.",
+                       Setting("early_stopping", 1, also=(True, False))), _beams, _write_beams, note="As wide as best_of, or n.",
               differs="whether the end token counts in a length was not read"),
         Place("sample", (Setting("n", 1), Setting("best_of")), _sample, lambda part: {"n": part.n} if part.n > 1 else {}),
         Place("greedy", (Setting("top_k", shown="top_k=1"),), lambda given: Greedy(), lambda part: {"top_k": 1}),

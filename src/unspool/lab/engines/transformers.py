@@ -10,8 +10,8 @@ from typing import Any
 from unspool.core.decoder import REGISTRY, Part
 from unspool.errors import ParameterError, Unsupported
 from unspool.lab.engines.engine import DIFFERENT, REMARK, CallSetting, Engine, Given, Note, Place, Setting, Unsaid
-from unspool.lab.engines.places import LIST, PHRASES, SEQUENCES, TOKENS, as_tuple, names_in, place
-from unspool.processors.constrain import RemoveInvalid
+from unspool.lab.engines.places import LIST, PHRASES, SEQUENCES, TOKENS, Codec, as_tuple, names_in, place
+from unspool.processors.constrain import Banned, RemoveInvalid
 from unspool.processors.endings import ExponentialDecayLength, ForcedEnd
 from unspool.processors.force import ForcedBegin
 from unspool.processors.shape import LogSoftmax
@@ -20,6 +20,14 @@ from unspool.strategies.contrastive_search import ContrastiveSearch
 from unspool.strategies.greedy import Greedy
 from unspool.strategies.sample import Sample
 
+
+def _above_zero(t: Any) -> Any:
+    if not t > 0:
+        raise ParameterError(f"temperature={t!r} is refused there: write do_sample=False for greedy search")
+    return t
+
+
+POSITIVE = Codec(_above_zero, lambda t: t)
 FASTER = "it makes the same text faster"
 EXACT_CACHES = ("dynamic", "static", "offloaded", "offloaded_static", "hybrid", "sliding_window", "dynamic_full")
 """Its caches that keep every number as it is."""
@@ -83,6 +91,18 @@ def _greedy(given: Given) -> Part:
     return Greedy()
 
 
+_BANNED = place("banned", phrases=("bad_words_ids", None, PHRASES))
+
+
+def _banned(given: Given) -> Part | None:
+    """What is banned, without what is an end token alone: transformers lets that come."""
+    found, ends = _BANNED.read(given), given.get("eos_token_id")
+    if not isinstance(found, Banned) or ends is None:
+        return found
+    left = [phrase for phrase in found.phrases if phrase not in as_tuple(ends)]
+    return Banned(*left) if left else None
+
+
 def _forced_end(given: Given) -> Part | None:
     token, n = given.get("forced_eos_token_id"), given.get("max_new_tokens")
     if token is None:
@@ -120,13 +140,23 @@ def _hide_log_probabilities(processors: list[Part], strategy: Part) -> tuple[lis
     return plain[1:], replace(strategy, renormalise=True)
 
 
-def _forced(given: Given) -> list[Note]:
-    """Forced tokens beside what may rule them out."""
+def _met(given: Given) -> list[Note]:
+    """What settings mean that meet: bans of an end token, and forced tokens beside what may rule them out."""
+    forced = [name for name in ("forced_bos_token_id", "forced_eos_token_id") if given.get(name) is not None]
+    alone = "one text is all that comes of a forced token; there num_return_sequences are made up with copies of it"
+    copies = given.get("max_new_tokens") == 1 and Setting("num_return_sequences", 1).of(given) > 1
+    found = [Note(name, alone, DIFFERENT) for name in forced if copies]
+    if given.get("begin_suppress_tokens") and "forced_bos_token_id" in forced:
+        late = "after a prompt of one token they are suppressed as the second new token there, behind forced_bos_token_id"
+        found.append(Note("begin_suppress_tokens", late, DIFFERENT))
+    if given.get("eos_token_id") is None and any(isinstance(phrase, int) for phrase in PHRASES.read(given.get("bad_words_ids") or ())):
+        found.append(Note("bad_words_ids", "an end token of the model alone is not banned there; give eos_token_id", DIFFERENT))
     names = ("bad_words_ids", "min_length", "min_new_tokens", "no_repeat_ngram_size", "encoder_no_repeat_ngram_size")
-    if not any(given.get(name) for name in names):
-        return []
+    both = len(forced) == 2 and given.get("max_new_tokens") == 1
+    if not both and not any(given.get(name) for name in names):
+        return found
     what = "it comes there even where another setting rules it out; here nothing is left then, which is an error"
-    return [Note(name, what, DIFFERENT) for name in ("forced_bos_token_id", "forced_eos_token_id") if given.get(name) is not None]
+    return found + [Note(name, what, DIFFERENT) for name in forced]
 
 
 TRANSFORMERS = Engine(
@@ -141,7 +171,7 @@ TRANSFORMERS = Engine(
               note="Prompt and new tokens. In beam search it acts on log-probabilities, elsewhere on logits: another penalty."),
         place("no_repeat_ngram", lambda n: n == 0, n=("no_repeat_ngram_size", 0)),
         place("encoder_no_repeat_ngram", lambda n: n == 0, n=("encoder_no_repeat_ngram_size", 0)),
-        place("banned", phrases=("bad_words_ids", None, PHRASES), differs="a phrase that is one end token alone is not banned there"),
+        replace(_BANNED, read=_banned, note="A phrase that is one end token alone is not banned there."),
         place("min_length", lambda n: n == 0, n=("min_length", 0)),
         place("min_new_tokens", lambda n: n == 0, n=("min_new_tokens", None)),
         place("forced_begin", token=("forced_bos_token_id", None), differs="there only after a prompt of one token"),
@@ -156,7 +186,7 @@ TRANSFORMERS = Engine(
               lambda part: {"exponential_decay_length_penalty": [part.start, part.factor]}),
         place("suppress", tokens=("suppress_tokens", None, TOKENS)),
         place("suppress_at_begin", tokens=("begin_suppress_tokens", None, TOKENS)),
-        place("temperature", lambda t: t == 1, t=("temperature", 1.0), sampling=True, note="0 is refused: do_sample=False."),
+        place("temperature", lambda t: t == 1, t=("temperature", 1.0, POSITIVE), sampling=True, note="0 is refused: do_sample=False."),
         place("top_h", alpha=("top_h", None), fixed={"variant": "transformers"}, sampling=True,
               note="Sums -p log p of the kept tokens without renormalising, over the 100 likeliest."),
         place("top_k", lambda k: k == 0, k=("top_k", 50), neutral={"top_k": 0}, sampling=True,
@@ -173,7 +203,7 @@ TRANSFORMERS = Engine(
               lambda given: LogSoftmax() if given.get("renormalize_logits") else None, lambda part: {"renormalize_logits": True}),
     ),
     strategies=(
-        Place("beam", (Setting("num_beams", 1), Setting("length_penalty", 1.0), Setting("early_stopping", False),
+        Place("beam", (Setting("num_beams", 1), Setting("length_penalty", 1.0), Setting("early_stopping", False, also=("never",)),
                        Setting("num_return_sequences", 1)), _beams, _write_beams,
               note="Processors see log-probabilities, and their scores are not renormalised before they are summed."),
         Place("contrastive_search", (Setting("penalty_alpha"), Setting("top_k", 50)), _contrastive,
@@ -217,7 +247,7 @@ TRANSFORMERS = Engine(
         " transformers_version _commit_hash backend generation_kwargs"
     ),
     note="What comes after suppress_at_begin, down to eta, is applied only with do_sample=True.",
-    warn=_forced,
+    warn=_met,
     wrap=_show_log_probabilities,
     unwrap=_hide_log_probabilities,
 )  # fmt: skip

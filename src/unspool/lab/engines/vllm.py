@@ -8,7 +8,7 @@ from typing import Any
 
 from unspool.core.decoder import Part
 from unspool.errors import ParameterError, Unsupported
-from unspool.lab.engines.engine import DIFFERENT, REMARK, CallSetting, Engine, Given, Note, Place, Setting, Unsaid
+from unspool.lab.engines.engine import REMARK, CallSetting, Engine, Given, Place, Setting, Unsaid
 from unspool.lab.engines.openai import openai_schema
 from unspool.lab.engines.places import (
     CLAMPED,
@@ -16,10 +16,12 @@ from unspool.lab.engines.places import (
     LARK,
     LIST,
     NO_SEED,
+    TEXTS,
     TOKENS,
     Codec,
     drawn,
     end_tokens,
+    known_keys,
     names_in,
     place,
     structured,
@@ -27,15 +29,23 @@ from unspool.lab.engines.places import (
 from unspool.stops.loop import Loop
 from unspool.strategies.beam import Beam
 
+LATE = Codec(lambda n: n, lambda n: n or None)
+"""A number of tokens; none is not written."""
 WARM = Codec(lambda t: max(t, 0.01) if t > 0 else t, lambda t: t)
 """Temperatures above 0, of which it raises the lowest."""
 
 
 def _loop(given: Given) -> Part | None:
-    found = given.get("repetition_detection")
-    if not found or not found.get("max_pattern_size"):
+    """Looked for from the token on with which min_tokens is reached."""
+    found, least = given.get("repetition_detection"), Setting("min_tokens", 0).of(given)
+    if not found or not known_keys("repetition_detection", found, "max_pattern_size min_pattern_size min_count").get("max_pattern_size"):
         return None
-    return Loop(found["min_count"], found["max_pattern_size"], found.get("min_pattern_size") or 1)
+    return Loop(found["min_count"], found["max_pattern_size"], found.get("min_pattern_size") or 1, max(least - 1, 0))
+
+
+def _write_loop(part: Loop) -> dict[str, Any]:
+    found = {"max_pattern_size": part.period, "min_pattern_size": part.shortest, "min_count": part.count}
+    return {"repetition_detection": found} | ({"min_tokens": part.after + 1} if part.after else {})
 
 
 def _vllm_beams(given: Given) -> Part | None:
@@ -52,17 +62,11 @@ def _write_vllm_beams(part: Beam) -> dict[str, Any]:
     return {"beam_width": part.width, "length_penalty": part.length_penalty}
 
 
-def _waiting(given: Given) -> list[Note]:
-    """Stop strings that come before min_tokens tokens are there."""
-    n = given.get("min_tokens") or 0
-    if not n or not given.get("stop"):
-        return []
-    return [Note("min_tokens", f"there a stop string does not count before it has {n} tokens; here stop(...) ends the text", DIFFERENT)]
-
-
 def _vllm_schema(value: Any) -> Any:
-    if {"grammar", "structural_tag"} & {key for key, found in value.items() if found}:
-        raise Unsupported(f"a grammar of structured_outputs has no equal: {LARK}")
+    known, white = "json json_object regex choice disable_fallback", "disable_any_whitespace whitespace_pattern"
+    known_keys("structured_outputs", value, f"{known} {white} disable_additional_properties", "grammar structural_tag", LARK)
+    if found := sorted(key for key in names_in(f"{white} disable_additional_properties") & value.keys() if value[key]):
+        raise Unsupported(f"{', '.join(found)} of structured_outputs has no equal: write json_schema(schema, separators=(',', ':'))")
     return {} if value.get("json_object") else value.get("json")
 
 
@@ -89,7 +93,7 @@ VLLM = Engine(
         replace(_SCHEMA, settings=(*_SCHEMA.settings, *_FORMAT.settings), read=_either),
         _REGEX,
         place("allowed", tokens=("allowed_token_ids", None, TOKENS)),
-        place("banned", phrases=("bad_words", None, LIST), differs="a phrase that begins in the prompt can be completed there"),
+        place("banned", phrases=("bad_words", None, TEXTS), differs="a phrase that begins in the prompt can be completed there"),
         place("min_new_tokens", lambda n: n == 0, n=("min_tokens", 0)),
         place("bias", pairs=("logit_bias", None, CLAMPED), note="Amounts are cut to [-100, 100]."),
         place("repetition_penalty", lambda penalty: penalty == 1, penalty=("repetition_penalty", 1.0), note="Prompt and new tokens."),
@@ -110,17 +114,16 @@ VLLM = Engine(
         *drawn(Setting("n", 1), lambda given: Setting("temperature", 1.0).of(given) == 0, "it draws one text at temperature 0"),
     ),
     stops=(
-        place("stop", strings=("stop", None, LIST)),
+        place("stop", strings=("stop", None, LIST), after=("min_tokens", 0, LATE), note="Strings that end within min_tokens do not count."),
         place("end", tokens=("stop_token_ids", None, TOKENS)),
-        Place("loop", (Setting("repetition_detection"),), _loop, lambda part: {"repetition_detection": {
-            "max_pattern_size": part.period, "min_pattern_size": part.shortest, "min_count": part.count}}),
+        Place("loop", (Setting("repetition_detection"), Setting("min_tokens", 0)), _loop, _write_loop,
+              note="Not before min_tokens tokens are there."),
     ),
     calls=(
         CallSetting("max_new_tokens", Setting("max_tokens", 16), endless=True),
         CallSetting("seed", Setting("seed"), *NO_SEED),
         end_tokens("ignore_eos"),
     ),
-    warn=_waiting,
     unsaid={
         "include_stop_str_in_output": Unsaid("the text is cut before a stop string here"),
         "thinking_token_budget": Unsaid("there is no thinking here"),
