@@ -14,7 +14,7 @@ from unspool.errors import MissingExtra, ModelError, ParameterError, unknown
 from unspool.models.compiled.library import available, missing
 from unspool.models.weights import gather_files, read_stored, release
 
-BACKENDS = ("compiled", "numpy", "torch", "transformers")
+KNOWN_BACKENDS = ("compiled", "numpy", "torch", "transformers")
 DTYPES = ("float32", "float16", "bfloat16", "int8", "int4")
 OF_KERNELS = ("float32", "bfloat16", "int8", "int4")
 DEVICES = ("cuda", "mps", "cpu")
@@ -36,8 +36,8 @@ def choose(backend: str | None, device: str | None, dtype: str | None, stored: C
     On a CPU the kernels, where they are built, or numpy; torch where the backend, another device or float16 asks for it, on the
     first of cuda, mps and cpu that is there. dtype: float32 on a CPU, and on other devices `stored`, that of the checkpoint.
     """
-    if backend not in (None, *BACKENDS):
-        raise unknown("backend", str(backend), list(BACKENDS))
+    if backend not in (None, *KNOWN_BACKENDS):
+        raise unknown("backend", str(backend), list(KNOWN_BACKENDS))
     if dtype is not None and dtype not in DTYPES:
         raise unknown("dtype", dtype, DTYPES)
     if backend is None and device in (None, "cpu") and (dtype is None or (available() and dtype in OF_KERNELS)):

@@ -21,7 +21,7 @@ from unspool.kernels.build import stamp
 from unspool.models.threads import SMALL
 
 Bytes = NDArray[np.uint8]
-LINE = 64
+CACHE_LINE = 64
 """Every array begins on a line of the processor's cache."""
 
 
@@ -47,18 +47,18 @@ def file_of(checkpoint: Path, kind: str) -> Path | None:
 
 def padded(size: int) -> int:
     """A size in whole lines."""
-    return -(-size // LINE) * LINE
+    return -(-size // CACHE_LINE) * CACHE_LINE
 
 
-class Store:
+class PackedStore:
     """Room for packed layers, handed out in the order in which it is asked for; filled: the file held them already."""
 
     def __init__(self, size: int, checkpoint: Path | None, kind: str) -> None:
         self.path = file_of(checkpoint, kind) if checkpoint is not None and size >= SMALL else None
         found = self._mapped(size)
         self.filled, self.at = found is not None, 0
-        room = np.empty(size + LINE, np.uint8) if found is None else found
-        first = -room.ctypes.data % LINE
+        room = np.empty(size + CACHE_LINE, np.uint8) if found is None else found
+        first = -room.ctypes.data % CACHE_LINE
         self.whole = room[first : first + size]
 
     def _mapped(self, size: int) -> Bytes | None:

@@ -10,22 +10,22 @@ from typing import Any
 from unspool.errors import ParameterError
 from unspool.kernels.build import FOLDER, NAME, stamp
 
-FORMATS = ("float32", "bfloat16", "int8", "int4", "int4_min")
-ACTIVATIONS = {"gelu_tanh": 1, "gelu": 2, "silu": 3, "relu": 4}
-BLOCK, GROUP, LARGEST_HEAD = 16, 32, 512
-INT, LONG, FLOAT, PLACE = c.c_int32, c.c_int64, c.c_float, c.c_void_p
+PACKED_FORMATS = ("float32", "bfloat16", "int8", "int4", "int4_min")
+ACTIVATION_CODES = {"gelu_tanh": 1, "gelu": 2, "silu": 3, "relu": 4}
+BLOCK_OUTPUTS, GROUP_INPUTS, LARGEST_HEAD = 16, 32, 512
+INT32, INT64, FLOAT32, ADDRESS = c.c_int32, c.c_int64, c.c_float, c.c_void_p
 
 
 class Matrix(c.Structure):
     """Packed weights of a linear layer; the structures here are those of unspool.h."""
 
-    _fields_ = (("format", INT), ("outputs", INT), ("inputs", INT), ("data", PLACE), ("scales", PLACE), ("minima", PLACE), ("bias", PLACE))
+    _fields_ = (("format", INT32), ("outputs", INT32), ("inputs", INT32), ("data", ADDRESS), ("scales", ADDRESS), ("minima", ADDRESS), ("bias", ADDRESS))
 
 
 class NormFields(c.Structure):
     """A norm."""
 
-    _fields_ = (("weight", PLACE), ("bias", PLACE), ("epsilon", FLOAT), ("centred", INT))
+    _fields_ = (("weight", ADDRESS), ("bias", ADDRESS), ("epsilon", FLOAT32), ("centred", INT32))
 
 
 class BlockFields(c.Structure):
@@ -34,7 +34,7 @@ class BlockFields(c.Structure):
     _fields_ = (
         *((name, Matrix) for name in ("qkv", "out", "up", "down", "gate")),
         *((name, NormFields) for name in ("before_attention", "after_attention", "before_mlp", "after_mlp", "query_norm", "key_norm")),
-        *(("rope", INT), ("window", INT), ("query_scale", FLOAT), ("softcap", FLOAT)),
+        *(("rope", INT32), ("window", INT32), ("query_scale", FLOAT32), ("softcap", FLOAT32)),
     )
 
 
@@ -42,10 +42,10 @@ class ModelFields(c.Structure):
     """A model."""
 
     _fields_ = (
-        *((name, INT) for name in ("layers", "width", "heads", "key_heads", "head_size", "slot_size", "inner")),
-        *((name, INT) for name in ("activation", "parallel", "whole_norms", "ropes")),
-        ("softcap", FLOAT),
-        *((name, PLACE) for name in ("slopes", "rope_pairs", "rope_interleaved", "blocks")),
+        *((name, INT32) for name in ("layers", "width", "heads", "key_heads", "head_size", "slot_size", "inner")),
+        *((name, INT32) for name in ("activation", "parallel", "whole_norms", "ropes")),
+        ("softcap", FLOAT32),
+        *((name, ADDRESS) for name in ("slopes", "rope_pairs", "rope_interleaved", "blocks")),
         *(("final", NormFields), ("head", Matrix)),
     )
 
@@ -54,8 +54,8 @@ class StepFields(c.Structure):
     """New tokens."""
 
     _fields_ = (
-        *(("tokens", INT), ("wanted", INT)),
-        *((name, PLACE) for name in ("x", "path", "length", "keys", "values", "slots", "cosines", "sines", "layer", "hidden")),
+        *(("tokens", INT32), ("wanted", INT32)),
+        *((name, ADDRESS) for name in ("x", "path", "length", "keys", "values", "slots", "cosines", "sines", "layer", "hidden")),
     )
 
 
@@ -64,9 +64,9 @@ class Kernels(c.Structure):
 
     _fields_ = (
         ("name", c.c_char_p),
-        ("forward", c.CFUNCTYPE(c.c_int, PLACE, PLACE)),
-        ("linear", c.CFUNCTYPE(c.c_int, PLACE, PLACE, c.c_int, PLACE, FLOAT)),
-        ("log_sum_exp", c.CFUNCTYPE(None, PLACE, c.c_int, LONG, PLACE)),
+        ("forward", c.CFUNCTYPE(c.c_int, ADDRESS, ADDRESS)),
+        ("linear", c.CFUNCTYPE(c.c_int, ADDRESS, ADDRESS, c.c_int, ADDRESS, FLOAT32)),
+        ("log_sum_exp", c.CFUNCTYPE(None, ADDRESS, c.c_int, INT64, ADDRESS)),
     )
 
 
@@ -81,7 +81,7 @@ def library() -> Any:
     if found.un_stamp().decode() != stamp():
         return None
     found.un_variant.restype, found.un_variant.argtypes = c.POINTER(Kernels), [c.c_int]
-    found.un_pack.argtypes = [PLACE, LONG, LONG, INT, INT, INT, PLACE, PLACE, PLACE]
+    found.un_pack.argtypes = [ADDRESS, INT64, INT64, INT32, INT32, INT32, ADDRESS, ADDRESS, ADDRESS]
     found.un_threads(thread_count())
     return found
 

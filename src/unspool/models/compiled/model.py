@@ -11,13 +11,13 @@ import numpy as np
 
 from unspool.arrays import Array
 from unspool.core.model import NO_PLAN, Plan
-from unspool.models.compiled.cache import Store
-from unspool.models.compiled.library import ACTIVATIONS, LARGEST_HEAD, BlockFields, Matrix, ModelFields, NormFields, available
+from unspool.models.compiled.cache import PackedStore
+from unspool.models.compiled.library import ACTIVATION_CODES, LARGEST_HEAD, BlockFields, Matrix, ModelFields, NormFields, available
 from unspool.models.compiled.packing import Packed, pack, size_of
 from unspool.models.compiled.session import CompiledSession
 from unspool.models.transformer import Block, Linear, Norm, Transformer
 
-LINE = 16
+REGISTER = 16
 """Keys and values lie in the pool padded to so many numbers, a whole register."""
 NORMS = ("before_attention", "after_attention", "before_mlp", "after_mlp", "query_norm", "key_norm")
 
@@ -31,10 +31,10 @@ class CompiledTransformer(Transformer):
     def __init__(self, plain: Transformer, kind: str = "float32", checkpoint: Path | None = None) -> None:
         vars(self).update(vars(plain))
         self.kind = kind
-        self.slot_size = -(-plain.head_size // LINE) * LINE
+        self.slot_size = -(-plain.head_size // REGISTER) * REGISTER
         self._kept: list[Any] = []                                       # what the structures point to
         self.ropes = list(dict.fromkeys(b.rope for b in plain.blocks if b.rope is not None))
-        self._store = Store(sum(size_of(linears, kind) for linears in linears_of(plain)), checkpoint, kind)
+        self._store = PackedStore(sum(size_of(linears, kind) for linears in linears_of(plain)), checkpoint, kind)
         self.packed_head = self._pack([plain.output])
         self.fields = self._model(plain)
         self.address = c.addressof(self.fields)
@@ -71,7 +71,7 @@ class CompiledTransformer(Transformer):
             head_size=self.head_size,
             slot_size=self.slot_size,
             inner=max(len(block.up.weight) for block in plain.blocks),
-            activation=ACTIVATIONS[plain.activation.__name__],
+            activation=ACTIVATION_CODES[plain.activation.__name__],
             parallel=self.parallel,
             whole_norms=self.whole_norms,
             ropes=len(self.ropes),

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from unspool.models.compiled.cache import Bytes, Store, padded
-from unspool.models.compiled.library import BLOCK, FORMATS, GROUP, Matrix, kernels, library
+from unspool.models.compiled.cache import Bytes, PackedStore, padded
+from unspool.models.compiled.library import BLOCK_OUTPUTS, GROUP_INPUTS, PACKED_FORMATS, Matrix, kernels, library
 from unspool.models.transformer import Linear
 from unspool.models.weights import release
 
@@ -39,11 +39,11 @@ def shape_of(linears: Sequence[Linear]) -> tuple[int, int]:
 
 def sizes(kind: str, outputs: int, inputs: int) -> tuple[int, int, int]:
     """Bytes of the numbers, the scales and the minima of a packed layer."""
-    blocks, groups = -(-outputs // BLOCK), -(-inputs // GROUP)
+    blocks, groups = -(-outputs // BLOCK_OUTPUTS), -(-inputs // GROUP_INPUTS)
     if kind in ("float32", "bfloat16"):
-        return blocks * BLOCK * inputs * (4 if kind == "float32" else 2), 0, 0
-    scales = blocks * BLOCK * groups * 2
-    return blocks * BLOCK * groups * GROUP // (1 if kind == "int8" else 2), scales, scales if kind == "int4_min" else 0
+        return blocks * BLOCK_OUTPUTS * inputs * (4 if kind == "float32" else 2), 0, 0
+    scales = blocks * BLOCK_OUTPUTS * groups * 2
+    return blocks * BLOCK_OUTPUTS * groups * GROUP_INPUTS // (1 if kind == "int8" else 2), scales, scales if kind == "int4_min" else 0
 
 
 def size_of(linears: Sequence[Linear], kind: str) -> int:
@@ -51,7 +51,7 @@ def size_of(linears: Sequence[Linear], kind: str) -> int:
     return sum(map(padded, sizes(kind, *shape_of(linears))))
 
 
-def pack(linears: Sequence[Linear], kind: str, store: Store) -> Packed:
+def pack(linears: Sequence[Linear], kind: str, store: PackedStore) -> Packed:
     """Linear layers that read the same, as one; from the store, if it holds them."""
     outputs, inputs = shape_of(linears)
     rooms = tuple(store.room(size) for size in sizes(kind, outputs, inputs))
@@ -60,12 +60,12 @@ def pack(linears: Sequence[Linear], kind: str, store: Store) -> Packed:
         weights = [linear.weight for linear in linears]
         weight = np.asarray(weights[0] if len(weights) == 1 else np.concatenate(weights), np.float32)
         strides = [stride // 4 for stride in weight.strides]
-        library().un_pack(weight.ctypes.data, *strides, outputs, inputs, FORMATS.index(kind), data, scales, minima)
+        library().un_pack(weight.ctypes.data, *strides, outputs, inputs, PACKED_FORMATS.index(kind), data, scales, minima)
         for linear in linears:
             release(linear.weight)
     bias = _bias(linears)
     address = None if bias is None else bias.ctypes.data
-    return Packed(rooms, bias, Matrix(FORMATS.index(kind), outputs, inputs, data, scales, minima, address))
+    return Packed(rooms, bias, Matrix(PACKED_FORMATS.index(kind), outputs, inputs, data, scales, minima, address))
 
 
 def _bias(linears: Sequence[Linear]) -> NDArray[np.float32] | None:
@@ -74,4 +74,4 @@ def _bias(linears: Sequence[Linear]) -> NDArray[np.float32] | None:
         return None
     given = [np.zeros(len(linear.weight)) if linear.bias is None else linear.bias for linear in linears]
     joined = np.concatenate(given).astype(np.float32)
-    return np.pad(joined, (0, -len(joined) % BLOCK))
+    return np.pad(joined, (0, -len(joined) % BLOCK_OUTPUTS))

@@ -4,23 +4,32 @@ from __future__ import annotations
 
 import ctypes as c
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from unspool.arrays import Ints
+from unspool.arrays import Array, Ints
 from unspool.core.tree import places
 from unspool.models.compiled.library import StepFields, kernels
-from unspool.models.slots import SLOT, Pool, SlotSession
+from unspool.models.rope import Rope
+from unspool.models.slots import SLOT, Pool, SlotModel, SlotSession
 
-if TYPE_CHECKING:
-    from unspool.models.compiled.model import CompiledTransformer
+
+class PackedModel(SlotModel, Protocol):
+    """What a session needs of a CompiledTransformer."""
+
+    address: int
+    """Of its structure."""
+    ropes: list[Rope]
+
+    def embed(self, tokens: Array, positions: Array) -> Array:
+        """What goes into the first layer, (N, E)."""
 
 
 class CompiledSession(SlotSession):
     """Rows of a CompiledTransformer."""
 
-    model: CompiledTransformer
+    model: PackedModel
 
     def _forward(self, chains: list[Ints]) -> None:
         """One forward of new rows, some chains of them: a token hands over its path, and where its keys and values lie."""
