@@ -20,8 +20,8 @@ from typing import TypeAlias
 
 from unspool.errors import UnspoolError
 
-Written: TypeAlias = str | bytes | memoryview
-Data: TypeAlias = str | bytes | Iterable[Written]
+DataPiece: TypeAlias = str | bytes | memoryview
+Data: TypeAlias = str | bytes | Iterable[DataPiece]
 BINARY = getattr(os, "O_BINARY", 0)
 ANY_MAY_WRITE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 
@@ -215,5 +215,5 @@ def _write_all(descriptor: int, data: Data | memoryview) -> None:
             left = left[written:]
 
 
-def _encoded(data: Written) -> bytes | memoryview:
+def _encoded(data: DataPiece) -> bytes | memoryview:
     return data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data

@@ -19,7 +19,10 @@ INT32, INT64, FLOAT32, ADDRESS = c.c_int32, c.c_int64, c.c_float, c.c_void_p
 class Matrix(c.Structure):
     """Packed weights of a linear layer; the structures here are those of unspool.h."""
 
-    _fields_ = (("format", INT32), ("outputs", INT32), ("inputs", INT32), ("data", ADDRESS), ("scales", ADDRESS), ("minima", ADDRESS), ("bias", ADDRESS))
+    _fields_ = (
+        *((name, INT32) for name in ("format", "outputs", "inputs")),
+        *((name, ADDRESS) for name in ("data", "scales", "minima", "bias")),
+    )
 
 
 class NormFields(c.Structure):
