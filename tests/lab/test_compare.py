@@ -360,6 +360,25 @@ def test_pictures(tmp_path):
         compared(metrics=["length"]).plot()
 
 
+@pytest.mark.parametrize("count", [2, 6, 14])
+@pytest.mark.parametrize("name", ["{}", "repetition_penalty(1.{}) | temperature(0.8) | top_k(50) | top_p(0.95) | sample", "M{}" * 90])
+def test_the_legend_of_a_picture_is_whole(count, name):
+    pytest.importorskip("matplotlib")
+    found = compared(decoders={name.replace("{}", str(i)): f"top_k({i + 1}) | sample" for i in range(count)})
+    figure = found.plot()
+    figure.draw_without_rendering()
+    (legend,), (axis,), whole = figure.legends, figure.axes, figure.bbox
+    for part in (legend, axis):
+        box = part.get_tightbbox()
+        assert 0 <= box.x0 <= box.x1 <= whole.x1
+        assert 0 <= box.y0 <= box.y1 <= whole.y1
+    assert len(legend.get_texts()) == count
+    assert axis.bbox.height > 200, "a long legend makes the picture longer, not the axes smaller"
+    assert not axis.get_tightbbox().overlaps(legend.get_tightbbox())
+    drawn = {(line.get_color(), line.get_marker()) for line in axis.lines if line.get_marker() not in ("|", "_")}
+    assert len(drawn) == count, "no two look alike"
+
+
 def test_without_matplotlib_one_line_says_how_to_get_it(monkeypatch):
     found = compared(decoders=["greedy"])
     monkeypatch.delitem(sys.modules, "unspool.views.plot", raising=False)

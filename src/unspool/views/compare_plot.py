@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import io
 import math
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unspool.errors import ParameterError, check, unknown
 from unspool.files import write
+from unspool.views.characters import shown
 
 if TYPE_CHECKING:
     from unspool.lab.rows import Compared, DecoderRow
 
 SUFFIXES = (".svg", ".png", ".pdf")
 PREFERRED = ("diversity", "perplexity")
+AXES_HEIGHT, LINE_HEIGHT = 3.4, 0.2
+"""Inches of the axes with their labels, and of a line of the legend."""
+LEGEND_MARGIN = 0.65
+"""Inches of a legend's column that its markers and margins take."""
+POINTS = 72
+"""Of an inch."""
 
 
 def check_path(path: str | Path) -> Path:
@@ -43,16 +51,20 @@ def plot_comparison(c: Compared, path: str | Path | None, x: str | None, y: str 
     target = check_path("picture.svg" if path is None else path)
     from matplotlib import rc_context
 
-    from unspool.views.plot import COLORS, INK, MARKERS, PLOT_STYLE, Picture
+    from unspool.views.plot import COLORS, INCHES, INK, MARKERS, PLOT_STYLE, Picture
 
     x, y = axes_of([m.name for m in c.metrics], x, y)
-    columns = 1 if max(len(r.name) for r in c.all_rows) > 24 else 2
-    lines = -(-len(c.all_rows) // columns)                                # of the legend, under axes of one size
     with rc_context(PLOT_STYLE):
-        figure = Picture(figsize=(6.4, 3.4 + 0.2 * lines), layout="constrained")
+        half, whole = (INCHES / n - LEGEND_MARGIN for n in (2, 1))
+        labels = [_label(r) for r in c.all_rows if r.texts]
+        columns = 2 if all(_inches(label) <= half for label in labels) else 1
+        labels = [_fitted(label, whole) for label in labels]
+        lines = -(-len(labels) // 2) if columns == 2 else sum(label.count("\n") + 1 for label in labels)
+        figure = Picture(figsize=(INCHES, AXES_HEIGHT + LINE_HEIGHT * lines), layout="constrained")
         axis = figure.subplots()
         for i, row in enumerate(c.rows):
-            _point(axis, row, x, y, color=COLORS[i % len(COLORS)], marker=MARKERS[i % len(MARKERS)])
+            marker = MARKERS[(i + i // len(COLORS)) % len(MARKERS)]       # the same colours come with other markers
+            _point(axis, row, x, y, color=COLORS[i % len(COLORS)], marker=marker)
         if c.reference:
             _point(axis, c.reference, x, y, color=INK, marker="*", markersize=9)
             for name, line in ((x, axis.axvline), (y, axis.axhline)):
@@ -64,8 +76,8 @@ def plot_comparison(c: Compared, path: str | Path | None, x: str | None, y: str 
                 _log_scale(axis, side)
         axis.grid(axis="x")
         axis.margins(0.12)
-        axis.set_title(_title(c))
-        figure.legend(loc="outside lower left", ncols=columns)
+        axis.set_title(_fitted(_title(c), whole))
+        figure.legend(axis.get_legend_handles_labels()[0], labels, loc="outside lower left", ncols=columns)
         if path is not None and target.suffix.lower() == ".svg":
             write(target, figure.to_svg())
         elif path is not None:
@@ -82,9 +94,32 @@ def _point(axis: Any, row: DecoderRow, x: str, y: str, **style: Any) -> None:
     for one in (row.values[x], row.values[y]):
         at.append(one.value)
         errors.append([[max(0.0, one.value - one.low)], [max(0.0, one.high - one.value)]] if math.isfinite(one.low) else None)
-    label = f"{row.name} ({row.texts} texts of {row.prompts} prompts)" if row.cost else f"human text ({row.texts} texts)"
     style = {"linestyle": "", "capsize": 2.5, "elinewidth": 0.9, "markersize": 5} | style
-    axis.errorbar(*at, xerr=errors[0], yerr=errors[1], label=label, **style)
+    axis.errorbar(*at, xerr=errors[0], yerr=errors[1], label="point", **style)
+
+
+def _label(row: DecoderRow) -> str:
+    texts, prompts = (f"{n} {what}{'s' * (n != 1)}" for n, what in ((row.texts, "text"), (row.prompts, "prompt")))
+    return shown(f"{row.name} ({texts} of {prompts})" if row.cost else f"human text ({texts})")
+
+
+def _inches(line: str) -> float:
+    """How wide a line of the legend is drawn."""
+    from matplotlib import rcParams
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    width, _, _ = text_to_path.get_text_width_height_descent(line, FontProperties(size=rcParams["font.size"]), ismath=False)
+    return float(width) / POINTS
+
+
+def _fitted(label: str, inches: float) -> str:
+    """The label, broken at spaces into lines of at most this width."""
+    columns, lines = len(label), [label]
+    while columns > 1 and (widest := max(map(_inches, lines))) > inches:
+        columns = max(1, min(columns - 1, int(max(map(len, lines)) * inches / widest)))
+        lines = textwrap.wrap(label, columns, break_on_hyphens=False)
+    return "\n".join(lines)
 
 
 def _log_scale(axis: Any, side: str) -> None:
