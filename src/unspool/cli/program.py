@@ -28,6 +28,7 @@ COMMANDS = (
     "translate",
     "models",
     "verify",
+    "quantize",
 )
 """In the order of the help; each is a module of unspool.cli.commands, imported when it is asked for."""
 

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 from unspool.views.cells import cell_of, considered_nodes
 from unspool.views.detection import sheet_of_detections
 from unspool.views.heat import Heat, page_of_heats
-from unspool.views.models import sheet_of_checks, sheet_of_details
+from unspool.views.models import sheet_of_checks, sheet_of_details, sheet_of_prices
 from unspool.views.page import page
 from unspool.views.sheet import Sheet, to_json, to_jsonl
 from unspool.views.table import StepTable
 
 if TYPE_CHECKING:
+    from unspool.lab.quantization import Price
     from unspool.lab.soundness import Check
     from unspool.models.listing import ModelInfo
     from unspool.output import Output
@@ -92,6 +93,11 @@ def detailed(details: dict[str, Any], form: str) -> str:
 def verified(checks: Sequence[Check], form: str) -> str:
     """Checks of a model, a line for each fact."""
     return _write(form, "Facts", [asdict(check) for check in checks], sheet_of_checks(checks))
+
+
+def priced(prices: Sequence[Price], form: str) -> str:
+    """What number formats cost, a line for each."""
+    return _write(form, "Weights of fewer bits", [asdict(price) for price in prices], sheet_of_prices(prices))
 
 
 def detected(found: Sequence[Scan], form: str) -> str:

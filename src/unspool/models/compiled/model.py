@@ -40,6 +40,11 @@ class CompiledTransformer(Transformer):
         self.address = c.addressof(self.fields)
         self._store.keep()
 
+    @property
+    def packed_bytes(self) -> int:
+        """Memory that the packed weights take."""
+        return len(self._store.whole)
+
     def session(self, plan: Plan = NO_PLAN) -> CompiledSession:
         return CompiledSession(self, plan)
 

@@ -1,0 +1,49 @@
+"""`unspool quantize`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from unspool.cli import options
+from unspool.cli.commands.common import open_sink
+from unspool.errors import check
+
+_PRICED = options.Argument("model", "The bundled model, a Hugging Face folder, or a model of the hub.", value="bundled")
+_FORMATS = ("bfloat16", "int8", "int4")
+_ASKED = [
+    options.option("--dtype", hint="A number format; may be given again.", default="all", multiple=True, type=click.Choice(_FORMATS)),
+    options.option("--text", hint="A file of text to read.", default="three tales of the package", metavar="FILE"),
+]
+
+
+@options.command(_PRICED, *_ASKED, *options.RESULT)
+def quantize(model: str, dtype: tuple[str, ...], text: str | None, **how: Any) -> int:
+    """Show what weights of fewer bits cost a model, and save: KL to float32, the same likeliest token, perplexity, size.
+
+    Nothing is written: `--dtype int8` packs the weights when a model is loaded.
+    """
+    from unspool.lab.quantization import held_out, price
+    from unspool.loader import open_quietly
+    from unspool.views.models import draw_prices
+    from unspool.views.report import priced
+
+    sink = open_sink(how)
+    words = _read(text) if text else held_out()
+    plain = open_quietly(model, backend="compiled", device=None, dtype=None)
+    check(len(plain.tokenizer.encode(words)) > 1, "the text has less than two tokens, so nothing follows any of them")
+    prices = [price(plain, open_quietly(model, backend="compiled", device=None, dtype=kind), kind, words) for kind in dtype or _FORMATS]
+    sink.write(draw_prices(prices, sink.paint) if sink.form == "text" else priced(prices, sink.form))
+    sink.close()
+    return 0
+
+
+def _read(path: str) -> str:
+    from unspool.errors import UnspoolError
+
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise UnspoolError(f"cannot read {path}: {error}") from None

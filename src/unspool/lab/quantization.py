@@ -1,0 +1,90 @@
+"""What weights of fewer bits cost: how far a model's distributions move from those of its float32 weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+
+from unspool.arrays import Floats, host, log_softmax
+from unspool.core.model import ROOT, Model
+from unspool.language_model import LanguageModel
+
+WINDOW = 512
+"""Tokens that are read together, or as many as the model's context holds."""
+ROWS = 128
+"""Distributions that are compared at once."""
+
+
+@dataclass(frozen=True)
+class Price:
+    """What one number format costs, over the next tokens of a text.
+
+    KL is the divergence, in nats, of the packed model's next-token distribution q from that of float32, p: sum of p log(p / q).
+    """
+
+    dtype: str
+    tokens: int
+    mean_kl: float
+    kl_99: float
+    """The KL that one token in a hundred exceeds."""
+    same_top: float
+    """Of how many tokens, from 0 to 1, both find the same next token likeliest."""
+    perplexity: float
+    plain_perplexity: float
+    """That of float32 on the same text."""
+    bytes: int
+    """Of the packed weights."""
+    plain_bytes: int
+
+
+def held_out() -> str:
+    """Three public-domain tales (H. C. Andersen, Joseph Jacobs) that the bundled model was not trained on."""
+    return files("unspool").joinpath("data/held_out.txt").read_text(encoding="utf-8")
+
+
+def price(plain: LanguageModel, packed: LanguageModel, dtype: str, text: str) -> Price:
+    """Compare a model with packed weights to the same model in float32, on a text."""
+    divergences, same, costs = [], 0, np.zeros(2)
+    for tokens in _windows(plain.model, plain.tokenizer.encode(text)):
+        pairs = zip(_distributions(plain.model, tokens), _distributions(packed.model, tokens), strict=True)
+        for at, (p, q) in enumerate(pairs):
+            probable = np.exp(p)
+            divergences.append(np.where(probable > 0, probable * (p - q), 0).sum(-1))
+            same += int((p.argmax(-1) == q.argmax(-1)).sum())
+            following = tokens[at * ROWS + 1 :][: len(p)]
+            costs -= [float(of[np.arange(len(following)), following].sum()) for of in (p, q)]
+    every = np.maximum(np.concatenate(divergences), 0)                   # rounding can bring it below
+    plain_bytes, packed_bytes = (int(lm.model.packed_bytes) for lm in (plain, packed))  # type: ignore[attr-defined]
+    plain_cost, cost = np.exp(costs / len(every))
+    return Price(
+        dtype=dtype,
+        tokens=len(every),
+        mean_kl=float(every.mean()),
+        kl_99=float(np.quantile(every, 0.99)),
+        same_top=same / len(every),
+        perplexity=float(cost),
+        plain_perplexity=float(plain_cost),
+        bytes=packed_bytes,
+        plain_bytes=plain_bytes,
+    )
+
+
+def _windows(model: Model, tokens: Sequence[int]) -> Iterator[list[int]]:
+    """Stretches of a text, each read from its own start; the last of one is the first of the next."""
+    size = min(WINDOW, model.context or WINDOW)
+    for first in range(0, max(len(tokens) - 1, 0), size - 1):
+        yield list(tokens[first : first + size])
+
+
+def _distributions(model: Model, tokens: Sequence[int]) -> Iterator[Floats]:
+    """Log-probabilities (at most ROWS, V) of what follows each token but the last."""
+    session: Any = model.session()
+    row = session.extend([ROOT], [tokens[:-1]], every=True)
+    rows = session.nodes.path(int(row[0]))
+    for first in range(0, len(rows), ROWS):
+        yield log_softmax(host(session.logits(rows[first : first + ROWS])).astype(np.float64))
+
