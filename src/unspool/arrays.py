@@ -19,6 +19,8 @@ GROUP = 32
 """The most numbers of a row of which only the largest is looked at first."""
 IN_CACHE = 1 << 18
 """Above this many numbers, numpy works row by row, so that a row stays in the processor's cache between passes."""
+IN_TURN = 1024
+"""So many numbers are summed one after the other, wherever they stand among zeros."""
 
 
 def namespace(x: Array) -> ModuleType:
@@ -87,6 +89,10 @@ def put(x: Array, columns: Array, values: Array) -> Array:
 
 def block(scores: Array, keep: Array) -> Array:
     """Scores with -inf where keep is false."""
+    if isinstance(scores, np.ndarray) and keep.shape == scores.shape and 8 * np.count_nonzero(keep) < keep.size:
+        out, places = np.full(scores.shape, -INF, scores.dtype), np.flatnonzero(keep)
+        out.ravel()[places] = scores.ravel()[places]
+        return out
     return namespace(scores).where(keep, scores, -INF)
 
 
@@ -161,12 +167,33 @@ def logsumexp(x: Array) -> Array:
     if x.size > IN_CACHE and len(x) > 1:
         return np.concatenate([logsumexp(x[r : r + 1]) for r in range(len(x))])
     top = x.max(-1, keepdims=True)
-    if (top == -INF).any():                                              # of a row of -inf the sum is 0
-        with np.errstate(divide="ignore"):
-            return top + np.log(np.exp(x - or_zero(top)).sum(-1, keepdims=True))
-    shifted = x - top
-    np.exp(shifted, out=shifted)
-    return top + np.log(shifted.sum(-1, keepdims=True))
+    terms = x - or_zero(top)
+    np.exp(terms, out=terms)
+    if not (top == -INF).any():
+        return top + np.log(summed(terms))
+    with np.errstate(divide="ignore"):                                   # of a row of -inf the sum is 0
+        return top + np.log(summed(terms))
+
+
+def summed(terms: Array) -> Array:
+    """The sum over the last axis, which is kept: (R, V) -> (R, 1). Left out zeros change no bit of it.
+
+    So what is summed over a vocabulary is the same when summed over the few tokens that can come, `core/few.py`. A row with at most
+    `IN_TURN` numbers other than 0 is summed from left to right in float64, any other as numpy does it fastest.
+    """
+    if not isinstance(terms, np.ndarray):
+        return namespace(terms).sum(terms, axis=-1, keepdims=True)
+    if terms.shape[-1] <= IN_TURN:
+        return np.cumsum(terms, -1, dtype=np.float64)[..., -1:].astype(terms.dtype)
+    there = terms != 0
+    if there.all():
+        return terms.sum(-1, keepdims=True)
+    sums = [_sum_of_row(row, its) for row, its in zip(terms.reshape(-1, terms.shape[-1]), there.reshape(-1, terms.shape[-1]), strict=True)]
+    return np.asarray(sums, terms.dtype).reshape(*terms.shape[:-1], 1)
+
+
+def _sum_of_row(row: Floats, there: Flags) -> Any:
+    return row.sum() if np.count_nonzero(there) > IN_TURN else np.cumsum(np.append(row[there], 0), dtype=np.float64)[-1]
 
 
 def log_softmax(x: Array) -> Array:
@@ -180,7 +207,6 @@ def or_zero(x: Array) -> Array:
         impossible = x == -INF
         return np.where(impossible, x.dtype.type(0), x) if impossible.any() else x
     return namespace(x).where(x == -INF, namespace(x).zeros_like(x), x)
-
 
 
 def softmax(x: Array) -> Array:
