@@ -1,5 +1,6 @@
 """What processors leave is the same, bit for bit, computed on whole rows and on the few tokens that can come."""
 
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,6 +15,7 @@ from unspool.core.distributions import Distributions
 from unspool.core.frontier import Frontier
 from unspool.core.lane import Lane
 from unspool.core.tree import TokenForest
+from unspool.errors import PartError
 
 SIZES = (2, 3, 5, 17, 64, 300, 1000, 1025, 5000)
 MADE = (
@@ -23,7 +25,7 @@ MADE = (
     *('tail_free(0.5, variant="llama.cpp")', "top_h(0.4)", 'top_h(0.4, variant="transformers")', "top_a(0.2)", "p_less()"),
     *("p_less(normalised=True)", "p_less(order=1.0)", "p_less(order=3.0, min_keep=5)", "log_softmax()", "smoothing(0.3)"),
     *("dynamic_temperature(0.0, 1.5)", "skew(0.5)", "xtc(0.05, 0.6)", "mirostat(2.0)", "mirostat(2.0, version=1)", "adaptive_p(0.4)"),
-    *("bias({0: 2.0})", "banned(1)", "repetition_penalty(1.3)"),
+    *('mirostat(2.0, surprise="truncated", version=1)', "bias({0: 2.0})", "banned(1)", "repetition_penalty(1.3)"),
 )
 
 
@@ -123,6 +125,25 @@ def test_each_processor_alone_and_after_a_cut(size):
 def test_every_processor_that_says_it_goes_by_scores_is_tried():
     tried = {type(chain_of([text])[0]) for text in MADE}
     assert {type(p) for some in processors().values() for p in some if p.by_scores} <= tried
+
+
+@dataclass(frozen=True)
+class _ReturnsNan(un.Processor):
+    by_scores = True
+
+    def __str__(self):
+        return "returns_nan"
+
+    def process(self, rows, scores, memory=None):
+        return np.where(scores == scores.max(-1, keepdims=True), np.float32("nan"), scores)
+
+
+@pytest.mark.parametrize("chain", [("top_k(5)", "then"), ("then", "top_k(5)"), ("top_k(5)", "then", "temperature(0.5)")])
+def test_no_number_is_found_among_few(chain):
+    some = [_ReturnsNan() if text == "then" else chain_of([text])[0] for text in chain]
+    source = frontier_of(some, rows_of(5000, 0)[:1]).source
+    with pytest.raises(PartError, match="returns_nan returned NaN"):
+        _ = source.processed_total
 
 
 @settings(max_examples=100, deadline=None)

@@ -69,7 +69,7 @@ class Few:
 
     def at(self, rows: Ints, tokens: Ints) -> Floats:
         """The scores of (row, token) pairs."""
-        here = (self.tokens[rows] == tokens[:, None]) & (self.scores[rows] != -INF)
+        here = self.tokens[rows] == tokens[:, None]                      # behind them token 0 stands, of -inf
         return np.where(here.any(-1), self.scores[rows, here.argmax(-1)], -INF)
 
 
