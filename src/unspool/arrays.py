@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any, TypeAlias
 
@@ -69,6 +70,13 @@ def version(x: Array) -> int:
 def is_floating(x: Array) -> bool:
     """Whether it holds real numbers, not whole ones or flags."""
     return x.dtype.kind == "f" if isinstance(x, np.ndarray) else bool(x.is_floating_point())
+
+
+def by_row(work: Callable[[Array], Array], x: Array) -> Array:
+    """work(x), one row after the other where numpy's passes would be over more than stays in the processor's cache."""
+    if not isinstance(x, np.ndarray) or len(x) < 2 or x.size <= IN_CACHE:
+        return work(x)
+    return np.concatenate([work(x[r : r + 1]) for r in range(len(x))])
 
 
 def gather(x: Array, index: Array) -> Array:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from unspool.arrays import INF, Array, log_softmax, namespace, or_zero, put, topk
+from unspool.arrays import INF, Array, by_row, log_softmax, namespace, or_zero, put, topk
 from unspool.core.processor import Processor, Rows
 from unspool.errors import check, number
 from unspool.processors.measures import divided, entropy, limited, possible, total_of
@@ -125,8 +125,9 @@ class Skew(Processor):
         number("skew(skew)", self.skew, -20, 20)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        if self.skew == 0:
-            return scores
+        return scores if self.skew == 0 else by_row(self._moved, scores)
+
+    def _moved(self, scores: Array) -> Array:
         xp = namespace(scores)
         values, columns = topk(scores, scores.shape[-1])
         p = xp.exp(xp.astype(values, xp.float64) - total_of(xp.astype(values, xp.float64)))

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from unspool.arrays import Array, namespace, or_zero, put, summed, topk
+from unspool.arrays import Array, by_row, namespace, or_zero, put, summed, topk
 from unspool.core.processor import Processor, Rows, Standing
 from unspool.errors import check, number, whole
 from unspool.processors.measures import entropy, rounding, total_of
@@ -58,6 +58,9 @@ class _Truncator(_Cut):
         """What the rule needs to know of the whole row, tail included."""
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
+        return by_row(self._kept, scores)
+
+    def _kept(self, scores: Array) -> Array:
         total = total_of(scores)
         about = self.about(scores, total)
         return self.cut(scores, scores, lambda values, columns: self.keeps(values - total, about))
@@ -144,10 +147,10 @@ class Typical(_Cut):
         super().__post_init__()
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        xp = namespace(scores)
-        if self.p == 1:
-            return scores
-        total = total_of(scores)
+        return scores if self.p == 1 else by_row(self._kept, scores)
+
+    def _kept(self, scores: Array) -> Array:
+        xp, total = namespace(scores), total_of(scores)
         logprobs = scores - total
         probs = xp.exp(logprobs)
         nearest = -xp.abs(logprobs - summed(probs * or_zero(logprobs)))
@@ -221,8 +224,9 @@ class TailFree(_Cut):
         super().__post_init__()
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        if self.z == 1:
-            return scores
+        return scores if self.z == 1 else by_row(self._kept, scores)
+
+    def _kept(self, scores: Array) -> Array:
         xp = namespace(scores)
         values, columns = topk(scores, scores.shape[-1])
         total = total_of(scores)
