@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any, TypeAlias
 
@@ -19,6 +20,8 @@ GROUP = 32
 """The most numbers of a row of which only the largest is looked at first."""
 IN_CACHE = 1 << 18
 """Above this many numbers, numpy works row by row, so that a row stays in the processor's cache between passes."""
+IN_TURN = 1024
+"""So many numbers are summed one after the other, wherever they stand among zeros."""
 
 
 def namespace(x: Array) -> ModuleType:
@@ -69,6 +72,13 @@ def is_floating(x: Array) -> bool:
     return x.dtype.kind == "f" if isinstance(x, np.ndarray) else bool(x.is_floating_point())
 
 
+def by_row(work: Callable[[Array], Array], x: Array) -> Array:
+    """work(x), one row after the other where numpy's passes would be over more than stays in the processor's cache."""
+    if not isinstance(x, np.ndarray) or len(x) < 2 or x.size <= IN_CACHE:
+        return work(x)
+    return np.concatenate([work(x[r : r + 1]) for r in range(len(x))])
+
+
 def gather(x: Array, index: Array) -> Array:
     """The chosen columns of every row: x (R, V), index (R, K) -> (R, K)."""
     if not isinstance(x, np.ndarray):
@@ -87,6 +97,10 @@ def put(x: Array, columns: Array, values: Array) -> Array:
 
 def block(scores: Array, keep: Array) -> Array:
     """Scores with -inf where keep is false."""
+    if isinstance(scores, np.ndarray) and keep.shape == scores.shape and 8 * np.count_nonzero(keep) < keep.size:
+        out, places = np.full(scores.shape, -INF, scores.dtype), np.flatnonzero(keep)
+        out.ravel()[places] = scores.ravel()[places]
+        return out
     return namespace(scores).where(keep, scores, -INF)
 
 
@@ -123,8 +137,10 @@ def _topk(x: Floats, k: int) -> Ints:
         return np.stack([_few_possible(row, k) for row in x])
     row, column = np.divmod(np.flatnonzero(x >= least), x.shape[1])      # those that reach it, by row
     order = np.lexsort((-x[row, column], row))
-    first = np.searchsorted(row, np.arange(rows))
-    found: Ints = column[order][first[:, None] + np.arange(k)]
+    first = np.searchsorted(row, np.arange(rows + 1))
+    if (first[1:] - first[:-1] < k).any():                               # what is no number hides others of its group
+        return ranked(x)[:, :k]
+    found: Ints = column[order][first[:-1, None] + np.arange(k)]
     return found
 
 
@@ -161,13 +177,34 @@ def logsumexp(x: Array) -> Array:
     if x.size > IN_CACHE and len(x) > 1:
         return np.concatenate([logsumexp(x[r : r + 1]) for r in range(len(x))])
     top = x.max(-1, keepdims=True)
-    if (top == -INF).any():                                              # of a row of -inf the sum is 0
-        with np.errstate(divide="ignore"):
-            return top + np.log(np.exp(x - or_zero(top)).sum(-1, keepdims=True))
     with np.errstate(invalid="ignore"):                                  # infinity less infinity is NaN, which shows in the sum
-        shifted = x - top
-    np.exp(shifted, out=shifted)
-    return top + np.log(shifted.sum(-1, keepdims=True))
+        terms = x - or_zero(top)
+    np.exp(terms, out=terms)
+    if not (top == -INF).any():
+        return top + np.log(summed(terms))
+    with np.errstate(divide="ignore"):                                   # of a row of -inf the sum is 0
+        return top + np.log(summed(terms))
+
+
+def summed(terms: Array) -> Array:
+    """The sum over the last axis, which is kept: (R, V) -> (R, 1). Left out zeros change no bit of it.
+
+    So what is summed over a vocabulary is the same when summed over the few tokens that can come, `core/few.py`. A row with at most
+    `IN_TURN` numbers other than 0 is summed from left to right in float64, any other as numpy does it fastest.
+    """
+    if not isinstance(terms, np.ndarray):
+        return namespace(terms).sum(terms, axis=-1, keepdims=True)
+    if terms.shape[-1] <= IN_TURN:
+        return np.cumsum(terms, -1, dtype=np.float64)[..., -1:].astype(terms.dtype)
+    there = terms != 0
+    if there.all():
+        return terms.sum(-1, keepdims=True)
+    sums = [_sum_of_row(row, its) for row, its in zip(terms.reshape(-1, terms.shape[-1]), there.reshape(-1, terms.shape[-1]), strict=True)]
+    return np.asarray(sums, terms.dtype).reshape(*terms.shape[:-1], 1)
+
+
+def _sum_of_row(row: Floats, there: Flags) -> Any:
+    return row.sum() if np.count_nonzero(there) > IN_TURN else np.cumsum(np.append(row[there], 0), dtype=np.float64)[-1]
 
 
 def log_softmax(x: Array) -> Array:
@@ -181,7 +218,6 @@ def or_zero(x: Array) -> Array:
         impossible = x == -INF
         return np.where(impossible, x.dtype.type(0), x) if impossible.any() else x
     return namespace(x).where(x == -INF, namespace(x).zeros_like(x), x)
-
 
 
 def softmax(x: Array) -> Array:

@@ -173,7 +173,18 @@ class _MindsACrowd(_Named, un.Processor):
         return scores * np.float32(2 if there else 1)
 
 
+@dataclass(frozen=True)
+class _FavoursAToken(_Named, un.Processor):
+    """Says that it goes by scores, and looks at a token's id."""
+
+    by_scores = True
+
+    def process(self, rows, scores, memory=None):
+        return scores + (np.arange(scores.shape[1]) == 3).astype(np.float32)
+
+
 BROKEN = {
+    _FavoursAToken(): "what can come is enough",
     _Mutates(): "arguments stay as they are",
     _MutatesTokens(): "arguments stay as they are",
     _DependsOnTheBatch(): "rows are independent of the batch",

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from unspool.arrays import Array, Flags, Floats, Ints, host, logsumexp
+from unspool.core.few import Few, FewOrWhole, whole
 from unspool.core.lane import Lane
 from unspool.core.model import no_numbers
 from unspool.errors import ModelError, PartError
@@ -46,19 +47,29 @@ class Distributions:
     @cached_property
     def scores(self) -> Array:
         """(R, V), after the processors."""
+        return whole(self.left)
+
+    @cached_property
+    def few(self) -> Few | None:
+        """The scores of the tokens that can come after the processors, where they are few."""
+        return self.left if isinstance(self.left, Few) else None
+
+    @cached_property
+    def left(self) -> FewOrWhole:
+        """What the processors leave."""
         return self.logits if self.plain else self.process()
 
-    def process(self, watch: Callable[[Array], None] | None = None) -> Array:
-        """The scores after the processors; `watch` sees those after each."""
+    def process(self, watch: Callable[[Array], None] | None = None) -> FewOrWhole:
+        """What the processors leave, anew; `watch` sees the scores (R, V) after each."""
         rows = self.lane.describe(self.rows, self.logits, self.draw)
-        return self.lane.process(rows, self.rows, self.logits, watch)
+        return self.lane.left(rows, self.rows, self.logits, watch)
 
     @cached_property
     def processed_total(self) -> Array:
         """(R, 1), log of the sum of exp(scores); -inf where the processors leave nothing."""
         if self.plain:
             return self.total
-        total = logsumexp(self.scores)
+        total = logsumexp(self.few.scores if self.few else self.scores)
         if broken(total).any():
             _ = self.total                                               # the model's own NaN is the model's
             raise PartError(f"the processor {self._culprit()} returned NaN or infinity; what cannot come is -inf")

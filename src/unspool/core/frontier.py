@@ -11,10 +11,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from unspool.arrays import Array, Floats, Ints, gather, host, like, or_zero, topk
+from unspool.arrays import INF, Array, Floats, Ints, gather, host, like, or_zero, topk
 from unspool.core.call import Call
 from unspool.core.candidates import Candidates, sorted_candidates
 from unspool.core.distributions import Distributions
+from unspool.core.few import Few
 from unspool.core.lane import Lane
 from unspool.core.processor import Rows
 from unspool.core.randomness import Lineage, child, draw
@@ -154,13 +155,20 @@ class Frontier:
 
     def draw(self, uniforms: Floats) -> Ints:
         """A token for each row by inverse CDF of its processed distribution, given uniforms (R,)."""
-        return np.asarray(host(draw(self.scores, uniforms)))
+        if (few := self._few()) is None:
+            return np.asarray(host(draw(self.scores, uniforms)))
+        return np.asarray(gather(few.tokens, draw(few.scores, uniforms)[:, None])[:, 0])
 
     # --- distributions --------------------------------------------------------------------------------------------------
 
     def of_source(self, array: Array) -> Array:
         """The rows of this frontier from those of its source."""
         return array if self._index is None else array[like(self._index, array)]
+
+    def _few(self) -> Few | None:
+        """Of the processed scores of this frontier's rows the few above -inf, if they are few."""
+        few = self.source.few
+        return few if few is None or self._index is None else few.take(self._index)
 
     @property
     def logits(self) -> Array:
@@ -189,11 +197,20 @@ class Frontier:
 
     def top(self, k: int, renormalise: bool = True) -> tuple[Floats, Ints]:
         """The k best tokens of every row, best first, on the host: processed log-probabilities and tokens, (R, k)."""
-        values, tokens = topk(self.scores, k)
+        values, tokens = self._top(k)
         values = host(values).astype(np.float64)
         if renormalise:
             values = values - or_zero(host(self.processed_total))
         return values, host(tokens)
+
+    def _top(self, k: int) -> tuple[Array, Array]:
+        """The k best scores of every row and their tokens."""
+        few = self._few()
+        if few is not None and k <= few.scores.shape[-1]:
+            values, columns = topk(few.scores, k)
+            if (values[:, -1] > -INF).all():
+                return values, gather(few.tokens, columns)
+        return topk(self.scores, k)
 
     def pick(self, at: Ints, tokens: Ints) -> tuple[Floats, Floats]:
         """For (position, token) pairs: the model's log-probabilities and the processed ones, float64."""
@@ -201,7 +218,8 @@ class Frontier:
         raw = picked(source.logits, at, tokens) - host(source.total)[at, 0]
         if source.plain:
             return raw, raw
-        return raw, picked(source.scores, at, tokens) - or_zero(host(source.processed_total))[at, 0]
+        scores = source.few.at(at, tokens).astype(np.float64) if source.few else picked(source.scores, at, tokens)
+        return raw, scores - or_zero(host(source.processed_total))[at, 0]
 
     def ranks(self, at: Ints, tokens: Ints) -> Ints:
         """For (position, token) pairs: how many tokens are likelier under the model."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from unspool.arrays import Array, Flags, Ints, is_floating, like, read_only, version
 from unspool.core.decoder import Part
+from unspool.core.few import Few, FewOrWhole, few, whole
 from unspool.core.memory import Memory, nearest
 from unspool.core.model import NO_PLAN, Model, Plan, Session
 from unspool.core.processor import Processor, Rows
@@ -106,15 +107,25 @@ class Lane:
     def process(
         self, rows: Rows, handles: Ints, logits: Array, watch: Callable[[Array], None] | None = None, before: int | None = None
     ) -> Array:
-        """The scores of rows after every processor, or after those before one; `watch` sees the scores after each."""
-        scores = logits
+        """The scores (R, V) of rows after every processor, or after those before one; `watch` sees the scores after each."""
+        return whole(self.left(rows, handles, logits, watch, before))
+
+    def left(
+        self, rows: Rows, handles: Ints, logits: Array, watch: Callable[[Array], None] | None = None, before: int | None = None
+    ) -> FewOrWhole:
+        """What `process` says, of the few tokens that can come where there are few: so it is between processors too, if they allow it."""
+        scores: FewOrWhole = logits
         for seat in self.chain[:before]:
+            scores = few(scores) if seat.part.by_scores else whole(scores)
             if seat.part.reads_scores:
-                seat.entered.update(zip(map(int, handles), scores, strict=True))
-            scores = self._processed(seat, rows, handles, scores)
+                seat.entered.update(zip(map(int, handles), whole(scores), strict=True))
+            if isinstance(scores, Few):
+                scores = scores.scored(self._processed(seat, rows, handles, scores.scores))
+            else:
+                scores = self._processed(seat, rows, handles, scores)
             if watch is not None:
-                watch(scores)
-        return scores
+                watch(whole(scores))
+        return few(scores)
 
     def _processed(self, seat: Seat, rows: Rows, handles: Ints, scores: Array) -> Array:
         """What a processor makes of scores, refused if it is no such thing or if an argument was changed."""

@@ -84,6 +84,9 @@ class Processor(Part):
     """Whether `advance` needs the scores that entered the processor."""
     completes: ClassVar[bool] = False
     """Whether it knows, by `complete`, where a text is whole and nothing can follow; asked if there are no end tokens."""
+    by_scores: ClassVar[bool] = False
+    """Whether it looks at nothing but the scores above -inf and their order, so that it may be given those alone, (R, K) of them in
+    ascending order of token, and rows filled up with -inf: by sums that left out zeros do not change (`unspool.arrays.summed`)."""
     reads_layers: tuple[int, ...] = ()
     """The layers of the model whose early logits it reads: k for those after k of them; a field or a class variable."""
 

@@ -14,13 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unspool.arrays import IN_CACHE, Array, Floats, like, namespace, or_zero
+from unspool.arrays import IN_CACHE, IN_TURN, Array, Floats, Ints, like, namespace, or_zero
 
 Lineage = NDArray[np.uint64]
 ONES, GOLDEN = 2**64 - 1, 0x9E3779B97F4A7C15
 CDF_BLOCK = 256
-ONE_BY_ONE = 3
-"""Rows of which each is drawn by itself."""
 
 
 def _mix(z: Any) -> Any:
@@ -84,11 +82,15 @@ def draw(scores: Array, u: Floats) -> Array:
     """Tokens by inverse CDF: for each row the token whose slice of [0, 1) holds u.
 
     scores (R, V), not necessarily normalised, u (R,) -> (R,). The slices lie in ascending order of token and have the
-    lengths softmax(scores); the sums are in float64. A row of -inf alone gives a token all the same.
+    lengths softmax(scores); the sums are in float64, and of a numpy array left out columns of -inf change no bit of them. A row of
+    -inf alone gives a token all the same.
     """
     rows, vocabulary = scores.shape
-    if isinstance(scores, np.ndarray) and (rows <= ONE_BY_ONE or scores.size > IN_CACHE):
-        return np.asarray([_draw_one(row, float(x)) for row, x in zip(scores, u, strict=True)], np.int64)
+    if isinstance(scores, np.ndarray):
+        if vocabulary > IN_TURN:
+            return np.asarray([_draw_one(row, x) for row, x in zip(scores, u, strict=True)], np.int64)
+        many = max(IN_CACHE // vocabulary, 1)
+        return np.concatenate([_draw_short(_relative(scores[r : r + many]), u[r : r + many]) for r in range(0, max(rows, 1), many)])
     xp = namespace(scores)
     top = xp.max(scores, axis=-1, keepdims=True)
     p = xp.exp(scores - or_zero(top))
@@ -111,10 +113,28 @@ def _place(x: Array) -> dict[str, Any]:
     return {} if isinstance(x, np.ndarray) else {"device": x.device}
 
 
-def _draw_one(scores: Floats, u: float) -> int:
-    """The same for one row of a numpy array, (V,)."""
-    top = scores.max()
-    p = np.exp(scores - (0 if top == -np.inf else top))
+def _relative(scores: Floats) -> Floats:
+    """Probabilities, each as a multiple of its row's greatest."""
+    p: Floats = scores - or_zero(scores.max(-1, keepdims=True))
+    return np.exp(p, out=p)
+
+
+def _draw_short(p: Floats, u: Floats) -> Ints:
+    """The column of each row that u falls on, summed from left to right: p (R, K), u (R,) -> (R,)."""
+    cdf = np.cumsum(p, -1, dtype=np.float64)
+    found: Ints = (cdf <= u[:, None] * cdf[:, -1:]).sum(-1)
+    for row in np.flatnonzero(found == p.shape[-1]):                     # rounding never leaves the support
+        found[row] = np.flatnonzero(p[row])[-1] if p[row].any() else 0
+    return found
+
+
+def _draw_one(scores: Floats, u: Any) -> int:
+    """The same for one long row (V,): first the block, then the token inside it; if few tokens can come, among those alone."""
+    p = _relative(scores)
+    there = p != 0
+    if np.count_nonzero(there) <= IN_TURN:
+        tokens = np.flatnonzero(there)
+        return int(tokens[_draw_short(p[None, tokens], np.asarray([u]))[0]]) if len(tokens) else 0
     sums = np.add.reduceat(p, np.arange(0, len(p), CDF_BLOCK), dtype=np.float64)
     cdf = np.cumsum(sums)
     aim = u * cdf[-1]

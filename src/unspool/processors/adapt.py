@@ -41,6 +41,11 @@ class Mirostat(Processor):
         check(self.surprise in ("original", "truncated"), f'mirostat(surprise=...) is "original" or "truncated"; got {self.surprise!r}')
         check(is_whole(self.version) and self.version in (1, 2), f"mirostat(version=...) is 1 or 2; got {self.version!r}")
 
+    @property
+    def by_scores(self) -> bool:  # type: ignore[override]
+        """Version 1 asks for the size of the vocabulary."""
+        return self.version == 2
+
     def begin(self, prompt: Ints) -> float:
         """mu at the prompt's end."""
         return 2 * self.tau
@@ -98,6 +103,7 @@ class AdaptiveP(Processor):
 
     stateful = True
     reads_scores = True
+    by_scores = True
     target: float
     decay: float = 0.9
 

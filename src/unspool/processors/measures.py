@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from unspool.arrays import INF, Array, log_softmax, logsumexp, namespace, or_zero
+from unspool.arrays import INF, Array, log_softmax, logsumexp, namespace, or_zero, summed
 
 ENOUGH = 1e15
 """A factor or an amount beyond this, or below one over it, acts as its limit: scores that it meets stay within float32."""
@@ -48,7 +48,7 @@ def rounding(logs: Array) -> Array:
 def entropy(scores: Array) -> Array:
     """(R, 1), the entropy of softmax(scores) in nats."""
     xp, logprobs = namespace(scores), log_softmax(scores)
-    return -xp.sum(xp.exp(logprobs) * or_zero(logprobs), axis=-1, keepdims=True)
+    return -summed(xp.exp(logprobs) * or_zero(logprobs))
 
 
 def possible(scores: Array) -> Array:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from unspool.arrays import INF, Array, log_softmax, namespace, or_zero, put, topk
+from unspool.arrays import INF, Array, by_row, log_softmax, namespace, or_zero, put, topk
 from unspool.core.processor import Processor, Rows
 from unspool.errors import check, number
 from unspool.processors.measures import divided, entropy, limited, possible, total_of
@@ -21,6 +21,7 @@ class Temperature(Processor):
     Ackley, Hinton and Sejnowski 1985.
     """
 
+    by_scores = True
     t: float = 1.0
 
     def __post_init__(self) -> None:
@@ -44,6 +45,8 @@ def best_alone(scores: Array) -> Array:
 class LogSoftmax(Processor):
     """log softmax(scores): so that what follows sees log-probabilities, as transformers' beam search shows its processors."""
 
+    by_scores = True
+
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         return log_softmax(scores)
 
@@ -57,6 +60,7 @@ class DynamicTemperature(Processor):
     which write a middle and a range.
     """
 
+    by_scores = True
     aliases = ("dynatemp",)
     low: float = 0.5
     high: float = 1.5
@@ -87,6 +91,7 @@ class Smoothing(Processor):
     kalomaze 2024, in text-generation-webui.
     """
 
+    by_scores = True
     aliases = ("quadratic",)
     factor: float
     curve: float = 1.0
@@ -113,14 +118,16 @@ class Skew(Processor):
     With C(i) the mass of the i likeliest tokens, p'(i) = C(i)^b - C(i-1)^b, where b = exp(skew). turboderp 2024, in exllamav2.
     """
 
+    by_scores = True
     skew: float
 
     def __post_init__(self) -> None:
         number("skew(skew)", self.skew, -20, 20)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        if self.skew == 0:
-            return scores
+        return scores if self.skew == 0 else by_row(self._moved, scores)
+
+    def _moved(self, scores: Array) -> Array:
         xp = namespace(scores)
         values, columns = topk(scores, scores.shape[-1])
         p = xp.exp(xp.astype(values, xp.float64) - total_of(xp.astype(values, xp.float64)))

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
-from unspool.arrays import INF, Array, block, log_softmax, logsumexp, namespace, or_zero, topk
+from unspool.arrays import INF, Array, block, log_softmax, logsumexp, namespace, or_zero, summed, topk
 from unspool.core.processor import Processor, Rows, Standing
 from unspool.errors import check, number, whole
 from unspool.processors.measures import entropy, limited, possible, rounding, total_of
@@ -18,6 +18,7 @@ from unspool.processors.measures import entropy, limited, possible, rounding, to
 class _Threshold(Processor):
     """A score below which tokens go."""
 
+    by_scores = True
     off = False
     min_keep: int
 
@@ -144,9 +145,9 @@ class TopNSigma(_Threshold):
     def line(self, scores: Array) -> Array:
         xp, count = namespace(scores), possible(scores)
         count = xp.where(count == 0, xp.ones_like(count), count)
-        centre = xp.sum(or_zero(scores), axis=-1, keepdims=True) / count
+        centre = summed(or_zero(scores)) / count
         apart = xp.where(scores > -INF, scores - centre, xp.zeros_like(scores))
-        sigma = xp.sqrt(xp.sum(apart * apart, axis=-1, keepdims=True) / count)
+        sigma = xp.sqrt(summed(apart * apart) / count)
         return xp.max(scores, axis=-1, keepdims=True) - limited(self.n) * sigma
 
 

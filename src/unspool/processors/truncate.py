@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from unspool.arrays import Array, log_softmax, namespace, or_zero, put, topk
+from unspool.arrays import Array, by_row, namespace, or_zero, put, summed, topk
 from unspool.core.processor import Processor, Rows, Standing
 from unspool.errors import check, number, whole
 from unspool.processors.measures import entropy, rounding, total_of
@@ -22,6 +22,7 @@ TRIED_FIRST = 256
 class _Cut(Processor):
     """Keeps a beginning of an order of the tokens, of at least `min_keep` tokens that can come."""
 
+    by_scores = True
     min_keep: int
 
     def __post_init__(self) -> None:
@@ -53,11 +54,15 @@ class _Truncator(_Cut):
         """
         raise NotImplementedError
 
-    def about(self, scores: Array) -> Any:
+    def about(self, scores: Array, total: Array) -> Any:
         """What the rule needs to know of the whole row, tail included."""
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        total, about = total_of(scores), self.about(scores)
+        return by_row(self._kept, scores)
+
+    def _kept(self, scores: Array) -> Array:
+        total = total_of(scores)
+        about = self.about(scores, total)
         return self.cut(scores, scores, lambda values, columns: self.keeps(values - total, about))
 
 
@@ -110,9 +115,9 @@ class TopP(_Truncator):
         number("top_p(p)", self.p, 0, 1)
         super().__post_init__()
 
-    def about(self, scores: Array) -> Any:
+    def about(self, scores: Array, total: Array) -> Any:
         """The rounding of its probabilities."""
-        return rounding(total_of(scores))
+        return rounding(total)
 
     def keeps(self, sorted_logprobs: Array, about: Any = None) -> Array:
         """Those before which the mass is below p; always the first."""
@@ -142,14 +147,14 @@ class Typical(_Cut):
         super().__post_init__()
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        xp = namespace(scores)
-        if self.p == 1:
-            return scores
-        logprobs = log_softmax(scores)
+        return scores if self.p == 1 else by_row(self._kept, scores)
+
+    def _kept(self, scores: Array) -> Array:
+        xp, total = namespace(scores), total_of(scores)
+        logprobs = scores - total
         probs = xp.exp(logprobs)
-        unlike = xp.abs(logprobs - xp.sum(probs * or_zero(logprobs), axis=-1, keepdims=True))
-        nearest = xp.where(scores > -xp.inf, -unlike, -xp.inf)
-        slack = rounding(total_of(scores))
+        nearest = -xp.abs(logprobs - summed(probs * or_zero(logprobs)))
+        slack = rounding(total)
         return self.cut(scores, nearest, lambda values, columns: nucleus(xp.take_along_axis(probs, columns, axis=-1), self.p, slack))
 
 
@@ -171,12 +176,12 @@ class TopH(_Truncator):
         check(self.variant in ("paper", "transformers"), f'top_h(variant=...) is "paper" or "transformers"; got {self.variant!r}')
         super().__post_init__()
 
-    def about(self, scores: Array) -> Any:
+    def about(self, scores: Array, total: Array) -> Any:
         """The entropy; theirs, with the mass, of 100 tokens."""
         if self.variant == "paper":
             return entropy(scores), None
         best = topk(scores, 100)[0]
-        return entropy(best), total_of(best) - total_of(scores)
+        return entropy(best), total_of(best) - total
 
     def keeps(self, sorted_logprobs: Array, about: Any = None) -> Array:
         """Those up to which the entropy is below the line; always the first."""
@@ -219,8 +224,9 @@ class TailFree(_Cut):
         super().__post_init__()
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        if self.z == 1:
-            return scores
+        return scores if self.z == 1 else by_row(self._kept, scores)
+
+    def _kept(self, scores: Array) -> Array:
         xp = namespace(scores)
         values, columns = topk(scores, scores.shape[-1])
         total = total_of(scores)

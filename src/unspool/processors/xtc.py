@@ -52,6 +52,11 @@ class Xtc(Processor):
     def reads(self) -> Sequence[str]:
         return (END_TOKENS,) if self.protect_ends else ()
 
+    @property
+    def by_scores(self) -> bool:  # type: ignore[override]
+        """Unless some tokens are protected by their ids."""
+        return not self.protect and not self.protect_ends
+
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         if self.probability == 0:
             return scores

@@ -193,6 +193,24 @@ def dead_rows_stay_dead(bench: ProcessorBench) -> None:
         law.expect(np.isneginf(after).all(), after[0], "-inf everywhere")
 
 
+def few_are_enough(bench: ProcessorBench) -> None:
+    """One that goes by scores makes of the tokens that can come, given alone, what it makes of them in whole rows."""
+    if not bench.part.by_scores:
+        return
+    scene = bench.scene()
+    can_come = np.sort(bench.rng.choice(bench.size, (bench.size + 1) // 2, replace=False))
+    scores = np.full((5, bench.size), -np.inf, np.float32)
+    scores[:, can_come] = host(scene.scores)[:, can_come]
+    with bench.law("what can come is enough", f"{scene} of which the tokens {can_come.tolist()} can come") as law:
+        scene.scores = bench.backend(scores)
+        whole = host(copy(bench.process(scene)))
+        scene.scores = bench.backend(np.concatenate([scores[:, can_come], np.full((5, 1), -np.inf, np.float32)], 1))
+        few = host(bench.process(scene))
+        law.same(few.shape, (5, len(can_come) + 1), "scores of shape")
+        law.close(few[:, :-1], whole[:, can_come], "score")
+        law.expect(np.isneginf(few[:, -1]).all(), few[:, -1], "-inf behind them")
+
+
 def rows_are_independent(bench: ProcessorBench) -> None:
     """What becomes of a row depends on no other row, on no order, and on no padding."""
     scene = bench.scene()
@@ -370,4 +388,5 @@ PROCESSOR_LAWS: tuple[Callable[[ProcessorBench], None], ...] = (
     looked_at_is_committed,
     drawn_is_defined,
     beams_are_defined,
+    few_are_enough,
 )
