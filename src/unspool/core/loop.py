@@ -61,7 +61,11 @@ def decode(search: Search, strategy: Strategy) -> Iterator[Step]:
             those = {run: twins.pop(run) for run in [run for run, ask in twins.items() if ask.model is model]}
             for run, answer in zip(those, search.peeks.twin(those), strict=True):
                 go_on(run, answer)
-        # 5. Everybody's choices in one forward.
+        # 5. Prompts that waited begin where there is room.
+        elif entered := search.enter():
+            for one in entered:
+                go_on(one, None)
+        # 6. Everybody's choices in one forward.
         elif choices:
             yield from _commit(search, choices, go_on)
         else:
