@@ -20,7 +20,7 @@ from unspool.core.processor import Processor
 from unspool.core.run import Run, misfit, ranked_by
 from unspool.core.stop import Stop
 from unspool.core.strategy import Choice, Each, Strategy
-from unspool.errors import DeadEnd, Unsupported
+from unspool.errors import DeadEnd, Unsupported, whole
 from unspool.record.recorder import Recorder
 from unspool.record.step import Hypothesis, Step
 
@@ -59,6 +59,8 @@ class Search:
         self.recorder = Recorder(len(prompts), level, choices)
         self.record(level)
         longest = int((self.call.prompt_lengths + self.call.limits).max(initial=0))
+        if together is not None:
+            whole("together", together, 1)
         self.together = len(prompts) if together is None else min(together, len(prompts))
         plan = Plan(None if rows is None else rows * self.together, min(longest, model.context))
         for part in (*processors, *stops):
@@ -109,7 +111,10 @@ class Search:
             return 0
         at_work: set[int] = set()
         for run in self.runs.values():
-            at_work.update(run.prompts if len(run.prompts) == 1 else (int(f["prompt"][i]) for f, i in run.places.values()))
+            if len(run.prompts) > 1:
+                at_work.update(int(f["prompt"][i]) for f, i in run.places.values())
+            elif run.places or run.going:
+                at_work.update(run.prompts)
         room = min(self.together - len(at_work), len(self.waiting))
         return room if not at_work or room >= min(len(self.waiting), max(1, self.together // ENTERING)) else 0
 
@@ -256,7 +261,7 @@ class Search:
         if self.recorder.shows_choices:
             step.rank = None if children.rank is None else children.rank[possible]
             if len(run.frontier):
-                step.considered = considered(run.frontier, self.recorder.choices, self.recorder.shows_stages)
+                step.considered = considered(distinct(run.frontier), self.recorder.choices, self.recorder.shows_stages)
             if choice.dropped is not None:
                 d = choice.dropped
                 counts = {length_of(column) for column in (d.tokens, d.parents, d.scores, d.reasons)}
@@ -383,6 +388,12 @@ class Search:
 def alike(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Whether two sets of columns can stand one below the other."""
     return one.keys() == other.keys() and all((v.dtype, v.shape[1:]) == (other[k].dtype, other[k].shape[1:]) for k, v in one.items())
+
+
+def distinct(frontier: Frontier) -> Frontier:
+    """Every row once: where prompts begin with several rows, these are one."""
+    once = np.unique(frontier.rows, return_index=True)[1]
+    return frontier if len(once) == len(frontier) else frontier.take(np.sort(once))
 
 
 def light(call: Call, frontier: Frontier, i: int) -> tuple[Frontier, int]:

@@ -115,7 +115,7 @@ class Strategy(Part):
             frontier = yield self.choose(frontier)
 
     def begin(self, frontier: Frontier) -> Frontier:
-        """The rows with which prompts begin, as `frontier.fork(n, name)`, with all columns that their children have; their own if not said."""
+        """The rows with which prompts begin, as `frontier.fork(n, name)`, with all columns that their children have."""
         return frontier
 
     def start(self, frontier: Frontier) -> Asks:
