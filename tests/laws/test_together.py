@@ -147,6 +147,7 @@ def test_of_an_interrupted_call_what_is_over_stays_and_what_waited_has_no_text(d
     for i, _ in enumerate(run):
         if i == 20:
             run.interrupt()
+    assert run._search.over
     reasons = [{s.reason for s in o.sequences} for o in run.outputs]
     assert reasons[0] == {"length"}
     assert reasons[-1] == set()
