@@ -96,6 +96,19 @@ def prompts_of(strategy: un.Strategy, count: int) -> float:
     return time.process_time() - began
 
 
+def a_thousand_prompts(strategy: un.Strategy, together: int | None) -> tuple[float, float]:
+    """Microseconds beside the session for each token of 1,000 prompts of mixed lengths, and the session's own."""
+    rng = np.random.default_rng(0)
+    prompts = [rng.integers(0, VOCABULARY, n).tolist() for n in rng.integers(4, 64, 1000)]
+    limits = rng.integers(4, 60, 1000).tolist()
+    search = Search(Free(), prompts, limits=limits, level="off", rows=strategy.most_rows(), together=together)
+    began = time.process_time()
+    for _ in decode(search, strategy):
+        pass
+    spent: float = search.lane.session.spent  # type: ignore[attr-defined]
+    return (time.process_time() - began - spent) / search.lane.tokens * 1e6, spent / search.lane.tokens * 1e6
+
+
 def stop_regex(pattern: str, tokens: int) -> float:
     """Seconds to follow a text with a stop regex, two characters a token."""
     part = un.StopRegex(pattern)
@@ -118,6 +131,11 @@ def main() -> None:
     for count in (100, 200, 400):
         follow = un.Follow(tuple(range(16)))
         print(f"| {count} | {prompts_of(un.Speculative(Free()), count):.2f} | {prompts_of(follow, count):.2f} |")
+    print("\n| 1,000 prompts, 4 to 63 tokens and 4 to 59 new | beside the session, us a token | session, us a token |\n| --- | --- | --- |")
+    for strategy in (un.Greedy(), un.Sample(2), un.Beam(4)):
+        for together in (16, 64, None):
+            own, session = a_thousand_prompts(strategy, together)
+            print(f"| {strategy}, {together or 'all'} at once | {own:.1f} | {session:.1f} |")
     print("\n| stop_regex, tokens | `\\n\\d+\\. ` s | `a.*b\\d` s |\n| --- | --- | --- |")
     for tokens in (1000, 2000, 4000):
         print(f"| {tokens} | {stop_regex(PATTERNS[0], tokens):.3f} | {stop_regex(PATTERNS[1], tokens):.3f} |")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast, overload
 
 from unspool.core.decoder import Decoder, Part, as_decoder
 from unspool.core.model import Model
-from unspool.core.room import check_rows
+from unspool.core.room import check_rows, prompts_together
 from unspool.core.search import Search
 from unspool.errors import ParameterError, PromptError, Unsupported, check, is_whole, plain, whole
 from unspool.models.chat import Messages, words_of
@@ -97,11 +97,13 @@ class LanguageModel:
         recipe |= {"max_length": total} if total is not None else {"max_new_tokens": new or DEFAULT_NEW_TOKENS}
         resolved = self.resolve(chosen)
         strategy = resolved.strategy or Greedy()
+        together = given.get("together")
         inside: Any = strategy
         while inside is not None:                                        # a strategy in another needs its rows all the same
             if (rows := inside.most_rows()) is not None:
-                check_rows(str(inside), rows, len(tokens), self.model.vocabulary)
+                check_rows(str(inside), rows, min(together or 1, len(tokens)), self.model.vocabulary)
             inside = getattr(inside, "inner", None)
+        longest = max((len(t) + limit for t, limit in zip(tokens, limits, strict=True)), default=0)
         search = Search(
             self.model,
             tokens,
@@ -115,6 +117,7 @@ class LanguageModel:
             choices=given.get("choices", 5),
             names=ids,
             rows=strategy.most_rows(),
+            together=together or prompts_together(self.model, strategy.most_rows(), longest),
         )
         model = {"name": self.name, "tokenizer": self.tokenizer.hash, **self.info}
         return Stream(search, strategy, resolved.stops, self._words, texts, recipe, model, alone, asked)
@@ -304,6 +307,8 @@ def checked(options: Options) -> Options:
     level, choices, seed = options.get("level", "tokens"), options.get("choices", 5), options.get("seed", 0)
     check(level in LEVELS, f"level is one of {', '.join(LEVELS)}; got {level!r}")
     check(is_whole(choices, 1), f"choices must be a whole number >= 1; got {choices!r}")
+    together = options.get("together")
+    check(together is None or is_whole(together, 1), f"together must be a whole number >= 1; got {together!r}")
     check(is_whole(seed), f"seed must be a whole number; got {seed!r}")
     return cast("Options", {name: plain(value) for name, value in options.items()})
 

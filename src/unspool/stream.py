@@ -44,6 +44,9 @@ class Options(TypedDict, total=False):
     """How many alternatives are recorded at every place, 5 if not given."""
     ids: Sequence[str] | None
     """Names of the prompts for randomness, so that equal prompts can have different draws."""
+    together: int | None
+    """How many prompts run at once, which no text depends on; chosen by the decoder's rows and the memory if not given. As one ends,
+    the next begins."""
 
 
 class Stream:

@@ -52,8 +52,9 @@ def test_the_most_rows_are_said_and_let_through(monkeypatch):
     assert most == 152
     assert "needs at least 5.01 MB of memory (153 rows of 4096 tokens, 8 bytes each); 5 MB" in refusal(PROMPT, "-d", "sample(153)")
     out(PROMPT, "--max-new-tokens", "1", "-d", f"sample({most})")
+    assert len(un.load().generate([PROMPT, "a"], "sample(77)", max_new_tokens=1)) == 2  # one after the other
     with pytest.raises(un.ParameterError, match=r"2 prompts of 77 rows"):
-        un.load().generate([PROMPT, "a"], "sample(77)")
+        un.load().generate([PROMPT, "a"], "sample(77)", together=2)
     monkeypatch.setattr(room, "memory", lambda: 0)
     room.check_rows("sample", 10**12, 1, 4096)
 

@@ -43,6 +43,11 @@ def test_numpy_is_torch(name):
         same(one.found[0], other, 1e-4)
 
 
+@over("pairs")
+def test_no_text_depends_on_how_many_run_at_once(name):
+    laws.no_text_depends_on_how_many_run_at_once(trial("numpy", name))
+
+
 @over("kinds")
 def test_prompts_may_have_limits_of_their_own(name):
     laws.limits_are_ones_own(trial("numpy", name))

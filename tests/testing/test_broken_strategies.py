@@ -172,6 +172,19 @@ class _GrowsMoreThanItSays(_Named, un.Strategy):
 
 
 @dataclass(frozen=True)
+class _CountsItsRounds(_Named, un.Strategy):
+    """It says that new prompts may join, and counts rounds for all of its rows together."""
+
+    joins = True
+
+    def run(self, frontier):
+        odd = 0
+        while len(frontier):
+            frontier = yield un.Choice(best(frontier, 2)[:, odd], frontier.rows)
+            odd = 1 - odd
+
+
+@dataclass(frozen=True)
 class _RowIsPrompt(_Named, un.Strategy):
     """A row for each prompt, it believes."""
 
@@ -244,6 +257,7 @@ BROKEN = {
     _FailsOnTheDead(): "prompts die alone",
     _DiesWithTheDead(): "prompts die alone",
     _GrowsMoreThanItSays(): "most_rows is true",
+    _CountsItsRounds(): "no text depends on how many run at once",
     _RowIsPrompt(): "inside another strategy, ",
     _YieldsRows(): "it runs",
     _GrowsTheDead(): "it runs",

@@ -70,6 +70,15 @@ class Frontier:
         forked.columns[name] = np.tile(np.arange(n), len(self))
         return forked
 
+    def beside(self, other: Frontier) -> Frontier:
+        """These rows and then those of another view of the same distributions, which has the same columns."""
+        every = np.arange(len(self.source.rows))
+        both = np.concatenate([every if f._index is None else f._index for f in (self, other)])
+        index = None if np.array_equal(both, every) else both            # a view of all needs no copies
+        rows, lengths = np.concatenate([self.rows, other.rows]), np.concatenate([self.lengths, other.lengths])
+        columns = {k: np.concatenate([v, other.columns[k]]) for k, v in self.columns.items()}
+        return Frontier(self.call, self.source, index, rows, lengths, columns)
+
     def looked(self, whole: Frontier, chains: list[Ints]) -> Frontier:
         """This frontier as the ends of chains that were looked at: the positions in `whole` of the tokens of each."""
         self._chains = whole, chains

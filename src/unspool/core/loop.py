@@ -46,22 +46,26 @@ def decode(search: Search, strategy: Strategy) -> Iterator[Step]:
                 go_on(one, None)
             if not inner:
                 go_on(run, run.frontier)
-        # 2. Choices whose rows were looked at already need no forward.
+        # 2. Prompts that waited begin where there is room.
+        elif entered := search.enter():
+            for one in entered:
+                go_on(one, None)
+        # 3. Choices whose rows were looked at already need no forward.
         elif seen:
             yield from _commit(search, seen, go_on)
-        # 3. Looks, those at one lane in one forward.
+        # 4. Looks, those at one lane in one forward.
         elif looks:
             lane = next(iter(looks.values())).frontier.source.lane
             some = {run: looks.pop(run) for run in [run for run, ask in looks.items() if ask.frontier.source.lane is lane]}
             for run, answer in zip(some, search.peeks.look(some), strict=True):
                 go_on(run, answer)
-        # 4. The same texts under another model, for all who ask for that model.
+        # 5. The same texts under another model, for all who ask for that model.
         elif twins:
             model = next(iter(twins.values())).model
             those = {run: twins.pop(run) for run in [run for run, ask in twins.items() if ask.model is model]}
             for run, answer in zip(those, search.peeks.twin(those), strict=True):
                 go_on(run, answer)
-        # 5. Everybody's choices in one forward.
+        # 6. Everybody's choices in one forward.
         elif choices:
             yield from _commit(search, choices, go_on)
         else:

@@ -1,9 +1,10 @@
-"""Whether the rows that a run asks for can be held at all: refused before any of them is made."""
+"""How many rows there is room for: what cannot be held at all is refused before any row is made, and how many prompts run at once."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from unspool.errors import check
 
@@ -11,6 +12,23 @@ MEMORY_SHARE = 0.5
 """Of the machine's memory, what the rows of one call may take."""
 BYTES = 8
 """Of every token of the vocabulary, for every row: its logit and its log-probability, in float32. Keys and values come on top."""
+
+ROWS_TOGETHER = 64
+"""Rows that grow at once where memory allows it: with 64 a token was cheapest in numpy, the machine's caches hold no more."""
+
+
+def prompts_together(model: Any, rows: int | None, length: int) -> int:
+    """How many prompts run at once if nobody says: as many as make `ROWS_TOGETHER` rows, or as memory has room for, and one at least.
+
+    rows: of a prompt, if that is known. length: the most tokens of a row. A model may say how many bytes its session keeps of each token
+    (`token_bytes`), and how many there are where it keeps them (`free_memory`), if that is not this machine's memory.
+    """
+    rows = rows or 1
+    here = getattr(model, "free_memory", None)
+    room = MEMORY_SHARE * (memory() if here is None else here)
+    each = rows * (model.vocabulary * BYTES + length * getattr(model, "token_bytes", 0))
+    most = max(1, ROWS_TOGETHER // rows)
+    return max(1, min(most, int(room // each))) if room else most
 
 
 def check_rows(strategy: str, rows: int, prompts: int, vocabulary: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -19,19 +20,22 @@ from unspool.core.processor import Processor
 from unspool.core.run import Run, misfit, ranked_by
 from unspool.core.stop import Stop
 from unspool.core.strategy import Around, Choice, Each, Strategy
-from unspool.errors import DeadEnd, Unsupported
+from unspool.errors import DeadEnd, Unsupported, whole
 from unspool.record.recorder import Recorder
 from unspool.record.step import Hypothesis, Step
 
 SPARE = 8
 """Rows that may lie about before those that nobody needs are looked for; beyond it, a quarter of those that are needed."""
+ENTERING = 8
+"""New prompts enter once this part of those at work, an eighth, is gone: side by side they cost less than one by one."""
 
 
 class Search:
     """The state of one decoding call: the lanes, the runs, and the record.
 
     prompts: token ids. limits: the most new tokens of each prompt. level: how much Steps hold (`unspool.record.step.LEVELS`), choices:
-    how many alternatives. rows: how many of a prompt grow together at most, if that is known. The rest: see `Call`.
+    how many alternatives. rows: how many of a prompt grow together at most, if that is known. together: how many prompts are at work at
+    once, all if not given; the others wait, and begin in their order as there is room. The rest: see `Call`.
     """
 
     def __init__(
@@ -49,18 +53,25 @@ class Search:
         names: Sequence[str] | None = None,
         limit_reasons: Sequence[str] | None = None,
         rows: int | None = None,
+        together: int | None = None,
     ) -> None:
         self.call = Call(prompts, limits, end_tokens, seed, names, limit_reasons)
         self.recorder = Recorder(len(prompts), level, choices)
         self.record(level)
         longest = int((self.call.prompt_lengths + self.call.limits).max(initial=0))
-        plan = Plan(None if rows is None else rows * len(prompts), min(longest, model.context))
+        if together is not None:
+            whole("together", together, 1)
+        self.together = len(prompts) if together is None else min(together, len(prompts))
+        plan = Plan(None if rows is None else rows * self.together, min(longest, model.context))
         for part in (*processors, *stops):
             check_ids(part.name, part.token_ids(), model.vocabulary)
         check_ids("end_tokens", self.call.end_tokens, model.vocabulary)
         self.lane = Lane(model, processors, stops, self.call.end_tokens, plan)
         self.peeks = Peeks(self.call, self.lane, self._hold)
-        self.root: list[Run] = []
+        self.strategy: Strategy | None = None                            # once it has begun
+        self.waiting = range(len(prompts))
+        """The prompts that have not begun."""
+        self._apart: list[Run] = []                                      # runs of new prompts whose rows could not join one at work
         self.runs: dict[int, Run] = {}                                   # those at work, by id
         self.found: list[list[Hypothesis]] = [[] for _ in prompts]
         """Of every prompt its hypotheses as they finish; ranked, once its run is over."""
@@ -78,22 +89,64 @@ class Search:
     # --- runs -----------------------------------------------------------------------------------------------------------
 
     def begin(self, strategy: Strategy) -> list[Run]:
-        """The runs of a strategy over the prompts: one, or one for each."""
+        """The runs of a strategy over the prompts that begin at once: one, or one for each."""
         self._require(strategy)
-        count = len(self.call.prompts)
+        self.strategy = strategy
+        return self.enter()
+
+    def enter(self) -> list[Run]:
+        """The runs of prompts that waited and for which there is room now; none where they join a run at work as it grows."""
+        runs, self._apart = self._apart, []
+        if runs or self.strategy is None or (self.strategy.joins and self.runs) or not (count := self._room()):
+            return runs
+        start = self._first_rows(count)
+        parts = [start] if self.strategy.many else [start.take([i]) for i in range(count)]
+        if len(parts) > 1:
+            start.source.settle()
+        return [self._start(self.strategy, part) for part in parts]
+
+    def _room(self) -> int:
+        """How many prompts may begin now: none until they are enough to go through the model side by side."""
+        if not self.waiting:
+            return 0
+        at_work: set[int] = set()
+        for run in self.runs.values():
+            if len(run.prompts) > 1:
+                at_work.update(int(f["prompt"][i]) for f, i in run.places.values())
+            elif run.places or run.going:
+                at_work.update(run.prompts)
+        room = min(self.together - len(at_work), len(self.waiting))
+        return room if not at_work or room >= min(len(self.waiting), max(1, self.together // ENTERING)) else 0
+
+    def _first_rows(self, count: int) -> Frontier:
+        """The rows of the next prompts that waited."""
+        prompts, self.waiting = np.asarray(self.waiting[:count]), self.waiting[count:]
         columns = {
-            "prompt": np.arange(count),
+            "prompt": prompts,
             "node": np.zeros(count, np.int64),
             "score": np.zeros(count),
             "processed": np.zeros(count),
-            "lineage": self.call.lineages,
+            "lineage": self.call.lineages[prompts],
         }
-        start = Frontier.of(self.call, self.lane, self.lane.begin(self.call.prompts), self.call.prompt_lengths, columns)
-        parts = [start] if strategy.many else [start.take([i]) for i in range(count)]
-        if len(parts) > 1:
-            start.source.settle()
-        self.root = [self._start(strategy, part) for part in parts]
-        return self.root
+        rows = self.lane.begin([self.call.prompts[prompt] for prompt in prompts.tolist()])
+        return Frontier.of(self.call, self.lane, rows, self.call.prompt_lengths[prompts], columns)
+
+    def _join(self, run: Run, start: Frontier) -> None:
+        """The first rows of new prompts come to stand beside those of a run, as its strategy begins them."""
+        old, size = run.frontier, len(run.frontier)
+        columns = {k: np.concatenate([old[k], v]) for k, v in start.columns.items()}
+        rows, lengths = np.concatenate([old.rows, start.rows]), np.concatenate([old.lengths, start.lengths])
+        whole = Frontier.of(self.call, self.lane, rows, lengths, columns)
+        begun = run.strategy.begin(whole.take(slice(size, None)))
+        if not alike(old.columns, begun.columns):
+            self._apart.append(self._start(run.strategy, start))
+            return
+        part = whole.take(slice(size))
+        part.columns = old.columns
+        before = len(run.places)
+        run.prompts = sorted({*run.prompts, *start["prompt"].tolist()})
+        run.own(part.beside(begun))
+        self._rows += len(run.places) - before
 
     def each(self, run: Run, ask: Each) -> list[Run]:
         """A run hands its rows over, each to a run of its own."""
@@ -211,7 +264,7 @@ class Search:
         if self.recorder.shows_choices:
             step.rank = None if children.rank is None else children.rank[possible]
             if len(run.frontier):
-                step.considered = considered(run.frontier, self.recorder.choices, self.recorder.shows_stages)
+                step.considered = considered(distinct(run.frontier), self.recorder.choices, self.recorder.shows_stages)
             if choice.dropped is not None:
                 d = choice.dropped
                 counts = {length_of(column) for column in (d.tokens, d.parents, d.scores, d.reasons)}
@@ -255,6 +308,9 @@ class Search:
             run.found += children.finished
             for h in children.finished:
                 self.found[h.prompt].append(h)
+        joined = next((run for run, *_ in work if run.strategy.joins and run.parent is None), None)
+        if joined is not None and (count := self._room()):
+            self._join(joined, self._first_rows(count))
         self.untold.extend(steps)
         self.collect()
 
@@ -312,11 +368,12 @@ class Search:
 
     @property
     def over(self) -> bool:
-        """Whether every run has begun and come to its end."""
-        return bool(self.root) and not self.runs
+        """Whether every prompt has begun and every run come to its end."""
+        return self.strategy is not None and not self.runs and not self.waiting
 
     def interrupt(self) -> None:
-        """End every run as it is: rows that are alive are finished texts."""
+        """End every run as it is: rows that are alive are finished texts, and prompts that wait have none."""
+        self.waiting = self.waiting[:0]
         told: set[int] = set()
         for run in list(self.runs.values()):
             run.found += self._growing(run, "interrupted", told)
@@ -329,6 +386,17 @@ class Search:
         """The sessions of the call: the model's, those of its processors' companions, and those of second models."""
         for lane in (self.lane, *(twins.lane for twins in self.peeks.twins.values())):
             yield from lane.all()
+
+
+def alike(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two sets of columns can stand one below the other."""
+    return one.keys() == other.keys() and all((v.dtype, v.shape[1:]) == (other[k].dtype, other[k].shape[1:]) for k, v in one.items())
+
+
+def distinct(frontier: Frontier) -> Frontier:
+    """Every row once: where prompts begin with several rows, these are one."""
+    once = np.unique(frontier.rows, return_index=True)[1]
+    return frontier if len(once) == len(frontier) else frontier.take(np.sort(once))
 
 
 def light(call: Call, frontier: Frontier, i: int) -> tuple[Frontier, int]:

@@ -95,18 +95,28 @@ class Strategy(Part):
     """Whether `run` takes rows of any number, of several prompts; otherwise it gets one, and every row has a run of its own."""
     streams: ClassVar[bool] = True
     """Whether a prompt's only row is its text so far; not where rows compete and the best is known at the end."""
+    joins: ClassVar[bool] = True
+    """Whether rows of new prompts, as `begin` makes them, may come to stand beside those of a run after any of its choices: where all that
+    it knows of a row is in its columns. A class with a `run` of its own says so; without one it is so."""
     needs: ClassVar[frozenset[str]] = frozenset()
     """What it asks of a session: "hidden"."""
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
+        if "run" in vars(cls) and "joins" not in vars(cls):
+            cls.joins = False
         if cls.many is False and cls.run is not row_by_row:              # its own, or that of a class without rows of their own
             cls.start, cls.run = cls.run, row_by_row  # type: ignore[assignment, method-assign]
 
     def run(self, frontier: Frontier) -> Asks:
         """Choose until no row is left. A strategy around this one goes on with it by `yield from inner.run(frontier)`."""
+        frontier = self.begin(frontier)
         while len(frontier):
             frontier = yield self.choose(frontier)
+
+    def begin(self, frontier: Frontier) -> Frontier:
+        """The rows with which prompts begin, as `frontier.fork(n, name)`, with all columns that their children have."""
+        return frontier
 
     def start(self, frontier: Frontier) -> Asks:
         """What the loop runs: `run` as it was written, also where `many` is False."""

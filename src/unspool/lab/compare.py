@@ -110,7 +110,9 @@ class Comparing:
         if not missing:
             return
         began = time.perf_counter()
-        run = self.lm.stream(missing, decoder, max_new_tokens=self.max_new_tokens, seed=seed, level="off", chat=self.chat)
+        run = self.lm.stream(
+            missing, decoder, max_new_tokens=self.max_new_tokens, seed=seed, level="off", chat=self.chat, together=self.together
+        )
         for _ in run:
             yield
         outputs = run.outputs

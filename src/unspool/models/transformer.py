@@ -118,6 +118,20 @@ class Transformer:
         xp, e = namespace(self.embedding), self.embedding
         return np.zeros(shape, e.dtype) if xp is np else xp.zeros(shape, dtype=e.dtype, device=e.device)
 
+    @property
+    def token_bytes(self) -> int:
+        """What a session keeps of each token: keys, values and the final hidden state."""
+        return (2 * self.layers * self.key_heads * self.head_size + self.width) * int(self.embedding.itemsize)
+
+    @property
+    def free_memory(self) -> int | None:
+        """Bytes that are free beside the weights, if they lie on a device of its own memory."""
+        if getattr(self.embedding, "is_cuda", False):
+            import torch
+
+            return int(torch.cuda.mem_get_info(self.embedding.device)[0])
+        return None
+
     def arrays(self) -> list[Array]:
         """Every weight; one that serves twice stands there once."""
         return [array for _, array in self.named_arrays()]

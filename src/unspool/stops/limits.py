@@ -17,7 +17,7 @@ from unspool.errors import number, whole
 
 @dataclass(frozen=True)
 class MaxTime(Stop):
-    """End every hypothesis at its next token once this many seconds have passed since decoding began."""
+    """End every hypothesis at its next token once this many seconds have passed since its prompt began."""
 
     reason = "time"
     stateful = True

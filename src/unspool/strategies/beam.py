@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from bisect import insort
+from collections import defaultdict
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from unspool.errors import check, number, whole
 from unspool.record.step import Hypothesis
 
 LENGTHS = ("generated", "without_end", "with_prompt", "gnmt")
+Finished: TypeAlias = defaultdict[int, list[float]]
+"""Of each prompt the best scores that finished, worst first."""
 STEEP = 40.0
 """A length penalty beyond this acts as its limit: powers of lengths stay within float64."""
 
@@ -41,6 +44,7 @@ class Beam(Strategy):
 
     aliases = ("beam_search",)
     streams = False
+    joins = True
     width: int
     length_penalty: float = 1.0
     early_stopping: bool | str = False
@@ -67,11 +71,12 @@ class Beam(Strategy):
 
     def run(self, frontier: Frontier) -> Asks:
         """Grow all beams of all prompts together."""
-        best: list[list[float]] = [[] for _ in range(frontier.prompts)]   # of each prompt the best scores that finished, worst first
+        best: Finished = defaultdict(list)
+        frontier = self.begin(frontier)
         while len(frontier):
             frontier = yield self.choose_among(frontier, best)
 
-    def choose_among(self, frontier: Frontier, best: list[list[float]]) -> Choice:
+    def choose_among(self, frontier: Frontier, best: Finished) -> Choice:
         """The children of one round; `best` is updated."""
         many = max(2, 1 + len(frontier.end_tokens)) * self.width
         values, tokens = frontier.top(many, self.renormalise)            # (R, many)
@@ -85,7 +90,7 @@ class Beam(Strategy):
         for group, score in zip(prompt[finished].tolist(), ranked[finished].tolist(), strict=True):
             insort(best[group], score)
             del best[group][: -self.wanted]
-        over = self.over(frontier, best, prompt, at, found.score, goes_on)[prompt]
+        over = self.over(frontier, best, prompt, at, found.score, goes_on)
         grows = goes_on & ~over
         taken = finished | grows
         dropped = found.dropped(~taken, np.where(over & goes_on, "the search was over", "pruned")) if frontier.records else None
@@ -104,18 +109,20 @@ class Beam(Strategy):
         power = min(max(self.length_penalty, -STEEP), STEEP)
         return np.asarray(((5 + length) / 6 if self.length == "gnmt" else length) ** power)
 
-    def over(self, frontier: Frontier, best: list[list[float]], group: Ints, at: Ints, total: Floats, goes_on: Any) -> Any:
-        """For each prompt, whether no unfinished text can enter the finished ones any more."""
-        full = np.asarray([len(scores) == self.wanted for scores in best])
+    def over(self, frontier: Frontier, best: Finished, group: Ints, at: Ints, total: Floats, goes_on: Any) -> Any:
+        """For each candidate, whether no unfinished text of its prompt can enter the finished ones any more: (N,)."""
+        prompts, group = np.unique(group, return_inverse=True)
+        known = [best[prompt] for prompt in prompts.tolist()]
+        full = np.asarray([len(scores) == self.wanted for scores in known], bool)
         if self.early_stopping is True:
-            return full
+            return full[group]
         reach = frontier.generated + 1
         if self.early_stopping == "never" and self.length_penalty > 0:
             reach = frontier.left + frontier.generated
         reach = reach + (frontier.prompt_lengths if self.length == "with_prompt" else 0)
-        hope = np.full(len(best), -np.inf)
+        hope = np.full(len(known), -np.inf)
         np.maximum.at(hope, group[goes_on], (total / self._weight(reach[at]))[goes_on])
-        return full & ~(hope > np.asarray([scores[0] if scores else -np.inf for scores in best]))
+        return (full & ~(hope > np.asarray([scores[0] if scores else -np.inf for scores in known])))[group]
 
     def most_rows(self) -> int:
         return self.width

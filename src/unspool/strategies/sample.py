@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from unspool.core.frontier import Frontier
-from unspool.core.strategy import Asks, Choice, Strategy
+from unspool.core.strategy import Choice, Strategy
 from unspool.errors import whole
 from unspool.record.step import Hypothesis
 
@@ -24,12 +24,14 @@ class Sample(Strategy):
     def __post_init__(self) -> None:
         whole("sample(n)", self.n, 1)
 
-    def run(self, frontier: Frontier) -> Asks:
-        """Fork every prompt n times, then let each row go its own way."""
-        frontier = frontier.fork(self.n, "text")
-        while len(frontier):
-            u = frontier.uniform("sample")
-            frontier = yield Choice(frontier.draw(u), frontier.rows, columns={"text": frontier["text"]}, uniform=u)
+    def begin(self, frontier: Frontier) -> Frontier:
+        """Every prompt n times."""
+        return frontier.fork(self.n, "text")
+
+    def choose(self, frontier: Frontier) -> Choice:
+        """Let each row go its own way."""
+        u = frontier.uniform("sample")
+        return Choice(frontier.draw(u), frontier.rows, columns={"text": frontier["text"]}, uniform=u)
 
     def rank(self, finished: list[Hypothesis]) -> list[Hypothesis]:
         """In the order in which they were begun; first what ended before that."""

@@ -37,6 +37,7 @@ class SequentialMonteCarlo(Strategy):
 
     aliases = ("smc",)
     streams = False
+    joins = True
     particles: int
     n: int = 1
     resample: float = 0.5
@@ -50,17 +51,21 @@ class SequentialMonteCarlo(Strategy):
 
     def run(self, frontier: Frontier) -> Asks:
         """Each round draw the particles anew where their weights are uneven, then a token for each."""
-        frontier = frontier.take(np.repeat(np.arange(len(frontier)), self.particles))
-        weights = np.full(len(frontier), -np.log(self.particles))        # logarithms
+        frontier = self.begin(frontier)
         while len(frontier):
-            frontier, weights = self.drawn_anew(frontier, weights)
+            frontier, weights = self.drawn_anew(frontier, frontier["score"])
             u = frontier.uniform("sample")
             tokens = frontier.draw(u)
             raw, processed = frontier.pick(np.arange(len(frontier)), tokens)
             weights = weights + np.where(processed > -INF, raw - or_zero(processed), -INF)
             lots = weights + gumbel(frontier.uniform("sequential_monte_carlo lot"))
             frontier = yield Choice(tokens, frontier.rows, weights, columns={"lot": lots}, uniform=u)
-            weights = frontier["score"]
+
+    def begin(self, frontier: Frontier) -> Frontier:
+        """The particles of every prompt; the logarithm of its weight is the score of each."""
+        frontier = frontier.take(np.repeat(np.arange(len(frontier)), self.particles))
+        frontier.columns |= {"score": np.full(len(frontier), -np.log(self.particles)), "lot": np.zeros(len(frontier))}
+        return frontier
 
     def drawn_anew(self, frontier: Frontier, weights: Floats) -> tuple[Frontier, Floats]:
         """The particles, those of a prompt drawn by weight, at even distances, where their weights are uneven."""

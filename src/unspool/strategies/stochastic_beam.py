@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -29,6 +30,7 @@ class StochasticBeam(Strategy):
     """
 
     streams = False
+    joins = True
     n: int
 
     def __post_init__(self) -> None:
@@ -36,16 +38,21 @@ class StochasticBeam(Strategy):
 
     def run(self, frontier: Frontier) -> Asks:
         """Grow the rows of all prompts together, each prompt's largest sums at a time."""
-        top = gumbel(frontier.uniform("stochastic_beam root"))           # (R,), the sum of each row
-        best: list[list[float]] = [[] for _ in range(frontier.prompts)]   # of each prompt the largest sums that finished
+        best: dict[int, list[float]] = defaultdict(list)                 # of each prompt the largest sums that finished
+        frontier = self.begin(frontier)
         while len(frontier):
-            frontier = yield self.choose_among(frontier, top, best)
-            top = frontier["score"]
+            frontier = yield self.choose_among(frontier, best)
 
-    def choose_among(self, frontier: Frontier, top: Floats, best: list[list[float]]) -> Choice:
-        """The children of one round, given the sum of each row (R,); `best` is updated."""
+    def begin(self, frontier: Frontier) -> Frontier:
+        """The root's sum is drawn; it is the score of its row, as those of all rows are theirs."""
+        frontier = frontier.take(slice(None))
+        frontier.columns["score"] = gumbel(frontier.uniform("stochastic_beam root"))
+        return frontier
+
+    def choose_among(self, frontier: Frontier, best: dict[int, list[float]]) -> Choice:
+        """The children of one round; `best` is updated."""
         many = self.n + 1
-        found = frontier.candidates(*topk(perturbed(frontier, top), many))
+        found = frontier.candidates(*topk(perturbed(frontier, frontier["score"]), many))
         larger = np.zeros(len(found), np.int64)                          # finished texts of larger sums
         for group in np.unique(found.group):
             mine, known = found.group == group, np.sort(best[group])

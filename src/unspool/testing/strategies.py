@@ -122,6 +122,21 @@ def batch_is_alone(trial: Trial) -> None:
         law.expect(any(together.found) or together.dead, "no text", "a hypothesis of some prompt")
 
 
+def no_text_depends_on_how_many_run_at_once(trial: Trial) -> None:
+    """The texts of a prompt, their scores and their record are the same whether one prompt runs at a time, two or all."""
+    prompts = [*trial.prompts, trial.prompts[0]]
+    limits = [1 + i * 3 % 5 for i in range(len(prompts))]
+    with trial.law("no text depends on how many run at once") as law:
+        whole = trial.run(prompts, limits=limits, level="choices")
+        for together in (1, 2):
+            law.given = f"{together} at once of the prompts {[list(p) for p in prompts]} with limits {limits}, seed {trial.seed}"
+            ran = trial.run(prompts, limits=limits, level="choices", together=together)
+            for i in range(len(prompts)):
+                same_texts(law, ran.found[i], whole.found[i], trial.tolerance)
+                same_record(law, of_prompt(ran.steps, i), of_prompt(whole.steps, i), trial.tolerance)
+            law.same(sorted(ran.dead), sorted(whole.dead), "prompts that came to nothing")
+
+
 def limits_are_ones_own(trial: Trial) -> None:
     """Prompts of one call may have limits of their own; no text is longer."""
     limits = [1 + i * 3 % 5 for i in range(len(trial.prompts))]
@@ -323,6 +338,7 @@ STRATEGY_LAWS: tuple[Callable[[Trial], None], ...] = (
     the_record_is_the_models,
     a_stream_is_what_is_collected,
     a_seed_tells_the_texts,
+    no_text_depends_on_how_many_run_at_once,
 )
 LAWS_TRIED_ONCE: tuple[Callable[[Trial], None], ...] = (
     recording_changes_nothing,
