@@ -35,14 +35,14 @@ NAMES = [row.name for row in ROWS]
 
 def options_of(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     shown = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__, formatter_class=shown)
+    parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__, formatter_class=shown)
     add = parser.add_argument
     add("--models", type=listed(MODELS), default=["gpt2", "llama", "bundled"], help=f"of {', '.join(MODELS)}")
     add("--formats", type=listed(FORMATS), default=list(FORMATS), help=f"of {', '.join(FORMATS)}")
     add("--rows", type=listed(NAMES, ";"), default=list(NAMES), help="names of rows, with ; between")
     add("--engines", type=listed(ENGINES), default=list(ENGINES), help=f"of {', '.join(ENGINES)}")
     add("--python", action="append", default=[], metavar="ENGINE=PATH", help="the interpreter of an engine's environment; may be repeated")
-    add("--backends", default="", help="what unspool.load gets as backend, several with commas; each is a contestant (left out: its default)")
+    add("--backends", default="", help="what unspool.load gets as backend; several, with commas, are as many contestants")
     add("--rounds", type=int, default=7)
     add("--threads", type=int, default=os.cpu_count() or 1)
     add("--no-pin", action="store_true", help="leave it to the system on which cores threads run")

@@ -59,7 +59,7 @@ class LookupSession:
     def logits(self, rows: Any, layer: int | None = None) -> Any:
         found = np.zeros((len(rows), self.nodes.vocabulary), np.float32)
         for i, row in enumerate(rows):
-            found[i, follower(self.nodes.tokens(row))] = SURE
+            found[i, follower(self.nodes.tokens(row).tolist())] = SURE
         return found
 
     def hidden(self, rows: Any, layer: int | None = None) -> Any:
