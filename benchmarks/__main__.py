@@ -20,7 +20,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.bandwidth import Reader
+from benchmarks.bandwidth import MEGABYTES, Reader
 from benchmarks.contestants import ENGINES, FORMATS, Entry
 from benchmarks.duel import Contestant, Place, Raw, collect, duel, missing
 from benchmarks.models import MODELS, cache_folder, made
@@ -124,7 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for said in out:
         print(f"left out: {said}", flush=True)
     raw = options.raw / f"{time.strftime('%Y%m%d-%H%M%S')}.jsonl"
-    reader, lines = Reader(options.threads), list[Raw]()
+    reader, lines = Reader(options.threads, MEGABYTES // 4 if options.quick else MEGABYTES), list[Raw]()
     folders = {model: made(model, place.cache) for model in options.models}
     for model, folder in folders.items():
         rows = [row for row in options.chosen if row.room <= room_of(folder)]

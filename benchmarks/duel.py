@@ -159,7 +159,7 @@ def duel(
     able = []
     for contestant in contestants:
         line = about | {"kind": "start", "contestant": contestant.name}
-        for i in range(min(rounds, 3)):
+        for i in range(1 + rounds // 3):
             found = start(contestant, model, folder, place)
             yield line | {"round": i} | found
             if "error" in found:

@@ -16,6 +16,8 @@ from unspool.score import score_tokens
 
 QUIET: Any = {"end_tokens": (), "level": "off"}
 """Options of every call: all make as many tokens, and nothing is recorded."""
+CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+"""Asked for before a library has placed this thread."""
 
 
 class Unspool:
@@ -24,17 +26,14 @@ class Unspool:
     def __init__(self, folder: Path, number: str, threads: int, backend: str = "", pin: str = "") -> None:
         self.version = un.__version__
         self.settings = ({"backend": backend} if backend else {}) | ({"dtype": number} if number != "float32" or backend else {})
-        if backend in ("torch", "transformers") or number == "bfloat16":
-            import torch
-
-            torch.set_num_threads(threads)
         self.folder = folder
+        self.pin, self.ran = bool(pin), False
         self.lm = un.load(folder, **self.settings)
-        if pin:
-            self.lm.generate([1, 2], max_new_tokens=1)                   # starts the threads
-            pin_threads()
 
     def prepare(self, row: Workload, prompts: Texts) -> Call:
+        if self.pin and self.ran:                                        # a backend may start threads when it first computes
+            pin_threads()
+        self.ran = True
         if row.kind == "score":
             texts = [(tokens[:1], tokens[1:]) for tokens in prompts]
             return lambda: sum(map(len, score_tokens(self.lm.model, texts)))
@@ -48,10 +47,20 @@ class Unspool:
 
         return call
 
+    def draft(self) -> Any:
+        """The draft's model. A thread is born where the one that makes it may run, so that is undone meanwhile."""
+        if self.pin:
+            os.sched_setaffinity(0, CORES)
+        found = un.load(draft_of(self.folder), **self.settings)
+        found.generate([1, 2], max_new_tokens=1)
+        if self.pin:
+            pin_threads()
+        return found.model
+
     def decoder(self, row: Workload) -> un.Decoder:
         """The decoder of a row; both kinds of guesses check those of a draft, as greedy search would go on."""
         if row.kind == "speculative":
-            return un.parse("temperature(0)") | un.Speculative(un.load(draft_of(self.folder), **self.settings).model, tokens=DRAFTED)
+            return un.parse("temperature(0)") | un.Speculative(self.draft(), tokens=DRAFTED)
         if row.kind == "lookup":
             return un.parse("temperature(0)") | un.Speculative(Lookup(self.lm.model.vocabulary, self.lm.model.context), tokens=DRAFTED)
         words = {
@@ -65,13 +74,17 @@ class Unspool:
 
 
 def pin_threads() -> None:
-    """Put every thread on a core of its own: OpenBLAS does not read OMP_PROC_BIND, as other engines do.
+    """Put the main thread on the first core and the others on the rest: OpenBLAS does not read OMP_PROC_BIND, as other engines do.
 
-    Two of its threads on one core wait for each other by spinning, ten times slower and more.
+    Two of its threads on one core wait for each other by spinning, ten times slower and more. Threads that are on one core already,
+    as those of OpenMP, stay there.
     """
-    cores = sorted(os.sched_getaffinity(0))
-    for i, thread in enumerate(sorted(map(int, os.listdir("/proc/self/task")))):
-        os.sched_setaffinity(thread, {cores[i % len(cores)]})
+    first, *rest = CORES
+    main_thread, *others = sorted(map(int, os.listdir("/proc/self/task")))
+    os.sched_setaffinity(main_thread, {first})
+    free = [thread for thread in others if len(os.sched_getaffinity(thread)) > 1]
+    for i, thread in enumerate(free if rest else []):
+        os.sched_setaffinity(thread, {rest[i % len(rest)]})
 
 
 if __name__ == "__main__":
