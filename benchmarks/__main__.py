@@ -87,22 +87,13 @@ def contestants_of(options: argparse.Namespace) -> tuple[list[Contestant], list[
     return found, out
 
 
-def family(model: str) -> str:
-    return "llama" if model == "llama" else "gpt2"
+def fitting(contestants: Sequence[Contestant], family: str, number: str) -> list[Contestant]:
+    """Those that have a format and can open a model of this model_type."""
 
-
-def fitting(contestants: Sequence[Contestant], model: str, number: str) -> list[Contestant]:
-    """Those that have a format and can open a model."""
     def can(entry: Entry) -> bool:
-        return number in entry.formats and (not entry.families or family(model) in entry.families)
+        return number in entry.formats and (not entry.families or family in entry.families)
 
     return [replace(c, format=number) for c in contestants if can(ENGINES[c.engine])]
-
-
-def room_of(folder: Path) -> int:
-    """The context of a model."""
-    config = json.loads((folder / "config.json").read_text())
-    return int(config.get("n_positions") or config["max_position_embeddings"])
 
 
 def machine() -> str:
@@ -127,9 +118,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     reader, lines = Reader(options.threads, MEGABYTES // 4 if options.quick else MEGABYTES), list[Raw]()
     folders = {model: made(model, place.cache) for model in options.models}
     for model, folder in folders.items():
-        rows = [row for row in options.chosen if row.room <= room_of(folder)]
+        config = json.loads((folder / "config.json").read_text())
+        rows = [row for row in options.chosen if row.room <= config.get("n_positions", config.get("max_position_embeddings"))]
         for number in options.formats:
-            if field := fitting(contestants, model, number):
+            if field := fitting(contestants, config["model_type"], number):
                 lines += collect(duel(field, rows, model, folder, place, options.rounds, reader), raw, lambda said: print(said, flush=True))
     pages(options, lines, folders, out)
     print(f"{options.page}, raw results in {raw}", flush=True)

@@ -216,7 +216,11 @@ MODELS = {
     ),
     "bundled": Kind("the model that comes with unspool: 6 layers of 256, 4 heads, 4,096 tokens, context 512", copy_bundled),
     "tiny": Kind(
-        "a model for tests of the benchmark itself: 2 layers of 32, 2 heads, 512 tokens, context 1,024",
-        gpt2_shaped(width=32, layers=2, heads=2, vocabulary=512, context=1024, draft_layers=1),
+        "a model for tests of the benchmark itself: 2 layers of 64, 2 heads, 512 tokens, context 1,024",
+        gpt2_shaped(width=64, layers=2, heads=2, vocabulary=512, context=1024, draft_layers=1),
+    ),
+    "tiny-llama": Kind(
+        "another: 2 layers of 64, 2 heads that share 1, 512 tokens, context 1,024",
+        llama_shaped(width=64, inner=128, layers=2, heads=2, shared=1, vocabulary=512, context=1024, draft_layers=1),
     ),
 }

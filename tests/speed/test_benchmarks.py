@@ -89,7 +89,7 @@ def test_the_share_of_the_bandwidth_is_what_reading_the_weights_takes(tiny):
 
 def test_the_weights_that_are_read_are_all_but_the_positions(tiny):
     lm = un.load(tiny)
-    width = 32
+    width = 64
     layer = 4 * width * width + 8 * width * width + 13 * width
     assert bytes_read(tiny, 8) == 512 * width + 2 * layer + 2 * width
     assert lm.model.vocabulary == 512
