@@ -29,22 +29,23 @@ class OnnxRuntime:
     def prepare(self, row: Workload, prompts: Texts) -> Call:
         settings: dict[str, Any] | None = {
             "greedy": {},
-            "sample": {"do_sample": True, "num_return_sequences": row.n, "temperature": TEMPERATURE, "top_k": TOP_K, "top_p": TOP_P},
+            "sample": {"do_sample": True, "temperature": TEMPERATURE, "top_k": TOP_K, "top_p": TOP_P},
             "beam": {"num_beams": row.n, "num_return_sequences": 1},
         }.get(row.kind)
         if settings is None:
             raise Absent(f"no {row.name}")
-        total, texts = row.length + row.new, row.prompts * (row.n if row.kind == "sample" else 1)
-        ids = np.array(prompts, np.int32)
+        total = row.length + row.new
+        copies = row.n if row.kind == "sample" else 1                    # it makes one sample of each prompt
+        ids = np.repeat(np.array(prompts, np.int32), copies, axis=0)
 
         def call() -> Texts:
             asked = genai.GeneratorParams(self.model)
-            asked.set_search_options(max_length=total, min_length=total, batch_size=row.prompts, **settings)
+            asked.set_search_options(max_length=total, min_length=total, batch_size=len(ids), **settings)
             running = genai.Generator(self.model, asked)
-            running.append_tokens(ids if row.prompts > 1 else ids[0])
+            running.append_tokens(ids if len(ids) > 1 else ids[0])
             while not running.is_done():
                 running.generate_next_token()
-            return [running.get_sequence(i)[row.length :].tolist() for i in range(texts)]
+            return [running.get_sequence(i)[row.length :].tolist() for i in range(len(ids))]
 
         return call
 
