@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks.results import Duel, best_peer, is_ours
 from benchmarks.workloads import Workload
 
-TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10)
+TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 
 
 def draw(duels: Sequence[Duel], rows: Sequence[Workload], path: Path) -> bool:

@@ -29,7 +29,7 @@ class CTranslate2:
             "beam": {"beam_size": row.n},
         }.get(row.kind)
         if settings is None:
-            raise Absent(f"no {row.name}")
+            raise Absent("it has none")
         fixed = {"max_length": row.new, "min_length": row.new, "include_prompt_in_result": False, "end_token": []}
         return lambda: [list(s) for found in self.model.generate_batch(words, **fixed, **settings) for s in found.sequences_ids]
 

@@ -48,7 +48,7 @@ class LlamaCpp:
         if row.kind == "beam":
             self.open(row.length + 2 * row.n * row.new + 64, 2 * row.n)
             return lambda: [self.beam(prompts[0], row.n, row.new)]
-        raise Absent(f"no {row.name} in the low-level calls")
+        raise Absent("the low-level calls have none")
 
     def open(self, positions: int, sequences: int) -> None:
         """A context with so much room."""

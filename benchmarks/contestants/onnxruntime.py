@@ -33,7 +33,7 @@ class OnnxRuntime:
             "beam": {"num_beams": row.n, "num_return_sequences": 1},
         }.get(row.kind)
         if settings is None:
-            raise Absent(f"no {row.name}")
+            raise Absent("it has none")
         total = row.length + row.new
         copies = row.n if row.kind == "sample" else 1                    # it makes one sample of each prompt
         ids = np.repeat(np.array(prompts, np.int32), copies, axis=0)

@@ -31,7 +31,7 @@ class OpenVINO:
 
     def prepare(self, row: Workload, prompts: Texts) -> Call:
         if row.kind not in ("greedy", "sample", "beam", "speculative", "lookup"):
-            raise Absent(f"no {row.name}")
+            raise Absent("it has none")
         config, pipeline = genai.GenerationConfig(), self.pipeline
         config.max_new_tokens, config.ignore_eos = row.new, True
         if row.kind == "sample":

@@ -32,9 +32,9 @@ class Transformers:
         if row.kind == "score":
             return lambda: self.score(ids)
         if row.kind == "contrastive" and int(self.version.split(".")[0]) >= 5:
-            raise Absent("contrastive search is code of a hub since release 5")
+            raise Absent("code of a hub since release 5")
         if row.kind == "exact":
-            raise Absent("no exact search")
+            raise Absent("it has none")
         settings: dict[str, Any] = {
             "greedy": {},
             "sample": {"do_sample": True, "num_return_sequences": row.n, "temperature": TEMPERATURE, "top_k": TOP_K, "top_p": TOP_P},
