@@ -90,8 +90,8 @@ def test_specials_sizes_and_names(which):
     assert ours.prefixes_space == (which not in SPACES and which not in ("char_bpe", "connectionist"))
 
 
+@pytest.mark.field("F23")
 def test_word_piece_keeps_spaces_between_words():
-    """Field case F23."""
     inner = Tokenizer(models.WordPiece({"[UNK]": 0, "the": 1, "cat": 2, "##s": 3, "play": 4, "##ing": 5}, unk_token="[UNK]"))
     inner.decoder = decoders.WordPiece()
     ours = as_tokenizer(inner)
@@ -107,16 +107,17 @@ def test_cleaned_word_pieces_have_no_space_before_signs():
         assert shown(as_tokenizer(inner), [1, 2, 3, 4, 5]) == expected == inner.decode([1, 2, 3, 4, 5])
 
 
+@pytest.mark.field("F25")
 def test_runs_of_spaces_that_are_added_tokens():
-    """Field case F25."""
     theirs = fast("sentencepiece_without_prefix")
     ours = as_tokenizer(theirs)
     ids = [theirs.convert_tokens_to_ids(t) for t in ("\n", "▁▁▁▁", "a", "\n", "▁▁", "b")]
     assert text_of(ours, ids) == "\n    a\n  b" == decoded(theirs, ids)
 
 
+@pytest.mark.field("F27")
 def test_added_tokens_under_byte_level_are_their_text():
-    """Field case F27; transformers itself reads the letters of "weiß" as bytes."""
+    """Transformers itself reads the letters of "weiß" as bytes."""
     ours = as_tokenizer(fast("byte_level_with_words"))
     for text in ("a special token b", "weiß ｜", "<|user|>x"):
         assert text_of(ours, ours.encode(text)) == text
@@ -125,8 +126,9 @@ def test_added_tokens_under_byte_level_are_their_text():
     assert as_tokenizer(odd).bytes_of(1) == "漢".encode()
 
 
+@pytest.mark.field("F36")
 def test_ids_with_holes():
-    """Field case F36: the size is the highest id + 1."""
+    """The size is the highest id + 1."""
     inner = Tokenizer(models.BPE({"a": 0, "b": 1, "c": 2, "Ġ": 3, "d": 9, "<e>": 12}, []))
     inner.decoder = decoders.ByteLevel()
     ours = as_tokenizer(inner)
