@@ -77,7 +77,7 @@ def test_any_tokens_are_their_decoded_text(which, data):
         assert shown(ours, ids) == expected
 
 
-PHRASES = ["Once upon a time", "  two  spaces ", "<l> a <r> b", "the cat's cat concat", " x  y<e> z", "THE CAT A Cat ﬁ", "\ta\n b", "<r>  x"]
+PHRASES = ["Once upon", "  two  spaces ", "<l> a <r> b", "the cat's cat concat", " x  y<e> z", "THE CAT A Cat ﬁ", "\ta\n b", "<r>  x"]
 
 
 @pytest.mark.parametrize("which", ODD)

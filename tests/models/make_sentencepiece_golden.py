@@ -17,7 +17,7 @@ KINDS = {
     "llama": {"model_type": "bpe", "byte_fallback": True, "split_digits": True, "allow_whitespace_only_pieces": True, **AS_IT_IS},
     "gemma": {"model_type": "bpe", "byte_fallback": True, "add_dummy_prefix": False, **AS_IT_IS,
               "user_defined_symbols": ["<|user|>", "<sep>", "▁▁", "▁▁▁▁"]},
-    "t5": {"model_type": "unigram", "pad_id": 0, "eos_id": 1, "unk_id": 2, "bos_id": -1},
+    "t5": {"model_type": "unigram", "pad_id": 0, "eos_id": 1, "unk_id": 2, "bos_id": -1, "user_defined_symbols": ["①"]},
     "unigram": {"model_type": "unigram", "byte_fallback": True, "split_digits": True, "user_defined_symbols": ["<extra>"], **AS_IT_IS},
 }  # fmt: skip
 ODD = [" ", "  ", "\n", "\t", "é", "ﬁ", "①", "옛날", "👑", "👩\u200d👩", "<sep>", "<|user|>", "<extra>", "12345", "\u00a0", "Ａ", "e\u0301"]

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import struct
 
 import pytest
 
@@ -58,6 +59,8 @@ def test_what_stands_beside_the_pieces(kind, folder):
     assert ours.begins == (() if kind == "t5" else (1,))
     assert ours.encode_prompt("ab")[: len(ours.begins)] == list(ours.begins)
     assert end in [ours.name_of(t) for t in ours.ids(f"a{end}b")]
+    after = [ours.name_of(t) for t in ours.ids(f"a{end}a")]
+    assert after[-1] == "a", "the space before a text stands at its beginning alone"
     plain = ours.hash
     said = {"added_tokens_decoder": {str(ours.size): {"content": "<|im_end|>", "special": True}, "9999": {"content": "tool x"}}}
     (folder / "tokenizer_config.json").write_text(json.dumps({**said, "eos_token": "<|im_end|>", "add_bos_token": False}))
@@ -69,20 +72,31 @@ def test_what_stands_beside_the_pieces(kind, folder):
     assert (again.bytes_of(ours.size), again.bytes_of(again.size), again.name_of(again.size)) == (b"", b"", f"<{again.size}>")
 
 
-def test_pieces_that_are_not_used_are_taken_apart():
-    """By hand: "ab" is joined on the way to "abc" and, where it is left, is two pieces."""
-
-    def piece(text, score, kind):
-        import struct
-
+def made(rows, merges):
+    """A vocabulary of (piece, score, kind), with nothing put before a text."""
+    data = b""
+    for text, score, kind in rows:
         body = b"\x0a" + bytes([len(text)]) + text.encode() + b"\x15" + struct.pack("<f", score) + b"\x18" + bytes([kind])
-        return b"\x0a" + bytes([len(body)]) + body
+        data += b"\x0a" + bytes([len(body)]) + body
+    return data + b"\x12\x02\x18" + bytes([1 + merges]) + b"\x1a\x04\x18\x00\x20\x00"
 
-    rows = [("<unk>", 0.0, 2), ("a", -9.0, 1), ("b", -9.0, 1), ("c", -9.0, 1), ("ab", -1.0, 5), ("abc", -2.0, 1)]
-    for merges in (2, 1):
-        data = b"".join(piece(*row) for row in rows) + b"\x12\x02\x18" + bytes([merges]) + b"\x1a\x04\x18\x00\x20\x00"
-        pieces = read_pieces(data, "it")
-        assert [pieces.names[t] for t in pieces.cut("ababc")] == ["a", "b", "abc"]
+
+BY_HAND = [
+    ([("a", -9.0, 1), ("b", -9.0, 1), ("c", -9.0, 1), ("ab", -1.0, 5), ("abc", -2.0, 1)], True, "ababc", ["a", "b", "abc"]),
+    ([("a", -9.0, 1), ("b", -9.0, 1), ("c", -9.0, 1), ("ab", -1.0, 5), ("abc", -2.0, 1)], False, "ababc", ["a", "b", "abc"]),
+    ([("a", -9.0, 1), ("<x>", 0.0, 4), ("a<x>", -1.0, 1), ("aa", -2.0, 1)], True, "aaa<x>", ["aa", "a", "<x>"]),
+    ([("a", 5.0, 1), ("ab", -20.0, 1)], False, "ab", ["ab"]),
+    ([("<", -0.02, 1), ("x>", -0.02, 1), ("<x>", -7.0, 4)], False, "<x>", ["<x>"]),
+    ([("<", 0.5, 1), ("x>", 0.5, 1), ("<x>", 5.0, 4)], False, "<x>", ["<", "x>"]),
+    ([("a", -1.0, 1), ("b", -2.0, 1)], False, "azzb", ["a", "<unk>", "b"]),
+]
+"""What the library answers too: pieces not in use, symbols of one's own, and what is no piece."""
+
+
+@pytest.mark.parametrize(("rows", "merges", "text", "expected"), BY_HAND)
+def test_by_hand(rows, merges, text, expected):
+    pieces = read_pieces(made([("<unk>", 0.0, 2), *rows], merges), "it")
+    assert [pieces.names[t] for t in pieces.cut(text)] == expected
 
 
 @pytest.mark.parametrize("size", [0, 1, 5, 100, 3000])

@@ -140,9 +140,8 @@ class PieceFile:
         return max(map(len, self.known), default=0)
 
     @cached_property
-    def _range(self) -> tuple[float, float]:
-        usual = [s for s, kind in zip(self.scores, self.kinds, strict=True) if kind == NORMAL] or [0.0]
-        return min(usual), max(usual)
+    def _least(self) -> float:
+        return min((s for s, kind in zip(self.scores, self.kinds, strict=True) if kind == NORMAL), default=0.0)
 
     def normal(self, text: str, begins: bool) -> str:
         """A text as it is cut: characters replaced, spaces written as U+2581. begins: it stands where text begins."""
@@ -181,7 +180,7 @@ class PieceFile:
 
     def _likeliest(self, text: str) -> list[str]:
         """The cut with the highest sum of scores; a character that is no piece costs 10 more than the worst piece."""
-        least, most = self._range
+        least = self._least
         best: list[tuple[float, int]] = [(0.0, 0)] + [(float("-inf"), 0)] * len(text)
         for at in range(len(text)):
             here, alone = best[at][0], False
@@ -190,8 +189,8 @@ class PieceFile:
                 token = self.known.get(piece)
                 if token is None or self.kinds[token] == UNUSED:
                     continue
-                score = here + (len(piece.encode()) * most - 0.1 if self.kinds[token] == OWN_SYMBOL else self.scores[token])
-                best[end] = max(best[end], (score, at), key=lambda found: found[0])
+                score = 0.0 if self.kinds[token] == OWN_SYMBOL else self.scores[token]
+                best[end] = max(best[end], (here + score, at), key=lambda found: found[0])
                 alone = alone or end == at + 1
             if not alone:
                 best[at + 1] = max(best[at + 1], (here + least - 10, at), key=lambda found: found[0])
