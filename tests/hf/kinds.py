@@ -107,6 +107,51 @@ def connectionist():
     return inner
 
 
+def words_apart():
+    """Whole words, cut at white space alone, and no decoder."""
+    inner = words()
+    inner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return inner
+
+
+def unigram_bytes():
+    """Unigram with bytes for what is unknown, a space before the first part alone, and a decoder of two steps."""
+    pieces = [("<unk>", 0.0), *((f"<0x{b:02X}>", 0.0) for b in range(256)), *((p, -1.0 - i / 9) for i, p in enumerate(PIECES))]
+    inner = Tokenizer(models.Unigram(pieces, 0, byte_fallback=True))
+    metaspace = {"prepend_scheme": "first", "split": False}
+    inner.pre_tokenizer = pre_tokenizers.Metaspace(**metaspace)
+    inner.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace(**metaspace)])
+    inner.add_special_tokens(["<unk>"])
+    return inner
+
+
+def lowered():
+    """A normalizer that rewrites texts, and with them the text of an added token."""
+    inner = byte_level()
+    inner.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase(), normalizers.StripAccents()])
+    inner.add_tokens([AddedToken("THE Cat"), AddedToken("A Cat", normalized=False)])
+    return inner
+
+
+def greedy_words():
+    """Added tokens that take spaces with them, or are words alone."""
+    inner = byte_level()
+    inner.add_tokens([AddedToken("<l>", lstrip=True), AddedToken("<r>", rstrip=True), AddedToken("cat", single_word=True)])
+    inner.add_special_tokens([AddedToken("<e>", lstrip=True, rstrip=True)])
+    return inner
+
+
+def stripped():
+    """A decoder that fuses first, then replaces, and takes off a space at both ends of the whole text."""
+    inner = sentencepiece_bpe()
+    inner.normalizer = normalizers.Sequence([normalizers.Lowercase(), normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    steps = [decoders.ByteFallback(), decoders.Fuse(), decoders.Replace("▁", " "), decoders.Strip(" ", 1, 1)]
+    inner.decoder = decoders.Sequence(steps)
+    return inner
+
+
+ODD = {kind.__name__: kind for kind in (words_apart, unigram_bytes, lowered, greedy_words, stripped)}
+"""What nobody is known to have made, of steps that are there."""
 FAST = {
     "byte_level": byte_level,
     "byte_level_prefix": lambda: byte_level(True),

@@ -180,10 +180,11 @@ BEGUN = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Su
 TRIMMED = TURNS.replace("message['content']", "message['content'] | trim")
 
 
+@pytest.mark.field("F95")
 @pytest.mark.parametrize("content", ["Sure, ", "Sure,", "", [{"type": "text", "text": "Sure, "}]])
 @pytest.mark.parametrize("template", ["turns", "instructions", "helpers", "trimmed"])
 def test_a_turn_that_the_assistant_began_goes_on(template, content):
-    """Field case F95: the turn is left open, as by transformers' continue_final_message."""
+    """The turn is left open, as by transformers' continue_final_message."""
     if isinstance(content, list) and template != "helpers":
         return
     theirs = chatting({**TEMPLATES, "trimmed": TRIMMED}[template])
@@ -216,9 +217,9 @@ VARIABLES = [
 ]
 
 
+@pytest.mark.field("F96")
 @pytest.mark.parametrize("variables", VARIABLES)
 def test_variables_of_templates(folder, variables):
-    """Field case F96."""
     theirs = chatting(THINKING)
     expected = theirs.apply_chat_template(TALKS["one"], tokenize=False, add_generation_prompt=True, **variables)
     assert template_of(theirs)(TALKS["one"], variables) == expected

@@ -7,11 +7,11 @@ from hypothesis import given, settings, strategies as st
 
 pytest.importorskip("transformers")
 import transformers
-from hf.kinds import FAST, fast
+from hf.kinds import FAST, ODD, fast
 from tokenizers import AddedToken, Tokenizer, decoders, models
 
 from unspool.models.hf_tokenizer import TransformersTokenizer, as_tokenizer
-from unspool.text import text_of
+from unspool.text import Detokenizer, text_of
 
 LETTERS = st.sampled_from("abestkin Th.,'?!\n\t\x00\x7f옛왕가👑🏽é\u0301\u200d\u00a0") | st.characters(exclude_categories=["Cs"])
 TEXT = st.text(LETTERS, max_size=20)
@@ -77,6 +77,35 @@ def test_any_tokens_are_their_decoded_text(which, data):
         assert shown(ours, ids) == expected
 
 
+PHRASES = ["Once upon", "  two  spaces ", "<l> a <r> b", "the cat's cat concat", " x  y<e> z", "THE CAT A Cat ﬁ", "\ta\n b", "<r>  x"]
+
+
+@pytest.mark.parametrize("which", ODD)
+@settings(max_examples=80, deadline=None)
+@given(data=st.data())
+def test_tokens_of_odd_kinds_are_written_as_they_are_decoded(which, data):
+    inner = ODD[which]()
+    ours = as_tokenizer(inner)
+    text = data.draw(st.sampled_from(PHRASES) | TEXT)
+    ids = inner.encode(text, add_special_tokens=False).ids
+    assert ours.ids(text) == ids
+    choose = st.sampled_from([t for t in range(ours.size) if t not in ours.specials])
+    for tokens in ([t for t in ids if t not in ours.specials], data.draw(st.lists(choose, min_size=1, max_size=8))):
+        try:
+            b"".join(map(ours.bytes_of, tokens)).decode()
+        except UnicodeDecodeError:                                         # theirs has a U+FFFD for each byte of a broken character
+            continue
+        writer = Detokenizer(ours, prompt=[])
+        written = "".join(map(writer.add, tokens)) + writer.finish()
+        if not written.strip(" "):                                         # theirs crashes on a text of nothing
+            continue
+        expected = inner.decode(tokens)
+        if which == "unigram_bytes":                                       # theirs takes off all spaces of the first token
+            assert written.lstrip(" ") == expected.lstrip(" ")
+        else:
+            assert written == expected
+
+
 @pytest.mark.parametrize("which", FAST)
 def test_specials_sizes_and_names(which):
     theirs, ours = fast(which), as_tokenizer(fast(which))
@@ -90,8 +119,8 @@ def test_specials_sizes_and_names(which):
     assert ours.prefixes_space == (which not in SPACES and which not in ("char_bpe", "connectionist"))
 
 
+@pytest.mark.field("F23")
 def test_word_piece_keeps_spaces_between_words():
-    """Field case F23."""
     inner = Tokenizer(models.WordPiece({"[UNK]": 0, "the": 1, "cat": 2, "##s": 3, "play": 4, "##ing": 5}, unk_token="[UNK]"))
     inner.decoder = decoders.WordPiece()
     ours = as_tokenizer(inner)
@@ -107,16 +136,17 @@ def test_cleaned_word_pieces_have_no_space_before_signs():
         assert shown(as_tokenizer(inner), [1, 2, 3, 4, 5]) == expected == inner.decode([1, 2, 3, 4, 5])
 
 
+@pytest.mark.field("F25")
 def test_runs_of_spaces_that_are_added_tokens():
-    """Field case F25."""
     theirs = fast("sentencepiece_without_prefix")
     ours = as_tokenizer(theirs)
     ids = [theirs.convert_tokens_to_ids(t) for t in ("\n", "▁▁▁▁", "a", "\n", "▁▁", "b")]
     assert text_of(ours, ids) == "\n    a\n  b" == decoded(theirs, ids)
 
 
+@pytest.mark.field("F27")
 def test_added_tokens_under_byte_level_are_their_text():
-    """Field case F27; transformers itself reads the letters of "weiß" as bytes."""
+    """Transformers itself reads the letters of "weiß" as bytes."""
     ours = as_tokenizer(fast("byte_level_with_words"))
     for text in ("a special token b", "weiß ｜", "<|user|>x"):
         assert text_of(ours, ours.encode(text)) == text
@@ -125,8 +155,9 @@ def test_added_tokens_under_byte_level_are_their_text():
     assert as_tokenizer(odd).bytes_of(1) == "漢".encode()
 
 
+@pytest.mark.field("F36")
 def test_ids_with_holes():
-    """Field case F36: the size is the highest id + 1."""
+    """The size is the highest id + 1."""
     inner = Tokenizer(models.BPE({"a": 0, "b": 1, "c": 2, "Ġ": 3, "d": 9, "<e>": 12}, []))
     inner.decoder = decoders.ByteLevel()
     ours = as_tokenizer(inner)

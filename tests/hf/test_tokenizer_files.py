@@ -83,8 +83,9 @@ def test_every_subset_of_the_files(tmp_path, which):
             assert all(name in said for name in ("tokenizer.json", "vocab.json", "merges.txt"))
 
 
+@pytest.mark.field("F17", "F19")
 def test_special_tokens_beside_the_vocabulary(tmp_path):
-    """Field cases F17 and F19: of vocab.json and merges.txt alone, and with added_tokens.json."""
+    """Of vocab.json and merges.txt alone, and with added_tokens.json."""
     for name in ("vocab.json", "merges.txt"):
         (tmp_path / name).write_bytes(gzip.decompress((DATA / f"gpt2-{name}.gz").read_bytes()))
     alone = read_tokenizer(tmp_path)
@@ -95,8 +96,9 @@ def test_special_tokens_beside_the_vocabulary(tmp_path):
     assert read_tokenizer(tmp_path).encode("<|im_start|>user\nHi<|im_end|>") == [50257, 7220, 198, 17250, 50258]
 
 
+@pytest.mark.field("F20")
 def test_an_added_token_that_only_the_settings_name(tmp_path):
-    """Field case F20: one token, and the id that transformers gives it."""
+    """One token, and the id that transformers gives it."""
     (tmp_path / "tokenizer.json").write_bytes((DATA / "stories260K" / "tokenizer.json").read_bytes())
     said = {"content": "<|im_end|>", "special": True, "lstrip": False, "rstrip": False, "normalized": False, "single_word": False}
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({"added_tokens_decoder": {"511": said}}))

@@ -239,6 +239,7 @@ def test_several_texts_at_temperature_zero_are_kept_or_refused():
         from_engine("transformers", {"num_beams": 2, "num_return_sequences": 3})
 
 
+@pytest.mark.field("F09")
 def test_a_least_length_holds_back_stops():
     given = {"min_tokens": 4, "stop": ["\n"], "stop_token_ids": [5], "repetition_detection": {"max_pattern_size": 3, "min_count": 2}}
     found = from_engine("vllm", given)
@@ -298,6 +299,7 @@ def test_a_forced_token_that_is_ruled_out_is_spoken_of():
     assert not [n for n in from_engine("transformers", {"forced_eos_token_id": 5, "max_new_tokens": 6}).notes if n.severity == DIFFERENT]
 
 
+@pytest.mark.field("F101")
 def test_values_are_cut_where_the_engine_cuts_them():
     assert from_engine("vllm", {"logit_bias": {"5": -200, "6": 300}}).decoder.processors == (un.Bias(((5, -100.0), (6, 100.0))),)
     assert from_engine("vllm", {"temperature": 0.001}).decoder.processors == (un.Temperature(0.01),)
@@ -306,6 +308,7 @@ def test_values_are_cut_where_the_engine_cuts_them():
         from_engine("openai", {"logit_bias": {" king": 1}})
 
 
+@pytest.mark.field("F97")
 def test_a_text_in_a_bias_of_llama_cpp_is_every_token_of_it():
     lm = un.load()
     text = "Once upon a time"

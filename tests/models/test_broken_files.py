@@ -286,6 +286,7 @@ class TestWeights:
 class TestHeads:
     """A head beside tie_word_embeddings: true."""
 
+    @pytest.mark.field("F91")
     def test_one_of_its_own_counts_and_that_is_said(self, folder):
         tied = un.load(folder).generate([3, 4], max_new_tokens=5)
         embedding = load_file(folder / "model.safetensors")["transformer.wte.weight"]
@@ -319,6 +320,7 @@ class TestHeads:
 
 
 class TestShards:
+    @pytest.mark.field("F91")
     def test_shard_missing(self, folder):
         shard(folder)
         (folder / "model-2-of-2.safetensors").unlink()

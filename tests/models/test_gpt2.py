@@ -138,6 +138,7 @@ class TestOrders:
 
 
 class TestFiles:
+    @pytest.mark.field("F91")
     @pytest.mark.parametrize("backend", LIBRARIES)
     @pytest.mark.parametrize("shard", ["1GB", "20KB"])
     @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])

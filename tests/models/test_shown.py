@@ -4,13 +4,13 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
+from helpers.scripted import said, saying
 from hypothesis import given, settings, strategies as st
 from tokenizers import AddedToken, Tokenizer, decoders, models
 
 import unspool as un
 from unspool.models.tokenizer_file import TokenizerFile
 from unspool.models.tokenizer_folder import read_tokenizer
-from unspool.models.toy import TableModel
 from unspool.text import Detokenizer, Fitted, Marks
 
 from .conftest import DATA
@@ -32,30 +32,12 @@ def stories():
     return read_tokenizer(DATA / "stories260K")
 
 
-def saying(tokenizer, script, vocabulary=None, **options):
-    """A model that says a script, of text or of tokens, whatever the prompt."""
-    tokens, size = tokenizer.encode(script) if isinstance(script, str) else list(script), vocabulary or tokenizer.size
-
-    def probabilities(text):
-        row = np.full(size, 1e-9)
-        row[(tokens + [tokens[-1]] * 99)[max(len(text) - 1, 0)]] = 1.0
-        return row
-
-    return un.LanguageModel(TableModel(probabilities, size, **options), tokenizer)
-
-
-def said(lm, decoder, prompt=None, n=12):
-    out = lm.generate([0] if prompt is None else prompt, decoder, max_new_tokens=n)
-    streamed = "".join(lm.stream([0] if prompt is None else prompt, decoder, max_new_tokens=n).text())
-    assert streamed == out.text
-    return out.text, out.best.reason
-
-
+@pytest.mark.field("F11", "F13")
 @pytest.mark.parametrize(
     ("stop", "text"),
     [
-        ("<|im_end|>", " fine"),                                           # F11
-        ("<|im_end|>\nmore", " fine"),                                     # F13
+        ("<|im_end|>", " fine"),
+        ("<|im_end|>\nmore", " fine"),
         ("ine<|im_end|>\n", " f"),
         ("fine\nmo", " "),                                                 # special tokens are not shown
         ("words", " fine\nmore "),
@@ -90,6 +72,7 @@ def test_a_stop_of_special_tokens_is_found_where_it_is_spelled_out(chat):
     assert said(saying(chat, spelled), un.StopStrings("<|im_end|>"), n=14) == (" a", "stop")
 
 
+@pytest.mark.field("F13")
 @pytest.mark.parametrize(
     ("pattern", "tokens"),
     [
@@ -151,8 +134,9 @@ def test_stops_and_the_written_text_agree(chat, parts, stops, data):
         assert text + writer.finish() == shown(signs)
 
 
+@pytest.mark.field("F14")
 def test_breakers(chat):
-    """Field case F14: the name of a special token is its id; a text that several tokens make up breaks too."""
+    """The name of a special token is its id; a text that several tokens make up breaks too."""
     end = chat.inner.token_to_id("<|im_end|>")
     assert un.Dry(breakers=("<|im_end|>",)).resolve(chat).breakers == (end,)
     assert un.Dry(breakers=("<|im_end|>", 5)).resolve(chat).breakers == (5, end)
@@ -173,9 +157,10 @@ def test_breakers(chat):
     assert amounts("two<|im_end|>") == {"Ġtwo": 2.0**1}
 
 
-# --- the space where text begins (field cases F32, F33) ------------------------------------------------------------------------------
+# --- the space where text begins ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.field("F32", "F33")
 def test_stops_read_the_text_that_is_shown(stories):
     lm = saying(stories, stories.ids("Once upon a time"), start=1)
     assert said(lm, un.StopRegex("^Once"), prompt="", n=9)[0] == "Once"
@@ -228,9 +213,10 @@ def test_the_first_token_without_its_space(stories, pattern, data):
     assert (after.allowed() == walked.allowed()).all()
 
 
-# --- ids are the model's (field cases F38, F41, F43) ------------------------------------------------------------------------------------
+# --- ids are the model's ---------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.field("F38", "F41")
 def test_ids_are_the_models(chat):
     lm = saying(chat, [50300] * 3 + chat.encode("a"), vocabulary=50304)
     assert lm.generate([0], max_new_tokens=4).text == "a"
@@ -257,15 +243,15 @@ def test_a_token_that_the_model_lacks_is_said(chat):
         assert lm.generate([0], un.Regex("a+"), max_new_tokens=2).text == "aa"
 
 
+@pytest.mark.field("F16")
 def test_special_tokens_by_name_elsewhere(chat):
-    """Field case F16."""
     lm, end = saying(chat, " fine<|im_end|>more"), chat.inner.token_to_id("<|im_end|>")
     for part in (un.Banned("<|im_end|>"), un.Suppress("<|im_end|>"), un.Bias({"<|im_end|>": -99.0})):
         assert end not in lm.generate([0], part, max_new_tokens=4).tokens
     assert lm.generate([0], un.Forced({0: "<|im_end|>"}), max_new_tokens=1).tokens == [end]
 
 
-# --- words that carry the space after them ------------------------------------------------------------------------------------------------
+# --- words that carry the space after them ----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")

@@ -235,6 +235,8 @@ def _read(engine: Engine, place: Place, given: Mapping[str, Any]) -> Part | None
 def _said(engine: Engine, place: Place, given: Mapping[str, Any]) -> list[Note]:
     names = [s.name for s in place.settings if s.name in given] or [s.name for s in place.settings] or [place.method]
     notes = [Note(names[0], place.differs, DIFFERENT)] if place.differs else []
+    if place.tells:
+        notes.append(Note(names[0], place.note))
     if place.neutral and place.settings[0].name not in given:
         notes.insert(0, Note(place.settings[0].name, f"{place.settings[0]} is the default of {engine.title}"))
     return notes

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from unspool.errors import MissingExtra, ModelError, ParameterError
+from unspool.models.pieces import holds_pieces
 from unspool.models.spelling import ByDecoding, of_byte_level, of_piece
 from unspool.models.tokenizer_file import TokenizerFile
 from unspool.text import SAMPLES, Tokenizer, TokenizerBase, text_of
@@ -142,10 +143,26 @@ def read_by_transformers(folder: Path, named: str) -> Tokenizer:
         with quiet(transformers):
             made = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:                                            # each of its classes raises errors of its own
+        _refuse_pieces(folder, named)
         _refuse_missing(folder, getattr(transformers, named, None), all)
         raise ModelError(f"transformers cannot make the tokenizer of {folder}: {first_line(error)}") from None
+    _refuse_pieces(folder, named)
     _refuse_missing(folder, type(made), any)                              # it is made all the same, and is empty
     return as_tokenizer(made)
+
+
+def _refuse_pieces(folder: Path, named: str) -> None:
+    """Refuse a file of SentencePiece's whose ids a class of transformers changes, if the library by which it reads it is not there."""
+    file = next((path for path in sorted(folder.glob("*.model")) if holds_pieces(path)), None)
+    if file is None:
+        return
+    try:
+        import sentencepiece  # noqa: F401
+    except ImportError:
+        raise MissingExtra(
+            f"transformers reads {file} of a {named} by the library sentencepiece: pip install sentencepiece protobuf, "
+            "or save a tokenizer.json beside it with the tokenizer's save_pretrained where both are"
+        ) from None
 
 
 def _refuse_missing(folder: Path, kind: Any, enough: Callable[[Iterable[bool]], bool]) -> None:

@@ -40,7 +40,7 @@ class Spelling:
     rules: tuple[Rewriting, ...]
     opens: bool
     closes: bool
-    """Words carry the space after them."""
+    """A space where a text ends is taken off, as words carry the space after them."""
     byte_level: bool
     """Names are bytes written as characters; an added token's name is then text already."""
 
@@ -58,11 +58,12 @@ def spelling(decoder: Mapping[str, Any] | None) -> Spelling | None:
         return Spelling((lambda part: _on_text(part, lambda text: " " + text),), True, False, False)
     chain = _chain(decoder)
     fused = next((i for i, one in enumerate(chain) if one["type"] == "Fuse"), len(chain))
-    rules, opens = list[Rewriting](), False
+    rules, opens, closes = list[Rewriting](), False, False
     for i, one in enumerate(chain):
         kind = one["type"]
         if kind == "Strip" and i > fused:                                 # of the whole text
             opens = opens or (one["content"] == " " and one["start"] > 0)
+            closes = closes or (one["content"] == " " and one["stop"] > 0)
         elif kind in RULES:
             try:
                 rules.append(RULES[kind](one))
@@ -72,7 +73,7 @@ def spelling(decoder: Mapping[str, Any] | None) -> Spelling | None:
         elif kind != "Fuse":
             return None
     kinds = {one["type"] for one in chain}
-    return Spelling(tuple(rules), opens, "BPEDecoder" in kinds, "ByteLevel" in kinds)
+    return Spelling(tuple(rules), opens, closes or "BPEDecoder" in kinds, "ByteLevel" in kinds)
 
 
 def _chain(decoder: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -76,9 +76,10 @@ class TokenizerFile(TokenizerBase):
             return b""
         if self._spelling is None:
             return self._by_decoding(token)
-        if token in self._added and self._spelling.byte_level:
-            return self._added[token].encode()
-        return self._spelling(self.name_of(token))
+        if token not in self._added:
+            return self._spelling(self._names[token])
+        written = self.inner.id_to_token(token) or self._added[token]     # as its normalizer writes it, which may not be its name
+        return written.encode() if self._spelling.byte_level else self._spelling(written)
 
     @cached_property
     def _by_decoding(self) -> ByDecoding:

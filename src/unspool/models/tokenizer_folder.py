@@ -1,7 +1,7 @@
 """The tokenizer in a folder, of whichever of its files are there.
 
-The vocabulary is tokenizer.json, or vocab.json with merges.txt of GPT-2's kind. What other files say of special and added tokens is
-added to it, in the order and under the conditions in which transformers does.
+The vocabulary is tokenizer.json, vocab.json with merges.txt of GPT-2's kind, or a file of SentencePiece's. What other files say of
+special and added tokens is added to it, in the order and under the conditions in which transformers does.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from unspool.errors import ModelError, is_whole
 from unspool.models.families import GPT2_WORDS
 from unspool.models.loading import read_json
+from unspool.models.pieces import holds_pieces, read_pieces
+from unspool.models.sentencepiece_file import SentencePieceFile
 from unspool.models.tokenizer_file import TokenizerFile
 from unspool.text import Fitted, Tokenizer
 
@@ -24,6 +26,9 @@ SINGLE, WORD_FILE, MERGES = "tokenizer.json", "vocab.json", "merges.txt"
 SETTINGS, SPECIALS, ADDED = "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"
 OTHER_FILES = (SETTINGS, "vocab.txt", WORD_FILE, "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "tekken.json")
 """Files of which transformers can make a tokenizer where this module cannot."""
+PIECES = ("tokenizer.model", "spiece.model")
+PIECES_CLASSES = (None, "LlamaTokenizer", "LlamaTokenizerFast", "GemmaTokenizer", "GemmaTokenizerFast", "PreTrainedTokenizerFast")
+"""Classes whose ids are those of the file; others move them, or add tokens of their own."""
 GPT2_CLASSES = ("GPT2Tokenizer", "GPT2TokenizerFast")
 GPT2_NAMES = dict.fromkeys(("unk_token", "bos_token", "eos_token"), "<|endoftext|>")
 FIRST_NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
@@ -37,6 +42,9 @@ def read_tokenizer(folder: Path) -> Tokenizer:
             return _read_single(folder)
         if (folder / WORD_FILE).is_file() and (folder / MERGES).is_file() and _is_gpt2s(folder):
             return _read_pair(folder)
+        pieces = next((folder / name for name in PIECES if holds_pieces(folder / name)), None)
+        if pieces is not None and _class_of(folder) in PIECES_CLASSES:
+            return _read_pieces(folder, pieces)
     except ModelError:
         raise
     except Exception as error:                                            # the library raises bare Exceptions
@@ -88,6 +96,18 @@ def _read_pair(folder: Path) -> TokenizerFile:
     return TokenizerFile(inner, special)
 
 
+def _read_pieces(folder: Path, file: Path) -> SentencePieceFile:
+    """With its start token before a prompt, unless the settings say otherwise, as the classes of Llama and Gemma do."""
+    pieces, said = read_pieces(file.read_bytes(), str(file)), said_of(folder)
+    added = [(content_of(token), isinstance(token, Mapping) and bool(token.get("special"))) for token in said.added]
+    added += [(content_of(token), True) for token in (*said.names.values(), *said.more)]
+    start = content_of(said.names["bos_token"]) if "bos_token" in said.names else pieces.names[pieces.start] if pieces.start >= 0 else ""
+    found = SentencePieceFile(pieces, added)
+    if start and said.settings.get("add_bos_token", True):
+        found.begins = tuple(found.ids(start))
+    return found
+
+
 def said_of(folder: Path) -> Said:
     """What a folder's files say beside the vocabulary, with the names that GPT-2's kind has by itself."""
     pair = not (folder / SINGLE).is_file() and (folder / WORD_FILE).is_file() and _is_gpt2s(folder)
@@ -96,9 +116,13 @@ def said_of(folder: Path) -> Said:
 
 def _is_gpt2s(folder: Path) -> bool:
     """Whether vocab.json and merges.txt are to be read as GPT-2's: by the class that is named, or the type of the model."""
-    config = _read(folder, "config.json")
-    named = _read(folder, SETTINGS).get("tokenizer_class") or config.get("tokenizer_class")
-    return named in GPT2_CLASSES or (named is None and config.get("model_type") in (None, *GPT2_WORDS))
+    named = _class_of(folder)
+    return named in GPT2_CLASSES or (named is None and _read(folder, "config.json").get("model_type") in (None, *GPT2_WORDS))
+
+
+def _class_of(folder: Path) -> str | None:
+    """The class of tokenizer that a folder names."""
+    return _read(folder, SETTINGS).get("tokenizer_class") or _read(folder, "config.json").get("tokenizer_class")
 
 
 @dataclass(frozen=True)

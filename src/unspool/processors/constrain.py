@@ -21,7 +21,8 @@ from unspool.processors.phrases import Phrase, checked_phrases, completing, ids_
 class Banned(Processor):
     """Never complete one of these phrases: texts, token ids, or tuples of token ids.
 
-    A text is banned as it is tokenised alone and after a space; another spelling of it in tokens can still appear.
+    A text is banned as it is tokenised alone and after a space; another spelling of it in tokens can still appear. Under a
+    grammar such as `/(?s:.*)/ & ~/(?s:.*)very(?s:.*)/` the text itself cannot, however it is spelled.
     """
 
     aliases = ("bad_words",)

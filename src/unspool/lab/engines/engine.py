@@ -80,6 +80,8 @@ class Place:
     """Whether it is applied only where tokens are drawn."""
     note: str = ""
     """What is to be known of it there."""
+    tells: bool = False
+    """Whether the note is said with every translation that has it."""
     differs: str = ""
     """What a translation cannot keep."""
     step: str = ""

@@ -245,7 +245,7 @@ def structured(
         return {name: written(json.loads(part.schema))}
 
     free = "Any white space may come between the parts, so a text may go on with it for ever."
-    places = [Place("json_schema", (Setting(name),), partial(read, "json_schema", schema), write, note=free, differs=differs)]
+    places = [Place("json_schema", (Setting(name),), partial(read, "json_schema", schema), write, note=free, tells=True, differs=differs)]
     if regex:
         places.append(Place("regex", (Setting(name),), partial(read, "regex", regex), lambda part: {name: {"regex": part.pattern}}))
     return tuple(places)
