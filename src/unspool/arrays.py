@@ -174,6 +174,8 @@ def logsumexp(x: Array) -> Array:
     """log of the sum of exp over the last axis, which is kept: (R, V) -> (R, 1)."""
     if not isinstance(x, np.ndarray):
         return x.logsumexp(-1, keepdim=True)
+    if x.ndim == 2 and x.shape[1] > IN_TURN and (found := _by_kernels(x)) is not None:
+        return found
     if x.size > IN_CACHE and len(x) > 1:
         return np.concatenate([logsumexp(x[r : r + 1]) for r in range(len(x))])
     top = x.max(-1, keepdims=True)
@@ -184,6 +186,17 @@ def logsumexp(x: Array) -> Array:
         return top + np.log(summed(terms))
     with np.errstate(divide="ignore"):                                   # of a row of -inf the sum is 0
         return top + np.log(summed(terms))
+
+
+def _by_kernels(x: Array) -> Array | None:
+    """The same by the package's kernels, if they can: of rows of float32 that have more terms than are summed in turn."""
+    from unspool.kernels.library import available, kernels
+
+    if x.dtype != np.float32 or not x.flags.c_contiguous or not available():
+        return None
+    found, terms = np.empty((len(x), 1), np.float32), np.empty(len(x), np.int64)
+    kernels().log_sum_exp(x.ctypes.data, *x.shape, found.ctypes.data, terms.ctypes.data)
+    return found if (terms > IN_TURN).all() else None
 
 
 def summed(terms: Array) -> Array:

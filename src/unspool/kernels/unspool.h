@@ -72,7 +72,7 @@ typedef struct {
     const char *name;
     int (*forward)(const model *, const step *);
     int (*linear)(const matrix *, const float *x, int rows, float *y, float softcap);
-    void (*log_sum_exp)(const float *x, int rows, int64_t columns, float *y);
+    void (*log_sum_exp)(const float *x, int rows, int64_t columns, float *y, int64_t *terms);
 } kernels;
 
 #endif

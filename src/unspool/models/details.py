@@ -57,7 +57,7 @@ def details(lm: LanguageModel) -> dict[str, Any]:
 
 def kernels_of(backend: str) -> dict[str, str]:
     """Which kernels compute, and on how many threads; or why numpy computes in their place."""
-    from unspool.models.compiled.library import available, kernels, missing, thread_count
+    from unspool.kernels.library import available, kernels, missing, thread_count
 
     if backend == "compiled":
         return {"kernels": f"{kernels().name.decode()}, {thread_count()} threads"}

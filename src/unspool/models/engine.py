@@ -11,7 +11,7 @@ import numpy as np
 
 from unspool.arrays import Array
 from unspool.errors import MissingExtra, ModelError, ParameterError, unknown
-from unspool.models.compiled.library import available, missing
+from unspool.kernels.library import available, missing
 from unspool.models.weights import gather_files, read_stored, release
 
 KNOWN_BACKENDS = ("compiled", "numpy", "torch", "transformers")

@@ -11,8 +11,8 @@ import numpy as np
 
 from unspool.arrays import Array
 from unspool.core.model import NO_PLAN, Plan
+from unspool.kernels.library import ACTIVATION_CODES, LARGEST_HEAD, BlockFields, Matrix, ModelFields, NormFields, available
 from unspool.models.compiled.cache import PackedStore
-from unspool.models.compiled.library import ACTIVATION_CODES, LARGEST_HEAD, BlockFields, Matrix, ModelFields, NormFields, available
 from unspool.models.compiled.packing import Packed, pack, size_of
 from unspool.models.compiled.session import CompiledSession
 from unspool.models.transformer import Block, Linear, Norm, Transformer

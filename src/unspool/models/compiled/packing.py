@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from unspool.kernels.library import BLOCK_OUTPUTS, GROUP_INPUTS, PACKED_FORMATS, Matrix, kernels, library
 from unspool.models.compiled.cache import Bytes, PackedStore, padded
-from unspool.models.compiled.library import BLOCK_OUTPUTS, GROUP_INPUTS, PACKED_FORMATS, Matrix, kernels, library
 from unspool.models.transformer import Linear
 from unspool.models.weights import release
 

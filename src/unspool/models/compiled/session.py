@@ -10,7 +10,7 @@ import numpy as np
 
 from unspool.arrays import Array, Ints
 from unspool.core.tree import places
-from unspool.models.compiled.library import StepFields, kernels
+from unspool.kernels.library import StepFields, kernels
 from unspool.models.rope import Rope
 from unspool.models.slots import SLOT, Pool, SlotModel, SlotSession
 

@@ -69,7 +69,7 @@ class Kernels(c.Structure):
         ("name", c.c_char_p),
         ("forward", c.CFUNCTYPE(c.c_int, ADDRESS, ADDRESS)),
         ("linear", c.CFUNCTYPE(c.c_int, ADDRESS, ADDRESS, c.c_int, ADDRESS, FLOAT32)),
-        ("log_sum_exp", c.CFUNCTYPE(None, ADDRESS, c.c_int, INT64, ADDRESS)),
+        ("log_sum_exp", c.CFUNCTYPE(None, ADDRESS, c.c_int, INT64, ADDRESS, ADDRESS)),
     )
 
 
