@@ -15,15 +15,15 @@
 
 struct quantised {
     int8_t *values;                                    /* (rows, groups, GROUP) */
-    float *scale;                                      /* (rows, groups) */
-    int32_t *sum;                                      /* (rows, groups): of the values */
+    float *scale, *sum;                                /* (rows, groups): sum is that of the values, times the scale */
+    int32_t *start;                                    /* (rows, groups): -zero * the sum of the values */
     int groups;
 };
 
 typedef VECTOR(uint8_t, 4 * VL) bytes;                 /* four inputs of each of VL outputs */
 
 static inline int groups_of(int inputs) { return (inputs + GROUP - 1) / GROUP; }
-static inline int64_t quantised_room(int rows, int inputs) { return (int64_t)rows * groups_of(inputs) * (GROUP / 4 + 2); }
+static inline int64_t quantised_room(int rows, int inputs) { return (int64_t)rows * groups_of(inputs) * (GROUP / 4 + 3); }
 
 /* total + the products of four unsigned weights of each output with the same four inputs. */
 #if VL == 16 && defined(__AVX512VNNI__)
@@ -76,50 +76,47 @@ static inline floats read_scales(const uint16_t *p)
 #endif
 }
 
-#define INT_TILE(R)                                                                                                        \
-    static inline void int_tile_##R(const product *p, int block, int row, const int format)                                \
-    {                                                                                                                      \
-        const struct quantised *q = p->q;                                                                                  \
-        const int groups = q->groups, bits = format == INT8 ? 8 : 4, zero = format == INT8 ? ZERO8 : format == INT4 ? 8 : 0; \
-        const uint8_t *w = (const uint8_t *)p->w->data + (int64_t)block * groups * GROUP * BLOCK * bits / 8;               \
-        const uint16_t *scales = p->w->scales + (int64_t)block * groups * BLOCK;                                           \
-        const uint16_t *minima = format == INT4_MIN ? p->w->minima + (int64_t)block * groups * BLOCK : 0;                  \
-        const int64_t first = (int64_t)row * groups;                                                                       \
-        floats total[PER_BLOCK][R];                                                                                        \
-        UNROLL for (int b = 0; b < PER_BLOCK; b++)                                                                         \
-            UNROLL for (int r = 0; r < R; r++) total[b][r] = bias_of(p->w, block * BLOCK + b * VL);                        \
-        for (int g = 0; g < groups; g++, w += GROUP * BLOCK * bits / 8, scales += BLOCK) {                                 \
-            ints part[PER_BLOCK][R];                                                                                       \
-            UNROLL for (int r = 0; r < R; r++)                                                                             \
-                UNROLL for (int b = 0; b < PER_BLOCK; b++) part[b][r] = (ints){} - zero * q->sum[first + r * groups + g];  \
-            if (format == INT8)                                                                                            \
-                UNROLL for (int j = 0; j < 8; j++)                                                                         \
-                    UNROLL for (int b = 0; b < PER_BLOCK; b++) {                                                           \
-                        bytes weight = *(const bytes *)(w + (j * BLOCK + b * VL) * 4);                                     \
-                        UNROLL for (int r = 0; r < R; r++) part[b][r] = add_wide(part[b][r], weight, QUAD(r, j));          \
-                    }                                                                                                      \
-            else                                                                                                           \
-                UNROLL for (int j = 0; j < 4; j++)                                                                         \
-                    UNROLL for (int b = 0; b < PER_BLOCK; b++) {                                                           \
-                        bytes both = *(const bytes *)(w + (j * BLOCK + b * VL) * 4), low = both & 15, high = both >> 4;    \
-                        UNROLL for (int r = 0; r < R; r++)                                                                 \
-                            part[b][r] = add_small(add_small(part[b][r], low, QUAD(r, j)), high, QUAD(r, j + 4));          \
-                    }                                                                                                      \
-            UNROLL for (int b = 0; b < PER_BLOCK; b++) {                                                                   \
-                floats scale = read_scales(scales + b * VL);                                                               \
-                UNROLL for (int r = 0; r < R; r++)                                                                         \
+#define INT_TILE(B, R)                                                                                              \
+    static inline void int_tile_##B##_##R(const product *p, int block, int row, const int format)                   \
+    {                                                                                                               \
+        const struct quantised *q = p->q;                                                                           \
+        const int groups = q->groups, size = GROUP * BLOCK * (format == INT8 ? 8 : 4) / 8;                          \
+        const int64_t first = (int64_t)row * groups, next = (int64_t)groups * size, from = (int64_t)block * groups; \
+        const uint8_t *w = (const uint8_t *)p->w->data + from * size;                                               \
+        const uint16_t *scales = p->w->scales + from * BLOCK, *minima = p->w->minima + from * BLOCK;                \
+        floats total[B * PER_BLOCK][R];                                                                             \
+        UNROLL for (int b = 0; b < B * PER_BLOCK; b++)                                                              \
+            UNROLL for (int r = 0; r < R; r++) total[b][r] = bias_of(p->w, block * BLOCK + b * VL);                 \
+        for (int g = 0; g < groups; g++, w += size, scales += BLOCK, minima += BLOCK) {                             \
+            ints part[B * PER_BLOCK][R];                                                                            \
+            UNROLL for (int r = 0; r < R; r++)                                                                      \
+                UNROLL for (int b = 0; b < B * PER_BLOCK; b++) part[b][r] = (ints){} + q->start[first + r * groups + g]; \
+            UNROLL for (int j = 0; j < (format == INT8 ? 8 : 4); j++) {                                             \
+                bytes weight[B * PER_BLOCK];                                                                        \
+                UNROLL for (int b = 0; b < B * PER_BLOCK; b++)                                                      \
+                    weight[b] = *(const bytes *)(w + b / PER_BLOCK * next + (j * BLOCK + b % PER_BLOCK * VL) * 4);  \
+                UNROLL for (int r = 0; r < R; r++) {                                                                \
+                    const int32_t x = QUAD(r, j), high = format == INT8 ? 0 : QUAD(r, j + 4);                       \
+                    UNROLL for (int b = 0; b < B * PER_BLOCK; b++)                                                  \
+                        part[b][r] = format == INT8 ? add_wide(part[b][r], weight[b], x)                            \
+                                                    : add_small(add_small(part[b][r], weight[b] & 15, x), weight[b] >> 4, high); \
+                }                                                                                                   \
+            }                                                                                                       \
+            UNROLL for (int b = 0; b < B * PER_BLOCK; b++) {                                                        \
+                const int64_t at = b / PER_BLOCK * (int64_t)groups * BLOCK + b % PER_BLOCK * VL;                    \
+                floats scale = read_scales(scales + at);                                                            \
+                UNROLL for (int r = 0; r < R; r++)                                                                  \
                     total[b][r] += __builtin_convertvector(part[b][r], floats) * (scale * q->scale[first + r * groups + g]); \
-                if (format == INT4_MIN) {                                                                                  \
-                    floats minimum = read_scales(minima + (int64_t)g * BLOCK + b * VL);                                    \
-                    UNROLL for (int r = 0; r < R; r++)                                                                     \
-                        total[b][r] += minimum * (q->scale[first + r * groups + g] * (float)q->sum[first + r * groups + g]); \
-                }                                                                                                          \
-            }                                                                                                              \
-        }                                                                                                                  \
-        float out[R * BLOCK];                                                                                              \
-        UNROLL for (int r = 0; r < R; r++)                                                                                 \
-            UNROLL for (int b = 0; b < PER_BLOCK; b++) store(out + r * BLOCK + b * VL, total[b][r]);                       \
-        finish(p, row, R, block, 1, out);                                                                                  \
+                if (format == INT4_MIN) {                                                                           \
+                    floats minimum = read_scales(minima + at);                                                      \
+                    UNROLL for (int r = 0; r < R; r++) total[b][r] += minimum * q->sum[first + r * groups + g];     \
+                }                                                                                                   \
+            }                                                                                                       \
+        }                                                                                                           \
+        float out[R * B * BLOCK];                                                                                   \
+        UNROLL for (int r = 0; r < R; r++)                                                                          \
+            UNROLL for (int b = 0; b < B * PER_BLOCK; b++) store(out + (r * B * PER_BLOCK + b) * VL, total[b][r]);  \
+        finish(p, row, R, block, B, out);                                                                           \
     }
 
 static inline int32_t quad_at(const int8_t *values)
@@ -129,22 +126,31 @@ static inline int32_t quad_at(const int8_t *values)
     return quad;
 }
 #define QUAD(r, j) quad_at(q->values + (first + (r) * groups + g) * GROUP + 4 * (j))
-INT_TILE(1) INT_TILE(2) INT_TILE(4)
 #if VL == 16
-INT_TILE(8)
+INT_TILE(1, 1) INT_TILE(2, 1) INT_TILE(2, 2) INT_TILE(2, 4) INT_TILE(1, 2) INT_TILE(1, 4)
+enum { PAIRED = 2 };                                   /* blocks that are worked on at once */
+#else
+INT_TILE(1, 1) INT_TILE(1, 2) INT_TILE(1, 4)
+enum { PAIRED = 1 };
+#define int_tile_2_1 int_tile_1_1
+#define int_tile_2_2 int_tile_1_2
+#define int_tile_2_4 int_tile_1_4
 #endif
 #undef QUAD
 
 static inline __attribute__((always_inline)) void int_blocks_of(const product *p, int block, int end, const int format)
 {
+    for (; block + PAIRED <= end; block += PAIRED) {
+        int r = 0;
+        for (; r + 4 <= p->rows; r += 4) int_tile_2_4(p, block, r, format);
+        for (; r + 2 <= p->rows; r += 2) int_tile_2_2(p, block, r, format);
+        for (; r < p->rows; r++) int_tile_2_1(p, block, r, format);
+    }
     for (; block < end; block++) {
         int r = 0;
-#if VL == 16
-        for (; r + 8 <= p->rows; r += 8) int_tile_8(p, block, r, format);
-#endif
-        for (; r + 4 <= p->rows; r += 4) int_tile_4(p, block, r, format);
-        for (; r + 2 <= p->rows; r += 2) int_tile_2(p, block, r, format);
-        for (; r < p->rows; r++) int_tile_1(p, block, r, format);
+        for (; r + 4 <= p->rows; r += 4) int_tile_1_4(p, block, r, format);
+        for (; r + 2 <= p->rows; r += 2) int_tile_1_2(p, block, r, format);
+        for (; r < p->rows; r++) int_tile_1_1(p, block, r, format);
     }
 }
 
@@ -158,13 +164,14 @@ static void int_blocks(const product *p, int block, int end)
 }
 
 /* Inputs in whole numbers from -127 to 127; what is no number makes its group's scale none. */
-static void quantise_row(const float *x, int inputs, int8_t *values, float *scale, int32_t *sum_of)
+static void quantise_row(const float *x, int inputs, int zero, int8_t *values, float *scale, float *sum_of, int32_t *start)
 {
     for (int g = 0; g * GROUP < inputs; g++, x += GROUP, values += GROUP) {
         float part[GROUP] = {0}, largest = 0, poison = 0;
         int count = inputs - g * GROUP < GROUP ? inputs - g * GROUP : GROUP, total = 0;
         memcpy(part, x, (size_t)count * sizeof(float));
         floats top = {}, wrong = {};
+        ints added = {};
         for (int i = 0; i < GROUP; i += VL) {
             floats v = load(part + i);
             top = larger(larger(v, -v), top);
@@ -175,10 +182,12 @@ static void quantise_row(const float *x, int inputs, int8_t *values, float *scal
         for (int i = 0; i < GROUP; i += VL) {
             floats rounded = load(part + i) * inverse + 12582912.0f; /* 1.5 * 2^23: the whole number is in the low bits */
             ints whole = (ints)rounded - 0x4b400000;
-            for (int j = 0; j < VL; j++) values[i + j] = (int8_t)whole[j];
+            VECTOR(int8_t, VL) narrow = __builtin_convertvector(whole, VECTOR(int8_t, VL));
+            memcpy(values + i, &narrow, VL);
+            added += whole;
         }
-        for (int i = 0; i < GROUP; i++) total += values[i];
-        scale[g] = largest / 127.0f + poison, sum_of[g] = total;
+        for (int i = 0; i < VL; i++) total += added[i];
+        scale[g] = largest / 127.0f + poison, sum_of[g] = scale[g] * (float)total, start[g] = -zero * total;
     }
 }
 
@@ -186,9 +195,11 @@ static void quantise_piece(void *argument, int piece, int pieces)
 {
     const product *p = argument;
     const struct quantised *q = p->q;
+    const int zero = p->w->format == INT8 ? ZERO8 : p->w->format == INT4 ? 8 : 0;
     for (int r = (int)((int64_t)p->rows * piece / pieces), end = (int)((int64_t)p->rows * (piece + 1) / pieces); r < end; r++) {
         int64_t first = (int64_t)r * q->groups;
-        quantise_row(p->x + (int64_t)r * p->w->inputs, p->w->inputs, q->values + first * GROUP, q->scale + first, q->sum + first);
+        quantise_row(p->x + (int64_t)r * p->w->inputs, p->w->inputs, zero, q->values + first * GROUP, q->scale + first, q->sum + first,
+                     q->start + first);
     }
 }
 
@@ -196,7 +207,7 @@ static void quantise(const product *p, struct quantised *q, float *room)
 {
     q->groups = groups_of(p->w->inputs);
     int64_t count = (int64_t)p->rows * q->groups;
-    q->values = (int8_t *)room, q->scale = room + count * (GROUP / 4), q->sum = (int32_t *)(q->scale + count);
+    q->values = (int8_t *)room, q->scale = room + count * (GROUP / 4), q->sum = q->scale + count, q->start = (int32_t *)(q->sum + count);
     int pieces = un_pieces(4.0 * p->rows * p->w->inputs);
     un_run(quantise_piece, (void *)p, pieces < p->rows ? pieces : p->rows);
 }

@@ -2,7 +2,7 @@
 static void multiply_piece(void *argument, int piece, int pieces)
 {
     const product *p = argument;
-    int grouped = p->w->format <= BFLOAT16 ? GROUPED : 1, groups = (blocks_of(p->w) + grouped - 1) / grouped;
+    int grouped = p->w->format <= BFLOAT16 ? GROUPED : PAIRED, groups = (blocks_of(p->w) + grouped - 1) / grouped;
     int first = (int)((int64_t)groups * piece / pieces) * grouped, end = (int)((int64_t)groups * (piece + 1) / pieces) * grouped;
     end = end < blocks_of(p->w) ? end : blocks_of(p->w);
     if (p->w->format <= BFLOAT16)
