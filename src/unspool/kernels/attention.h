@@ -41,7 +41,7 @@ static int make_bundles(const step *s, int group, bundle *bundles)
         b->first = first, b->shared = s->length[token];
         for (; n < TOGETHER && first + n < all_queries; n++) {
             int other = (first + n) / group;
-            if (s->keys[other] != s->keys[token])
+            if (s->pool[other] != s->pool[token])
                 break;
             if (other != token) {
                 int same = shared_by(s, token, other);
@@ -69,16 +69,29 @@ static inline __attribute__((always_inline)) void score_four(float *a, float *b,
     *a = t[0], *b = t[1], *c = t[2], *d = t[3];
 }
 
+/* Where a head's key or value of a slot lies. */
+typedef struct {
+    const float *const *segments;
+    int64_t offset;
+    int size;
+} heads;
+
+static inline const float *of_slot(const heads *h, int64_t slot)
+{
+    const uint64_t at = (uint64_t)slot;
+    return h->segments[at / SEGMENT] + h->offset + at % SEGMENT * (uint64_t)h->size;
+}
+
 /* Scores of one query for slots from..to of its path. */
-static inline __attribute__((always_inline)) void score_alone(float *out, const floats *q, const float *keys, const int64_t *path,
+static inline __attribute__((always_inline)) void score_alone(float *out, const floats *q, const heads *keys, const int64_t *path,
                                                               int from, int to, int size)
 {
     int c = from;
     for (; c + 4 <= to; c += 4)
-        score_four(out + c, out + c + 1, out + c + 2, out + c + 3, q, q, q, q, keys + path[c] * size, keys + path[c + 1] * size,
-                   keys + path[c + 2] * size, keys + path[c + 3] * size, size);
+        score_four(out + c, out + c + 1, out + c + 2, out + c + 3, q, q, q, q, of_slot(keys, path[c]), of_slot(keys, path[c + 1]),
+                   of_slot(keys, path[c + 2]), of_slot(keys, path[c + 3]), size);
     for (float none[3]; c < to; c++) {
-        const float *k = keys + path[c] * size;
+        const float *k = of_slot(keys, path[c]);
         score_four(out + c, none, none + 1, none + 2, q, q, q, q, k, k, k, k, size);
     }
 }
@@ -110,13 +123,13 @@ static void weigh(float *score, int from, int to, float slope, float softcap)
 
 /* out (C registers) of R queries += weights times values, for slots from..to of a path they share. */
 #define GATHER(R, C)                                                                                                      \
-    static inline void gather_##R##_##C(float *out, const float *weights, int room, const float *values, const int64_t *path, \
-                                        int from, int to, int size)                                                       \
+    static inline void gather_##R##_##C(float *out, const float *weights, int room, const heads *values, const int64_t *path, \
+                                        int from, int to, int shift)                                                      \
     {                                                                                                                     \
         floats total[R][C];                                                                                               \
         UNROLL for (int r = 0; r < R; r++) UNROLL for (int i = 0; i < C; i++) total[r][i] = load(out + r * HEAD + i * VL); \
         for (int c = from; c < to; c++) {                                                                                 \
-            const float *v = values + path[c] * size;                                                                     \
+            const float *v = of_slot(values, path[c]) + shift;                                                            \
             floats value[C];                                                                                              \
             UNROLL for (int i = 0; i < C; i++) value[i] = load(v + i * VL);                                               \
             UNROLL for (int r = 0; r < R; r++) {                                                                          \
@@ -136,17 +149,18 @@ GATHER(4, 2) GATHER(4, 1) GATHER(1, 2) GATHER(1, 1)
 #define GATHER_WIDE(R, ...) gather_##R##_2(__VA_ARGS__)
 #endif
 
-static inline void gather_all(int queries, float *out, const float *weights, int room, const float *values, const int64_t *path,
-                              int from, int to, int size)
+static inline void gather_all(int queries, float *out, const float *weights, int room, const heads *values, const int64_t *path,
+                              int from, int to)
 {
+    const int size = values->size;
     int i = 0;
     for (; i + CHUNK * VL <= size; i += CHUNK * VL) {
-        if (queries == 1) GATHER_WIDE(1, out + i, weights, room, values + i, path, from, to, size);
-        else GATHER_WIDE(4, out + i, weights, room, values + i, path, from, to, size);
+        if (queries == 1) GATHER_WIDE(1, out + i, weights, room, values, path, from, to, i);
+        else GATHER_WIDE(4, out + i, weights, room, values, path, from, to, i);
     }
     for (; i < size; i += VL) {
-        if (queries == 1) gather_1_1(out + i, weights, room, values + i, path, from, to, size);
-        else gather_4_1(out + i, weights, room, values + i, path, from, to, size);
+        if (queries == 1) gather_1_1(out + i, weights, room, values, path, from, to, i);
+        else gather_4_1(out + i, weights, room, values, path, from, to, i);
     }
 }
 
@@ -155,8 +169,9 @@ static void attend_bundle(const reading *a, const bundle *b, int key_head, float
     const model *m = a->m;
     const step *s = a->s;
     const int size = m->slot_size, group = m->heads / m->key_heads, token0 = b->first / group;
-    const int64_t base = ((int64_t)a->layer * m->key_heads + key_head) * s->slots[token0] * size;
-    const float *keys = s->keys[token0] + base, *values = s->values[token0] + base;
+    const int64_t base = ((int64_t)a->layer * m->key_heads + key_head) * SEGMENT * size;
+    const heads keys = {(const float *const *)s->pool[token0], base, size};
+    const heads values = {keys.segments, base + (int64_t)m->layers * m->key_heads * SEGMENT * size, size};
     const float scale = a->b->query_scale / sqrtf((float)m->head_size);
     float out[TOGETHER * HEAD];
     floats q[TOGETHER][HEAD / VL];
@@ -175,7 +190,7 @@ static void attend_bundle(const reading *a, const bundle *b, int key_head, float
     const int shared = b->count == 1 ? 0 : b->shared, room = a->room;
     const int64_t *path = s->path[token0];
     for (int c = earliest; c < shared; c++) {
-        const float *k = keys + path[c] * size;
+        const float *k = of_slot(&keys, path[c]);
         float *at = scores + c;
         if (size == 64) score_four(at, at + room, at + 2 * room, at + 3 * room, q[0], q[1], q[2], q[3], k, k, k, k, 64);
         else score_four(at, at + room, at + 2 * room, at + 3 * room, q[0], q[1], q[2], q[3], k, k, k, k, size);
@@ -183,16 +198,16 @@ static void attend_bundle(const reading *a, const bundle *b, int key_head, float
     for (int i = 0; i < b->count; i++) {
         float *its = scores + i * room;
         const int length = s->length[token[i]], start = from[i] > shared ? from[i] : shared;
-        if (size == 64) score_alone(its, q[i], keys, s->path[token[i]], start, length, 64);
-        else score_alone(its, q[i], keys, s->path[token[i]], start, length, size);
+        if (size == 64) score_alone(its, q[i], &keys, s->path[token[i]], start, length, 64);
+        else score_alone(its, q[i], &keys, s->path[token[i]], start, length, size);
         weigh(its, from[i], length, m->slopes ? m->slopes[head[i]] : 0, a->b->softcap);
         for (int c = earliest; c < from[i] && c < shared; c++) its[c] = 0;
     }
     if (shared > earliest)
-        gather_all(TOGETHER, out, scores, room, values, path, earliest, shared, size);
+        gather_all(TOGETHER, out, scores, room, &values, path, earliest, shared);
     for (int i = 0; i < b->count; i++) {
         const int start = from[i] > shared ? from[i] : shared;
-        gather_all(1, out + i * HEAD, scores + i * room, room, values, s->path[token[i]], start, s->length[token[i]], size);
+        gather_all(1, out + i * HEAD, scores + i * room, room, &values, s->path[token[i]], start, s->length[token[i]]);
         memcpy(a->out + ((int64_t)token[i] * m->heads + head[i]) * m->head_size, out + i * HEAD, (size_t)m->head_size * sizeof(float));
     }
 }

@@ -35,9 +35,10 @@ static void place(const model *m, const block *b, const step *s, int layer, floa
             rotate(k, m->key_heads, size, pairs, interleaved, cosines, sines);
         }
         for (int h = 0; h < m->key_heads; h++) {
-            int64_t at = (((int64_t)layer * m->key_heads + h) * s->slots[t] + s->path[t][s->length[t] - 1]) * m->slot_size;
-            memcpy(s->keys[t] + at, k + h * size, (size_t)size * sizeof(float));
-            memcpy(s->values[t] + at, v + h * size, (size_t)size * sizeof(float));
+            const int64_t slot = s->path[t][s->length[t] - 1], row = (int64_t)SEGMENT * m->slot_size;
+            float *at = s->pool[t][slot / SEGMENT] + ((int64_t)layer * m->key_heads + h) * row + slot % SEGMENT * m->slot_size;
+            memcpy(at, k + h * size, (size_t)size * sizeof(float));
+            memcpy(at + m->layers * m->key_heads * row, v + h * size, (size_t)size * sizeof(float));
         }
     }
 }

@@ -12,6 +12,7 @@
 #define TEXT(a) TEXT_(a)
 
 enum { BLOCK = 16, GROUP = 32 };                       /* outputs of a block; inputs that share a scale */
+enum { SEGMENT = 32 };                                 /* slots whose keys and values lie together */
 enum format { FLOAT32, BFLOAT16, INT8, INT4, INT4_MIN };
 enum activation { NONE, GELU_TANH, GELU, SILU, RELU };
 enum finish { SET, ADD, MULTIPLY };                    /* y = r, y += r, y *= r */
@@ -54,8 +55,7 @@ typedef struct {
     float *x;                                          /* (tokens, width), embedded; overwritten */
     const int64_t *const *path;                        /* (tokens): slots from the root on */
     const int32_t *length;                             /* (tokens): how many of them */
-    float *const *keys, *const *values;                /* (tokens): (layers, key_heads, slots, slot_size) */
-    const int64_t *slots;                              /* (tokens): slots of that pool */
+    float *const *const *pool;                         /* (tokens): its segments, (2, layers, key_heads, SEGMENT, slot_size): keys, values */
     const float *const *cosines, *const *sines;        /* (ropes): (tokens, pairs) */
     const int32_t *layer;                              /* (wanted): after how many layers, ascending */
     float *hidden;                                     /* (1 + wanted, tokens, width): the final states first */

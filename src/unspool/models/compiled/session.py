@@ -10,9 +10,12 @@ import numpy as np
 
 from unspool.arrays import Array, Ints
 from unspool.core.tree import places
-from unspool.kernels.library import StepFields, kernels
+from unspool.kernels.library import SEGMENT, StepFields, kernels
 from unspool.models.rope import Rope
 from unspool.models.slots import SLOT, Pool, SlotModel, SlotSession
+
+SPARE_SEGMENTS = 2
+"""Segments beyond the last slot that are not let go at once."""
 
 
 class PackedModel(SlotModel, Protocol):
@@ -26,10 +29,32 @@ class PackedModel(SlotModel, Protocol):
         """What goes into the first layer, (N, E)."""
 
 
+class Segments(Pool):
+    """Keys and values of one tree in segments of slots: more are added, and those beyond the last slot let go, without a copy."""
+
+    def __init__(self, model: SlotModel, states: int) -> None:
+        self.segments: list[Array] = []
+        self.table = np.zeros(0, np.int64)                               # where each begins
+        self.hidden = model.zeros((states, 0, model.width))
+
+    def reserve(self, model: SlotModel, slots: int) -> None:
+        wanted, have = -(-slots // SEGMENT), len(self.segments)
+        if not wanted <= have <= wanted + SPARE_SEGMENTS:
+            shape = (2, model.layers, model.key_heads, SEGMENT, model.slot_size)
+            self.segments = [*self.segments[:wanted], *(np.zeros(shape, np.float32) for _ in range(wanted - have))]
+            self.table = np.asarray([segment.ctypes.data for segment in self.segments], np.int64)
+        states, room, width = self.hidden.shape
+        if slots > room:
+            grown = model.zeros((states, max(SEGMENT * wanted, 2 * room), width))
+            grown[:, :room] = self.hidden
+            self.hidden = grown
+
+
 class CompiledSession(SlotSession):
     """Rows of a CompiledTransformer."""
 
     model: PackedModel
+    pools: dict[int, Segments]  # type: ignore[assignment]
 
     def _forward(self, chains: list[Ints]) -> None:
         """One forward of new rows, some chains of them: a token hands over its path, and where its keys and values lie."""
@@ -52,9 +77,7 @@ class CompiledSession(SlotSession):
             "hidden": hidden,
             "path": each([path.ctypes.data for path in paths]),
             "length": length.astype(np.int32),
-            "keys": each([pool.keys.ctypes.data for pool in of]),
-            "values": each([pool.values.ctypes.data for pool in of]),
-            "slots": each([pool.keys.shape[2] for pool in of]),
+            "pool": each([pool.table.ctypes.data for pool in of]),
             "cosines": np.asarray([cosines.ctypes.data for cosines, _ in angles], np.int64),
             "sines": np.asarray([sines.ctypes.data for _, sines in angles], np.int64),
             "layer": np.asarray(self.layers, np.int32),
@@ -68,10 +91,9 @@ class CompiledSession(SlotSession):
             at += n
         self.forwards += 1
 
-    def _pool(self, tree: int) -> Pool:
+    def _pool(self, tree: int) -> Segments:
         """A tree's pool, with room for its slots."""
-        nodes = self.nodes.trees[tree]
         if tree not in self.pools:
-            self.pools[tree] = Pool(self.model, max(len(nodes.token), self.room), 1 + len(self.layers))
-        self.pools[tree].reserve(self.model, nodes.top)
+            self.pools[tree] = Segments(self.model, 1 + len(self.layers))
+        self.pools[tree].reserve(self.model, self.nodes.trees[tree].top)
         return self.pools[tree]
