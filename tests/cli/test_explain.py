@@ -184,7 +184,7 @@ class Small:
         ("vllm", '{"structured_outputs": {"regex": "a", "whitespace_pattern": " "}}', "whitespace_pattern of structured_outputs"),
         ("openai", '{"n": Infinity}', "n is a number; got inf"),
         ("openai", '{"response_format": {"type": "xml"}}', "response_format of type 'xml'"),
-        ("openai", '{"zzz": 1}', "lists all that are known"),
+        ("openai", '{"zzz": 1}', "-o json lists them"),
         ("openai", '{"max_token": 1}', "did you mean max_tokens"),
         ("transformers", '{"do_sample": "false"}', "do_sample is true or false; got 'false'"),
         ("transformers", '{"bad_words_ids": ["very"]}', "bad_words_ids"),

@@ -102,12 +102,12 @@ def chain_of(texts):
 def both_ways(chain, logits, seed):
     """Whether few were found, once the answers are known to be the same on them and on whole rows."""
     with pytest.MonkeyPatch.context() as patch, np.errstate(invalid="ignore"):
-        patch.setattr(few, "WIDE", 1 << 30)
+        patch.setattr(few, "LARGE_VOCABULARY", 1 << 30)
         some = chain_of(chain)
         on_whole = frontier_of(some, logits)
         expected = answers(on_whole, seed)
         assert on_whole.source.few is None
-        patch.setattr(few, "WIDE", 2)
+        patch.setattr(few, "LARGE_VOCABULARY", 2)
         patch.setattr(few, "SPARSE", 1)
         on_few = frontier_of(some, logits)
         same_bits(answers(on_few, seed), expected)

@@ -9,7 +9,7 @@ import numpy as np
 
 from unspool.arrays import IN_TURN, INF, Array, Floats, Ints, read_only
 
-WIDE = 2048
+LARGE_VOCABULARY = 2048
 """Rows of a smaller vocabulary are left whole: there is nothing to win."""
 SPARSE = 4
 """Few are at most one in so many."""
@@ -32,7 +32,7 @@ class Few:
     @classmethod
     def of(cls, scores: Array) -> Few | None:
         """The few of whole rows (R, V); None where they are many, or too little is known of the array's library."""
-        if not isinstance(scores, np.ndarray) or scores.shape[-1] < WIDE or not len(scores):
+        if not isinstance(scores, np.ndarray) or scores.shape[-1] < LARGE_VOCABULARY or not len(scores):
             return None
         rows, vocabulary = scores.shape
         glance = scores[:, :: max(vocabulary // GLANCE, 1)]

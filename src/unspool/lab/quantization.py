@@ -13,9 +13,9 @@ from unspool.arrays import Floats, host, log_softmax
 from unspool.core.model import ROOT, Model
 from unspool.language_model import LanguageModel
 
-WINDOW = 512
+READ_AT_ONCE = 512
 """Tokens that are read together, or as many as the model's context holds."""
-ROWS = 128
+COMPARED_AT_ONCE = 128
 """Distributions that are compared at once."""
 
 
@@ -55,7 +55,7 @@ def price(plain: LanguageModel, packed: LanguageModel, dtype: str, text: str) ->
             probable = np.exp(p)
             divergences.append(np.where(probable > 0, probable * (p - q), 0).sum(-1))
             same += int((p.argmax(-1) == q.argmax(-1)).sum())
-            following = tokens[at * ROWS + 1 :][: len(p)]
+            following = tokens[at * COMPARED_AT_ONCE + 1 :][: len(p)]
             costs -= [float(of[np.arange(len(following)), following].sum()) for of in (p, q)]
     every = np.maximum(np.concatenate(divergences), 0)                   # rounding can bring it below
     plain_bytes, packed_bytes = (int(lm.model.packed_bytes) for lm in (plain, packed))  # type: ignore[attr-defined]
@@ -75,16 +75,16 @@ def price(plain: LanguageModel, packed: LanguageModel, dtype: str, text: str) ->
 
 def _windows(model: Model, tokens: Sequence[int]) -> Iterator[list[int]]:
     """Stretches of a text, each read from its own start; the last of one is the first of the next."""
-    size = min(WINDOW, model.context or WINDOW)
+    size = min(READ_AT_ONCE, model.context or READ_AT_ONCE)
     for first in range(0, max(len(tokens) - 1, 0), size - 1):
         yield list(tokens[first : first + size])
 
 
 def _distributions(model: Model, tokens: Sequence[int]) -> Iterator[Floats]:
-    """Log-probabilities (at most ROWS, V) of what follows each token but the last."""
+    """Log-probabilities (at most COMPARED_AT_ONCE, V) of what follows each token but the last."""
     session: Any = model.session()
     row = session.extend([ROOT], [tokens[:-1]], every=True)
     rows = session.nodes.path(int(row[0]))
-    for first in range(0, len(rows), ROWS):
-        yield log_softmax(host(session.logits(rows[first : first + ROWS])).astype(np.float64))
+    for first in range(0, len(rows), COMPARED_AT_ONCE):
+        yield log_softmax(host(session.logits(rows[first : first + COMPARED_AT_ONCE])).astype(np.float64))
 
