@@ -36,13 +36,13 @@ def has_compiler():
     return any(True for _ in compilers())
 
 
-def run_in_process(code, **environment):
-    """What a program says that runs by itself, with settings of the environment."""
+def run_in_process(code, fixed=False, **environment):
+    """What a program says that runs by itself, with variables of the environment (None: without); fixed: at addresses not random."""
     places = os.pathsep.join(str(path) for path in (FOLDER.parents[1], Path(__file__).parents[1]))
-    # A variable of None is not there.
     given = {**os.environ, "PYTHONPATH": places, **environment}
     given = {name: value for name, value in given.items() if value is not None}
-    return subprocess.run([sys.executable, "-c", code], env=given, capture_output=True, text=True, timeout=300)
+    command = [*(["setarch", "-R"] if fixed else []), sys.executable, "-c", code]
+    return subprocess.run(command, env=given, capture_output=True, text=True, timeout=300)
 
 
 # --- linear layers ------------------------------------------------------------------------------------------------------

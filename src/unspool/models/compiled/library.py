@@ -143,8 +143,8 @@ def kernels() -> Kernels:
 
 
 def available() -> bool:
-    """Whether there are kernels that run here, and UNSPOOL_KERNELS is not "none"."""
-    return os.environ.get("UNSPOOL_KERNELS") != "none" and bool(variants())
+    """Whether there are kernels that run here, and UNSPOOL_KERNELS is not "none"; a name in it that is none is an error."""
+    return os.environ.get("UNSPOOL_KERNELS") != "none" and bool(variants()) and kernels() is not None
 
 
 def missing() -> str:
