@@ -62,7 +62,8 @@ def unpacked(layer, kind):
     if kind in ("float32", "bfloat16"):
         numbers = data.view(np.float32) if kind == "float32" else (data.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
         return numbers.reshape(blocks, inputs, BLOCK).transpose(0, 2, 1).reshape(-1, inputs)[:outputs].astype(np.float64)
-    scales, minima = (room.view(np.float16).astype(np.float64).reshape(blocks, groups, BLOCK, 1) if len(room) else 0 for room in layer.rooms[1:])
+    wide = [room.view(np.float16).astype(np.float64) if len(room) else np.zeros(blocks * groups * BLOCK) for room in layer.rooms[1:]]
+    scales, minima = (numbers.reshape(blocks, groups, BLOCK, 1) for numbers in wide)
     if kind == "int8":
         whole = data.reshape(blocks, groups, 8, BLOCK, 4).astype(np.float64) - 128
     else:
@@ -317,8 +318,8 @@ def check_session(variant_name, kind, rng, head_size=None):
     given = f"{variant_name} {kind} {shape_of(plain)}"
     for layer, (expected, found) in answers.items():
         assert np.isfinite(found).all(), given
-        # Sums of some hundred numbers about 1, through a few layers that may enlarge what is off. Where inputs are rounded, one between two steps may go either
-        # way, and the layers after it go with it: that much may differ, but an error in the order of the logits may not.
+        # Sums of some hundred numbers about 1, through a few layers that may enlarge what is off. Where inputs are rounded, one
+        # between two steps may go either way, and the layers after it go with it: that much may differ.
         off = np.abs(found - expected) / (1 + np.abs(expected).std())
         most = (0.05, np.inf) if kind.startswith("int") else (1e-4, 5e-3)
         assert (np.quantile(off, [0.5, 1]) <= most).all(), (given, layer, np.quantile(off, [0.5, 0.9, 1]).tolist())
@@ -334,7 +335,8 @@ def shape_of(model):
     """A random transformer in words."""
     block = model.blocks[0]
     norms = [name for name in vars(block) if isinstance(getattr(block, name), Norm)]
-    parts = {name: getattr(model, name) for name in ("heads", "key_heads", "head_size", "width", "parallel", "whole_norms", "softcap", "rules")}
+    names = ("heads", "key_heads", "head_size", "width", "parallel", "whole_norms", "softcap", "rules")
+    parts = {name: getattr(model, name) for name in names}
     return parts | {"norms": norms, "slopes": model.slopes is not None, "inner": len(block.up.weight)}
 
 

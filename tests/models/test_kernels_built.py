@@ -1,4 +1,4 @@
-"""The kernels' library: what is built, under sanitizers too, which variant a processor is given, and what comes of a library that is none."""
+"""The kernels' library: what is built, also under sanitizers, which variant a processor is given, and what a broken library comes to."""
 
 import ctypes as c
 import os
@@ -54,7 +54,7 @@ FUZZ = "import runpy; runpy.run_module('helpers.kernels', run_name='__main__')"
 def test_a_compiler_that_fails_is_named_and_leaves_what_was_there(tmp_path):
     target = tmp_path / build.NAME
     target.write_bytes(b"what was there")
-    with pytest.raises(build.NoCompiler, match="^false: it ended with 1$"):
+    with pytest.raises(build.NoCompiler, match=r"^false: it ended with 1$"):
         build.build(target, ["false"])
     with pytest.raises(build.NoCompiler, match="no-such-compiler"):
         build.build(target, ["no-such-compiler"])
@@ -158,7 +158,10 @@ def changed(data, kind):
     return data[: sizes[kind]], "is cut off"
 
 
-@pytest.mark.parametrize("kind", ["none", "of other sources", "of another processor", "cut to half", "cut to its head", "cut in its head", "empty"])
+KINDS = ["none", "of other sources", "of another processor", "cut to half", "cut to its head", "cut in its head", "empty"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_library_that_is_none_leaves_numpy_and_a_line_that_says_why(kind, tmp_path):
     data, said = changed(BUILT.read_bytes(), kind)
     if data is not None:
@@ -198,8 +201,7 @@ def test_a_variant_that_is_not_here_is_refused_by_name():
 
 def test_the_build_runs_as_a_program(tmp_path):
     """With a compiler that fails it says so, and ends with 1."""
-    found = subprocess.run(
-        [sys.executable, build.__file__], capture_output=True, text=True, env={**os.environ, "PATH": str(tmp_path), "CC": "no-such-compiler"}
-    )
+    given = {**os.environ, "PATH": str(tmp_path), "CC": "no-such-compiler"}
+    found = subprocess.run([sys.executable, build.__file__], capture_output=True, text=True, env=given)
     assert found.returncode == 1
     assert found.stderr.startswith("the kernels were not built: no-such-compiler: ")
