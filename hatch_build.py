@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import platform
+import sys
 import sysconfig
 from pathlib import Path
 from typing import Any
@@ -15,13 +17,23 @@ class KernelHook(BuildHookInterface):  # type: ignore[type-arg]
 
     PLUGIN_NAME = "custom"
 
-    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+    def dependencies(self) -> list[str]:
+        """Where there is no C compiler and Zig's has a package: that. CC=false asks for neither."""
+        has_package = sys.platform in ("linux", "darwin") and platform.machine() in ("x86_64", "aarch64", "arm64")
+        return ["ziglang"] if has_package and not any(True for _ in self._kernels().compilers()) else []
+
+    def _kernels(self) -> Any:
+        """The module that builds them, from its file: the package is not there yet."""
         path = Path(self.root) / "src/unspool/kernels/build.py"
         spec = importlib.util.spec_from_file_location("unspool_kernels_build", path)
         assert spec is not None
         assert spec.loader is not None
         kernels = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(kernels)
+        return kernels
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        kernels = self._kernels()
         try:
             built = kernels.build()
         except kernels.NoCompiler as error:

@@ -83,11 +83,11 @@ def as_model(value: Any, place: str) -> Model:
 
 
 def layers_within(layers: Sequence[int], most: int) -> tuple[int, ...]:
-    """Layers of a plan, refused where the model has not so many."""
+    """Layers of a plan, ascending and each once; refused where the model has not so many."""
     for layer in layers:
         if not 0 < layer < most:
             raise ModelError(f"layer {layer} is none between the layers of this model: it has {most}, so give one of 1 to {most - 1}")
-    return tuple(layers)
+    return tuple(sorted(set(layers)))
 
 
 def check_ids(place: str, ids: Iterable[int], vocabulary: int) -> None:

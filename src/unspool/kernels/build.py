@@ -14,8 +14,9 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent
 NAME = "libunspool.dylib" if sys.platform == "darwin" else "libunspool.so"
-FLAGS = ("-std=gnu11", "-O3", "-fPIC", "-ffp-contract=fast", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-psabi")
-"""No -ffast-math: it breaks exp, and what is no number must stay none."""
+FLAGS = ("-std=gnu11", "-O3", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-psabi")
+"""No -ffast-math: it breaks exp, and what is no number must stay none. No -ffp-contract=fast: by it Clang fuses the last product of a
+sum here and not there, and a row's numbers depend on the rows beside it; as they are, GCC and Clang fuse x += y * z everywhere."""
 VARIANTS = {
     "x86_64": {
         "baseline": (),
@@ -45,7 +46,14 @@ def compilers() -> Iterator[list[str]]:
         import ziglang  # noqa: F401
     except ImportError:
         return
-    yield [sys.executable, "-m", "ziglang", "cc"]
+    yield zig()
+
+
+def zig() -> list[str]:
+    """Zig's compiler. Left alone it compiles for the processor and the C library of this machine; here it is for all that may run it."""
+    glibc = sys.platform == "linux" and platform.libc_ver()[0] == "glibc"
+    target = ["-target", f"{platform.machine()}-linux-gnu.2.17"] if glibc else []
+    return [sys.executable, "-m", "ziglang", "cc", *target, "-mcpu=baseline"]
 
 
 def stamp() -> str:
@@ -69,8 +77,9 @@ def build(target: Path = FOLDER / NAME, compiler: Sequence[str] | None = None, e
                 _build(command, Path(folder), extra, machine or platform.machine()).replace(target)
             return target
         except (OSError, subprocess.CalledProcessError) as error:
-            said = (getattr(error, "stderr", None) or str(error)).strip().splitlines()
-            failures.append(f"{command[-1]}: {said[0] if said else error}")
+            status = f"it ended with {error.returncode}" if isinstance(error, subprocess.CalledProcessError) else str(error)
+            said = [*(getattr(error, "stderr", None) or "").strip().splitlines(), status]
+            failures.append(f"{shlex.join(command)}: {said[0]}")
     raise NoCompiler("; ".join(failures) or "there is no C compiler (cc, gcc, clang, or the Python package ziglang)")
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes as c
 import os
+import struct
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from unspool.errors import ParameterError
@@ -73,20 +75,46 @@ class Kernels(c.Structure):
     )
 
 
-@cache
 def library() -> Any:
     """The library, or None where it was not built, was built of other sources, or cannot be loaded."""
+    return _opened()[0]
+
+
+@cache
+def _opened() -> tuple[Any, str]:
+    """The library, and otherwise why there is none."""
+    path = FOLDER / NAME
+    if not path.is_file():
+        return None, "the kernels are not built"
     try:
-        found = c.CDLL(str(FOLDER / NAME))
+        if not _is_whole(path):
+            return None, f"{path} is cut off"
+        found = c.CDLL(str(path))
         found.un_stamp.restype = c.c_char_p
-    except (OSError, AttributeError):
-        return None
+    except (OSError, AttributeError) as error:
+        return None, f"the kernels cannot be loaded ({error})"
     if found.un_stamp().decode() != stamp():
-        return None
+        return None, "the kernels were built of other sources"
     found.un_variant.restype, found.un_variant.argtypes = c.POINTER(Kernels), [c.c_int]
     found.un_pack.argtypes = [ADDRESS, INT64, INT64, INT32, INT32, INT32, ADDRESS, ADDRESS, ADDRESS]
     found.un_threads(thread_count())
-    return found
+    return found, ""
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether an ELF file holds all that it says must be loaded: the system ends a process that loads one cut off."""
+    with path.open("rb") as file:
+        head = file.read(64)
+        if len(head) < 64 or head[:5] != b"\x7fELF\x02":                # 64 bits; of another kind the system says what is wrong
+            return len(head) == 64
+        order = "<" if head[5] == 1 else ">"
+        (first,), (size, count) = struct.unpack_from(order + "Q", head, 32), struct.unpack_from(order + "HH", head, 54)
+        file.seek(first)
+        segments = file.read(size * count)
+        if len(segments) < size * count:
+            return False
+        ends = [sum(struct.unpack_from(order + "8xQ16xQ", segments, i * size)) for i in range(count)]
+        return max(ends, default=0) <= path.stat().st_size
 
 
 def thread_count() -> int:
@@ -118,12 +146,12 @@ def kernels() -> Kernels:
 
 
 def available() -> bool:
-    """Whether there are kernels that run here, and UNSPOOL_KERNELS is not "none"."""
-    return os.environ.get("UNSPOOL_KERNELS") != "none" and bool(variants())
+    """Whether there are kernels that run here, and UNSPOOL_KERNELS is not "none"; a name in it that is none is an error."""
+    return os.environ.get("UNSPOOL_KERNELS") != "none" and bool(variants()) and kernels() is not None
 
 
 def missing() -> str:
     """Why there are no kernels, as the end of a sentence."""
     if os.environ.get("UNSPOOL_KERNELS") == "none":
         return ": UNSPOOL_KERNELS=none turns the kernels off"
-    return ": the kernels are not built; install a C compiler and run python -m unspool.kernels.build"
+    return f": {_opened()[1]}; to build them, install a C compiler and run python -m unspool.kernels.build"

@@ -70,6 +70,7 @@ static inline floats read_scales(const uint16_t *p)
     for (int i = 0; i < VL; i++) {                     /* the exponent is moved by a multiplication, which is exact */
         union { uint32_t bits; float value; } low = {(uint32_t)(p[i] & 0x7fff) << 13};
         low.value *= 0x1p112f;
+        low.value = (p[i] & 0x7c00) == 0x7c00 ? NAN : low.value;
         v[i] = p[i] & 0x8000 ? -low.value : low.value;
     }
     return v;

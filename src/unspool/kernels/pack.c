@@ -33,6 +33,8 @@ static uint16_t binary16(float x)
     return (uint16_t)(sign | ((bits >> 13) - (112u << 10)));
 }
 
+enum { NOT_A_NUMBER = 0x7e00 };
+
 static float wide(uint16_t h)
 {
     uint32_t bits = (uint32_t)(h & 0x7fff) << 13;
@@ -41,13 +43,13 @@ static float wide(uint16_t h)
     return (h & 0x8000 ? -x : x) * 0x1p112f;
 }
 
-/* Whole numbers q from 0 to `most` with x ~ scale * (q - zero) + minimum; returns the sum of squares of what is off. */
-static float round_group(const float *x, float scale, float zero, float minimum, float most, float *q)
+/* Whole numbers q from `least` to `most` with x ~ scale * (q - zero) + minimum; returns the sum of squares of what is off. */
+static float round_group(const float *x, float scale, float zero, float minimum, float least, float most, float *q)
 {
     float off[GROUP], error = 0, inverse = scale != 0 ? 1.0f / scale : 0;
     for (int i = 0; i < GROUP; i++) {
         float at = (x[i] - minimum) * inverse + zero;
-        at = at < 0 ? 0 : at > most ? most : at;
+        at = at < least ? least : at > most ? most : at;
         q[i] = (at + 12582912.0f) - 12582912.0f;       /* 1.5 * 2^23: rounds to a whole number */
         off[i] = scale * (q[i] - zero) + minimum - x[i];
         off[i] *= off[i];
@@ -59,19 +61,23 @@ static float round_group(const float *x, float scale, float zero, float minimum,
 /* Scale and minimum of a group; for 4 bits the best of some scales around the one that reaches the largest number. */
 static void choose_scale(int format, const float *x, uint16_t *scale, uint16_t *minimum, float *q)
 {
-    float low = x[0], high = x[0];
-    for (int i = 1; i < GROUP; i++) low = x[i] < low ? x[i] : low, high = x[i] > high ? x[i] : high;
+    float low = x[0], high = x[0], poison = 0;
+    for (int i = 0; i < GROUP; i++) low = x[i] < low ? x[i] : low, high = x[i] > high ? x[i] : high, poison += x[i] * 0.0f;
     *minimum = 0;
+    if (poison != 0 || high > 65504.0f || low < -65504.0f) { /* what is no number, or beyond binary16, shows: the group is none */
+        *scale = NOT_A_NUMBER;
+        return;
+    }
     if (format == INT8) {
         *scale = binary16((high > -low ? high : -low) / 127.0f);
-        round_group(x, wide(*scale), 128, 0, 255, q);
+        round_group(x, wide(*scale), 128, 0, 1, 255, q); /* not -128, whose opposite has no place in a byte */
         return;
     }
     float attempt[GROUP], best = INFINITY, reach = high > -low ? high / -8.0f : low / -8.0f;
     for (int i = -4; i <= 4; i++) {
         float shrink = 1.0f - 0.03f * (float)i;
         uint16_t s = format == INT4 ? binary16(reach * shrink) : binary16((high - low) / 15.0f * shrink), m = format == INT4 ? 0 : binary16(low);
-        float error = round_group(x, wide(s), format == INT4 ? 8 : 0, wide(m), 15, attempt);
+        float error = round_group(x, wide(s), format == INT4 ? 8 : 0, wide(m), 0, 15, attempt);
         if (error < best)
             best = error, *scale = s, *minimum = m, memcpy(q, attempt, sizeof attempt);
     }

@@ -10,7 +10,9 @@
 #include <stdatomic.h>
 
 enum { MOST = 256, SPINS = 4000, PATIENCE = 2000 };
-#define WORK_OF_A_PIECE 150000.0                       /* multiplications below which handing out costs more than it gives */
+#ifndef WORK_OF_A_PIECE                                /* multiplications below which handing out costs more than it gives */
+#define WORK_OF_A_PIECE 150000.0
+#endif
 #define PIECES_OF_A_THREAD 4                           /* so that a slow core does not hold the others up for long */
 
 static struct { job run; void *argument; } present;

@@ -62,10 +62,10 @@ static inline float largest_of(floats v)
     return most;
 }
 
-/* exp: x = n ln 2 + r with |r| <= ln 2 / 2, a polynomial in r, and n added to the exponent; 0 below -87. */
+/* exp: x = n ln 2 + r with |r| <= ln 2 / 2, a polynomial in r, times 2^n; 0 below -87. What is no number stays none. */
 static inline floats exponential(floats x)
 {
-    const floats magic = all(12582912.0f);             /* 1.5 * 2^23: adding it rounds to a whole number in the low bits */
+    const floats magic = all(12583039.0f);             /* 1.5 * 2^23 + 127: adding it leaves the exponent of 2^n in the low bits */
     ints tiny = x < -87.0f;
     x = choose(x > 88.0f, all(88.0f), choose(tiny, all(-87.0f), x));
     floats shifted = x * 1.44269504f + magic, n = shifted - magic;
@@ -78,7 +78,7 @@ static inline floats exponential(floats x)
     p = p * r + 0.5f;
     p = p * r + 1.0f;
     p = p * r + 1.0f;
-    return (floats)(~tiny & ((ints)p + ((ints)shifted << 23)));
+    return (floats)(~tiny & (ints)(p * (floats)((ints)shifted << 23)));
 }
 
 static inline floats hyperbolic_tangent(floats x) { return 1.0f - 2.0f / (1.0f + exponential(2.0f * x)); }

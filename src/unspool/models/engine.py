@@ -45,8 +45,8 @@ def choose(backend: str | None, device: str | None, dtype: str | None, stored: C
     if backend in ("compiled", "numpy"):
         return _on_cpu(backend, device, dtype)
     if dtype in ("int8", "int4"):
-        why = "" if available() else missing()
-        raise ParameterError(f"dtype {dtype} is computed by the kernels, on a CPU: use backend='compiled'{why}")
+        how = "use backend='compiled'" if available() else missing().lstrip(": ")
+        raise ParameterError(f"dtype {dtype} is computed by the kernels, on a CPU: {how}")
     place = first_device() if device is None or device == "auto" else device
     return Compute("torch", place, dtype or ("float32" if place == "cpu" else stored()))
 

@@ -1,14 +1,16 @@
 """Packed weights kept on disk and mapped into memory, so that a large model is packed once and its memory is shared.
 
 A file holds the layers of one checkpoint in one number format, one after the other. Its name says of which files it was made (path,
-size, time of change) and for which kernels; when one of them changes, another file is made. It lies in UNSPOOL_CACHE, or
-`unspool` in the user's cache folder; UNSPOOL_CACHE=none keeps nothing.
+size, time of change) and for which kernels; when one of them changes, another file is made, and the old one goes once a day has passed
+without its use. It lies in UNSPOOL_CACHE, or `unspool` in the user's cache folder; UNSPOOL_CACHE=none keeps nothing.
 """
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,6 +25,8 @@ from unspool.models.threads import SMALL
 Bytes = NDArray[np.uint8]
 CACHE_LINE = 64
 """Every array begins on a line of the processor's cache."""
+DAY = 24 * 60 * 60
+"""Seconds; the system notes the use of a file no more often than that."""
 
 
 def cache_folder() -> Path | None:
@@ -38,11 +42,13 @@ def cache_folder() -> Path | None:
 
 def file_of(checkpoint: Path, kind: str) -> Path | None:
     """The file for a checkpoint's weights in a format, whether it is there or not."""
-    folder, digest = cache_folder(), hashlib.sha256(f"{stamp()} {kind}".encode())
-    for path in sorted([checkpoint / "config.json", *checkpoint.glob("*.safetensors*")]):
-        its = path.resolve().stat()
-        digest.update(f"{path.resolve()} {its.st_size} {its.st_mtime_ns}".encode())
-    return folder and folder / f"{checkpoint.resolve().name[:40]}-{kind}-{digest.hexdigest()[:24]}"
+    folder, place = cache_folder(), checkpoint.resolve()
+    digest = hashlib.sha256(f"{stamp()} {kind}".encode())
+    for path in sorted(path.resolve() for path in [place / "config.json", *place.glob("*.safetensors*")] if path.is_file()):
+        its = path.stat()
+        digest.update(f"{path} {its.st_size} {its.st_mtime_ns}".encode())
+    whose = hashlib.sha256(os.fsencode(place)).hexdigest()[:12]
+    return folder and folder / f"{place.name[:40]}-{whose}-{kind}-{digest.hexdigest()[:24]}"
 
 
 def padded(size: int) -> int:
@@ -79,3 +85,13 @@ class PackedStore:
         with suppress(OSError, UnspoolError):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             write(self.path, [self.whole.data])
+            _clear(self.path)
+
+
+def _clear(path: Path) -> None:
+    """Remove what a new file stands in for, and what was left half written, unless it is used or may be."""
+    before = path.name.rpartition("-")[0]
+    for old in (*path.parent.glob(f"{glob.escape(before)}-*"), *path.parent.glob(".*.part")):
+        its = old.stat()
+        if old != path and time.time() - max(its.st_atime, its.st_mtime) > DAY:
+            old.unlink()

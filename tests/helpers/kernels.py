@@ -1,0 +1,366 @@
+"""The kernels on trial: every variant that this machine runs against numpy, on random layers and random transformers.
+
+Also a program of its own, for a library that was built another way (with a sanitizer, by another compiler):
+`python -m helpers.kernels FOLDER_OF_THE_LIBRARY SEED COUNT AT_ONCE`.
+"""
+
+import ctypes as c
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+
+from unspool.core.model import Plan
+from unspool.kernels.build import FOLDER, compilers
+from unspool.models import transformer
+from unspool.models.compiled import library
+from unspool.models.compiled.cache import Store
+from unspool.models.compiled.library import BLOCK, FORMATS, GROUP
+from unspool.models.compiled.model import CompiledTransformer
+from unspool.models.compiled.packing import pack, size_of
+from unspool.models.rope import Rope
+from unspool.models.slots import Rule
+from unspool.models.transformer import Block, Linear, Norm, Transformer
+
+EPSILON = 2.0**-24
+THREADS = (1, 2, 7)
+
+
+def has_compiler():
+    """Whether a C compiler of the system is here; then nothing about the kernels is left out."""
+    return any(True for _ in compilers())
+
+
+def run_in_process(code, fixed=False, **environment):
+    """What a program says that runs by itself, with variables of the environment (None: without); fixed: at addresses not random."""
+    places = os.pathsep.join(str(path) for path in (FOLDER.parents[1], Path(__file__).parents[1]))
+    given = {**os.environ, "PYTHONPATH": places, **environment}
+    given = {name: value for name, value in given.items() if value is not None}
+    command = [*(["setarch", "-R"] if fixed else []), sys.executable, "-c", code]
+    return subprocess.run(command, env=given, capture_output=True, text=True, timeout=300)
+
+
+# --- linear layers ------------------------------------------------------------------------------------------------------
+
+
+def packed(weight, bias, kind):
+    """A layer, packed in memory."""
+    linears = [Linear(weight, bias)]
+    return pack(linears, kind, Store(size_of(linears, kind), None, kind))
+
+
+def unpacked(layer, kind):
+    """The weights that a packed layer stands for: (outputs, inputs), in float64."""
+    outputs, inputs = layer.fields.outputs, layer.fields.inputs
+    blocks, groups = -(-outputs // BLOCK), -(-inputs // GROUP)
+    data = layer.rooms[0]
+    if kind in ("float32", "bfloat16"):
+        numbers = data.view(np.float32) if kind == "float32" else (data.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
+        return numbers.reshape(blocks, inputs, BLOCK).transpose(0, 2, 1).reshape(-1, inputs)[:outputs].astype(np.float64)
+    wide = [room.view(np.float16).astype(np.float64) if len(room) else np.zeros(blocks * groups * BLOCK) for room in layer.rooms[1:]]
+    scales, minima = (numbers.reshape(blocks, groups, BLOCK, 1) for numbers in wide)
+    if kind == "int8":
+        whole = data.reshape(blocks, groups, 8, BLOCK, 4).astype(np.float64) - 128
+    else:
+        both = data.reshape(blocks, groups, 4, BLOCK, 4)
+        whole = np.concatenate([both & 15, both >> 4], axis=2).astype(np.float64) - (8 if kind == "int4" else 0)
+    weight = whole.transpose(0, 1, 3, 2, 4).reshape(blocks, groups, BLOCK, GROUP) * scales + minima
+    return weight.transpose(0, 2, 1, 3).reshape(blocks * BLOCK, groups * GROUP)[:outputs, :inputs]
+
+
+def rounded_inputs(x, fused):
+    """x as the kernels round it for weights in whole numbers: each 32 of a row to 255 steps.
+
+    fused: whether x * 127 / most is rounded once, with the rounding to a whole number, as where there is a fused multiplication.
+    """
+    groups = -(-x.shape[1] // GROUP)
+    wide = np.zeros((len(x), groups * GROUP), np.float32)
+    wide[:, : x.shape[1]] = x
+    wide = wide.reshape(len(x), groups, GROUP)
+    most = np.abs(wide).max(-1, keepdims=True)
+    inverse = np.divide(np.float32(127), most, out=np.zeros_like(most), where=most > 0)
+    steps = np.rint(wide.astype(np.float64) * inverse if fused else wide * inverse)
+    return (steps * (most / np.float32(127))).reshape(len(x), -1)[:, : x.shape[1]].astype(np.float64)
+
+
+def product(variant, layer, x, softcap=0.0):
+    """What a variant computes of rows x; y lies between numbers that must stay."""
+    room = np.full((len(x) + 2, layer.fields.outputs), 7.0, np.float32)
+    assert variant.linear(c.addressof(layer.fields), x.ctypes.data, len(x), room[1:].ctypes.data, softcap) == 0
+    assert (room[0] == 7).all(), "a number before y was written"
+    assert (room[-1] == 7).all(), "a number after y was written"
+    return room[1:-1]
+
+
+def random_weight(rng, outputs, inputs):
+    """Weights of any strides."""
+    weight = rng.standard_normal((2 * outputs, 2 * inputs)).astype(np.float32) * np.float32(10.0 ** rng.uniform(-5, 1))
+    which = rng.integers(5)
+    if which == 0:
+        return weight[:outputs, :inputs].copy()
+    if which == 1:
+        return weight[:outputs, :inputs].T.copy().T
+    return (weight[::2, ::2], weight[:outputs, :inputs], weight[outputs - 1 :: -1, :inputs])[which - 2]
+
+
+def check_linear(name, variant, kind, rng):
+    """One random layer: numpy's numbers within a bound; every row as if alone; any number of threads."""
+    rows, outputs, inputs = (int(rng.integers(1, most)) for most in (41, 83, 150))
+    if rng.integers(20) == 0:                                             # enough work for threads
+        outputs, inputs = int(rng.integers(400, 700)), int(rng.integers(300, 500))
+    weight = random_weight(rng, outputs, inputs)
+    bias = rng.standard_normal(outputs).astype(np.float32) if rng.integers(2) else None
+    layer, x = packed(weight, bias, kind), rng.standard_normal((rows, inputs)).astype(np.float32)
+    x[:, rng.integers(inputs)] *= np.float32(10.0 ** rng.uniform(-3, 3))
+    given, held = f"{name} {kind} {rows, outputs, inputs}", unpacked(layer, kind)
+    check_rounding(weight, held, kind, given)
+    exact = rounded_inputs(x, name != "baseline") if kind.startswith("int") else x.astype(np.float64)
+    start = 0.0 if bias is None else bias.astype(np.float64)
+    expected = exact @ held.T + start
+    # Each product passes through at most `inputs` additions, each of which rounds by 2^-24; with a few for scales and the end.
+    bound = (inputs + 16) * EPSILON * (np.abs(exact) @ np.abs(held).T + np.abs(start)) + 1e-30
+    if kind == "int4_min":                                                # adds numbers that are larger than what they come to
+        minima = layer.rooms[2].view(np.float16).astype(np.float64).reshape(-1, BLOCK)
+        bound += (inputs + 16) * EPSILON * 4 * np.abs(exact).sum(-1, keepdims=True) * np.abs(minima).max()
+    found = product(variant, layer, x)
+    assert (np.abs(found - expected) <= bound).all(), (given, float((np.abs(found - expected) / bound).max()))
+    for r in rng.integers(0, rows, 3):
+        assert (product(variant, layer, x[r : r + 1]) == found[r]).all(), f"{given}: row {r} alone"
+    some = np.ascontiguousarray(x[rng.permutation(rows)[: rng.integers(1, rows + 1)]])
+    order = [int(np.flatnonzero((x == row).all(-1))[0]) for row in some]
+    assert (product(variant, layer, some) == found[order]).all(), f"{given}: other rows beside"
+    for count in THREADS:
+        with threads(count):
+            assert (product(variant, layer, x) == found).all(), f"{given}: {count} threads"
+    return found.size
+
+
+def check_rounding(weight, held, kind, given):
+    """How far packed weights may lie from those that were given."""
+    outputs, inputs = weight.shape
+    wide = np.zeros((outputs, -(-inputs // GROUP) * GROUP))
+    wide[:, :inputs] = weight
+    groups = wide.reshape(outputs, -1, GROUP)
+    most, span = np.abs(groups).max(-1, keepdims=True), groups.max(-1, keepdims=True) - groups.min(-1, keepdims=True)
+    # Half a step, with what scales of binary16 lose beside it: 2^-11 of them, or 2^-25 where they are smallest.
+    # The scale of int8 is most / 127; those of int4 reach from -8 to 7 of a step, or 15 of them; both try some around it.
+    part = {"float32": 0, "bfloat16": most * 2.0**-8, "int8": most * (0.5 / 127 + 2.0**-11) + 2.0**-18}
+    part |= {"int4": most * (1 / 7 + 0.01) + 2.0**-20, "int4_min": span * (0.5 / 15 + 0.01) + most * 2.0**-10 + 2.0**-19}
+    off = np.abs(np.pad(held, ((0, 0), (0, wide.shape[1] - inputs))).reshape(groups.shape) - groups)
+    off.reshape(outputs, -1)[:, inputs:] = 0
+    if kind.startswith("int4"):                                           # the scale is the best for the group, not for each of it
+        off = np.sqrt((off**2).mean(-1, keepdims=True))
+    assert (off <= part[kind]).all(), (given, float((off - part[kind]).max()))
+
+
+@contextmanager
+def threads(count):
+    """A number of threads for a while."""
+    library.library().un_threads(count)
+    try:
+        yield
+    finally:
+        library.library().un_threads(library.thread_count())
+
+
+def check_log_sum_exp(name, variant, rng):
+    """Rows of one random table against float64, and rows with what is no number."""
+    rows, columns = int(rng.integers(1, 9)), int(rng.integers(1, 300))
+    x = (rng.standard_normal((rows, columns)) * 10.0 ** rng.uniform(-2, 3)).astype(np.float32)
+    kind = rng.integers(6)
+    x = np.where(rng.random(x.shape) < 0.5, np.float32(-np.inf), x) if kind == 0 else x
+    if kind == 1:
+        x[:] = x[:, :1]                                                   # ties
+    if kind == 2:
+        x[0] = -np.inf
+    if kind == 3:
+        x[-1, rng.integers(columns)] = strange_nan(rng)
+    if kind == 4:
+        x[0, rng.integers(columns)] = np.inf
+    found = np.full(rows + 2, 7.0, np.float32)
+    variant.log_sum_exp(np.ascontiguousarray(x).ctypes.data, rows, columns, found[1:].ctypes.data)
+    assert found[0] == found[-1] == 7
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        wide = x.astype(np.float64)
+        most = wide.max(-1, keepdims=True)
+        rest = np.log(np.exp(wide - np.where(np.isfinite(most), most, 0)).sum(-1, keepdims=True))
+        expected = np.where(np.isfinite(most), most + rest, most)[:, 0]
+    for got, wanted in zip(found[1:-1], expected, strict=True):
+        given = f"{name} {rows, columns} kind {kind}: {got} for {wanted}"
+        if np.isposinf(wanted):
+            assert np.isnan(got) or np.isposinf(got), given
+        elif not np.isfinite(wanted):
+            assert (np.isnan(got) and np.isnan(wanted)) or got == wanted, given
+        else:
+            assert abs(got - wanted) <= 2e-6 * (1 + abs(wanted)), given
+
+
+def strange_nan(rng):
+    """One of many bit patterns that are no number."""
+    return np.asarray(rng.integers(1, 1 << 22) | rng.choice([0x7F800000, 0xFF800000, 0xFFC00000]), np.uint32).view(np.float32)
+
+
+# --- transformers -------------------------------------------------------------------------------------------------------
+
+HEAD_SIZES = (4, 8, 20, 64, 80, 128)
+
+
+def random_transformer(rng, head_size=None):
+    """A transformer of random shape, whose parts are those of no family in particular."""
+    key_heads, group = (int(n) for n in rng.integers(1, 4, 2))
+    size = head_size or int(rng.choice(HEAD_SIZES))
+    heads, layers, vocabulary, width = key_heads * group, int(rng.integers(2, 4)), int(rng.integers(20, 60)), int(rng.integers(5, 40))
+    inner, coin = int(rng.integers(5, 70)), lambda p=0.5: bool(rng.random() < p)
+
+    def linear(outputs, inputs, bias):
+        weight = (rng.standard_normal((outputs, inputs)) * 1.2 / np.sqrt(inputs)).astype(np.float32)
+        return Linear(weight.T.copy().T if coin() else weight, rng.standard_normal(outputs).astype(np.float32) * 0.1 if bias else None)
+
+    def norm(width, there=True):
+        if not there:
+            return None
+        bias = (0.1 * rng.standard_normal(width)).astype(np.float32) if coin() else None
+        return Norm((1 + 0.2 * rng.standard_normal(width)).astype(np.float32), bias, 1e-5, coin())
+
+    ropes = [None if coin(0.3) else Rope(10.0 ** -rng.uniform(0, 3, rng.integers(1, size // 2 + 1)), coin()) for _ in range(2)]
+    bias, gated, split, inner_norms, whole = coin(), coin(), coin(), coin(0.3), coin()
+    before = [coin(0.8), coin(0.3), coin(0.8), coin(0.3)]
+    blocks = []
+    for _ in range(layers):
+        outputs = [heads * size, key_heads * size, key_heads * size]
+        qkv = tuple(linear(n, width, bias and coin()) for n in (outputs if split else [sum(outputs)]))
+        both = (heads * size, key_heads * size) if whole else (size, size)
+        up, down, gate = linear(inner, width, bias), linear(width, inner, bias), linear(inner, width, bias) if gated else None
+        norms = [norm(width, there) for there in before]
+        its = [norm(width, inner_norms) for width in both]
+        out = linear(width, heads * size, bias)
+        blocks.append(Block(qkv, out, up, down, gate, *norms, *its, ropes[rng.integers(2)], float(rng.choice([1.0, 0.7]))))
+    rules = [Rule(int(rng.integers(1, 12)) if coin(0.4) else None, 5.0 if coin(0.3) else None) for _ in range(layers)]
+    activation = (transformer.gelu, transformer.gelu_tanh, transformer.silu, transformer.relu)[rng.integers(4)]
+    embedding = rng.standard_normal((vocabulary, width)).astype(np.float32)
+    positions = (0.3 * rng.standard_normal((64, width))).astype(np.float32) if coin() else None
+    settings = {"parallel": coin(0.3), "whole_norms": whole, "softcap": 4.0 if coin(0.3) else None}
+    settings["slopes"] = 2.0 ** -np.arange(1, heads + 1) if coin(0.3) else None
+    output = Linear(embedding) if coin() else linear(vocabulary, width, bias)
+    top = (rules, norm(width), output, activation)
+    first = (heads, key_heads, size, embedding, positions, float(rng.choice([1.0, 2.5])), norm(width, coin(0.2)), blocks)
+    return Transformer("random", vocabulary, 64, (0,), 1, *first, *top, **settings)
+
+
+def grown(model, rng, plan, steps=6):
+    """Sessions of models side by side, grown alike as trees that fork and forget: their rows, and the texts of these."""
+    models = model if isinstance(model, list) else [model]
+    sessions = [one.session(plan) for one in models]
+    texts = {}
+
+    def extend(parents, chains):
+        new = [session.extend(parents, chains).tolist() for session in sessions]
+        assert all(one == new[0] for one in new)
+        for parent, chain, row in zip(parents, chains, new[0], strict=True):
+            texts[row] = [*texts.get(parent, []), *chain]
+        return new[0]
+
+    def chain(most):
+        return rng.integers(0, models[0].vocabulary, rng.integers(1, most)).tolist()
+
+    count = int(rng.integers(1, 4))
+    rows = extend([-1] * count, [chain(9) for _ in range(count)])
+    for _ in range(steps):
+        parents = rng.choice(rows, rng.integers(1, 9)).tolist()
+        new = extend(parents, [chain(4) for _ in parents])
+        rows = [*rng.choice(rows, min(2, len(rows)), replace=False).tolist(), *new]
+        if rng.integers(2):
+            rows = rng.permutation(rows)[:6].tolist()
+            for session in sessions:
+                session.keep(rows)
+    return sessions, rows, texts
+
+
+class Rounded(Linear):
+    """A linear layer in numpy that rounds its weights and inputs as the kernels do."""
+
+    fused, kind = True, "float32"
+
+    def __call__(self, x):
+        held = unpacked(packed(self.weight, self.bias, self.kind), self.kind)
+        wide = rounded_inputs(x, self.fused) if self.kind.startswith("int") else x.astype(np.float64)
+        return (wide @ held.T + (0 if self.bias is None else self.bias)).astype(np.float32)
+
+
+def in_numpy(model, kind, fused):
+    """The model that the kernels compute, in numpy."""
+    if kind == "float32":
+        return model
+    its = type("Its", (Rounded,), {"fused": fused, "kind": kind})
+
+    def rounded(part):
+        if isinstance(part, tuple):
+            return tuple(map(rounded, part))
+        return its(part.weight, part.bias) if isinstance(part, Linear) else part
+
+    blocks = [Block(*(rounded(getattr(block, part.name)) for part in fields(Block))) for block in model.blocks]
+    return replace(model, blocks=blocks, output=rounded(model.output))
+
+
+def check_session(variant_name, kind, rng, head_size=None):
+    """A random model: the compiled session answers as the plain one, and bit for bit as for each text alone."""
+    plain = random_transformer(rng, head_size)
+    layers = tuple(sorted(rng.choice(range(1, plain.layers), rng.integers(0, plain.layers), replace=False).tolist()))
+    ready = CompiledTransformer(plain, kind)
+    plan = Plan(layers=layers)
+    sessions, rows, texts = grown([in_numpy(plain, kind, variant_name != "baseline"), ready], rng, plan)
+    answers = {layer: [session.logits(rows, layer) for session in sessions] for layer in (None, *layers)}
+    given = f"{variant_name} {kind} {shape_of(plain)}"
+    for layer, (expected, found) in answers.items():
+        assert np.isfinite(found).all(), given
+        # Sums of some hundred numbers about 1, through a few layers that may enlarge what is off. Where inputs are rounded, one
+        # between two steps may go either way, and the layers after it go with it: that much may differ.
+        off = np.abs(found - expected) / (1 + np.abs(expected).std())
+        most = (0.05, np.inf) if kind.startswith("int") else (1e-4, 5e-3)
+        assert (np.quantile(off, [0.5, 1]) <= most).all(), (given, layer, np.quantile(off, [0.5, 0.9, 1]).tolist())
+    for row in {*rng.choice(rows, 2).tolist()}:
+        alone = ready.session(plan)
+        (own,) = alone.extend([-1], [texts[row]])
+        for layer in (None, *layers):
+            assert (alone.logits([own], layer)[0] == answers[layer][1][rows.index(row)]).all(), f"{given}: a text alone, layer {layer}"
+    return len(rows)
+
+
+def shape_of(model):
+    """A random transformer in words."""
+    block = model.blocks[0]
+    norms = [name for name in vars(block) if isinstance(getattr(block, name), Norm)]
+    names = ("heads", "key_heads", "head_size", "width", "parallel", "whole_norms", "softcap", "rules")
+    parts = {name: getattr(model, name) for name in names}
+    return parts | {"norms": norms, "slopes": model.slopes is not None, "inner": len(block.up.weight)}
+
+
+def all_variants(seed, count, at_once=1):
+    """Some of every check over every variant and format, in so many Python threads at once; how many there were."""
+
+    def some(name, variant, seed):
+        done, rng = 0, np.random.default_rng(seed)
+        for kind in FORMATS:
+            done += sum(check_linear(name, variant, kind, rng) > 0 for _ in range(count))
+            done += sum(check_session(name, kind, rng) > 0 for _ in range(max(1, count // 8)))
+        for _ in range(count):
+            check_log_sum_exp(name, variant, rng)
+        return done
+
+    total = 0
+    for name, variant in library.variants().items():
+        os.environ["UNSPOOL_KERNELS"] = name
+        with ThreadPoolExecutor(at_once) as pool:
+            total += sum(pool.map(lambda i, name=name, variant=variant: some(name, variant, seed + i), range(at_once)))
+    return total
+
+
+if __name__ == "__main__":
+    library.FOLDER = Path(sys.argv[1])
+    assert library.variants(), f"no library in {sys.argv[1]}"
+    print(f"{all_variants(*map(int, sys.argv[2:]))} checks over {', '.join(library.variants())}")

@@ -1,0 +1,223 @@
+"""Packed weights on disk: made once, read after that, never half of them, and no model fails for want of a place to keep them."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.checkpoints import tiny_gpt2
+from helpers.kernels import run_in_process
+from safetensors.numpy import save_file
+
+from unspool.models.compiled import cache, library, packing
+from unspool.models.compiled.library import FORMATS
+from unspool.models.compiled.model import CompiledTransformer
+from unspool.models.loading import read_model
+
+pytestmark = pytest.mark.skipif(not library.variants(), reason="the kernels are not built")
+KINDS = [kind for kind in FORMATS if kind != "int4_min"]
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    """A small checkpoint in a folder."""
+    return make(tmp_path / "model", 3)
+
+
+@pytest.fixture
+def kept(tmp_path, monkeypatch):
+    """Where packed weights are kept, of small models too."""
+    monkeypatch.setattr(cache, "SMALL", 0)
+    monkeypatch.setenv("UNSPOOL_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "packed"
+
+
+@pytest.fixture
+def packs(monkeypatch):
+    """How often a layer is packed."""
+    counted, before = [], packing.pack
+
+    def count(linears, kind, store):
+        counted.append(not store.filled)
+        return before(linears, kind, store)
+
+    monkeypatch.setattr("unspool.models.compiled.model.pack", count)
+    return counted
+
+
+def make(folder, seed):
+    folder.mkdir(exist_ok=True)
+    config, weights = tiny_gpt2(seed)
+    (folder / "config.json").write_text(json.dumps(config))
+    save_file(weights, folder / "model.safetensors")
+    return folder
+
+
+def logits(folder, kind="float32"):
+    model = read_model(folder, "compiled", None, kind)[0]
+    assert isinstance(model, CompiledTransformer)
+    session = model.session()
+    return session.logits(session.extend([-1], [[1, 2, 3]]))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_weights_are_packed_once_and_read_after_that(kind, checkpoint, kept, packs, monkeypatch):
+    monkeypatch.setenv("UNSPOOL_CACHE", "none")
+    expected = logits(checkpoint, kind)
+    monkeypatch.setenv("UNSPOOL_CACHE", str(kept.parent))
+    packs.clear()
+    np.testing.assert_array_equal(logits(checkpoint, kind), expected)
+    assert packs
+    assert all(packs)
+    (file,) = kept.iterdir()
+    assert kind in file.name
+    packs.clear()
+    np.testing.assert_array_equal(logits(checkpoint, kind), expected)
+    assert packs
+    assert not any(packs)
+    assert list(kept.iterdir()) == [file]
+
+
+def test_every_format_and_checkpoint_has_a_file_of_its_own(checkpoint, kept):
+    other = make(checkpoint.parent / "other", 4)
+    again = make(checkpoint.parent / "elsewhere", 5) / "model"
+    again.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (again.parent / name).rename(again / name)
+    answers = [logits(folder, kind) for kind in KINDS for folder in (checkpoint, other, again)]
+    assert len(list(kept.iterdir())) == 12
+    for expected, found in zip(answers, [logits(folder, kind) for kind in KINDS for folder in (checkpoint, other, again)], strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_other_weights_in_the_same_folder_make_a_new_file_and_the_old_one_goes_when_it_is_old(checkpoint, kept):
+    before = logits(checkpoint)
+    (first,) = kept.iterdir()
+    make(checkpoint, 4)
+    os.utime(checkpoint / "model.safetensors", ns=(1, 1))
+    assert np.abs(logits(checkpoint) - before).max() > 1e-2
+    (second,) = set(kept.iterdir()) - {first}
+    (half,) = [kept / ".0123456789ab.part"]
+    half.write_bytes(b"half")
+    stranger = kept / f"{second.name.partition('-')[0]}-of another"
+    stranger.write_bytes(b"another")
+    for path in (first, half, stranger):
+        os.utime(path, (time.time() - 2 * cache.DAY,) * 2)
+    make(checkpoint, 3)
+    os.utime(checkpoint / "model.safetensors", ns=(2, 2))
+    np.testing.assert_array_equal(logits(checkpoint), before)
+    assert first not in set(kept.iterdir())
+    assert {second, stranger} < set(kept.iterdir())
+    assert not half.exists()
+
+
+def test_a_file_of_another_size_is_made_anew(checkpoint, kept, packs):
+    expected = logits(checkpoint)
+    (file,) = kept.iterdir()
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1])
+    packs.clear()
+    np.testing.assert_array_equal(logits(checkpoint), expected)
+    assert all(packs)
+    assert file.read_bytes() == whole
+
+
+def test_nothing_is_kept_of_a_small_model_or_where_that_is_wished(checkpoint, kept, monkeypatch):
+    monkeypatch.setenv("UNSPOOL_CACHE", "none")
+    logits(checkpoint)
+    monkeypatch.setenv("UNSPOOL_CACHE", str(kept.parent))
+    monkeypatch.setattr(cache, "SMALL", 64 << 20)
+    logits(checkpoint)
+    assert not kept.exists()
+
+
+def test_files_that_lead_nowhere_beside_the_weights_do_no_harm(checkpoint, kept):
+    (checkpoint / "older.safetensors").symlink_to(checkpoint / "gone")
+    (checkpoint / "folder.safetensors").mkdir()
+    logits(checkpoint)
+    assert len(list(kept.iterdir())) == 1
+
+
+def a_file(folder):
+    folder.write_bytes(b"a file")
+
+
+def a_folder_of_a_file(folder):
+    folder.parent.write_bytes(b"a file")
+
+
+@pytest.mark.parametrize("spoil", [a_file, a_folder_of_a_file])
+def test_a_home_that_cannot_be_written_keeps_nothing(spoil, checkpoint, kept, monkeypatch):
+    expected = logits(checkpoint)
+    shutil.rmtree(kept.parent)
+    home = checkpoint.parent / "home"
+    home.mkdir()
+    monkeypatch.delenv("UNSPOOL_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
+    spoil(home / "cache" / "unspool" if spoil is a_folder_of_a_file else home / "cache")
+    np.testing.assert_array_equal(logits(checkpoint), expected)
+    assert [path.name for path in home.rglob("*")] == ["cache"]
+
+
+def test_a_folder_that_may_not_be_made_keeps_nothing(checkpoint, kept, monkeypatch):
+    """As root may write anywhere, the system's answer to others stands here."""
+
+    def refused(path, **options):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "mkdir", refused)
+    logits(checkpoint)
+    assert not kept.exists()
+
+
+def test_a_user_without_a_home_keeps_nothing(checkpoint, kept, monkeypatch):
+    def lost():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", lost)
+    for name in ("UNSPOOL_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    assert cache.cache_folder() is None
+    logits(checkpoint)
+
+
+LOADS = """
+import sys
+import numpy as np
+from unspool.models.compiled import cache
+from unspool.models.loading import read_model
+cache.SMALL = 0
+{before}
+from pathlib import Path
+session = read_model(Path({folder!r}), "compiled", None, "int8")[0].session()
+print(np.asarray(session.logits(session.extend([-1], [[1, 2, 3]]))).tobytes().hex())
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such limits there")
+def test_a_disk_that_is_full_keeps_nothing_and_no_half(checkpoint, kept):
+    """A limit on the size of files stands for the disk: the system takes a part of the file and then no more."""
+    full = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))"
+    said = [run_in_process(LOADS.format(before=before, folder=str(checkpoint))) for before in (full, "")]
+    assert [one.returncode for one in said] == [0, 0], said
+    assert said[0].stdout == said[1].stdout
+    assert len(list(kept.iterdir())) == 1
+    shutil.rmtree(kept)
+    run_in_process(LOADS.format(before=full, folder=str(checkpoint)))
+    assert list(kept.iterdir()) == []
+
+
+def test_processes_that_load_at_once_agree_and_leave_one_file(checkpoint, kept):
+    """Each holds a whole file or none: one may read what another has just put there."""
+    code = LOADS.format(before="", folder=str(checkpoint))
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, [Path(cache.__file__).parents[3]]))}
+    running = [subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    said = {one.communicate()[0] for one in running}
+    assert [one.returncode for one in running] == [0] * 4
+    assert len(said) == 1
+    assert len(list(kept.iterdir())) == 1
