@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from unspool.core.model import Plan
+from unspool.kernels import library
 from unspool.kernels.build import FOLDER, compilers
+from unspool.kernels.library import BLOCK_OUTPUTS, GROUP_INPUTS, PACKED_FORMATS
 from unspool.models import transformer
-from unspool.models.compiled import library
-from unspool.models.compiled.cache import Store
-from unspool.models.compiled.library import BLOCK, FORMATS, GROUP
+from unspool.models.compiled.cache import PackedStore
 from unspool.models.compiled.model import CompiledTransformer
 from unspool.models.compiled.packing import pack, size_of
 from unspool.models.rope import Rope
@@ -51,26 +51,27 @@ def run_in_process(code, fixed=False, **environment):
 def packed(weight, bias, kind):
     """A layer, packed in memory."""
     linears = [Linear(weight, bias)]
-    return pack(linears, kind, Store(size_of(linears, kind), None, kind))
+    return pack(linears, kind, PackedStore(size_of(linears, kind), None, kind))
 
 
 def unpacked(layer, kind):
     """The weights that a packed layer stands for: (outputs, inputs), in float64."""
     outputs, inputs = layer.fields.outputs, layer.fields.inputs
-    blocks, groups = -(-outputs // BLOCK), -(-inputs // GROUP)
+    blocks, groups = -(-outputs // BLOCK_OUTPUTS), -(-inputs // GROUP_INPUTS)
     data = layer.rooms[0]
     if kind in ("float32", "bfloat16"):
         numbers = data.view(np.float32) if kind == "float32" else (data.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
-        return numbers.reshape(blocks, inputs, BLOCK).transpose(0, 2, 1).reshape(-1, inputs)[:outputs].astype(np.float64)
-    wide = [room.view(np.float16).astype(np.float64) if len(room) else np.zeros(blocks * groups * BLOCK) for room in layer.rooms[1:]]
-    scales, minima = (numbers.reshape(blocks, groups, BLOCK, 1) for numbers in wide)
+        return numbers.reshape(blocks, inputs, BLOCK_OUTPUTS).transpose(0, 2, 1).reshape(-1, inputs)[:outputs].astype(np.float64)
+    none = np.zeros(blocks * groups * BLOCK_OUTPUTS)
+    wide = [room.view(np.float16).astype(np.float64) if len(room) else none for room in layer.rooms[1:]]
+    scales, minima = (numbers.reshape(blocks, groups, BLOCK_OUTPUTS, 1) for numbers in wide)
     if kind == "int8":
-        whole = data.reshape(blocks, groups, 8, BLOCK, 4).astype(np.float64) - 128
+        whole = data.reshape(blocks, groups, 8, BLOCK_OUTPUTS, 4).astype(np.float64) - 128
     else:
-        both = data.reshape(blocks, groups, 4, BLOCK, 4)
+        both = data.reshape(blocks, groups, 4, BLOCK_OUTPUTS, 4)
         whole = np.concatenate([both & 15, both >> 4], axis=2).astype(np.float64) - (8 if kind == "int4" else 0)
-    weight = whole.transpose(0, 1, 3, 2, 4).reshape(blocks, groups, BLOCK, GROUP) * scales + minima
-    return weight.transpose(0, 2, 1, 3).reshape(blocks * BLOCK, groups * GROUP)[:outputs, :inputs]
+    weight = whole.transpose(0, 1, 3, 2, 4).reshape(blocks, groups, BLOCK_OUTPUTS, GROUP_INPUTS) * scales + minima
+    return weight.transpose(0, 2, 1, 3).reshape(blocks * BLOCK_OUTPUTS, groups * GROUP_INPUTS)[:outputs, :inputs]
 
 
 def rounded_inputs(x, fused):
@@ -78,10 +79,10 @@ def rounded_inputs(x, fused):
 
     fused: whether x * 127 / most is rounded once, with the rounding to a whole number, as where there is a fused multiplication.
     """
-    groups = -(-x.shape[1] // GROUP)
-    wide = np.zeros((len(x), groups * GROUP), np.float32)
+    groups = -(-x.shape[1] // GROUP_INPUTS)
+    wide = np.zeros((len(x), groups * GROUP_INPUTS), np.float32)
     wide[:, : x.shape[1]] = x
-    wide = wide.reshape(len(x), groups, GROUP)
+    wide = wide.reshape(len(x), groups, GROUP_INPUTS)
     most = np.abs(wide).max(-1, keepdims=True)
     inverse = np.divide(np.float32(127), most, out=np.zeros_like(most), where=most > 0)
     steps = np.rint(wide.astype(np.float64) * inverse if fused else wide * inverse)
@@ -125,7 +126,7 @@ def check_linear(name, variant, kind, rng):
     # Each product passes through at most `inputs` additions, each of which rounds by 2^-24; with a few for scales and the end.
     bound = (inputs + 16) * EPSILON * (np.abs(exact) @ np.abs(held).T + np.abs(start)) + 1e-30
     if kind == "int4_min":                                                # adds numbers that are larger than what they come to
-        minima = layer.rooms[2].view(np.float16).astype(np.float64).reshape(-1, BLOCK)
+        minima = layer.rooms[2].view(np.float16).astype(np.float64).reshape(-1, BLOCK_OUTPUTS)
         bound += (inputs + 16) * EPSILON * 4 * np.abs(exact).sum(-1, keepdims=True) * np.abs(minima).max()
     found = product(variant, layer, x)
     assert (np.abs(found - expected) <= bound).all(), (given, float((np.abs(found - expected) / bound).max()))
@@ -143,9 +144,9 @@ def check_linear(name, variant, kind, rng):
 def check_rounding(weight, held, kind, given):
     """How far packed weights may lie from those that were given."""
     outputs, inputs = weight.shape
-    wide = np.zeros((outputs, -(-inputs // GROUP) * GROUP))
+    wide = np.zeros((outputs, -(-inputs // GROUP_INPUTS) * GROUP_INPUTS))
     wide[:, :inputs] = weight
-    groups = wide.reshape(outputs, -1, GROUP)
+    groups = wide.reshape(outputs, -1, GROUP_INPUTS)
     most, span = np.abs(groups).max(-1, keepdims=True), groups.max(-1, keepdims=True) - groups.min(-1, keepdims=True)
     # Half a step, with what scales of binary16 lose beside it: 2^-11 of them, or 2^-25 where they are smallest.
     # The scale of int8 is most / 127; those of int4 reach from -8 to 7 of a step, or 15 of them; both try some around it.
@@ -182,9 +183,9 @@ def check_log_sum_exp(name, variant, rng):
         x[-1, rng.integers(columns)] = strange_nan(rng)
     if kind == 4:
         x[0, rng.integers(columns)] = np.inf
-    found = np.full(rows + 2, 7.0, np.float32)
-    variant.log_sum_exp(np.ascontiguousarray(x).ctypes.data, rows, columns, found[1:].ctypes.data)
-    assert found[0] == found[-1] == 7
+    found, terms = np.full(rows + 2, 7.0, np.float32), np.full(rows + 2, 7)
+    variant.log_sum_exp(np.ascontiguousarray(x).ctypes.data, rows, columns, found[1:].ctypes.data, terms[1:].ctypes.data)
+    assert found[0] == found[-1] == terms[0] == terms[-1] == 7
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         wide = x.astype(np.float64)
         most = wide.max(-1, keepdims=True)
@@ -198,6 +199,10 @@ def check_log_sum_exp(name, variant, rng):
             assert (np.isnan(got) and np.isnan(wanted)) or got == wanted, given
         else:
             assert abs(got - wanted) <= 2e-6 * (1 + abs(wanted)), given
+    below = wide - np.where(np.isfinite(most), most, 0)
+    above = (below > -86.9).sum(-1), (below > -87.1).sum(-1)             # terms whose exponential is no 0
+    for count, least, largest, top in zip(terms[1:-1], *above, most[:, 0], strict=True):
+        assert not np.isfinite(top) or least <= count <= largest, f"{name} {rows, columns} kind {kind}: {count} terms"
 
 
 def strange_nan(rng):
@@ -345,7 +350,7 @@ def all_variants(seed, count, at_once=1):
 
     def some(name, variant, seed):
         done, rng = 0, np.random.default_rng(seed)
-        for kind in FORMATS:
+        for kind in PACKED_FORMATS:
             done += sum(check_linear(name, variant, kind, rng) > 0 for _ in range(count))
             done += sum(check_session(name, kind, rng) > 0 for _ in range(max(1, count // 8)))
         for _ in range(count):

@@ -9,8 +9,8 @@ from laws.covering import build, over
 
 import unspool as un
 from unspool.core.model import Plan
-from unspool.models.compiled import library
-from unspool.models.compiled.library import FORMATS
+from unspool.kernels import library
+from unspool.kernels.library import PACKED_FORMATS
 from unspool.models.compiled.model import CompiledTransformer, compiled
 from unspool.models.reading import read_transformer
 from unspool.testing import check_model
@@ -31,9 +31,9 @@ def test_there_are_kernels_where_there_is_a_compiler():
     assert VARIANTS[-1] == "baseline"
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", PACKED_FORMATS)
 def test_a_linear_layer_is_that_of_numpy_and_a_row_is_as_if_alone(variant, kind):
-    rng = np.random.default_rng(FORMATS.index(kind))
+    rng = np.random.default_rng(PACKED_FORMATS.index(kind))
     for _ in range(1000):
         on_trial.check_linear(*variant, kind, rng)
 
@@ -51,14 +51,14 @@ def test_log_sum_exp_is_that_of_numpy(variant):
         on_trial.check_log_sum_exp(*variant, rng)
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", PACKED_FORMATS)
 def test_trees_of_random_transformers_answer_as_in_numpy_and_as_each_text_alone(variant, kind):
     rng = np.random.default_rng(9)
     for i in range(18):
         on_trial.check_session(variant[0], kind, rng, on_trial.HEAD_SIZES[i % 6])
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", PACKED_FORMATS)
 def test_a_models_laws_to_the_last_bit(variant, kind):
     """A packed model answers for a row the same bits in any company, so the tolerance is none."""
     check_model(CompiledTransformer(read_transformer("gpt2", *tiny_gpt2(3)), kind), tolerance=0.0, tries=3)
@@ -94,7 +94,7 @@ BROKEN = {"NaN": np.float32("nan"), "inf": np.float32("inf"), "all bits": np.uin
 
 
 @pytest.mark.parametrize("value", BROKEN)
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", PACKED_FORMATS)
 @pytest.mark.parametrize("name", ["h.0.attn.c_attn.weight", "h.1.mlp.c_fc.weight", "h.1.mlp.c_proj.bias", "wte.weight", "ln_f.weight"])
 def test_weights_that_are_no_numbers_show_as_in_numpy(variant, kind, name, value):
     config, weights = tiny_gpt2(3)

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 from helpers.kernels import has_compiler, run_in_process
 
-from unspool.kernels import build
-from unspool.models.compiled import library
+from unspool.kernels import build, library
 
 pytestmark = pytest.mark.skipif(not has_compiler(), reason="no C compiler")
 intel = pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="the variants of other processors are one")
@@ -131,7 +130,7 @@ def test_of_all_variants_this_processor_runs_those_that_the_system_names():
 
 LOAD = """
 from pathlib import Path
-from unspool.models.compiled import library
+from unspool.kernels import library
 library.FOLDER = Path({folder!r})
 import unspool as un
 lm = un.load()
@@ -181,7 +180,7 @@ def test_a_library_that_is_none_leaves_numpy_and_a_line_that_says_why(kind, tmp_
 
 def test_a_library_cut_off_anywhere_is_not_loaded_or_whole_enough(tmp_path):
     """What is missing may only be what the system does not load."""
-    data, code = BUILT.read_bytes(), ["import ctypes; from pathlib import Path; from unspool.models.compiled.library import _is_whole"]
+    data, code = BUILT.read_bytes(), ["import ctypes; from pathlib import Path; from unspool.kernels.library import _is_whole"]
     for i, size in enumerate([*range(0, len(data), len(data) // 40), *range(len(data) - 4000, len(data), 400), len(data)]):
         path = tmp_path / f"{i}.so"
         path.write_bytes(data[:size])

@@ -10,7 +10,7 @@ from helpers.checkpoints import tiny_gpt2
 from helpers.kernels import random_transformer, run_in_process, threads
 
 import unspool as un
-from unspool.models.compiled import library
+from unspool.kernels import library
 from unspool.models.compiled.model import CompiledTransformer
 from unspool.models.reading import read_transformer
 
@@ -80,7 +80,7 @@ thread.start()
 import ctypes as c
 import numpy as np
 from helpers.kernels import packed, product
-from unspool.models.compiled.library import kernels
+from unspool.kernels.library import kernels
 rng = np.random.default_rng(0)
 layer, x = packed(rng.standard_normal((600, 500)).astype(np.float32), None, "float32"), rng.standard_normal((4, 500)).astype(np.float32)
 y = product(kernels(), layer, x)

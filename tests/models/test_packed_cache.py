@@ -14,13 +14,14 @@ from helpers.checkpoints import tiny_gpt2
 from helpers.kernels import run_in_process
 from safetensors.numpy import save_file
 
-from unspool.models.compiled import cache, library, packing
-from unspool.models.compiled.library import FORMATS
+from unspool.kernels import library
+from unspool.kernels.library import PACKED_FORMATS
+from unspool.models.compiled import cache, packing
 from unspool.models.compiled.model import CompiledTransformer
 from unspool.models.loading import read_model
 
 pytestmark = pytest.mark.skipif(not library.variants(), reason="the kernels are not built")
-KINDS = [kind for kind in FORMATS if kind != "int4_min"]
+KINDS = [kind for kind in PACKED_FORMATS if kind != "int4_min"]
 
 
 @pytest.fixture

@@ -51,6 +51,8 @@ def compilers() -> Iterator[list[str]]:
 
 def zig() -> list[str]:
     """Zig's compiler. Left alone it compiles for the processor and the C library of this machine; here it is for all that may run it."""
+    import platform
+
     glibc = sys.platform == "linux" and platform.libc_ver()[0] == "glibc"
     target = ["-target", f"{platform.machine()}-linux-gnu.2.17"] if glibc else []
     return [sys.executable, "-m", "ziglang", "cc", *target, "-mcpu=baseline"]
@@ -67,6 +69,7 @@ def stamp() -> str:
 def build(target: Path = FOLDER / NAME, compiler: Sequence[str] | None = None, extra: Sequence[str] = (), machine: str = "") -> Path:
     """Compile and link; the library appears whole or not at all."""
     import platform
+    import shlex
     import subprocess
     import tempfile
 
