@@ -108,7 +108,7 @@ def topk(x: Array, k: int) -> tuple[Array, Array]:
     """The k largest of each row, best first, equals in ascending order of column: x (R, V) -> values, columns (R, k)."""
     k = min(k, x.shape[-1])
     if isinstance(x, np.ndarray):
-        columns = _topk(x, k) if len(x) and k > 1 else x.argmax(-1)[:, None]
+        columns = _topk(x, k) if len(x) and k > 1 else _best(x)
         return gather(x, columns), columns
     values, columns = x.topk(k)
     if bool(((values[:, -1:] > -INF) & ((x >= values[:, -1:]).sum(-1, keepdim=True) > k)).any()) or bool(
@@ -117,6 +117,11 @@ def topk(x: Array, k: int) -> tuple[Array, Array]:
         values, columns = x.sort(dim=-1, descending=True, stable=True)
         return values[:, :k], columns[:, :k]
     return values, columns
+
+
+def _best(x: Floats) -> Ints:
+    """The column (R, 1) of the largest number of each row; row by row, for argmax copies an array that cannot be written to."""
+    return np.fromiter((row.argmax() for row in x), np.int64, len(x))[:, None]
 
 
 def _topk(x: Floats, k: int) -> Ints:
