@@ -133,6 +133,8 @@ def _topk(x: Floats, k: int) -> Ints:
     rows, size = len(x), min(GROUP, x.shape[1] // (2 * k))
     if size < 4:
         return ranked(x)[:, :k]
+    if (by_kernels := _top_by_kernels(x, k)) is not None:
+        return by_kernels
     groups = x.shape[1] // size
     maxima = np.empty((rows, groups), x.dtype)
     for row, its in zip(x, maxima, strict=True):
@@ -147,6 +149,14 @@ def _topk(x: Floats, k: int) -> Ints:
         return ranked(x)[:, :k]
     found: Ints = column[order][first[:-1, None] + np.arange(k)]
     return found
+
+
+def _top_by_kernels(x: Floats, k: int) -> Ints | None:
+    """The same by the kernels; None where a row holds too little that can come, or what is no number."""
+    its, columns = _kernels_for(x), np.empty((len(x), k), np.int64)
+    if its is None or its.top(x.ctypes.data, *x.shape, k, columns.ctypes.data) or (columns[:, 0] < 0).any():
+        return None
+    return columns
 
 
 def _few_possible(row: Floats, k: int) -> Ints:
@@ -179,7 +189,7 @@ def logsumexp(x: Array) -> Array:
     """log of the sum of exp over the last axis, which is kept: (R, V) -> (R, 1)."""
     if not isinstance(x, np.ndarray):
         return x.logsumexp(-1, keepdim=True)
-    if x.ndim == 2 and x.shape[1] > IN_TURN and (found := _by_kernels(x)) is not None:
+    if x.shape[-1] > IN_TURN and (found := _by_kernels(x)) is not None:
         return found
     if x.size > IN_CACHE and len(x) > 1:
         return np.concatenate([logsumexp(x[r : r + 1]) for r in range(len(x))])
@@ -193,14 +203,20 @@ def logsumexp(x: Array) -> Array:
         return top + np.log(summed(terms))
 
 
-def _by_kernels(x: Array) -> Array | None:
-    """The same by the package's kernels, if they can: of rows of float32 that have more terms than are summed in turn."""
+def _kernels_for(x: Array) -> Any:
+    """The package's kernels, if they can read an array (R, V) as it lies; else None."""
     from unspool.kernels.library import available, kernels
 
-    if x.dtype != np.float32 or not x.flags.c_contiguous or not available():
+    return kernels() if x.ndim == 2 and x.dtype == np.float32 and x.flags.c_contiguous and available() else None
+
+
+def _by_kernels(x: Array) -> Array | None:
+    """The same by the kernels, of rows that have more terms than are summed in turn."""
+    its = _kernels_for(x)
+    if its is None:
         return None
     found, terms = np.empty((len(x), 1), np.float32), np.empty(len(x), np.int64)
-    kernels().log_sum_exp(x.ctypes.data, *x.shape, found.ctypes.data, terms.ctypes.data)
+    its.log_sum_exp(x.ctypes.data, *x.shape, found.ctypes.data, terms.ctypes.data)
     return found if (terms > IN_TURN).all() else None
 
 

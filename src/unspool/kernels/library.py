@@ -72,6 +72,7 @@ class Kernels(c.Structure):
         ("forward", c.CFUNCTYPE(c.c_int, ADDRESS, ADDRESS)),
         ("linear", c.CFUNCTYPE(c.c_int, ADDRESS, ADDRESS, c.c_int, ADDRESS, FLOAT32)),
         ("log_sum_exp", c.CFUNCTYPE(None, ADDRESS, c.c_int, INT64, ADDRESS, ADDRESS)),
+        ("top", c.CFUNCTYPE(c.c_int, ADDRESS, c.c_int, INT64, c.c_int, ADDRESS)),
     )
 
 

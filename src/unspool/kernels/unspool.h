@@ -73,6 +73,7 @@ typedef struct {
     int (*forward)(const model *, const step *);
     int (*linear)(const matrix *, const float *x, int rows, float *y, float softcap);
     void (*log_sum_exp)(const float *x, int rows, int64_t columns, float *y, int64_t *terms);
+    int (*top)(const float *x, int rows, int64_t columns, int k, int64_t *found);
 } kernels;
 
 #endif

@@ -12,5 +12,6 @@
 #include "attention.h"
 #include "forward.h"
 #include "rows.h"
+#include "top.h"
 
-const kernels NAME(kernels) = {TEXT(VARIANT), NAME(forward), NAME(linear), NAME(log_sum_exp)};
+const kernels NAME(kernels) = {TEXT(VARIANT), NAME(forward), NAME(linear), NAME(log_sum_exp), NAME(top)};
