@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from unspool.views.characters import safe
 from unspool.views.terminal import Paint, display_width, fit_left, fit_right, wrap
-from unspool.views.tree import FINISHED, KEPT, PRUNED, Node, Tree, score_text
+from unspool.views.tree import Tree
+from unspool.views.tree_nodes import FINISHED, KEPT, PRUNED, Node, score_text
 
 LEGEND = "numbers: the score so far; of finished texts (■) the one they are ranked by; ✗: not taken"
 DIED = "no text came of it"
