@@ -163,6 +163,29 @@ def test_the_terminals_lines_fit(output, width):
     assert "\x1b[" in draw_tree(Tree.from_trace(output.trace), width, Paint(True))
 
 
+DYING = {
+    "allowed(1) | banned(1) | beam(2)": ["abc", "no text came of it: nothing followed the prompt"],
+    "no_repeat_ngram(1) | allowed(4) | sample(2)": [
+        "abc",
+        "└─ e",
+        "no text came of it: nothing followed the last token of any branch",
+        "1 kept",
+        "numbers: the score so far",
+    ],
+}
+
+
+@pytest.mark.parametrize("decoder", DYING)
+def test_the_tree_of_a_run_without_a_text_says_how_far_it_came_and_explains_no_more_than_it_shows(decoder):
+    output = un.LanguageModel(table(3), Letters()).generate(["abc"], decoder, max_new_tokens=4, level="choices")[0]
+    tree = Tree.from_trace(output.trace)
+    lines = draw_tree(tree, 80, Paint(False)).splitlines()
+    assert [line for line in lines if "─" not in line] == [line for line in DYING[decoder] if "─" not in line]
+    assert len(lines) == len(DYING[decoder])
+    assert DYING[decoder][-3 if tree.roots else -1] in tree.to_form("html")
+    assert ("■" in tree.to_form("html"), "✗" in tree.to_form("html")) == (False, False)
+
+
 class Nasty(Letters):
     def name_of(self, token):
         return ["<script>", "a&b", "\x1b[31m", "\u202eevil", '"quote"', "end"][token]

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from unspool.views.characters import safe, shown
 from unspool.views.terminal import fit_right
-from unspool.views.tree_nodes import CAME_TO_NONE, FINISHED, KEPT, PRUNED, Node, score_text, walk
+from unspool.views.tree_nodes import FINISHED, KEPT, PRUNED, Node, came_to_none, score_text, walk
 
 MOST_LINES = 5000
 """Lines beside those of the best text."""
@@ -64,7 +64,7 @@ def tree_html(roots: list[Node], prompt: str, picture: str) -> str:
     text = f'<span class="new">{html.escape(safe("".join(n.text for n in best).rstrip()))}</span>' if best else ""
     counts = Counter(node.state for node, _, _ in walk(roots))
     words = [f"{counts[state]} {state}" for state in (KEPT, FINISHED, PRUNED) if counts[state]]
-    words = [CAME_TO_NONE, *words] if not best else words
+    words = words if best else [came_to_none(roots), *words]
     parts = [f'<p class="text tree-best"><span class="prompt">{html.escape(safe(prompt))}</span>{text}</p>']
     parts.append(f'<p class="faint">{" · ".join(words)}</p>')
     if roots:

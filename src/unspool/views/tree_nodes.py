@@ -10,7 +10,6 @@ from typing import Any
 from unspool.views.characters import shown
 
 KEPT, FINISHED, PRUNED = "kept", "finished", "pruned"
-CAME_TO_NONE = "no text came of it"
 
 
 @dataclass
@@ -48,6 +47,11 @@ def walk(roots: list[Node]) -> Iterator[tuple[Node, int, Node | None]]:
         node, depth, parent = stack.pop()
         yield node, depth, parent                                         # its children may be put in order before they are walked
         stack += [(c, depth + 1, node) for c in reversed(node.children)]
+
+
+def came_to_none(roots: list[Node]) -> str:
+    """What is said of a run without a text: that, and how far it came."""
+    return f"no text came of it: nothing followed {'the last token of any branch' if roots else 'the prompt'}"
 
 
 def score_text(value: float) -> str:
