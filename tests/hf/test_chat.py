@@ -251,14 +251,22 @@ def test_a_template_for_tools(folder):
     assert lm.render(TALKS["one"]).startswith("<|im_start|>user")
 
 
-def test_the_program_shows_what_the_user_said(folder):
+def test_the_program_shows_the_answer_and_of_several_what_the_user_said(folder, tmp_path):
     """Not the template that was made of it."""
     for more in ((), ("--no-stream",), ("-d", "beam(2)"), ("-d", "sample(2)")):
         code, text, _ = called("Hi there", "--chat", "-m", str(folder), "--max-new-tokens", "2", *more)
         assert code == 0
-        assert "Hi there\n" in text
+        assert text
+        assert "Hi there" not in text
         assert "im_start|>user" not in text
     lm = un.load(folder)
+    answer = lm.generate("Hi there", chat=True, max_new_tokens=2).text
+    assert called("Hi there", "--chat", "-m", str(folder), "--max-new-tokens", "2")[1] == answer + "\n"
+    (tmp_path / "talks.txt").write_text("Hi there\nGood day\n")
+    _, text, _ = called("-f", str(tmp_path / "talks.txt"), "--chat", "-m", str(folder), "--max-new-tokens", "2")
+    assert text.startswith("Hi there\n")
+    assert "\nGood day\n" in text
+    assert "im_start|>user" not in text
     assert "im_start" not in lm.generate("Hi", chat=True, max_new_tokens=1)._repr_html_().split("</p>")[1][:40]
     (folder / "chat_template.jinja").write_text(THINKING)
     how = ("--chat", "--template", '{"enable_thinking": false}', "-m", str(folder), "--max-new-tokens", "2", "-o", "json")

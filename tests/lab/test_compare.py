@@ -360,6 +360,19 @@ def test_pictures(tmp_path):
         compared(metrics=["length"]).plot()
 
 
+@pytest.mark.parametrize("more", range(0, 30, 3))
+def test_a_label_of_a_picture_breaks_before_its_count_not_within_it(more):
+    pytest.importorskip("matplotlib")
+    from unspool.views import compare_plot as plot
+
+    label = "temperature(0.8) | top_k(50) | top_p(0.95)" + " x" * more + " (1 text of 1 prompt)"
+    lines = plot._fitted(label, 4.5).split("\n")
+    assert " ".join(lines) == label
+    assert all(plot._inches(line) <= 4.5 for line in lines)
+    assert lines[-1].endswith("(1 text of 1 prompt)")
+
+
+
 @pytest.mark.parametrize("count", [2, 6, 14])
 @pytest.mark.parametrize("name", ["{}", "repetition_penalty(1.{}) | temperature(0.8) | top_k(50) | top_p(0.95) | sample", "M{}" * 90])
 def test_the_legend_of_a_picture_is_whole(count, name):

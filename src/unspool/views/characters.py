@@ -8,8 +8,8 @@ CONTROLS |= {0x7F: "␡", ord("\n"): "⏎", ord("\t"): "⇥"}
 
 
 def shown(text: str) -> str:
-    """A cell on screen: outer spaces away, line breaks and control characters visible."""
-    return (text.strip(" ") or text).translate(CONTROLS)
+    """A cell on screen: outer spaces away, but seen where there is nothing else; line breaks and control characters visible."""
+    return (text.strip(" ") or "␣" * len(text)).translate(CONTROLS)
 
 
 def marked(text: str) -> str:

@@ -114,8 +114,11 @@ def _inches(line: str) -> float:
 
 
 def _fitted(label: str, inches: float) -> str:
-    """The label, broken at spaces into lines of at most this width."""
+    """The label, broken at spaces into lines of at most this width; what stands in brackets at its end stays together if it can."""
     columns, lines = len(label), [label]
+    name, bracket, counts = label.rpartition(" (")
+    if bracket and label.endswith(")") and _inches(label) > inches >= _inches(bracket[1:] + counts):
+        return f"{_fitted(name, inches)}\n{bracket[1:]}{counts}"
     while columns > 1 and (widest := max(map(_inches, lines))) > inches:
         columns = max(1, min(columns - 1, int(max(map(len, lines)) * inches / widest)))
         lines = textwrap.wrap(label, columns, break_on_hyphens=False)

@@ -13,6 +13,8 @@ MARKS = " ░▒▓█"
 """Of the five heats."""
 NARROW = 24
 """Columns that alternatives need beside their token; otherwise they stand below it."""
+WIDEST_TOKEN = 16
+"""Columns of a token in the list, so that there is room for its numbers."""
 
 
 def draw_heat(heat: Heat, width: int, paint: Paint, listed: int = 5) -> str:
@@ -80,7 +82,7 @@ def _legend(heat: Heat, width: int, paint: Paint) -> list[str]:
 
 
 def _list(heat: Heat, hottest: Sequence[tuple[int, Token]], width: int, paint: Paint) -> list[str]:
-    places, texts = [str(place) for place, _ in hottest], [fit_right(marked(t.text), 16) for _, t in hottest]
+    places, texts = [str(place) for place, _ in hottest], [fit_right(marked(t.text), WIDEST_TOKEN) for _, t in hottest]
     names = places, texts, [_numbers(heat, t) for _, t in hottest]
     sizes = [max(map(display_width, column)) for column in names]
     lines = []
@@ -109,7 +111,7 @@ def _alternatives(token: Token, room: int) -> str:
     """As many of the likeliest tokens as there is room for."""
     text = ""
     for choice in token.alternatives:
-        more = f"{marked(choice.text)} {choice.probability:.1%}"
+        more = f"{fit_right(marked(choice.text), WIDEST_TOKEN)} {choice.probability:.1%}"
         longer = f"{text}  {more}" if text else more
         if room and display_width(longer) > room:
             break

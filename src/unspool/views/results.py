@@ -7,14 +7,18 @@ import math
 from unspool.output import GeneratedText, Output
 from unspool.score import Score
 from unspool.views.characters import safe, shown
-from unspool.views.terminal import Paint, draw_columns, pad, wrap
+from unspool.views.terminal import Paint, display_width, draw_columns, pad, wrap
 
 
-def draw_output(output: Output, width: int, paint: Paint, numbers: bool = True) -> str:
-    """What was generated after one prompt, best first; with numbers, each with its rank and scores. Without a text, why."""
+def draw_output(output: Output, width: int, paint: Paint, numbers: bool = True, question: bool = True) -> str:
+    """What was generated after one prompt, best first; with numbers, each with its rank and scores. Without a text, why.
+
+    question: what a user said to a chat model stands above its answer, too.
+    """
     prompt = safe(output.asked or output.prompt)
     if not output.sequences:
         return "".join(line + "\n" for line in _two_styles(prompt, "", width, paint)) + draw_failure(output, width, paint)
+    prompt = "" if output.asked and not question else prompt
     several = len(output.sequences) > 1
     indent = len(str(len(output.sequences))) + 2 if several else 0
     blocks = []
@@ -44,14 +48,18 @@ def draw_score(score: Score, width: int, paint: Paint, title: bool = False) -> s
     text = draw_columns(lines, paint, right={1, 2}, style={0: "new", 2: "dim"}, widest=max(8, width - 24) if width else 0)
     counts = f"{len(score.tokens)} tokens, {len(score.text.encode())} bytes, {len(score.text)} characters"
     sums = [
-        ["sum of log-probs", f"{score.logprob:.4f}", counts],
-        ["per token", f"{score.per_token:.4f}", ""],
-        ["per byte", f"{score.per_byte:.4f}", ""],
-        ["per character", f"{score.per_character:.4f}", ""],
-        ["bits per byte", f"{score.bits_per_byte:.4f}", ""],
-        ["perplexity", f"{score.perplexity:.4f}", ""],
+        ["sum of log-probs", f"{score.logprob:.4f}"],
+        ["per token", f"{score.per_token:.4f}"],
+        ["per byte", f"{score.per_byte:.4f}"],
+        ["per character", f"{score.per_character:.4f}"],
+        ["bits per byte", f"{score.bits_per_byte:.4f}"],
+        ["perplexity", f"{score.perplexity:.4f}"],
     ]
-    return head + text + "\n" + draw_columns(sums, paint, right={1}, style={2: "dim"}, header=False)
+    below = draw_columns(sums, paint, right={1}, header=False).splitlines()
+    beside = display_width(below[0]) + 2 + display_width(counts) <= width or not width
+    below[0] += "  " + paint(counts, "dim") if beside else ""
+    below += [] if beside else [paint(counts[i:j], "dim") for i, j in wrap(counts, width)]
+    return head + text + "\n" + "".join(line + "\n" for line in below)
 
 
 def _piece(piece: str) -> str:

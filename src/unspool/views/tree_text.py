@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from unspool.views.characters import safe
 from unspool.views.terminal import Paint, display_width, fit_left, fit_right, wrap
-from unspool.views.tree import FINISHED, KEPT, PRUNED, Node, Tree, score_text
+from unspool.views.tree import Tree
+from unspool.views.tree_nodes import FINISHED, KEPT, PRUNED, Node, came_to_none, score_text
 
-LEGEND = "numbers: the score so far; of finished texts (■) the one they are ranked by; ✗: not taken"
-DIED = "no text came of it"
+LEGEND = {KEPT: "numbers: the score so far", FINISHED: "of finished texts (■) the one they are ranked by", PRUNED: "✗: not taken"}
 LEAST_TEXT = 24
 """Columns that a token and its numbers have at least; a deeper tree is shown from the right."""
 
@@ -25,8 +25,12 @@ def draw_tree(tree: Tree, width: int, paint: Paint, most: int = 400) -> str:
             break
         lines.append(_line(lead, node, width, paint))
     if tree.died:
-        lines += [paint(DIED[i:j], "bad") for i, j in wrap(DIED, width)]
-    return "\n".join([*lines, *_notes(tree, width, paint), *(paint(LEGEND[i:j], "dim") for i, j in wrap(LEGEND, width))]) + "\n"
+        words = came_to_none(tree.roots)
+        lines += [paint(words[i:j], "bad") for i, j in wrap(words, width)]
+    counts = tree.counts()
+    legend = "; ".join(words for state, words in LEGEND.items() if counts[state] or (state == KEPT and counts))
+    notes = [*_notes(tree, width, paint), *(paint(legend[i:j], "dim") for i, j in wrap(legend, width))] if counts else []
+    return "\n".join([*lines, *notes]) + "\n"
 
 
 def draw_growing_tree(tree: Tree, width: int, paint: Paint, height: int) -> str:

@@ -108,6 +108,7 @@ def follow(run: Stream, sink: Sink, live: bool | None = None, draw: Draw | None 
     from unspool.views.results import draw_failure, draw_output
 
     show, began = sink.paint, False
+    question = not run.asked or len(run.prompts) > 1                      # whoever asks a chat model one thing knows what he asked
     with Live(sink, draw) as screen, Bar(run.recipe["decoder"], max(run.limits), wanted=screen.draw is None) as bar:
         try:
             for step in run:
@@ -116,7 +117,7 @@ def follow(run: Stream, sink: Sink, live: bool | None = None, draw: Draw | None 
                 if not live or not run.single or not len(step):
                     bar.advance()
                     continue
-                before = "" if began else show(safe(run.asked[0] if run.asked else run.prompts[0]), "prompt")
+                before = "" if began or run.asked else show(safe(run.prompts[0]), "prompt")
                 sink.write(before + show(safe(piece), "new"))
                 began = True
         except KeyboardInterrupt:
@@ -131,7 +132,7 @@ def follow(run: Stream, sink: Sink, live: bool | None = None, draw: Draw | None 
         sink.write("\n" + (draw_failure(outputs[0], sink.width, show) if among else ""))
     elif live is not None and sink.form == "text":
         shown = [output for output in outputs if output.sequences or among]
-        sink.write("\n".join(draw_output(output, sink.width, show, numbers=not run.single) for output in shown))
+        sink.write("\n".join(draw_output(output, sink.width, show, not run.single, question) for output in shown))
     if live is not None and sink.form == "text" and run.single:
         say_endings(outputs)
     return outputs

@@ -16,12 +16,20 @@ if TYPE_CHECKING:
     from unspool.views.plot import Picture
 
 _FORMS = ["svg", "png"]
+_UNASKED = {
+    "probability": ("greedy", "beam(4)", "sample"),
+    "entropy": ("greedy",),
+    "kept": ("top_k(50) | sample", "top_p(0.9) | sample", "min_p(0.1) | sample"),
+    "sweep": ("temperature({}) | sample(8)",),
+}
+"""What is drawn where no decoder is named."""
 _KIND = options.Argument("kind", "probability, entropy, kept, temperature or sweep.")
 _DECODERS = options.repeated(
     "--decoder",
     "-d",
     hint='How to decode; several for probability and kept; for sweep with {} for the setting, as "top_p({}) | sample(8)".',
     metavar="TEXT",
+    default="; ".join(f"{kind}: {', '.join(decoders)}" for kind, decoders in _UNASKED.items()),
     shell_complete=options.decoder_names,
 )
 _TEXT = options.option("--text", hint="A text by a person that goes on from the prompt, to be drawn too or instead.")
@@ -96,7 +104,7 @@ def _probability(asked: Asked) -> Picture:
     from unspool.views import plot as view
 
     texts = {"human text": asked.lm.score(asked.prompt, asked.text).logprobs} if asked.text else {}
-    for decoder in asked.decoders or ("greedy", "beam(4)", "sample"):
+    for decoder in asked.decoders or _UNASKED["probability"]:
         texts[decoder] = asked.lm.generate(asked.prompt, decoder, **asked.settings).best.logprobs
     return view.probability(texts)
 
@@ -105,14 +113,13 @@ def _entropy(asked: Asked) -> Picture:
     from unspool.views import plot as view
 
     check(len(asked.decoders) <= 1, f"this draws one decoder; got {len(asked.decoders)}")
-    return view.entropy(asked.trace(next(iter(asked.decoders), "greedy")))
+    return view.entropy(asked.trace((asked.decoders or _UNASKED["entropy"])[0]))
 
 
 def _kept(asked: Asked) -> Picture:
     from unspool.views import plot as view
 
-    rules = asked.decoders or ("top_k(50) | sample", "top_p(0.9) | sample", "min_p(0.1) | sample")
-    return view.kept({d: asked.trace(d) for d in rules})
+    return view.kept({d: asked.trace(d) for d in asked.decoders or _UNASKED["kept"]})
 
 
 def _temperature(asked: Asked) -> Picture:
@@ -129,7 +136,7 @@ def _sweep(asked: Asked) -> Picture:
     from unspool.lab.metrics import repetition
     from unspool.views import plot as view
 
-    recipe = asked.decoders[0] if asked.decoders else "temperature({}) | sample(8)"
+    recipe = (asked.decoders or _UNASKED["sweep"])[0]
     check(len(asked.decoders) <= 1 and "{}" in recipe, 'a sweep needs one decoder with {} for the setting, as -d "top_p({}) | sample(8)"')
     steps = asked.values or ([] if asked.decoders else ["0.25", "0.5", "0.75", "1", "1.25"])
     check(bool(steps), "a sweep needs the values of the setting, as --values 0.5,0.8,1")
