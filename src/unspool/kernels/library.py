@@ -124,6 +124,8 @@ def thread_count() -> int:
         text = os.environ.get(name, "").split(",")[0].strip()
         if text.isdigit() and int(text) > 0:
             return int(text)
+        if text and name == "UNSPOOL_THREADS":
+            raise ParameterError(f"UNSPOOL_THREADS={text!r}: it is how many threads compute, 1 or more")
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
