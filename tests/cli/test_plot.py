@@ -32,6 +32,16 @@ def test_every_kind_is_drawn(kind, options, shown, wanted):
         assert words in text
 
 
+def test_help_says_what_is_drawn_where_no_decoder_is_named(wanted):
+    """Each kind by its own default; what is said is drawn."""
+    shown = " ".join(out("plot", "--help").split())
+    for words in ("probability: greedy, beam(4), sample;", "entropy: greedy;", "kept: top_k(50) | sample,", "sweep: temperature({})"):
+        assert words in shown
+    out("plot", "kept", PROMPT, *SHORT, "--output-file", str(wanted))
+    text = "".join(ElementTree.fromstring(wanted.read_text(encoding="utf-8")).itertext())
+    assert all(f"{rule} | sample: median" in text for rule in ("top_k(50)", "top_p(0.9)", "min_p(0.1)"))
+
+
 def test_svg_and_png_go_where_they_are_sent(tmp_path):
     found = unspool("plot", "entropy", PROMPT, *SHORT)
     assert (found.returncode, found.stderr) == (0, b"")

@@ -17,7 +17,7 @@ from unspool.views.heat import Heat
 from unspool.views.heat_text import draw_growing_heat, draw_heat
 from unspool.views.heat_tokens import BY
 from unspool.views.report import generated
-from unspool.views.results import draw_output
+from unspool.views.results import draw_output, draw_score
 from unspool.views.table import StepTable
 from unspool.views.terminal import Paint, display_width
 from unspool.views.tree import Tree
@@ -178,6 +178,29 @@ def test_no_line_is_wider_than_the_screen(width):
     for text in [t for t in drawn(trace, width) if not t.startswith(("Step", "Input"))]:
         assert all(display_width(line) <= width for line in text.splitlines()), text
     assert steps.to_text(20)
+
+
+WIDE = [" " + "Donaudampfschiff" * 6, " " + "한국어" * 25, " " * 90, "=-" * 45, " a\tb\nc" * 9, "end"]
+
+
+class Wide(Letters):
+    """Tokens wider than a screen: without a space, of wide characters, of spaces alone, of lines."""
+
+    def name_of(self, token):
+        return WIDE[token]
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_tokens_wider_than_the_screen_break_no_line_and_keep_their_numbers(width):
+    lm = un.LanguageModel(table(3), Wide())
+    trace = lm.generate("abd", "temperature(0.8) | top_k(4) | beam(3)", max_new_tokens=4, level="stages", choices=5).trace
+    score = un.LanguageModel(table(3), Wide()).score([0, 1], [2, 3, 4])
+    for text in [*drawn(trace, width), draw_score(score, width, Paint(False))]:
+        if not text.startswith("Step"):
+            assert all(display_width(line) <= width for line in text.splitlines()), text
+    listed = draw_heat(Heat.from_trace(trace), width, Paint(False)).split("\n\n")[-1]
+    assert len(re.findall(r"… \d+\.\d%", listed)) >= 2, "alternatives with their probabilities"
+    assert "␣␣␣" in draw_tree(Tree.from_trace(trace), width, Paint(False)), "a token of spaces is seen"
 
 
 @pytest.mark.parametrize("name", DECODERS)

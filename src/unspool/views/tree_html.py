@@ -51,8 +51,9 @@ TREE_STYLE = """
   .unspool .tree .row { grid-template-columns: 1rem minmax(0, 1fr) 3.7rem 3.7rem; column-gap: .2rem; padding: .25rem .2rem; }
   .unspool .tree .m { grid-column: 2 / -1; grid-row: 2; }
   .unspool .tree .m:empty, .unspool .tree details[open] > summary > .m { display: none; }
+  .unspool .tree .long::before { grid-column: 1; grid-row: 1; }
   .unspool .tree .long > .w { grid-column: 2 / -1; grid-row: 2; } .unspool .tree .long > .m { grid-row: 3; }
-  .unspool .tree .long > .n { grid-row: 1; } .unspool .tree .long > .w + .m + .n { grid-column: 3; }
+  .unspool .tree .long > .m + .n { grid-column: 3; grid-row: 1; } .unspool .tree .long > .n + .n { grid-column: 4; grid-row: 1; }
   .unspool .tree .ways { margin-left: .5rem; }
 }
 """
