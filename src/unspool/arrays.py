@@ -192,7 +192,11 @@ def logsumexp(x: Array) -> Array:
     if x.shape[-1] > IN_TURN and (found := _by_kernels(x)) is not None:
         return found
     if x.size > IN_CACHE and len(x) > 1:
-        return np.concatenate([logsumexp(x[r : r + 1]) for r in range(len(x))])
+        return np.concatenate([_in_numpy(x[r : r + 1]) for r in range(len(x))])
+    return _in_numpy(x)
+
+
+def _in_numpy(x: Array) -> Array:
     top = x.max(-1, keepdims=True)
     with np.errstate(invalid="ignore"):                                  # infinity less infinity is NaN, which shows in the sum
         terms = x - or_zero(top)
@@ -217,7 +221,9 @@ def _by_kernels(x: Array) -> Array | None:
         return None
     found, terms = np.empty((len(x), 1), np.float32), np.empty(len(x), np.int64)
     its.log_sum_exp(x.ctypes.data, *x.shape, found.ctypes.data, terms.ctypes.data)
-    return found if (terms > IN_TURN).all() else None
+    for r in np.flatnonzero(terms <= IN_TURN):                           # by itself, so that no row depends on its neighbours
+        found[r] = _in_numpy(x[r : r + 1])[0]
+    return found
 
 
 def summed(terms: Array) -> Array:

@@ -9,6 +9,7 @@ from hypothesis import given, settings, strategies as st
 from laws.examples import processors
 
 import unspool as un
+from unspool.arrays import logsumexp
 from unspool.core import few
 from unspool.core.decoder import as_decoder
 from unspool.core.distributions import Distributions
@@ -150,3 +151,14 @@ def test_no_number_is_found_among_few(chain):
 @given(st.lists(st.sampled_from(MADE), min_size=2, max_size=4), st.sampled_from(SIZES), st.integers(0, 10**6), st.booleans())
 def test_random_chains(chain, size, seed, double):
     both_ways(chain, rows_of(size, seed, np.float64 if double else np.float32), seed)
+
+
+def test_no_row_of_a_sum_depends_on_its_neighbours():
+    rng = np.random.default_rng(0)
+    for vocabulary in (1500, 5000, 50257):
+        for _ in range(6):
+            x = rng.standard_normal((4, vocabulary)).astype(np.float32) * 3
+            x[1, 5:] = -np.inf                                            # a row of few beside rows of many
+            x[3] = -np.inf
+            alone = np.concatenate([logsumexp(x[r : r + 1]) for r in range(len(x))])
+            assert (logsumexp(x) == alone).all()

@@ -120,7 +120,7 @@ class Search:
 
     def _first_rows(self, count: int) -> Frontier:
         """The rows of the next prompts that waited."""
-        prompts, self.waiting = np.asarray(self.waiting[:count]), self.waiting[count:]
+        prompts = np.asarray(self.waiting[:count])
         columns = {
             "prompt": prompts,
             "node": np.zeros(count, np.int64),
@@ -129,6 +129,7 @@ class Search:
             "lineage": self.call.lineages[prompts],
         }
         rows = self.lane.begin([self.call.prompts[prompt] for prompt in prompts.tolist()])
+        self.waiting = self.waiting[count:]
         return Frontier.of(self.call, self.lane, rows, self.call.prompt_lengths[prompts], columns)
 
     def _join(self, run: Run, start: Frontier) -> None:
@@ -308,10 +309,10 @@ class Search:
             run.found += children.finished
             for h in children.finished:
                 self.found[h.prompt].append(h)
+        self.untold.extend(steps)                                        # these are done, whatever becomes of those that join
         joined = next((run for run, *_ in work if run.strategy.joins and run.parent is None), None)
         if joined is not None and (count := self._room()):
             self._join(joined, self._first_rows(count))
-        self.untold.extend(steps)
         self.collect()
 
     def _replace(self, run: Run, choice: Choice, new: Frontier) -> None:

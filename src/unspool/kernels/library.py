@@ -15,6 +15,8 @@ from unspool.kernels.build import FOLDER, NAME, stamp
 PACKED_FORMATS = ("float32", "bfloat16", "int8", "int4", "int4_min")
 ACTIVATION_CODES = {"gelu_tanh": 1, "gelu": 2, "silu": 3, "relu": 4}
 BLOCK_OUTPUTS, GROUP_INPUTS, SEGMENT, LARGEST_HEAD = 16, 32, 128, 512
+MOST_THREADS = 256
+"""As many as pool.c starts at most."""
 INT32, INT64, FLOAT32, ADDRESS = c.c_int32, c.c_int64, c.c_float, c.c_void_p
 
 
@@ -122,8 +124,8 @@ def thread_count() -> int:
     """UNSPOOL_THREADS, or OMP_NUM_THREADS, or the cores that this process may use."""
     for name in ("UNSPOOL_THREADS", "OMP_NUM_THREADS"):
         text = os.environ.get(name, "").split(",")[0].strip()
-        if text.isdigit() and int(text) > 0:
-            return int(text)
+        if text.isascii() and text.isdecimal() and int(text) > 0:
+            return min(int(text), MOST_THREADS)
         if text and name == "UNSPOOL_THREADS":
             raise ParameterError(f"UNSPOOL_THREADS={text!r}: it is how many threads compute, 1 or more")
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

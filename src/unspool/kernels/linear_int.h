@@ -84,7 +84,8 @@ static inline floats read_scales(const uint16_t *p)
         const int groups = q->groups, size = GROUP * BLOCK * (format == INT8 ? 8 : 4) / 8;                          \
         const int64_t first = (int64_t)row * groups, next = (int64_t)groups * size, from = (int64_t)block * groups; \
         const uint8_t *w = (const uint8_t *)p->w->data + from * size;                                               \
-        const uint16_t *scales = p->w->scales + from * BLOCK, *minima = p->w->minima + from * BLOCK;                \
+        const uint16_t *scales = p->w->scales + from * BLOCK;                                                       \
+        const uint16_t *minima = format == INT4_MIN ? p->w->minima + from * BLOCK : scales;                         \
         floats total[B * PER_BLOCK][R];                                                                             \
         UNROLL for (int b = 0; b < B * PER_BLOCK; b++)                                                              \
             UNROLL for (int r = 0; r < R; r++) total[b][r] = bias_of(p->w, block * BLOCK + b * VL);                 \
@@ -179,7 +180,7 @@ static void quantise_row(const float *x, int inputs, int zero, int8_t *values, f
             wrong += v * 0.0f;
         }
         largest = largest_of(top), poison = sum(wrong);
-        float inverse = largest > 0 ? 127.0f / largest : 0;
+        float inverse = largest > 1e-30f ? 127.0f / largest : 0; /* what is smaller is 0 beside what 32 bits add it to */
         for (int i = 0; i < GROUP; i += VL) {
             floats rounded = load(part + i) * inverse + 12582912.0f; /* 1.5 * 2^23: the whole number is in the low bits */
             ints whole = (ints)rounded - 0x4b400000;

@@ -75,7 +75,7 @@ def price(plain: LanguageModel, packed: LanguageModel, dtype: str, text: str) ->
 
 def _windows(model: Model, tokens: Sequence[int]) -> Iterator[list[int]]:
     """Stretches of a text, each read from its own start; the last of one is the first of the next."""
-    size = min(READ_AT_ONCE, model.context or READ_AT_ONCE)
+    size = max(2, min(READ_AT_ONCE, model.context or READ_AT_ONCE))
     for first in range(0, max(len(tokens) - 1, 0), size - 1):
         yield list(tokens[first : first + size])
 

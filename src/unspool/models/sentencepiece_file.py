@@ -21,12 +21,13 @@ class SentencePieceFile(TokenizerBase):
 
     def __init__(self, pieces: PieceFile, added: Sequence[tuple[str, bool]] = (), begins: Sequence[int] = ()) -> None:
         self.pieces, self.begins = pieces, tuple(begins)
-        names = [*pieces.names, *dict.fromkeys(text for text, _ in added if text not in pieces.names)]
+        there, named = set(pieces.names), dict(added)
+        names = [*pieces.names, *dict.fromkeys(text for text, _ in added if text not in there)]
         self._names, self.size = names, len(names)
         ids = {name: i for i, name in reversed([*enumerate(names)])}
         own = {i for i, kind in enumerate(pieces.kinds) if kind in (UNKNOWN, CONTROL)}
         self.specials = frozenset(own | {ids[text] for text, special in added if special})
-        self._whole = {name: i for name, i in ids.items() if i in own or name in dict(added)}
+        self._whole = {name: i for name, i in ids.items() if i in own or name in named}
         found = sorted(filter(None, self._whole), key=len, reverse=True)
         self._marks = re.compile("(" + "|".join(map(re.escape, found)) + ")" if found else "(?!)()")
 

@@ -34,7 +34,8 @@ def quantize(model: str, dtype: tuple[str, ...], text: str | None, **how: Any) -
     words = _read(text) if text else held_out()
     plain = open_quietly(model, backend="compiled", device=None, dtype=None)
     check(len(plain.tokenizer.encode(words)) > 1, "the text has less than two tokens, so nothing follows any of them")
-    prices = [price(plain, open_quietly(model, backend="compiled", device=None, dtype=kind), kind, words) for kind in dtype or _FORMATS]
+    kinds = dict.fromkeys(dtype or _FORMATS)
+    prices = [price(plain, open_quietly(model, backend="compiled", device=None, dtype=kind), kind, words) for kind in kinds]
     sink.write(draw_prices(prices, sink.paint) if sink.form == "text" else priced(prices, sink.form))
     sink.close()
     return 0

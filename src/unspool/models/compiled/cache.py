@@ -12,6 +12,7 @@ import hashlib
 import os
 import time
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -43,12 +44,21 @@ def cache_folder() -> Path | None:
 def file_of(checkpoint: Path, kind: str) -> Path | None:
     """The file for a checkpoint's weights in a format, whether it is there or not."""
     folder, place = cache_folder(), checkpoint.resolve()
-    digest = hashlib.sha256(f"{stamp()} {kind}".encode())
+    digest = hashlib.sha256(f"{stamp()} {_readers()} {kind}".encode())
     for path in sorted(path.resolve() for path in [place / "config.json", *place.glob("*.safetensors*")] if path.is_file()):
         its = path.stat()
         digest.update(f"{path} {its.st_size} {its.st_mtime_ns}".encode())
     whose = hashlib.sha256(os.fsencode(place)).hexdigest()[:12]
     return folder and folder / f"{place.name[:40]}-{whose}-{kind}-{digest.hexdigest()[:24]}"
+
+
+@cache
+def _readers() -> str:
+    """What the modules are that decide which numbers lie where in a file, beside the kernels."""
+    models, digest = Path(__file__).parents[1], hashlib.sha256()
+    for name in ("compiled/packing.py", "compiled/model.py", "reading.py", "families.py", "weights.py"):
+        digest.update((models / name).read_bytes())
+    return digest.hexdigest()
 
 
 def padded(size: int) -> int:
