@@ -118,3 +118,25 @@ def test_classes_that_move_ids_are_left_to_transformers(tmp_path, name, monkeypa
     with pytest.raises(un.UnspoolError, match=r"pip install sentencepiece.*tokenizer\.json") as caught:
         read_tokenizer(tmp_path)
     assert name in str(caught.value)
+
+
+def part(number, content):
+    return bytes([number << 3 | 2, len(content)]) + content
+
+
+def file_of(*pieces, trainer=b"\x18\x02"):
+    """A file of pieces (name, kind) as bytes, cut by merges."""
+    rows = (part(1, part(1, name.encode()) + bytes([3 << 3, kind])) for name, kind in pieces)
+    return b"".join(rows) + part(2, trainer)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (file_of(("<unk>", 2), ("a", 1), ("", 4)), "a piece without a name"),
+        (file_of(("<unk>", 2), ("a", 1), ("<0x41>", 6), trainer=b"\x18\x02\x98\x02\x01"), "has 1 of 256 bytes"),
+    ],
+)
+def test_a_file_that_would_never_end_or_break_is_refused(data, words):
+    with pytest.raises(un.ModelError, match=words):
+        read_pieces(data, "tokenizer.model")

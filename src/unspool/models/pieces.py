@@ -120,6 +120,10 @@ class PieceFile:
         if kind not in (UNIGRAM, BPE) or said(trainer, 24, 0) or not said(normal, 5, 1):
             raise ValueError("its pieces are words or characters, or its spaces stand otherwise than before words")
         kinds = tuple(said(row, 3, NORMAL) for row in rows)
+        if any(not row[1][0] for row in rows):
+            raise ValueError("it has a piece without a name")
+        if said(trainer, 35, 0) and kinds.count(BYTE) != 256:
+            raise ValueError(f"it writes by bytes what it does not know, and has {kinds.count(BYTE)} of 256 bytes")
         ends = [i if 0 <= i < len(rows) and kinds[i] == CONTROL else -1 for i in (said(trainer, 41, 1), said(trainer, 42, 2))]
         return cls(tuple(row[1][0].decode() for row in rows), tuple(said(row, 2, 0.0) for row in rows), kinds, kind == BPE,
                    bool(said(trainer, 35, 0)), bool(said(normal, 3, 1)), bool(said(normal, 4, 1)),
@@ -242,7 +246,10 @@ class PieceFile:
 
 def holds_pieces(file: Path) -> bool:
     """Whether a file is SentencePiece's: it begins with the field of a piece. Some of the same name hold text, of tiktoken."""
-    return file.is_file() and file.read_bytes()[:1] in (b"", b"\x0a")
+    if not file.is_file():
+        return False
+    with file.open("rb") as opened:
+        return opened.read(1) in (b"", b"\x0a")                          # of an empty file the reader says what is wrong
 
 
 def read_pieces(data: bytes, name: str) -> PieceFile:
