@@ -19,13 +19,13 @@ from unspool.models.threads import libraries
 
 PIECE = 1 << 17
 """Numbers of a piece: 512 KB."""
-SMALL = 10**6
+SMALL_PRODUCT = 10**6
 """Multiplications of a product that OpenBLAS counts as small."""
-WIDE = 1024
+PIECE_OUTPUTS = 1024
 """The most outputs of a piece of weights that lie by inputs."""
 SMALL_KERNELS = frozenset({"SkylakeX", "Cooperlake", "SapphireRapids"})
 """OpenBLAS's names of processors for which it has small products."""
-BY_OUTPUTS, BY_INPUTS, BY_SMALL = 7, 3, 12
+BY_OUTPUTS, BY_INPUTS, BY_SMALL = 8, 3, 12
 """The most rows that go by pieces, by how the weights lie; with more, the copy is worth its time."""
 
 
@@ -60,9 +60,9 @@ def _by_outputs(x: Array, weight: Array) -> Array:
 def _by_inputs(x: Array, across: Array, small: bool) -> Array:
     """Sums over pieces of the inputs; across: (I, O)."""
     out = np.zeros((len(x), across.shape[1]), np.result_type(x, across))
-    for left in range(0, across.shape[1], WIDE):
-        columns, its = across[:, left : left + WIDE], out[:, left : left + WIDE]
-        size = max(1, (SMALL // len(x) if small else PIECE) // columns.shape[1])
+    for left in range(0, across.shape[1], PIECE_OUTPUTS):
+        columns, its = across[:, left : left + PIECE_OUTPUTS], out[:, left : left + PIECE_OUTPUTS]
+        size = max(1, (SMALL_PRODUCT // len(x) if small else PIECE) // columns.shape[1])
         for first in range(0, len(columns), size):
             piece, part = columns[first : first + size], x[:, first : first + size]
             if small:

@@ -17,7 +17,6 @@ import numpy as np
 from unspool.arrays import Array, Floats, Ints, like, namespace, plus, softmax, widened
 from unspool.core.model import NO_PLAN, Plan, layers_within
 from unspool.core.tree import SPAN, TokenForest, places
-from unspool.models.threads import Threads
 
 Attend: TypeAlias = Callable[[int, Array, Array, Array], Array]
 """attend(layer, queries (N, H, D), keys (N, K, D), values (N, K, D)) -> (N, H * D); K divides H."""
@@ -56,7 +55,6 @@ class SlotModel(Protocol):
     """What the attention of each layer does beyond the plain."""
     slopes: Floats | None
     """ALiBi's, (H,)."""
-    threads: Threads
 
     def forward(self, tokens: Array, positions: Array, attend: Attend, layers: Sequence[int] = ()) -> Array:
         """Hidden states of tokens (N,) at positions (N,), final, and those after some layers: (1 + L, N, E)."""

@@ -1,8 +1,8 @@
 """How many threads numpy's matrix products use.
 
 The threads of OpenBLAS wait for each other by spinning. Where each has a core they halve the time of a large product; where another
-process holds a core, or the system puts both on one, a step takes ten times as long, and those of a small model always take longer:
-220 ms instead of 8. So a small model computes with one thread, and for a large one the steps themselves are timed.
+process holds a core, or the system puts both on one, a step takes ten times as long and more; those of a small model took 220 ms
+instead of 8. So a small model computes with one thread; for a large one each layer is timed, now and then with the other number.
 """
 
 from __future__ import annotations
@@ -20,16 +20,14 @@ import numpy as np
 
 SMALL = 64 << 20
 """Bytes of weights below which one thread computes."""
-TRIAL = 3
-"""Steps of a trial."""
-AGAIN, SELDOM = 64, 1024
-"""Steps until the next trial: at first, and at most; each trial that changes nothing doubles them."""
+TRIAL = 4
+"""Pieces of work of a trial."""
+REST = 50
+"""A trial is followed by at least so many times its own time without one, so that trials take 2 % of all."""
 SLOW = 3
-"""A step of so many times the usual one is followed by a trial."""
-FASTER = 0.95
-"""What part of the time a trial must take to win."""
-MANY = 16
-"""Rows from which on the first steps take all threads: their products are long, and waiting for each other is little of them."""
+"""Work on all threads that takes so many times the usual is followed by a trial at once."""
+WINS = 0.95
+"""What part of the usual time a trial must take to win."""
 _COUNTING = Lock()
 
 
@@ -43,42 +41,41 @@ def libraries() -> list[Any]:
 
 
 class Pace:
-    """Whether steps of one kind are faster alone, with one thread, or with all: learnt from what they took."""
+    """Whether work of one kind is done faster alone, by one thread, or by all: learnt from the seconds it took."""
 
-    def __init__(self, alone: bool) -> None:
-        self.alone = alone
-        self.times: deque[float] = deque(maxlen=3 * TRIAL)               # the last steps as they are done now
-        self.trial: list[float] = []                                     # those done in the other way
-        self.left, self.wait = TRIAL, AGAIN                              # steps until the trial; then until the next
+    def __init__(self) -> None:
+        self.alone = True
+        self.usual: deque[float] = deque(maxlen=2 * TRIAL)               # the last times as it is done now
+        self.trial: list[float] = []                                     # those of a trial of the other way
+        self.rest = 0.0                                                  # seconds until the next trial
 
     def next(self) -> bool:
-        """Whether the next step is done with one thread."""
-        return self.alone if self.left > 0 else not self.alone
+        """Whether the next piece is done by one thread."""
+        return self.alone if self.rest > 0 or len(self.usual) < TRIAL else not self.alone
 
     def saw(self, alone: bool, seconds: float) -> None:
-        """Count a step that was done."""
+        """Count a piece that was done."""
         with _COUNTING:
-            self._count(alone, seconds)
+            if alone == self.alone:
+                late = not alone and len(self.usual) >= TRIAL and seconds > SLOW * median(self.usual)
+                self.rest = 0 if late else self.rest - seconds
+                self.usual.append(seconds)
+            elif self.usual:
+                self._try(alone, seconds)
 
-    def _count(self, alone: bool, seconds: float) -> None:
-        if alone == self.alone:
-            late = len(self.times) >= TRIAL and seconds > SLOW * median(self.times)
-            self.times.append(seconds)
-            self.left = 0 if late else self.left - 1
-            self.wait = AGAIN if late else self.wait
-            return
+    def _try(self, alone: bool, seconds: float) -> None:
+        """Count a piece of a trial, which is given up as soon as it cannot win."""
         self.trial.append(seconds)
-        bound = FASTER * fmean(self.times)
-        if sum(self.trial) < TRIAL * bound and len(self.trial) < TRIAL:
+        spent = sum(self.trial)
+        won = spent < WINS * TRIAL * fmean(self.usual)
+        if won and len(self.trial) < TRIAL:
             return
-        if sum(self.trial) < TRIAL * bound:
-            self.alone, self.wait, self.times = alone, AGAIN, deque(self.trial, maxlen=self.times.maxlen)
-        else:                                                            # lost, or already cannot win
-            self.wait = min(2 * self.wait, SELDOM)
-        self.trial, self.left = [], self.wait
+        if won:
+            self.alone, self.usual = alone, deque(self.trial, maxlen=self.usual.maxlen)
+        self.trial, self.rest = [], REST * spent
 
 
-class Threads:
+class ThreadChoice:
     """The threads of one model's products."""
 
     def __init__(self, weights: Iterable[Any], clock: Callable[[], float] = time.perf_counter) -> None:
@@ -88,16 +85,16 @@ class Threads:
         self.clock, self.paces = clock, dict[tuple[str, int], Pace]()
 
     @contextmanager
-    def step(self, kind: str, rows: int) -> Iterator[None]:
+    def work(self, kind: str, rows: int) -> Iterator[None]:
         """A context for products: with one thread for a small model, for a large one with as many as were faster.
 
-        kind, rows: steps of one kind and of about as many rows take about as long.
+        kind, rows: pieces of work of one kind and of about as many rows take about as long.
         """
         held = [(library, n) for library in libraries() if (n := library.get_num_threads()) != 1] if self.plain else []
         if not held:
             yield
             return
-        pace = None if self.small else self.paces.setdefault((kind, rows.bit_length()), Pace(rows < MANY))
+        pace = None if self.small else self.paces.setdefault((kind, rows.bit_length()), Pace())
         alone, begun = pace is None or pace.next(), self.clock()
         try:
             for library, _ in held if alone else ():

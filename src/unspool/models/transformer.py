@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from unspool.core.model import NO_PLAN, Plan
 from unspool.models.products import product
 from unspool.models.rope import Rope
 from unspool.models.slots import Attend, Rule, SlotSession
-from unspool.models.threads import Threads
+from unspool.models.threads import ThreadChoice
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +126,7 @@ class Transformer:
 
     def __post_init__(self) -> None:
         self.layers, self.width, self.dtype = len(self.blocks), int(self.embedding.shape[1]), self.embedding.dtype
-        self.threads, self.slot_size = Threads(self.arrays()), self.head_size
+        self.threads, self.slot_size = ThreadChoice(self.arrays()), self.head_size
 
     def session(self, plan: Plan = NO_PLAN) -> SlotSession:
         return SlotSession(self, plan)
@@ -177,10 +178,6 @@ class Transformer:
 
     def forward(self, tokens: Array, positions: Array, attend: Attend, layers: Sequence[int] = ()) -> Array:
         """Hidden states of tokens (N,) at positions (N,): the final ones and those after some layers, normed alike, (1 + L, N, E)."""
-        with self.threads.step("forward", len(tokens)):
-            return self._forward(tokens, positions, attend, layers)
-
-    def _forward(self, tokens: Array, positions: Array, attend: Attend, layers: Sequence[int]) -> Array:
         after: dict[int, Array] = {}
         x = self.embedding[tokens]
         if self.embedding_scale != 1:
@@ -191,24 +188,27 @@ class Transformer:
             x = self.embedding_norm(x)
         angles = {b.rope: b.rope.angles(positions, x) for b in self.blocks if b.rope is not None}
         for layer, block in enumerate(self.blocks):
-            h = x if block.before_attention is None else block.before_attention(x)
-            q, k, v = self._project(block, h, angles)
-            a = block.out(attend(layer, q, k, v))
-            if block.after_attention is not None:
-                a = block.after_attention(a)
-            if self.parallel:
-                x = plus(plus(a, x), self._mlp(block, h if block.before_mlp is None else block.before_mlp(x)))
-            else:
-                x = plus(a, x)
-                x = plus(self._mlp(block, x if block.before_mlp is None else block.before_mlp(x)), x)
+            with self.threads.work("layer", len(tokens)):
+                x = self._layer(block, x, angles, partial(attend, layer))
             if layer + 1 in layers:
                 after[layer + 1] = x
         states = [self.final_norm(x), *(self.final_norm(after[layer]) for layer in layers)]
         return states[0][None] if len(states) == 1 else namespace(x).stack(states)
 
+    def _layer(self, block: Block, x: Array, angles: dict[Rope, Any], attend: Callable[[Array, Array, Array], Array]) -> Array:
+        """What leaves a layer, an array of its own."""
+        h = x if block.before_attention is None else block.before_attention(x)
+        a = block.out(attend(*self._project(block, h, angles)))
+        if block.after_attention is not None:
+            a = block.after_attention(a)
+        after = plus(a, x)
+        if not self.parallel:
+            x = h = after
+        return plus(after, self._mlp(block, h if block.before_mlp is None else block.before_mlp(x)))
+
     def head(self, hidden: Array) -> Array:
         """Logits (N, V) of hidden states (N, E)."""
-        with self.threads.step("head", len(hidden)):
+        with self.threads.work("head", len(hidden)):
             logits = self.output(hidden)
         return logits if self.softcap is None else namespace(logits).tanh(logits / self.softcap) * self.softcap
 
