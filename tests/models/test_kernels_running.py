@@ -113,8 +113,7 @@ def test_a_text_is_the_same_whatever_the_number_of_threads():
     [
         ({"UNSPOOL_THREADS": "3", "OMP_NUM_THREADS": "5"}, 3),
         ({"OMP_NUM_THREADS": "5,2"}, 5),
-        ({"UNSPOOL_THREADS": "0", "OMP_NUM_THREADS": "2"}, 2),
-        ({"UNSPOOL_THREADS": "many"}, None),
+        ({"OMP_NUM_THREADS": "many"}, None),
     ],
 )
 def test_the_number_of_threads_is_what_is_asked_for(settings, count, monkeypatch):
@@ -124,6 +123,13 @@ def test_the_number_of_threads_is_what_is_asked_for(settings, count, monkeypatch
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     assert library.thread_count() == (count or cores)
+
+
+@pytest.mark.parametrize("text", ["0", "many", "-1"])
+def test_a_number_of_threads_that_is_none_is_refused(text, monkeypatch):
+    monkeypatch.setenv("UNSPOOL_THREADS", text)
+    with pytest.raises(un.ParameterError, match="UNSPOOL_THREADS"):
+        library.thread_count()
 
 
 def test_python_threads_that_compute_at_once_get_what_they_get_alone():

@@ -14,7 +14,7 @@ from unspool.kernels.build import FOLDER, NAME, stamp
 
 PACKED_FORMATS = ("float32", "bfloat16", "int8", "int4", "int4_min")
 ACTIVATION_CODES = {"gelu_tanh": 1, "gelu": 2, "silu": 3, "relu": 4}
-BLOCK_OUTPUTS, GROUP_INPUTS, SEGMENT, LARGEST_HEAD = 16, 32, 32, 512
+BLOCK_OUTPUTS, GROUP_INPUTS, SEGMENT, LARGEST_HEAD = 16, 32, 128, 512
 INT32, INT64, FLOAT32, ADDRESS = c.c_int32, c.c_int64, c.c_float, c.c_void_p
 
 
@@ -124,6 +124,8 @@ def thread_count() -> int:
         text = os.environ.get(name, "").split(",")[0].strip()
         if text.isdigit() and int(text) > 0:
             return int(text)
+        if text and name == "UNSPOOL_THREADS":
+            raise ParameterError(f"UNSPOOL_THREADS={text!r}: it is how many threads compute, 1 or more")
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

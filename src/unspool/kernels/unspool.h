@@ -12,7 +12,7 @@
 #define TEXT(a) TEXT_(a)
 
 enum { BLOCK = 16, GROUP = 32 };                       /* outputs of a block; inputs that share a scale */
-enum { SEGMENT = 32 };                                 /* slots whose keys and values lie together */
+enum { SEGMENT = 128 };                                /* slots whose keys and values lie together */
 enum format { FLOAT32, BFLOAT16, INT8, INT4, INT4_MIN };
 enum activation { NONE, GELU_TANH, GELU, SILU, RELU };
 enum finish { SET, ADD, MULTIPLY };                    /* y = r, y += r, y *= r */

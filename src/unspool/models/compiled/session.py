@@ -21,6 +21,7 @@ SPARE_SEGMENTS = 2
 class PackedModel(SlotModel, Protocol):
     """What a session needs of a CompiledTransformer."""
 
+    head_size: int
     address: int
     """Of its structure."""
     ropes: list[Rope]
@@ -32,16 +33,17 @@ class PackedModel(SlotModel, Protocol):
 class Segments(Pool):
     """Keys and values of one tree in segments of slots: more are added, and those beyond the last slot let go, without a copy."""
 
-    def __init__(self, model: SlotModel, states: int) -> None:
+    def __init__(self, model: PackedModel, states: int) -> None:
         self.segments: list[Array] = []
         self.table = np.zeros(0, np.int64)                               # where each begins
         self.hidden = model.zeros((states, 0, model.width))
 
-    def reserve(self, model: SlotModel, slots: int) -> None:
+    def reserve(self, model: PackedModel, slots: int) -> None:  # type: ignore[override]
         wanted, have = -(-slots // SEGMENT), len(self.segments)
         if not wanted <= have <= wanted + SPARE_SEGMENTS:
             shape = (2, model.layers, model.key_heads, SEGMENT, model.slot_size)
-            self.segments = [*self.segments[:wanted], *(np.zeros(shape, np.float32) for _ in range(wanted - have))]
+            room = np.empty if model.slot_size == model.head_size else np.zeros  # numbers that pad a head stay 0
+            self.segments = [*self.segments[:wanted], *(room(shape, np.float32) for _ in range(wanted - have))]
             self.table = np.asarray([segment.ctypes.data for segment in self.segments], np.int64)
         states, room, width = self.hidden.shape
         if slots > room:
