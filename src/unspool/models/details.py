@@ -56,12 +56,16 @@ def details(lm: LanguageModel) -> dict[str, Any]:
 
 
 def kernels_of(backend: str) -> dict[str, str]:
-    """Which kernels compute, and on how many threads; or why numpy computes in their place."""
+    """Which kernels compute, and on how many threads; for numpy its BLAS, and why there are no kernels."""
     from unspool.kernels.library import available, kernels, missing, thread_count
 
     if backend == "compiled":
         return {"kernels": f"{kernels().name.decode()}, {thread_count()} threads"}
-    return {"kernels": f"none{missing()}"} if backend == "numpy" and not available() else {}
+    if backend != "numpy":
+        return {}
+    from unspool.models.blas import blas
+
+    return {"blas": blas()} if available() else {"kernels": f"none{missing()}", "blas": blas()}
 
 
 def memory(device: str) -> dict[str, int]:

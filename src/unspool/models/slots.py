@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from unspool.arrays import Array, Floats, Ints, like, namespace, softmax, widened
+from unspool.arrays import Array, Floats, Ints, like, namespace, plus, softmax, widened
 from unspool.core.model import NO_PLAN, Plan, layers_within
 from unspool.core.tree import SPAN, TokenForest, places
 from unspool.models.threads import threads
@@ -56,8 +56,8 @@ class SlotModel(Protocol):
     """What the attention of each layer does beyond the plain."""
     slopes: Floats | None
     """ALiBi's, (H,)."""
-    small: bool
-    """Whether one thread is enough; see `unspool.models.threads`."""
+    most_threads: int | None
+    """How many threads compute at most; see `unspool.models.threads`."""
 
     def forward(self, tokens: Array, positions: Array, attend: Attend, layers: Sequence[int] = ()) -> Array:
         """Hidden states of tokens (N,) at positions (N,), final, and those after some layers: (1 + L, N, E)."""
@@ -81,10 +81,9 @@ class Pool:
         states, have = self.hidden.shape[:2]
         if slots <= have:
             return
-        more, xp = Pool(model, max(slots - have, have), states), namespace(self.hidden)
-        self.keys = xp.concat([self.keys, more.keys], axis=2)
-        self.values = xp.concat([self.values, more.values], axis=2)
-        self.hidden = xp.concat([self.hidden, more.hidden], axis=1)
+        more = Pool(model, max(slots, 2 * have), states)
+        more.keys[:, :, :have], more.values[:, :, :have], more.hidden[:, :have] = self.keys, self.values, self.hidden
+        self.keys, self.values, self.hidden = more.keys, more.values, more.hidden
 
 
 @dataclass
@@ -154,7 +153,7 @@ class SlotSession:
 
     def logits(self, rows: Sequence[int] | Ints, layer: int | None = None) -> Array:
         """Logits (R, V); those of 16-bit weights in float32."""
-        with threads(self.model.small), np.errstate(over="ignore", invalid="ignore"):
+        with threads(self.model.most_threads), np.errstate(over="ignore", invalid="ignore"):
             return widened(self.model.head(self.hidden(rows, layer)))
 
     def _forward(self, chains: list[Ints]) -> None:
@@ -208,7 +207,7 @@ class SlotSession:
                 out[reading.at] = part
             return out
 
-        with threads(model.small), np.errstate(over="ignore", invalid="ignore"):  # what is no number shows in the logits
+        with threads(model.most_threads), np.errstate(over="ignore", invalid="ignore"):  # what is no number shows in the logits
             return model.forward(like(tokens, sample), like(positions, sample), attend, self.layers)
 
 
@@ -225,11 +224,22 @@ def _attention(queries: Array, keys: Array, values: Array, reading: Reading, rul
     mask, bias = reading.masks[rule.window], reading.bias
     if mask is not None or bias is not None:
         scores = xp.reshape(scores, (heads, n, -1))
-        scores = scores if bias is None else scores + bias
-        scores = scores if mask is None else scores + mask
+        scores = scores if bias is None else plus(scores, bias)
+        scores = scores if mask is None else plus(scores, mask)
         scores = xp.reshape(scores, (keys.shape[0], groups * n, -1))
-    out = xp.reshape(softmax(scores) @ values, (heads, n, size))
+    out = xp.reshape(_average(scores, values), (heads, n, size))
     return xp.reshape(xp.permute_dims(out, (1, 0, 2)), (n, heads * size))
+
+
+def _average(scores: Array, values: Array) -> Array:
+    """softmax(scores) values; the scores are written over in numpy."""
+    if not isinstance(scores, np.ndarray):
+        return softmax(scores) @ values
+    scores -= scores.max(-1, keepdims=True)
+    np.exp(scores, out=scores)
+    out = scores @ values
+    out /= scores.sum(-1, keepdims=True)
+    return out
 
 
 def _window(paths: list[Ints], new: list[int]) -> tuple[Any, Array | None]:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from unspool.arrays import Array, Floats, namespace
+from unspool.arrays import Array, Floats, namespace, plus
 from unspool.core.model import NO_PLAN, Plan
+from unspool.models.products import product
 from unspool.models.rope import Rope
 from unspool.models.slots import Attend, Rule, SlotSession
-from unspool.models.threads import is_small
+from unspool.models.threads import most_threads
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,11 +30,27 @@ class Norm:
     """What the checkpoint calls it."""
 
     def __call__(self, x: Array) -> Array:
+        if isinstance(x, np.ndarray):
+            return self._of_numpy(x)
         xp = namespace(x)
         if self.centred:
             x = x - xp.mean(x, axis=-1, keepdims=True)
         x = x / xp.sqrt(xp.mean(x * x, axis=-1, keepdims=True) + self.epsilon) * self.weight
         return x if self.bias is None else x + self.bias
+
+    def _of_numpy(self, x: Array) -> Array:
+        """The same in fewer passes, the last ones in place."""
+        size = x.shape[-1]
+        if self.centred:
+            x = x - np.add.reduce(x, -1, keepdims=True) / x.dtype.type(size)
+        scale = np.einsum("...i,...i->...", x, x)[..., None]
+        scale /= size
+        scale += self.epsilon
+        x = x / np.sqrt(scale, out=scale)
+        x *= self.weight
+        if self.bias is not None:
+            x += self.bias
+        return x
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +63,8 @@ class Linear:
     """What the checkpoint calls it."""
 
     def __call__(self, x: Array) -> Array:
-        y = x @ self.weight.T
-        return y if self.bias is None else y + self.bias
+        y = product(x, self.weight) if isinstance(x, np.ndarray) else x @ self.weight.T
+        return y if self.bias is None else plus(y, self.bias)
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +126,7 @@ class Transformer:
 
     def __post_init__(self) -> None:
         self.layers, self.width, self.dtype = len(self.blocks), int(self.embedding.shape[1]), self.embedding.dtype
-        self.small, self.slot_size = is_small(self.arrays()), self.head_size
+        self.most_threads, self.slot_size = most_threads(self.arrays()), self.head_size
 
     def session(self, plan: Plan = NO_PLAN) -> SlotSession:
         return SlotSession(self, plan)
@@ -170,20 +188,22 @@ class Transformer:
             x = self.embedding_norm(x)
         angles = {b.rope: b.rope.angles(positions, x) for b in self.blocks if b.rope is not None}
         for layer, block in enumerate(self.blocks):
-            h = x if block.before_attention is None else block.before_attention(x)
-            q, k, v = self._project(block, h, angles)
-            a = block.out(attend(layer, q, k, v))
-            if block.after_attention is not None:
-                a = block.after_attention(a)
-            if self.parallel:
-                x = x + a + self._mlp(block, h if block.before_mlp is None else block.before_mlp(x))
-            else:
-                x = x + a
-                x = x + self._mlp(block, x if block.before_mlp is None else block.before_mlp(x))
+            x = self._layer(block, x, angles, partial(attend, layer))
             if layer + 1 in layers:
                 after[layer + 1] = x
         states = [self.final_norm(x), *(self.final_norm(after[layer]) for layer in layers)]
         return states[0][None] if len(states) == 1 else namespace(x).stack(states)
+
+    def _layer(self, block: Block, x: Array, angles: dict[Rope, Any], attend: Callable[[Array, Array, Array], Array]) -> Array:
+        """What leaves a layer, an array of its own."""
+        h = x if block.before_attention is None else block.before_attention(x)
+        a = block.out(attend(*self._project(block, h, angles)))
+        if block.after_attention is not None:
+            a = block.after_attention(a)
+        after = plus(a, x)
+        if not self.parallel:
+            x = h = after
+        return plus(after, self._mlp(block, h if block.before_mlp is None else block.before_mlp(x)))
 
     def head(self, hidden: Array) -> Array:
         """Logits (N, V) of hidden states (N, E)."""
@@ -215,17 +235,36 @@ class Transformer:
 
 def gelu_tanh(x: Array) -> Array:
     """GELU by its tanh approximation (Hendrycks and Gimpel 2016, arXiv 1606.08415)."""
-    return 0.5 * x * (1 + namespace(x).tanh(0.7978845608028654 * (x + 0.044715 * (x * x * x))))
+    if not isinstance(x, np.ndarray):
+        return 0.5 * x * (1 + namespace(x).tanh(0.7978845608028654 * (x + 0.044715 * (x * x * x))))
+    y = x * x
+    y *= 0.7978845608028654 * 0.044715
+    y += 0.7978845608028654
+    y *= x
+    return _half_of(x, np.tanh(y, out=y))
 
 
 def gelu(x: Array) -> Array:
     """x times the normal distribution function at x."""
-    return 0.5 * x * (1 + erf(x * 2**-0.5))
+    if not isinstance(x, np.ndarray):
+        return 0.5 * x * (1 + erf(x * 2**-0.5))
+    return _half_of(x, erf(x * 2**-0.5))
 
 
 def silu(x: Array) -> Array:
     """x times the logistic function of x."""
-    return 0.5 * x * (1 + namespace(x).tanh(0.5 * x))
+    if not isinstance(x, np.ndarray):
+        return 0.5 * x * (1 + namespace(x).tanh(0.5 * x))
+    y = x * 0.5
+    return _half_of(x, np.tanh(y, out=y))
+
+
+def _half_of(x: Array, y: Array) -> Array:
+    """x (1 + y) / 2 of numpy arrays, written over y."""
+    y += 1
+    y *= x
+    y *= 0.5
+    return y
 
 
 def relu(x: Array) -> Array:
@@ -237,9 +276,19 @@ def erf(x: Array) -> Array:
     """The error function, within 2e-7 in numpy (Abramowitz and Stegun 1964, 7.1.26)."""
     if not isinstance(x, np.ndarray):
         return x.erf()
-    t = 1 / (1 + 0.3275911 * np.abs(x))
-    tail = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429)))) * np.exp(-x * x)
-    return np.copysign(1 - tail, x).astype(x.dtype)
+    t = np.abs(x)
+    t *= 0.3275911
+    t += 1
+    np.reciprocal(t, out=t)
+    tail = t * 1.061405429
+    for factor in (-1.453152027, 1.421413741, -0.284496736, 0.254829592):
+        tail += factor
+        tail *= t
+    np.multiply(x, x, out=t)
+    np.exp(np.negative(t, out=t), out=t)
+    tail *= t
+    np.subtract(1, tail, out=tail)
+    return np.copysign(tail, x, out=tail)
 
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
