@@ -11,6 +11,9 @@ typedef struct {
     const struct quantised *q;                         /* x in whole numbers, for weights that are (linear_int.h) */
 } product;
 
+/* Weights are asked for so many bytes before they are read: left to itself the processor stops guessing at the end of every page. */
+enum { AHEAD = 4096 };
+
 static inline int blocks_of(const matrix *w) { return (w->outputs + BLOCK - 1) / BLOCK; }
 
 /* Put the sums (rows, blocks * BLOCK) of a tile where they belong; the last block may reach beyond the outputs. */
@@ -51,6 +54,8 @@ static inline floats bias_of(const matrix *w, int output) { return w->bias ? loa
             floats weight[B * PER_BLOCK];                                                                           \
             UNROLL for (int b = 0; b < B * PER_BLOCK; b++)                                                          \
                 weight[b] = READ(w + ((int64_t)(b / PER_BLOCK) * inputs + i) * BLOCK + b % PER_BLOCK * VL);         \
+            if (row == 0)                                                                                           \
+                UNROLL for (int b = 0; b < B; b++) __builtin_prefetch(w + ((int64_t)b * inputs + i) * BLOCK + AHEAD / (int)sizeof(TYPE)); \
             UNROLL for (int r = 0; r < R; r++) {                                                                    \
                 const float value = x[(int64_t)r * inputs + i];                                                     \
                 UNROLL for (int b = 0; b < B * PER_BLOCK; b++) total[b][r] += weight[b] * value;                    \
