@@ -1,18 +1,23 @@
 """The kernels' laws: numpy's numbers, and for a row the same bits whatever runs beside it, on every variant that this machine runs."""
 
+import json
+
 import numpy as np
 import pytest
 from helpers import kernels as on_trial
 from helpers.checkpoints import tiny_gpt2, tiny_llama
 from helpers.tables import END, PROMPTS, VOCABULARY, Letters, run, same
 from laws.covering import build, over
+from safetensors.numpy import save_file
 
 import unspool as un
 from unspool.core.model import Plan
 from unspool.kernels import library
 from unspool.kernels.library import PACKED_FORMATS
 from unspool.models.compiled.model import CompiledTransformer, compiled
+from unspool.models.loading import read_model
 from unspool.models.reading import read_transformer
+from unspool.models.transformer import Transformer
 from unspool.testing import check_model
 
 pytestmark = pytest.mark.skipif(not on_trial.has_compiler() and not library.variants(), reason="no C compiler has built the kernels")
@@ -126,3 +131,20 @@ def test_what_the_kernels_cannot_run_stays_in_numpy():
     fits = on_trial.random_transformer(np.random.default_rng(0), head_size=library.LARGEST_HEAD)
     assert isinstance(compiled(fits), CompiledTransformer)
     on_trial.check_session(VARIANTS[0], "float32", np.random.default_rng(0), library.LARGEST_HEAD)
+
+
+def test_heads_beyond_the_kernels_are_computed_in_numpy_or_refused(tmp_path):
+    config, weights = tiny_llama(3, heads=2, key_heads=1, width=16)
+    size = library.LARGEST_HEAD + 16
+    for name in [name for name in weights if "self_attn" in name]:
+        outputs, inputs = ((2 if "q_proj" in name else 1) * size, 16) if "o_proj" not in name else (16, 2 * size)
+        weights[name] = np.full((outputs, inputs), 0.01, np.float32)
+    (tmp_path / "config.json").write_text(json.dumps(config | {"head_dim": size}))
+    save_file(weights, tmp_path / "model.safetensors")
+    model, engine = read_model(tmp_path)
+    assert (engine.backend, type(model)) == ("numpy", Transformer)
+    session = model.session()
+    assert np.isfinite(session.logits(session.extend([-1], [[1, 2]]))).all()
+    for settings in ((None, None, "int8"), ("compiled", None, None)):
+        with pytest.raises(un.ParameterError, match="heads of 528 numbers; the kernels compute those of at most 512"):
+            read_model(tmp_path, *settings)

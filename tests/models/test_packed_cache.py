@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.checkpoints import tiny_gpt2
+from helpers.checkpoints import tiny_gpt2, tiny_llama
 from helpers.kernels import run_in_process
 from safetensors.numpy import save_file
 
@@ -222,3 +222,51 @@ def test_processes_that_load_at_once_agree_and_leave_one_file(checkpoint, kept):
     assert [one.returncode for one in running] == [0] * 4
     assert len(said) == 1
     assert len(list(kept.iterdir())) == 1
+
+
+PEAK = """
+import sys
+from pathlib import Path
+import numpy as np
+from unspool.models.loading import read_model
+from unspool.kernels import library
+library.library()
+def peak():
+    return [int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")][0] * 1024
+before = peak()
+model = read_model(Path(sys.argv[1]), "compiled", None, sys.argv[2])[0]
+session = model.session()
+session.logits(session.extend([-1], [[1, 2, 3]]))
+print(peak() - before, model.packed_bytes)
+"""
+WIDE = {"layers": 4, "width": 512, "inner": 2048, "heads": 8, "key_heads": 8, "vocabulary": 30000}
+MIB = 1 << 20
+
+
+@pytest.fixture(scope="module", params=["float32", "bfloat16"])
+def wide(request, tmp_path_factory):
+    """A checkpoint of 47 million numbers, its head apart from its embedding."""
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import save_file as save_torch
+
+    folder = tmp_path_factory.mktemp("wide")
+    config, weights = tiny_llama(1, **WIDE)
+    (folder / "config.json").write_text(json.dumps(config))
+    held = {name: torch.from_numpy(array).to(getattr(torch, request.param)) for name, array in weights.items()}
+    save_torch(held, folder / "model.safetensors")
+    return folder
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read from /proc")
+@pytest.mark.parametrize("kind", KINDS)
+def test_loading_holds_the_packed_weights_and_a_piece_of_the_others(kind, wide):
+    """A piece is 16 MiB in float32, and half as much of the file; the process had its modules before."""
+    said = subprocess.run(
+        [sys.executable, "-c", PEAK, str(wide), kind],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "UNSPOOL_CACHE": "none", "PYTHONPATH": str(Path(cache.__file__).parents[3])},
+    ).stdout
+    peak, packed = map(int, said.split())
+    assert packed < peak < packed + 48 * MIB, (peak / MIB, packed / MIB)
