@@ -145,6 +145,8 @@ def _said_of(folder: Path) -> Iterator[None]:
         yield
     except ModelError as error:
         raise ModelError(f"{folder}: {error}") from None
+    except ParameterError:
+        raise
     except (ArithmeticError, KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{folder / 'config.json'} is broken: {type(error).__name__}: {error}") from None
 
