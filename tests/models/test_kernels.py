@@ -13,8 +13,9 @@ from safetensors.numpy import save_file
 import unspool as un
 from unspool.core.model import Plan
 from unspool.kernels import library
-from unspool.kernels.library import PACKED_FORMATS
+from unspool.kernels.library import PACKED_FORMATS, SEGMENT
 from unspool.models.compiled.model import CompiledTransformer, compiled
+from unspool.models.compiled.session import CompiledSession
 from unspool.models.loading import read_model
 from unspool.models.reading import read_transformer
 from unspool.models.transformer import Transformer
@@ -68,6 +69,41 @@ def test_a_models_laws_to_the_last_bit(variant, kind):
     """A packed model answers for a row the same bits in any company, so the tolerance is none."""
     check_model(CompiledTransformer(read_transformer("gpt2", *tiny_gpt2(3)), kind), tolerance=0.0, tries=3)
     check_model(CompiledTransformer(read_transformer("llama", *tiny_llama(3)), kind), tolerance=0.0, tries=3)
+
+
+def test_many_new_tokens_go_through_in_parts_and_keep_their_bits(variant, monkeypatch):
+    rng = np.random.default_rng(4)
+    model, plan = CompiledTransformer(read_transformer("llama", *tiny_llama(3))), Plan(layers=(1,))
+    prompts = [rng.integers(0, 24, rng.integers(1, 30)) for _ in range(9)]
+    answers, calls, run = [], [], CompiledSession._run
+    monkeypatch.setattr(CompiledSession, "_run", lambda self, chains: calls.append(len(chains)) or run(self, chains))
+    for most in (512, 40, 1):
+        monkeypatch.setattr("unspool.models.compiled.session.TOKENS_AT_ONCE", most)
+        session = model.session(plan)
+        rows = session.extend([-1] * 9, prompts)
+        rows = session.extend(np.repeat(rows, 3), [[t] for t in range(24)] + [[1, 2]] * 3)
+        assert session.forwards == 2
+        answers.append([session.logits(rows), session.logits(rows, 1)])
+        assert sum(calls) == 36
+        assert (len(calls) == 2) == (most == 512)
+        assert most > 1 or len(calls) == 36
+        calls.clear()
+    for found in answers[1:]:
+        np.testing.assert_array_equal(found, answers[0])
+
+
+def test_room_that_is_no_longer_needed_is_let_go(variant):
+    model = CompiledTransformer(read_transformer("llama", *tiny_llama(3)))
+    session, alone = model.session(), model.session()
+    row = session.extend([-1], [[1, 2, 3]])
+    session.extend(np.repeat(row, 1500), [[t % 24] for t in range(1500)])
+    (pool,) = session.pools.values()
+    assert pool.hidden.shape[1] >= 1500
+    session.keep(row)
+    (found,) = session.logits(session.extend(row, [[4]]))
+    assert pool.hidden.shape[1] <= 4 * SEGMENT
+    assert len(pool.segments) <= 4
+    np.testing.assert_array_equal(found, alone.logits(alone.extend([-1], [[1, 2, 3, 4]]))[0])
 
 
 def test_layers_may_be_asked_for_in_any_order_and_twice(variant):
