@@ -78,7 +78,7 @@ def test_many_new_tokens_go_through_in_parts_and_keep_their_bits(variant, monkey
     answers, calls, run = [], [], CompiledSession._run
     monkeypatch.setattr(CompiledSession, "_run", lambda self, chains: calls.append(len(chains)) or run(self, chains))
     for most in (512, 40, 1):
-        monkeypatch.setattr("unspool.models.compiled.session.TOKENS_AT_ONCE", most)
+        monkeypatch.setattr("unspool.models.compiled.session.TOKENS_OF_A_CALL", most)
         session = model.session(plan)
         rows = session.extend([-1] * 9, prompts)
         rows = session.extend(np.repeat(rows, 3), [[t] for t in range(24)] + [[1, 2]] * 3)

@@ -260,6 +260,8 @@ class TestEngines:
         [
             ({"device": "gpu9"}, "unknown device 'gpu9'"),
             ({"dtype": "float8"}, "unknown dtype 'float8'"),
+            ({"backend": "numpy", "dtype": "int8"}, "dtype int8 is computed by the kernels: use backend='compiled'"),
+            ({"backend": "numpy", "dtype": "float16"}, "use backend='torch' for another device or dtype"),
             ({"backend": "nunpy"}, "did you mean numpy"),
             ({"backend": "numpy", "device": "cuda"}, "numpy backend"),
         ],

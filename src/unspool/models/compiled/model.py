@@ -11,7 +11,7 @@ import numpy as np
 
 from unspool.arrays import Array
 from unspool.core.model import NO_PLAN, Plan
-from unspool.kernels.library import ACTIVATION_CODES, LARGEST_HEAD, BlockFields, Matrix, ModelFields, NormFields, available
+from unspool.kernels.library import ACTIVATION_CODES, LARGEST_HEAD, BlockFields, Matrix, ModelFields, NormFields, available, kernels
 from unspool.models.compiled.cache import PackedStore
 from unspool.models.compiled.packing import Packed, pack, size_of
 from unspool.models.compiled.session import CompiledSession
@@ -32,6 +32,7 @@ class CompiledTransformer(Transformer):
     def __init__(self, plain: Transformer, kind: str = "float32", checkpoint: Path | None = None) -> None:
         vars(self).update(vars(plain))
         self.kind, self.small = kind, False                              # no product is left to numpy
+        self.kernels = kernels()                                         # those of now, whatever UNSPOOL_KERNELS says later
         self.slot_size = -(-plain.head_size // REGISTER) * REGISTER
         self._kept: list[Any] = []                                       # what the structures point to
         self.ropes = list(dict.fromkeys(b.rope for b in plain.blocks if b.rope is not None))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from unspool.kernels.library import BLOCK_OUTPUTS, GROUP_INPUTS, PACKED_FORMATS, Matrix, kernels, library
+from unspool.kernels.library import BLOCK_OUTPUTS, GROUP_INPUTS, PACKED_FORMATS, Kernels, Matrix, kernels, library
 from unspool.models.compiled.cache import Bytes, PackedStore, padded
 from unspool.models.stored import in_memory, let_go
 from unspool.models.transformer import Linear
@@ -20,17 +20,18 @@ PACKED_AT_ONCE = 1 << 22
 
 @dataclass(frozen=True, eq=False)
 class Packed:
-    """A linear layer, packed: its bytes, and the structure that names them."""
+    """A linear layer, packed: its bytes, the structure that names them, and the kernels that were in use when it was packed."""
 
     rooms: tuple[Bytes, ...]
     bias: NDArray[np.float32] | None
     fields: Matrix
+    kernels: Kernels
 
     def __call__(self, x: NDArray[np.float32], softcap: float = 0.0) -> NDArray[np.float32]:
         """x (N, inputs) -> (N, outputs); softcap s turns y to s * tanh(y / s)."""
         x = np.ascontiguousarray(x, np.float32)
         y = np.empty((len(x), self.fields.outputs), np.float32)
-        if kernels().linear(c.addressof(self.fields), x.ctypes.data, len(x), y.ctypes.data, softcap):
+        if self.kernels.linear(c.addressof(self.fields), x.ctypes.data, len(x), y.ctypes.data, softcap):
             raise MemoryError("the kernels found no memory")
         return y
 
@@ -71,7 +72,7 @@ def pack(linears: Sequence[Linear], kind: str, store: PackedStore) -> Packed:
             let_go(linear.weight)
     bias = _bias(linears)
     address = None if bias is None else bias.ctypes.data
-    return Packed(rooms, bias, Matrix(PACKED_FORMATS.index(kind), outputs, inputs, data, scales, minima, address))
+    return Packed(rooms, bias, Matrix(PACKED_FORMATS.index(kind), outputs, inputs, data, scales, minima, address), kernels())
 
 
 def _outputs(linears: Sequence[Linear], first: int, last: int) -> NDArray[np.float32]:

@@ -10,13 +10,13 @@ import numpy as np
 
 from unspool.arrays import Array, Ints
 from unspool.core.tree import places
-from unspool.kernels.library import SEGMENT, StepFields, kernels
+from unspool.kernels.library import SEGMENT, Kernels, StepFields
 from unspool.models.rope import Rope
 from unspool.models.slots import SLOT, Pool, SlotModel, SlotSession
 
 SPARE_SEGMENTS = 2
 """Segments beyond the last slot that are not let go at once."""
-TOKENS_AT_ONCE = 512
+TOKENS_OF_A_CALL = 512
 """New tokens that go through the layers together: the kernels' room grows with them, and at so many no more is gained."""
 
 
@@ -27,6 +27,7 @@ class PackedModel(SlotModel, Protocol):
     address: int
     """Of its structure."""
     ropes: list[Rope]
+    kernels: Kernels
 
     def embed(self, tokens: Array, positions: Array) -> Array:
         """What goes into the first layer, (N, E)."""
@@ -65,7 +66,7 @@ class CompiledSession(SlotSession):
         """One forward of new rows, some whole chains at a time; a row's numbers do not depend on which others are beside it."""
         first = tokens = 0
         for i, chain in enumerate(chains):
-            if first < i and tokens + len(chain) > TOKENS_AT_ONCE:
+            if first < i and tokens + len(chain) > TOKENS_OF_A_CALL:
                 self._run(chains[first:i])
                 first, tokens = i, 0
             tokens += len(chain)
@@ -99,7 +100,7 @@ class CompiledSession(SlotSession):
             "layer": np.asarray(self.layers, np.int32),
         }
         step = StepFields(total, len(self.layers), **{name: array.ctypes.data for name, array in arrays.items()})
-        if kernels().forward(model.address, c.addressof(step)):
+        if model.kernels.forward(model.address, c.addressof(step)):
             raise MemoryError("the kernels found no memory for a step")
         at = 0
         for (tree, _), chain, n in work:
