@@ -30,7 +30,7 @@ SANITIZERS = {
 @pytest.mark.parametrize("name", SANITIZERS)
 def test_sanitizers_find_nothing_in_what_the_laws_run(name, tmp_path):
     """Two Python threads compute at once with four threads of the kernels, all work handed out in pieces however small."""
-    extra = (*SANITIZERS[name], "-O1", "-g1", "-DWORK_OF_A_PIECE=1.0")
+    extra = (*SANITIZERS[name], "-O2", "-g1", "-DWORK_OF_A_PIECE=1.0")
     made = build.build(tmp_path / build.NAME, ["gcc"], extra)
     assert {"address": b"__asan_", "thread": b"__tsan_"}[name] in made.read_bytes()
     runtimes = {"address": ("asan", "ubsan"), "thread": ("tsan",)}[name]
