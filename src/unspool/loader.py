@@ -45,6 +45,7 @@ def open_quietly(name: Any, *, tokenizer: Any = None, backend: str | None, devic
     if name is not None and not isinstance(name, str | Path):
         return _hold(name, tokenizer, backend, device, dtype)
     from unspool.models.chat import FolderChat, template_of
+    from unspool.models.engine import notes_of
     from unspool.models.loading import find, fingerprint, read_model
     from unspool.models.tokenizer_folder import read_tokenizer
 
@@ -54,7 +55,8 @@ def open_quietly(name: Any, *, tokenizer: Any = None, backend: str | None, devic
     info |= {"device": engine.device, "dtype": engine.dtype} | ({"revision": found.revision} if found.revision else {})
     reads = read_tokenizer(found.folder) if tokenizer is None else _reader(tokenizer)
     chat = template_of(tokenizer) or FolderChat(found.folder)
-    return LanguageModel(model, reads, found.name, info, chat, _asked(found.folder, found.name))
+    notes = [*_asked(found.folder, found.name), *notes_of(engine, backend)]
+    return LanguageModel(model, reads, found.name, info, chat, notes)
 
 
 def _asked(folder: Path, name: str) -> list[str]:

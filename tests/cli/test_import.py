@@ -97,6 +97,14 @@ def test_a_module_by_its_name_and_files_beside_a_file(folder):
         assert out(PROMPT, *FEW, *both, "-d", "halve_more | halve_inner")
 
 
+@pytest.mark.parametrize("names", [("my_parts.py", "my_parts"), ("my_parts", "my_parts.py"), ("package/inner.py", "package.inner")])
+def test_a_file_and_the_module_that_it_is_are_the_same(names, folder):
+    (folder / "package").mkdir()
+    (folder / "package" / "__init__.py").touch()
+    (folder / "package" / "inner.py").write_text(HALVE.format(name="HalveHere" if "my_parts" not in names else "HalveInner"))
+    assert out(PROMPT, *FEW, "--import", names[0], "--import", names[1], "-d", "halve_here")
+
+
 @pytest.mark.parametrize(
     ("name", "text", "says"),
     [

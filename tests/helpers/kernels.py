@@ -28,6 +28,8 @@ from unspool.models.slots import Rule
 from unspool.models.transformer import Block, Linear, Norm, Transformer
 
 EPSILON = 2.0**-24
+SMALLEST_INPUT = np.float32(1e-30)
+"""A group of inputs of which none is larger counts as zeros, where inputs become whole numbers."""
 THREADS = (1, 2, 7)
 
 
@@ -84,7 +86,7 @@ def rounded_inputs(x, fused):
     wide[:, : x.shape[1]] = x
     wide = wide.reshape(len(x), groups, GROUP_INPUTS)
     most = np.abs(wide).max(-1, keepdims=True)
-    inverse = np.divide(np.float32(127), most, out=np.zeros_like(most), where=most > 0)
+    inverse = np.divide(np.float32(127), most, out=np.zeros_like(most), where=most > SMALLEST_INPUT)
     steps = np.rint(wide.astype(np.float64) * inverse if fused else wide * inverse)
     return (steps * (most / np.float32(127))).reshape(len(x), -1)[:, : x.shape[1]].astype(np.float64)
 
@@ -98,9 +100,31 @@ def product(variant, layer, x, softcap=0.0):
     return room[1:-1]
 
 
-def random_weight(rng, outputs, inputs):
-    """Weights of any strides."""
+def extreme(numbers, rng, most):
+    """Numbers, or the same with what is rare: one sign, zeros alone or between, numbers below the least normal one, large ones."""
+    kind = rng.integers(12)
+    if kind in (0, 1):
+        return np.abs(numbers) * np.float32(1 - 2 * kind)
+    if kind == 2:
+        return np.where(rng.random(numbers.shape) < 0.5, np.float32(rng.choice([0.0, -0.0])), numbers)
+    if kind == 3:
+        return numbers * (np.arange(numbers.shape[-1]) // GROUP_INPUTS % 2).astype(np.float32)
+    if kind == 4:
+        return np.zeros_like(numbers)
+    if kind == 5:
+        return numbers / np.abs(numbers).max() * np.float32(1e-39)
+    if kind == 6:
+        return np.where(rng.random(numbers.shape) < 0.1, numbers, numbers / np.abs(numbers).max() * np.float32(1e-40))
+    if kind in (7, 8):                                                    # with signs that cancel each other, and of one sign
+        large = numbers / np.abs(numbers).max() * np.float32(most)
+        return large if kind == 7 else np.abs(large) * np.float32(rng.choice([-1, 1]))
+    return numbers
+
+
+def random_weight(rng, outputs, inputs, most=6e4):
+    """Weights of any strides, some of them extreme."""
     weight = rng.standard_normal((2 * outputs, 2 * inputs)).astype(np.float32) * np.float32(10.0 ** rng.uniform(-5, 1))
+    weight = extreme(weight, rng, most)
     which = rng.integers(5)
     if which == 0:
         return weight[:outputs, :inputs].copy()
@@ -114,10 +138,11 @@ def check_linear(name, variant, kind, rng):
     rows, outputs, inputs = (int(rng.integers(1, most)) for most in (41, 83, 150))
     if rng.integers(20) == 0:                                             # enough work for threads
         outputs, inputs = int(rng.integers(400, 700)), int(rng.integers(300, 500))
-    weight = random_weight(rng, outputs, inputs)
+    weight = random_weight(rng, outputs, inputs, 6e4 if kind.startswith("int") else 1e30)
     bias = rng.standard_normal(outputs).astype(np.float32) if rng.integers(2) else None
     layer, x = packed(weight, bias, kind), rng.standard_normal((rows, inputs)).astype(np.float32)
     x[:, rng.integers(inputs)] *= np.float32(10.0 ** rng.uniform(-3, 3))
+    x = extreme(x, rng, 1e4)
     given, held = f"{name} {kind} {rows, outputs, inputs}", unpacked(layer, kind)
     check_rounding(weight, held, kind, given)
     exact = rounded_inputs(x, name != "baseline") if kind.startswith("int") else x.astype(np.float64)
@@ -150,7 +175,7 @@ def check_rounding(weight, held, kind, given):
     most, span = np.abs(groups).max(-1, keepdims=True), groups.max(-1, keepdims=True) - groups.min(-1, keepdims=True)
     # Half a step, with what scales of binary16 lose beside it: 2^-11 of them, or 2^-25 where they are smallest.
     # The scale of int8 is most / 127; those of int4 reach from -8 to 7 of a step, or 15 of them; both try some around it.
-    part = {"float32": 0, "bfloat16": most * 2.0**-8, "int8": most * (0.5 / 127 + 2.0**-11) + 2.0**-18}
+    part = {"float32": 0, "bfloat16": most * 2.0**-8 + 2.0**-134, "int8": most * (0.5 / 127 + 2.0**-11) + 2.0**-18}
     part |= {"int4": most * (1 / 7 + 0.01) + 2.0**-20, "int4_min": span * (0.5 / 15 + 0.01) + most * 2.0**-10 + 2.0**-19}
     off = np.abs(np.pad(held, ((0, 0), (0, wide.shape[1] - inputs))).reshape(groups.shape) - groups)
     off.reshape(outputs, -1)[:, inputs:] = 0

@@ -8,11 +8,16 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
+from safetensors.torch import save_file  # noqa: E402
+
 from unspool.errors import ModelError  # noqa: E402
 from unspool.loader import load  # noqa: E402
+from unspool.models.compiled import packing  # noqa: E402
 from unspool.models.compiled.model import CompiledTransformer  # noqa: E402
 from unspool.models.families import FAMILIES  # noqa: E402
 from unspool.models.reading import read_transformer  # noqa: E402
+from unspool.models.stored import read_matrices  # noqa: E402
+from unspool.models.weights import read_weights  # noqa: E402
 
 REFERENCE = f"transformers {transformers.__version__}"
 TINY = {
@@ -102,6 +107,25 @@ def test_logits_equal_those_of_transformers(case, backend, tally):
         row = session.extend(row, [[token]])
     assert np.abs(np.asarray(session.logits(row)) - expected[-1:]).max() < 1e-4
     tally(f"logits of {CASES[case][0]}")
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("stored", ["bfloat16", "float16", "float32"])
+def test_weights_that_are_widened_as_they_are_packed_give_the_same_bits(case, stored, tmp_path, monkeypatch):
+    """As those of a checkpoint that is widened whole before; and so do pieces of it, however small."""
+    model = reference(*CASES[case])
+    held = {name: tensor.to(getattr(torch, stored)).contiguous().clone() for name, tensor in model.state_dict().items()}
+    save_file(held, tmp_path / "model.safetensors")
+    config, text = model.config.to_dict(), tokens()[0].numpy()
+    expected = CompiledTransformer(read_transformer(CASES[case][0], config, read_weights(tmp_path)), "int8")
+    monkeypatch.setattr(packing, "PACKED_AT_ONCE", 1000)
+    found = CompiledTransformer(read_transformer(CASES[case][0], config, read_matrices(tmp_path)), "int8")
+    for one, other in zip(*([part for part in m._kept if isinstance(part, packing.Packed)] for m in (found, expected)), strict=True):
+        assert all((a == b).all() for a, b in zip(one.rooms, other.rooms, strict=True))
+    assert found.parameters == expected.parameters
+    assert found.broken_weights() == []
+    logits = [session.logits(session.extend([-1], [text])) for session in (one.session() for one in (found, expected))]
+    np.testing.assert_array_equal(*logits)
 
 
 @pytest.mark.parametrize("change", [{"parallel_attn": False}, {"multi_query": False}, {**NEW, "num_ln_in_parallel_attn": 1}])

@@ -1,18 +1,24 @@
 """The kernels' laws: numpy's numbers, and for a row the same bits whatever runs beside it, on every variant that this machine runs."""
 
+import json
+
 import numpy as np
 import pytest
 from helpers import kernels as on_trial
 from helpers.checkpoints import tiny_gpt2, tiny_llama
 from helpers.tables import END, PROMPTS, VOCABULARY, Letters, run, same
 from laws.covering import build, over
+from safetensors.numpy import save_file
 
 import unspool as un
 from unspool.core.model import Plan
 from unspool.kernels import library
-from unspool.kernels.library import PACKED_FORMATS
+from unspool.kernels.library import PACKED_FORMATS, SEGMENT
 from unspool.models.compiled.model import CompiledTransformer, compiled
+from unspool.models.compiled.session import CompiledSession
+from unspool.models.loading import read_model
 from unspool.models.reading import read_transformer
+from unspool.models.transformer import Transformer
 from unspool.testing import check_model
 
 pytestmark = pytest.mark.skipif(not on_trial.has_compiler() and not library.variants(), reason="no C compiler has built the kernels")
@@ -63,6 +69,41 @@ def test_a_models_laws_to_the_last_bit(variant, kind):
     """A packed model answers for a row the same bits in any company, so the tolerance is none."""
     check_model(CompiledTransformer(read_transformer("gpt2", *tiny_gpt2(3)), kind), tolerance=0.0, tries=3)
     check_model(CompiledTransformer(read_transformer("llama", *tiny_llama(3)), kind), tolerance=0.0, tries=3)
+
+
+def test_many_new_tokens_go_through_in_parts_and_keep_their_bits(variant, monkeypatch):
+    rng = np.random.default_rng(4)
+    model, plan = CompiledTransformer(read_transformer("llama", *tiny_llama(3))), Plan(layers=(1,))
+    prompts = [rng.integers(0, 24, rng.integers(1, 30)) for _ in range(9)]
+    answers, calls, run = [], [], CompiledSession._run
+    monkeypatch.setattr(CompiledSession, "_run", lambda self, chains: calls.append(len(chains)) or run(self, chains))
+    for most in (512, 40, 1):
+        monkeypatch.setattr("unspool.models.compiled.session.TOKENS_OF_A_CALL", most)
+        session = model.session(plan)
+        rows = session.extend([-1] * 9, prompts)
+        rows = session.extend(np.repeat(rows, 3), [[t] for t in range(24)] + [[1, 2]] * 3)
+        assert session.forwards == 2
+        answers.append([session.logits(rows), session.logits(rows, 1)])
+        assert sum(calls) == 36
+        assert (len(calls) == 2) == (most == 512)
+        assert most > 1 or len(calls) == 36
+        calls.clear()
+    for found in answers[1:]:
+        np.testing.assert_array_equal(found, answers[0])
+
+
+def test_room_that_is_no_longer_needed_is_let_go(variant):
+    model = CompiledTransformer(read_transformer("llama", *tiny_llama(3)))
+    session, alone = model.session(), model.session()
+    row = session.extend([-1], [[1, 2, 3]])
+    session.extend(np.repeat(row, 1500), [[t % 24] for t in range(1500)])
+    (pool,) = session.pools.values()
+    assert pool.hidden.shape[1] >= 1500
+    session.keep(row)
+    (found,) = session.logits(session.extend(row, [[4]]))
+    assert pool.hidden.shape[1] <= 4 * SEGMENT
+    assert len(pool.segments) <= 4
+    np.testing.assert_array_equal(found, alone.logits(alone.extend([-1], [[1, 2, 3, 4]]))[0])
 
 
 def test_layers_may_be_asked_for_in_any_order_and_twice(variant):
@@ -126,3 +167,20 @@ def test_what_the_kernels_cannot_run_stays_in_numpy():
     fits = on_trial.random_transformer(np.random.default_rng(0), head_size=library.LARGEST_HEAD)
     assert isinstance(compiled(fits), CompiledTransformer)
     on_trial.check_session(VARIANTS[0], "float32", np.random.default_rng(0), library.LARGEST_HEAD)
+
+
+def test_heads_beyond_the_kernels_are_computed_in_numpy_or_refused(tmp_path):
+    config, weights = tiny_llama(3, heads=2, key_heads=1, width=16)
+    size = library.LARGEST_HEAD + 16
+    for name in [name for name in weights if "self_attn" in name]:
+        outputs, inputs = ((2 if "q_proj" in name else 1) * size, 16) if "o_proj" not in name else (16, 2 * size)
+        weights[name] = np.full((outputs, inputs), 0.01, np.float32)
+    (tmp_path / "config.json").write_text(json.dumps(config | {"head_dim": size}))
+    save_file(weights, tmp_path / "model.safetensors")
+    model, engine = read_model(tmp_path)
+    assert (engine.backend, type(model)) == ("numpy", Transformer)
+    session = model.session()
+    assert np.isfinite(session.logits(session.extend([-1], [[1, 2]]))).all()
+    for settings in ((None, None, "int8"), ("compiled", None, None)):
+        with pytest.raises(un.ParameterError, match="heads of 528 numbers; the kernels compute those of at most 512"):
+            read_model(tmp_path, *settings)

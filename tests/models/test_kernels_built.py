@@ -3,6 +3,7 @@
 import ctypes as c
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -29,7 +30,7 @@ SANITIZERS = {
 @pytest.mark.parametrize("name", SANITIZERS)
 def test_sanitizers_find_nothing_in_what_the_laws_run(name, tmp_path):
     """Two Python threads compute at once with four threads of the kernels, all work handed out in pieces however small."""
-    extra = (*SANITIZERS[name], "-O1", "-g1", "-DWORK_OF_A_PIECE=1.0")
+    extra = (*SANITIZERS[name], "-O2", "-g1", "-DWORK_OF_A_PIECE=1.0")
     made = build.build(tmp_path / build.NAME, ["gcc"], extra)
     assert {"address": b"__asan_", "thread": b"__tsan_"}[name] in made.read_bytes()
     runtimes = {"address": ("asan", "ubsan"), "thread": ("tsan",)}[name]
@@ -67,9 +68,52 @@ def test_without_any_compiler_it_is_said_which_would_do(monkeypatch, tmp_path):
         build.build(tmp_path / build.NAME)
 
 
-def test_a_compiler_that_is_named_comes_first(monkeypatch):
+def test_a_compiler_that_is_named_is_used_or_nothing_is_built(monkeypatch, tmp_path):
     monkeypatch.setenv("CC", "my-cc --flag")
-    assert next(build.compilers()) == ["my-cc", "--flag"]
+    assert list(build.compilers()) == [["my-cc", "--flag"]]
+    monkeypatch.setenv("CC", "false")
+    with pytest.raises(build.NoCompiler, match=r"^false \(which CC names; unset it, and others are tried\): it ended with 1$"):
+        build.build(tmp_path / build.NAME)
+
+
+# --- what Python and C must agree on ------------------------------------------------------------------------------------
+
+
+def test_numbers_that_are_written_twice_are_the_same():
+    text = "".join((build.FOLDER / name).read_text() for name in ("unspool.h", "attention.h", "pool.c", "vector.h"))
+    held = {}
+    for names in re.findall(r"enum \w*\s*\{([^}]*)\}", text):
+        value = -1
+        for part in names.split(","):
+            name, _, given = part.partition("=")
+            value = int(given) if given.strip().isdecimal() else value + 1 if not given else None
+            if value is None:
+                break
+            held[name.strip()] = value
+    assert [held[name] for name in ("BLOCK", "GROUP", "SEGMENT", "MOST")] == [16, 32, 128, 256]
+    assert (held["BLOCK"], held["GROUP"], held["SEGMENT"]) == (library.BLOCK_OUTPUTS, library.GROUP_INPUTS, library.SEGMENT)
+    assert held["MOST"] == library.MOST_THREADS
+    assert held["HEAD"] == library.LARGEST_HEAD
+    assert [held[name.upper()] for name in library.PACKED_FORMATS] == list(range(len(library.PACKED_FORMATS)))
+    assert {name: held[name.upper()] for name in library.ACTIVATION_CODES} == library.ACTIVATION_CODES
+
+
+STRUCTURES = {"matrix": "Matrix", "norm": "NormFields", "block": "BlockFields", "model": "ModelFields", "step": "StepFields"}
+STRUCTURES |= {"kernels": "Kernels"}
+
+
+def test_structures_lie_the_same_way_in_both_languages(tmp_path):
+    lines = []
+    for name, fields in {name: [field for field, _ in getattr(library, its)._fields_] for name, its in STRUCTURES.items()}.items():
+        lines += [f'printf("%zu\\n", sizeof({name}));', *(f'printf("%zu\\n", offsetof({name}, {field}));' for field in fields)]
+    code = "#include <stddef.h>\n#include <stdio.h>\n#include \"unspool.h\"\nint main(void) {\n" + "\n".join(lines) + "\nreturn 0; }\n"
+    (tmp_path / "sizes.c").write_text(code)
+    subprocess.run([*next(build.compilers()), f"-I{build.FOLDER}", str(tmp_path / "sizes.c"), "-o", str(tmp_path / "sizes")], check=True)
+    found = list(map(int, subprocess.run([str(tmp_path / "sizes")], capture_output=True, text=True, check=True).stdout.split()))
+    expected = []
+    for its in (getattr(library, name) for name in STRUCTURES.values()):
+        expected += [c.sizeof(its), *(getattr(its, field).offset for field, _ in its._fields_)]
+    assert found == expected
 
 
 # --- processors ---------------------------------------------------------------------------------------------------------
@@ -135,6 +179,8 @@ library.FOLDER = Path({folder!r})
 import unspool as un
 lm = un.load()
 print(lm.info["backend"], len(lm.generate("Once upon a time", max_new_tokens=3).tokens))
+print(*lm.notes)
+print(*un.load(backend="numpy").notes)
 from unspool.models.details import kernels_of
 print(kernels_of("numpy")["kernels"])
 for settings in ({{"backend": "compiled"}}, {{"dtype": "int8"}}):
@@ -153,11 +199,13 @@ def changed(data, kind):
         return data.replace(build.stamp().encode(), b"0" * 16), "the kernels were built of other sources"
     if kind == "of another processor":
         return data[:18] + b"\xf3\0" + data[20:], "the kernels cannot be loaded ("
-    sizes = {"cut to half": len(data) // 2, "cut to its head": 64, "cut in its head": 20, "empty": 0}
+    if kind in ("empty", "a text"):
+        return {"empty": b"", "a text": b"version https://git-lfs.github.com/spec/v1\n" * 3}[kind], "is no library"
+    sizes = {"cut to half": len(data) // 2, "cut to its head": 64, "cut in its head": 20}
     return data[: sizes[kind]], "is cut off"
 
 
-KINDS = ["none", "of other sources", "of another processor", "cut to half", "cut to its head", "cut in its head", "empty"]
+KINDS = ["none", "of other sources", "of another processor", "cut to half", "cut to its head", "cut in its head", "empty", "a text"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -167,8 +215,11 @@ def test_a_library_that_is_none_leaves_numpy_and_a_line_that_says_why(kind, tmp_
         (tmp_path / build.NAME).write_bytes(data)
     found = run_in_process(LOAD.format(folder=str(tmp_path)), UNSPOOL_KERNELS=None)
     assert found.returncode == 0, found.stderr
-    first, line, compiled, int8 = found.stdout.splitlines()
+    first, note, quiet, line, compiled, int8 = found.stdout.splitlines()
     assert first == "numpy 3"
+    assert quiet == ""
+    assert (said in note, note.startswith("numpy computes this model, slower than the kernels would: ")) == (data is not None,) * 2
+    assert found.stderr.count("slower than the kernels would") == (data is not None)
     assert said in line
     assert line.startswith("none: ")
     assert "python -m unspool.kernels.build" in line
@@ -203,4 +254,4 @@ def test_the_build_runs_as_a_program(tmp_path):
     given = {**os.environ, "PATH": str(tmp_path), "CC": "no-such-compiler"}
     found = subprocess.run([sys.executable, build.__file__], capture_output=True, text=True, env=given)
     assert found.returncode == 1
-    assert found.stderr.startswith("the kernels were not built: no-such-compiler: ")
+    assert found.stderr.startswith("the kernels were not built: no-such-compiler (which CC names; ")

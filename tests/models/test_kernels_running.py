@@ -12,6 +12,7 @@ from helpers.kernels import random_transformer, run_in_process, threads
 import unspool as un
 from unspool.kernels import library
 from unspool.models.compiled.model import CompiledTransformer
+from unspool.models.details import details
 from unspool.models.reading import read_transformer
 
 pytestmark = pytest.mark.skipif(not library.variants(), reason="the kernels are not built")
@@ -119,6 +120,7 @@ def test_a_text_is_the_same_whatever_the_number_of_threads():
 def test_the_number_of_threads_is_what_is_asked_for(settings, count, monkeypatch):
     for name in ("UNSPOOL_THREADS", "OMP_NUM_THREADS"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(library, "cores", lambda: 2)
     cores = library.thread_count()
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
@@ -130,6 +132,24 @@ def test_a_number_of_threads_that_is_none_is_refused(text, monkeypatch):
     monkeypatch.setenv("UNSPOOL_THREADS", text)
     with pytest.raises(un.ParameterError, match="UNSPOOL_THREADS"):
         library.thread_count()
+
+
+def test_a_model_keeps_the_kernels_that_it_was_loaded_with(monkeypatch):
+    names = list(library.variants())
+    models = {}
+    for name in names:
+        monkeypatch.setenv("UNSPOOL_KERNELS", name)
+        models[name] = un.load(backend="compiled")
+    expected = {name: lm.generate("Once", max_new_tokens=4).logprob for name, lm in models.items()}
+    for later in (*names, "none"):
+        monkeypatch.setenv("UNSPOOL_KERNELS", later)
+        for name, lm in models.items():
+            assert details(lm)["kernels"].startswith(name)
+            assert lm.generate("Once", max_new_tokens=4).tokens
+            if later != "none":                                           # sums over a row are numpy's then
+                np.testing.assert_allclose(lm.generate("Once", max_new_tokens=4).logprob, expected[name], rtol=1e-6)
+    with pytest.raises(un.ParameterError, match="UNSPOOL_KERNELS=none turns the kernels off"):
+        un.load(backend="compiled")
 
 
 def test_python_threads_that_compute_at_once_get_what_they_get_alone():

@@ -13,6 +13,7 @@ from helpers.program import tiny_folder
 from safetensors.numpy import load_file, save_file
 
 import unspool as un
+from unspool.models.stored import in_memory
 
 STORIES = Path(__file__).parents[1] / "data" / "stories260K"
 HUGE = 10**12
@@ -186,7 +187,7 @@ class TestTwoModels:
         one, two = un.load(folder), un.load(folder)
         assert one.model is not two.model
         expected = two.generate("Once", max_new_tokens=5).logprob
-        for array in one.model.arrays():
+        for array in map(in_memory, one.model.arrays()):
             if array.flags.writeable:
                 array[...] = 0
         one.info["fingerprint"], one.model.end_tokens = "changed", (3,)
@@ -222,7 +223,7 @@ class TestEngines:
         named = ({"backend": kernels}, {"backend": kernels, "device": "auto", "dtype": "float32"})
         for settings in ({}, {"device": "cpu"}, *named):
             lm = un.load(folder, **settings)
-            assert isinstance(lm.model.embedding, np.ndarray)
+            assert isinstance(in_memory(lm.model.embedding), np.ndarray)
             assert (lm.info["backend"], lm.info["device"], lm.info["dtype"]) == (kernels, "cpu", "float32")
 
     def test_torch_takes_the_first_device_there_is(self, folder):
@@ -247,7 +248,7 @@ class TestEngines:
 
     def test_float32_weights_are_views_of_the_file(self, folder):
         torch = pytest.importorskip("torch")
-        memory = un.load(folder).model.embedding
+        memory = in_memory(un.load(folder).model.embedding)
         while isinstance(memory, np.ndarray) and not isinstance(memory, np.memmap):
             memory = memory.base.obj if isinstance(memory.base, memoryview) else memory.base
         assert isinstance(memory, np.memmap)
@@ -259,6 +260,8 @@ class TestEngines:
         [
             ({"device": "gpu9"}, "unknown device 'gpu9'"),
             ({"dtype": "float8"}, "unknown dtype 'float8'"),
+            ({"backend": "numpy", "dtype": "int8"}, "dtype int8 is computed by the kernels: use backend='compiled'"),
+            ({"backend": "numpy", "dtype": "float16"}, "use backend='torch' for another device or dtype"),
             ({"backend": "nunpy"}, "did you mean numpy"),
             ({"backend": "numpy", "device": "cuda"}, "numpy backend"),
         ],

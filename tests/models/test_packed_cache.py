@@ -7,18 +7,21 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from helpers.checkpoints import tiny_gpt2
+from helpers.checkpoints import tiny_gpt2, tiny_llama
 from helpers.kernels import run_in_process
 from safetensors.numpy import save_file
 
+import unspool as un
 from unspool.kernels import library
 from unspool.kernels.library import PACKED_FORMATS
 from unspool.models.compiled import cache, packing
 from unspool.models.compiled.model import CompiledTransformer
 from unspool.models.loading import read_model
+from unspool.models.reading import read_transformer
 
 pytestmark = pytest.mark.skipif(not library.variants(), reason="the kernels are not built")
 KINDS = [kind for kind in PACKED_FORMATS if kind != "int4_min"]
@@ -128,6 +131,55 @@ def test_a_file_of_another_size_is_made_anew(checkpoint, kept, packs):
     assert file.read_bytes() == whole
 
 
+def test_all_files_together_take_no_more_than_is_wished_and_the_longest_unused_go(checkpoint, kept, monkeypatch):
+    folders = [checkpoint, *(make(checkpoint.parent / f"model {i}", i) for i in range(3))]
+    logits(folders[0])
+    (first,) = kept.iterdir()
+    size = first.stat().st_size
+    monkeypatch.setenv("UNSPOOL_CACHE_SIZE", str(3.5 * size / cache.GIGABYTE))
+    files = [first]
+    for age, folder in zip((400, 300, 200), folders[1:], strict=True):
+        for file in kept.iterdir():
+            os.utime(file, (time.time(), file.stat().st_mtime - age))     # times of reading, which some systems note, tell nothing
+        if folder is folders[3]:
+            logits(folders[0])                                            # the oldest is used, so the second goes
+        logits(folder)
+        files += set(kept.iterdir()) - set(files)
+    assert set(kept.iterdir()) == {files[0], files[2], files[3]}
+    monkeypatch.setenv("UNSPOOL_CACHE_SIZE", str(1.5 * size / cache.GIGABYTE))
+    logits(folders[1])
+    assert set(kept.iterdir()) == {files[1]}
+    for small in ("0", str(0.5 * size / cache.GIGABYTE)):
+        monkeypatch.setenv("UNSPOOL_CACHE_SIZE", small)
+        logits(folders[2])
+        assert set(kept.iterdir()) == {files[1]}
+
+
+def test_what_another_process_is_writing_stays(checkpoint, kept, monkeypatch):
+    kept.mkdir(parents=True)
+    part = kept / ".0123456789ab.part"
+    part.write_bytes(b"half")
+    monkeypatch.setenv("UNSPOOL_CACHE_SIZE", "1")
+    monkeypatch.setattr(cache, "GIGABYTE", len(CompiledTransformer(read_transformer("gpt2", *tiny_gpt2(3)))._store.whole))
+    logits(checkpoint)
+    assert part.exists()
+    assert len(list(kept.iterdir())) == 2
+
+
+@pytest.mark.parametrize(("free", "total", "count"), [(3e9, 1e10, 1), (1.9e9, 1e10, 0), (3e9, 1e11, 0), (6e9, 1e11, 1)])
+def test_a_disk_is_not_filled(free, total, count, checkpoint, kept, monkeypatch):
+    monkeypatch.setattr(cache.shutil, "disk_usage", lambda folder: SimpleNamespace(free=free, total=total))
+    logits(checkpoint)
+    assert len(list(kept.iterdir())) == count
+
+
+@pytest.mark.parametrize("text", ["much", "-1", "nan"])
+def test_a_size_that_is_none_is_refused(text, checkpoint, kept, monkeypatch):
+    monkeypatch.setenv("UNSPOOL_CACHE_SIZE", text)
+    with pytest.raises(un.ParameterError, match="gigabytes of packed weights"):
+        logits(checkpoint)
+
+
 def test_nothing_is_kept_of_a_small_model_or_where_that_is_wished(checkpoint, kept, monkeypatch):
     monkeypatch.setenv("UNSPOOL_CACHE", "none")
     logits(checkpoint)
@@ -222,3 +274,51 @@ def test_processes_that_load_at_once_agree_and_leave_one_file(checkpoint, kept):
     assert [one.returncode for one in running] == [0] * 4
     assert len(said) == 1
     assert len(list(kept.iterdir())) == 1
+
+
+PEAK = """
+import sys
+from pathlib import Path
+import numpy as np
+from unspool.models.loading import read_model
+from unspool.kernels import library
+library.library()
+def peak():
+    return [int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")][0] * 1024
+before = peak()
+model = read_model(Path(sys.argv[1]), "compiled", None, sys.argv[2])[0]
+session = model.session()
+session.logits(session.extend([-1], [[1, 2, 3]]))
+print(peak() - before, model.packed_bytes)
+"""
+WIDE = {"layers": 4, "width": 512, "inner": 2048, "heads": 8, "key_heads": 8, "vocabulary": 30000}
+MIB = 1 << 20
+
+
+@pytest.fixture(scope="module", params=["float32", "bfloat16"])
+def wide(request, tmp_path_factory):
+    """A checkpoint of 47 million numbers, its head apart from its embedding."""
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import save_file as save_torch
+
+    folder = tmp_path_factory.mktemp("wide")
+    config, weights = tiny_llama(1, **WIDE)
+    (folder / "config.json").write_text(json.dumps(config))
+    held = {name: torch.from_numpy(array).to(getattr(torch, request.param)) for name, array in weights.items()}
+    save_torch(held, folder / "model.safetensors")
+    return folder
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read from /proc")
+@pytest.mark.parametrize("kind", KINDS)
+def test_loading_holds_the_packed_weights_and_a_piece_of_the_others(kind, wide):
+    """A piece is 16 MiB in float32, and half as much of the file; the process had its modules before."""
+    said = subprocess.run(
+        [sys.executable, "-c", PEAK, str(wide), kind],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "UNSPOOL_CACHE": "none", "PYTHONPATH": str(Path(cache.__file__).parents[3])},
+    ).stdout
+    peak, packed = map(int, said.split())
+    assert packed < peak < packed + 48 * MIB, (peak / MIB, packed / MIB)

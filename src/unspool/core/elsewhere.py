@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module, util
 from pathlib import Path
 from types import ModuleType
@@ -23,6 +24,8 @@ def run_module(name: str) -> ModuleType:
     if name.startswith(".") or name.endswith(".py") or os.sep in name or (os.altsep or os.sep) in name:
         return _run_file(Path(name).expanduser())
     _find_beside(Path.cwd())
+    if (ran := _ran_by_path(name)) is not None:
+        return ran
     try:
         return import_module(name)
     except ModuleNotFoundError as error:
@@ -35,14 +38,17 @@ def run_module(name: str) -> ModuleType:
 
 
 def _run_file(path: Path) -> ModuleType:
-    """Run a file as a module, whose name is its path: so it hides no other module, and errors say where a part comes from."""
+    """Run a file as a module, whose name is its path: so it hides no other module, and errors say where a part comes from.
+
+    A file that was imported before, by its path or as a module, is not run again: its parts would be there twice.
+    """
     if path.is_dir():
         raise UnspoolError(f"{path} is a folder; name a file of it, or a module by its dotted name")
     if not path.is_file():
         raise UnspoolError(f"there is no file {path}; name a file that defines parts, or a module by its dotted name")
     name = str(path.resolve())
-    if name in sys.modules:
-        return sys.modules[name]
+    if (ran := sys.modules.get(name) or _imported(path)) is not None:
+        return ran
     spec = util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise UnspoolError(f"{path} is no Python file; its name ends in .py")
@@ -54,6 +60,25 @@ def _run_file(path: Path) -> ModuleType:
         del sys.modules[name]
         raise UnspoolError(f"cannot import {path}: {_what(error, name)}") from error
     return module
+
+
+def _imported(path: Path) -> ModuleType | None:
+    """The module that was imported from a file, if one was."""
+    for module in list(sys.modules.values()):
+        file = getattr(module, "__dict__", {}).get("__file__")           # not asked of modules that would answer by importing more
+        if isinstance(file, str) and os.path.basename(file) == path.name and os.path.realpath(file) == os.path.realpath(path):
+            return module
+    return None
+
+
+def _ran_by_path(name: str) -> ModuleType | None:
+    """The module of this name as it was run by the path of its file, if it was."""
+    if name in sys.modules or not any(map(os.path.isabs, sys.modules)):
+        return None
+    with suppress(Exception, SystemExit):                                 # of a package around it; told when it is imported
+        origin = getattr(util.find_spec(name), "origin", None)
+        return sys.modules.get(os.path.realpath(origin)) if origin else None
+    return None
 
 
 def _find_beside(folder: Path) -> None:
@@ -75,7 +100,7 @@ def _what(error: BaseException, file: str | None) -> str:
 
 
 _announced: list[Any] = []
-"""The entry points that were loaded, or tried, by now."""
+"""The entry points that were loaded by now."""
 
 
 def load_announced(load: Callable[[str, Callable[[], Any]], None]) -> list[str]:

@@ -35,12 +35,13 @@ class NoCompiler(Exception):
 
 
 def compilers() -> Iterator[list[str]]:
-    """C compilers to try: CC, the system's, and zig's from its Python package."""
+    """C compilers to try: CC alone where it is set; else the system's, and zig's from its Python package."""
     import shlex
     import shutil
 
     if os.environ.get("CC"):
         yield shlex.split(os.environ["CC"])
+        return
     yield from ([found] for name in ("cc", "gcc", "clang") if (found := shutil.which(name)))
     try:
         import ziglang  # noqa: F401
@@ -82,7 +83,8 @@ def build(target: Path = FOLDER / NAME, compiler: Sequence[str] | None = None, e
         except (OSError, subprocess.CalledProcessError) as error:
             status = f"it ended with {error.returncode}" if isinstance(error, subprocess.CalledProcessError) else str(error)
             said = [*(getattr(error, "stderr", None) or "").strip().splitlines(), status]
-            failures.append(f"{shlex.join(command)}: {said[0]}")
+            named = " (which CC names; unset it, and others are tried)" if os.environ.get("CC") and not compiler else ""
+            failures.append(f"{shlex.join(command)}{named}: {said[0]}")
     raise NoCompiler("; ".join(failures) or "there is no C compiler (cc, gcc, clang, or the Python package ziglang)")
 
 

@@ -5,18 +5,23 @@ from __future__ import annotations
 import ctypes as c
 import os
 import struct
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from unspool.errors import ParameterError
 from unspool.kernels.build import FOLDER, NAME, stamp
+from unspool.kernels.cores import cores
 
 PACKED_FORMATS = ("float32", "bfloat16", "int8", "int4", "int4_min")
 ACTIVATION_CODES = {"gelu_tanh": 1, "gelu": 2, "silu": 3, "relu": 4}
 BLOCK_OUTPUTS, GROUP_INPUTS, SEGMENT, LARGEST_HEAD = 16, 32, 128, 512
 MOST_THREADS = 256
 """As many as pool.c starts at most."""
+ELF = b"\x7fELF"
+THREADS_OF_A_CORE = 4
+"""More than that wait for each other most of the time."""
 INT32, INT64, FLOAT32, ADDRESS = c.c_int32, c.c_int64, c.c_float, c.c_void_p
 
 
@@ -90,6 +95,8 @@ def _opened() -> tuple[Any, str]:
     if not path.is_file():
         return None, "the kernels are not built"
     try:
+        if not _is_elf(path):
+            return None, f"{path} is no library"
         if not _is_whole(path):
             return None, f"{path} is cut off"
         found = c.CDLL(str(path))
@@ -104,11 +111,21 @@ def _opened() -> tuple[Any, str]:
     return found, ""
 
 
+def _is_elf(path: Path) -> bool:
+    """Whether a file is what the system loads; of other systems' kinds the loader says it."""
+    return not sys.platform.startswith("linux") or _first(path, 4) == ELF
+
+
+def _first(path: Path, count: int) -> bytes:
+    with path.open("rb") as file:
+        return file.read(count)
+
+
 def _is_whole(path: Path) -> bool:
     """Whether an ELF file holds all that it says must be loaded: the system ends a process that loads one cut off."""
     with path.open("rb") as file:
         head = file.read(64)
-        if len(head) < 64 or head[:5] != b"\x7fELF\x02":                # 64 bits; of another kind the system says what is wrong
+        if len(head) < 64 or head[:5] != ELF + b"\x02":                # 64 bits; of another kind the system says what is wrong
             return len(head) == 64
         order = "<" if head[5] == 1 else ">"
         (first,), (size, count) = struct.unpack_from(order + "Q", head, 32), struct.unpack_from(order + "HH", head, 54)
@@ -121,14 +138,27 @@ def _is_whole(path: Path) -> bool:
 
 
 def thread_count() -> int:
-    """UNSPOOL_THREADS, or OMP_NUM_THREADS, or the cores that this process may use."""
+    """UNSPOOL_THREADS, or OMP_NUM_THREADS, but no more than some for each core; or the cores that this process may use."""
+    return min(_asked()[1] or cores(), THREADS_OF_A_CORE * cores(), MOST_THREADS)
+
+
+def thread_note() -> str:
+    """What is to be said where more threads are asked for than compute; usually nothing."""
+    (name, asked), count = _asked(), thread_count()
+    if asked <= count:
+        return ""
+    return f"{name} asks for {asked} threads; {count} compute, as more would wait for each other on the cores of this process: {cores()}"
+
+
+def _asked() -> tuple[str, int]:
+    """Which variable of the environment sets how many threads, and how many; 0 if none does."""
     for name in ("UNSPOOL_THREADS", "OMP_NUM_THREADS"):
         text = os.environ.get(name, "").split(",")[0].strip()
         if text.isascii() and text.isdecimal() and int(text) > 0:
-            return min(int(text), MOST_THREADS)
+            return name, int(text)
         if text and name == "UNSPOOL_THREADS":
             raise ParameterError(f"UNSPOOL_THREADS={text!r}: it is how many threads compute, 1 or more")
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return "", 0
 
 
 @cache
@@ -160,3 +190,9 @@ def missing() -> str:
     if os.environ.get("UNSPOOL_KERNELS") == "none":
         return ": UNSPOOL_KERNELS=none turns the kernels off"
     return f": {_opened()[1]}; to build them, install a C compiler and run python -m unspool.kernels.build"
+
+
+def unusable() -> str:
+    """What is to be said where there is a library and it cannot be used, as the end of a sentence; usually nothing."""
+    there = (FOLDER / NAME).is_file() and os.environ.get("UNSPOOL_KERNELS") != "none" and library() is None
+    return missing() if there else ""

@@ -49,13 +49,14 @@ def held_out() -> str:
 def price(plain: LanguageModel, packed: LanguageModel, dtype: str, text: str) -> Price:
     """Compare a model with packed weights to the same model in float32, on a text."""
     divergences, same, costs = [], 0, np.zeros(2)
-    for tokens in _windows(plain.model, plain.tokenizer.encode(text)):
-        pairs = zip(_distributions(plain.model, tokens), _distributions(packed.model, tokens), strict=True)
+    start = plain.tokenizer.encode_prompt("")
+    for tokens, new in _windows(plain.model, start, plain.tokenizer.encode(text)):
+        pairs = zip(*(_distributions(lm.model, tokens, new) for lm in (plain, packed)), strict=True)
         for at, (p, q) in enumerate(pairs):
             probable = np.exp(p)
             divergences.append(np.where(probable > 0, probable * (p - q), 0).sum(-1))
             same += int((p.argmax(-1) == q.argmax(-1)).sum())
-            following = tokens[at * COMPARED_AT_ONCE + 1 :][: len(p)]
+            following = tokens[len(tokens) - new + at * COMPARED_AT_ONCE :][: len(p)]
             costs -= [float(of[np.arange(len(following)), following].sum()) for of in (p, q)]
     every = np.maximum(np.concatenate(divergences), 0)                   # rounding can bring it below
     plain_bytes, packed_bytes = (int(lm.model.packed_bytes) for lm in (plain, packed))  # type: ignore[attr-defined]
@@ -73,18 +74,22 @@ def price(plain: LanguageModel, packed: LanguageModel, dtype: str, text: str) ->
     )
 
 
-def _windows(model: Model, tokens: Sequence[int]) -> Iterator[list[int]]:
-    """Stretches of a text, each read from its own start; the last of one is the first of the next."""
+def _windows(model: Model, start: Sequence[int], tokens: Sequence[int]) -> Iterator[tuple[list[int], int]]:
+    """Stretches of a text, each read from its own start, and how many of its last tokens are new.
+
+    start: what the tokenizer puts before a text; where that is nothing, the last token of a stretch is the first of the next.
+    """
     size = max(2, min(READ_AT_ONCE, model.context or READ_AT_ONCE))
-    for first in range(0, max(len(tokens) - 1, 0), size - 1):
-        yield list(tokens[first : first + size])
+    step = max(1, size - max(1, len(start)))
+    for first in range(0 if start else 1, len(tokens), step):
+        new = tokens[first : first + step]
+        yield [*(start or tokens[first - 1 : first]), *new], len(new)
 
 
-def _distributions(model: Model, tokens: Sequence[int]) -> Iterator[Floats]:
-    """Log-probabilities (at most COMPARED_AT_ONCE, V) of what follows each token but the last."""
+def _distributions(model: Model, tokens: Sequence[int], new: int) -> Iterator[Floats]:
+    """Log-probabilities (at most COMPARED_AT_ONCE, V) of each of the last `new` tokens, given those before it."""
     session: Any = model.session()
     row = session.extend([ROOT], [tokens[:-1]], every=True)
-    rows = session.nodes.path(int(row[0]))
+    rows = session.nodes.path(int(row[0]))[-new:]
     for first in range(0, len(rows), COMPARED_AT_ONCE):
         yield log_softmax(host(session.logits(rows[first : first + COMPARED_AT_ONCE])).astype(np.float64))
-

@@ -48,19 +48,19 @@ def details(lm: LanguageModel) -> dict[str, Any]:
         "backend": info.get("backend", ""),
         "device": device,
         "dtype": info.get("dtype", ""),
-        **kernels_of(str(info.get("backend", ""))),
+        **kernels_of(str(info.get("backend", "")), model),
         "notes": list(lm.notes),
         "file_bytes": sum(path.stat().st_size for path in folder.glob("*.safetensors")) if folder else 0,
         **memory(device),
     }
 
 
-def kernels_of(backend: str) -> dict[str, str]:
-    """Which kernels compute, and on how many threads; for numpy its BLAS, and why there are no kernels."""
-    from unspool.kernels.library import available, kernels, missing, thread_count
+def kernels_of(backend: str, model: Any = None) -> dict[str, str]:
+    """Which kernels compute a model, and on how many threads; for numpy its BLAS, and why there are no kernels."""
+    from unspool.kernels.library import available, missing, thread_count
 
     if backend == "compiled":
-        return {"kernels": f"{kernels().name.decode()}, {thread_count()} threads"}
+        return {"kernels": f"{model.kernels.name.decode()}, {thread_count()} threads"}
     if backend != "numpy":
         return {}
     from unspool.models.blas import blas

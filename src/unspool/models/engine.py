@@ -11,7 +11,7 @@ import numpy as np
 
 from unspool.arrays import Array
 from unspool.errors import MissingExtra, ModelError, ParameterError, unknown
-from unspool.kernels.library import available, missing
+from unspool.kernels.library import available, missing, thread_note, unusable
 from unspool.models.weights import gather_files, read_stored, release
 
 KNOWN_BACKENDS = ("compiled", "numpy", "torch", "transformers")
@@ -45,14 +45,15 @@ def choose(backend: str | None, device: str | None, dtype: str | None, stored: C
     if backend in ("compiled", "numpy"):
         return _on_cpu(backend, device, dtype)
     if dtype in ("int8", "int4"):
-        how = "use backend='compiled'" if available() else missing().lstrip(": ")
-        raise ParameterError(f"dtype {dtype} is computed by the kernels, on a CPU: {how}")
+        raise ParameterError(f"dtype {dtype} is computed by the kernels, on a CPU: {_how()}")
     place = first_device() if device is None or device == "auto" else device
     return Compute("torch", place, dtype or ("float32" if place == "cpu" else stored()))
 
 
 def _on_cpu(backend: str, device: str | None, dtype: str | None) -> Compute:
     formats = ("float32",) if backend == "numpy" else OF_KERNELS
+    if backend == "numpy" and device in (None, "auto", "cpu") and dtype in OF_KERNELS[1:]:
+        raise ParameterError(f"the numpy backend computes in float32; dtype {dtype} is computed by the kernels: {_how()}")
     if device not in (None, "auto", "cpu") or dtype not in (None, *formats):
         raise ParameterError(
             f"the {backend} backend computes in {' or '.join(formats)} on the CPU; use backend='torch' for another device or dtype"
@@ -60,6 +61,19 @@ def _on_cpu(backend: str, device: str | None, dtype: str | None) -> Compute:
     if backend == "compiled" and not available():
         raise ParameterError(f"backend 'compiled' cannot be used{missing()}")
     return Compute(backend, "cpu", dtype or "float32")
+
+
+def _how() -> str:
+    """How the kernels are asked for, or why there are none."""
+    return "use backend='compiled'" if available() else missing().lstrip(": ")
+
+
+def notes_of(engine: Compute, backend: str | None) -> list[str]:
+    """What the user of a model should know of what computes it; backend: what was asked for."""
+    if engine.backend == "compiled":
+        return [note] if (note := thread_note()) else []
+    found = unusable() if engine.backend == "numpy" and backend is None else ""
+    return [f"numpy computes this model, slower than the kernels would{found}"] if found else []
 
 
 def first_device() -> str:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from unspool.errors import ModelError, UnknownName, near
+from unspool.errors import ModelError, ParameterError, UnknownName, near
 from unspool.models import hub
 from unspool.models.architecture import check_architecture, check_kind
-from unspool.models.compiled.model import compiled
+from unspool.models.compiled.model import CompiledTransformer, beyond_kernels
 from unspool.models.engine import Compute, choose, read_torch
 from unspool.models.hub_errors import Missing, Unreachable
 from unspool.models.reading import read_transformer
+from unspool.models.stored import read_matrices
 from unspool.models.sums import check_sums
 from unspool.models.weights import read_weights, stored_dtype
 
@@ -121,12 +124,29 @@ def read_model(folder: Path, backend: str | None = None, device: str | None = No
     if backend == "transformers":
         return _through_transformers(folder, device, dtype)
     engine = choose(backend, device, dtype, lambda: stored_dtype(folder))
+    if engine.backend == "compiled":
+        matrices = read_matrices(folder)
+        with _said_of(folder):
+            plain = read_transformer(kind, config, matrices)
+            if not (lack := beyond_kernels(plain)):
+                return CompiledTransformer(plain, engine.dtype, folder), engine
+        if backend is not None or dtype not in (None, "float32"):
+            raise ParameterError(f"{folder} has {lack}; leave out the backend and dtype, and numpy computes it")
+        engine = Compute("numpy", "cpu", "float32")
     weights: Any = read_torch(folder, engine.device, engine.dtype) if engine.backend == "torch" else read_weights(folder)
+    with _said_of(folder):
+        return read_transformer(kind, config, weights), engine
+
+
+@contextmanager
+def _said_of(folder: Path) -> Iterator[None]:
+    """What is wrong with a model, with its folder; what a config.json should not hold can raise anything."""
     try:
-        model = read_transformer(kind, config, weights)
-        return (compiled(model, engine.dtype, folder) if engine.backend == "compiled" else model), engine
+        yield
     except ModelError as error:
         raise ModelError(f"{folder}: {error}") from None
+    except ParameterError:
+        raise
     except (ArithmeticError, KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{folder / 'config.json'} is broken: {type(error).__name__}: {error}") from None
 

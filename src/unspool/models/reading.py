@@ -14,8 +14,11 @@ from unspool.errors import ModelError, is_whole
 from unspool.models.families import FAMILIES, KEYS, REFUSED, Config
 from unspool.models.rope import Rope, make_rope, rope_settings
 from unspool.models.slots import Rule
+from unspool.models.stored import in_memory, let_go
 from unspool.models.transformer import ACTIVATIONS, Block, Linear, Norm, Transformer
 
+ROWS_COMPARED = 1024
+"""Rows of a matrix that are compared at once."""
 LAYER_TYPES = ("full_attention", "sliding_attention")
 
 
@@ -269,8 +272,16 @@ def rows(linear: Linear, which: Any) -> Linear:
 
 def _equal(one: Array, other: Array) -> bool:
     """Whether two arrays hold the same numbers; NaN, which is none, is the same too."""
-    xp = namespace(one)
-    return one is other or bool(xp.all((one == other) | ((one != one) & (other != other))))
+    if one is other:
+        return True
+    for first in range(0, len(one), ROWS_COMPARED):
+        parts = [array[first : first + ROWS_COMPARED] for array in (one, other)]
+        a, b = map(in_memory, parts)
+        if not bool(namespace(a).all((a == b) | ((a != a) & (b != b)))):
+            return False
+        for part in parts:
+            let_go(part)
+    return True
 
 
 def token_ids(value: Any, vocabulary: int) -> tuple[int, ...]:

@@ -91,7 +91,7 @@ def read_safetensors(path: Path, private: bool = False) -> Iterator[tuple[str, N
     for name, array in stored.items():
         if array.dtype != np.float32:
             wide, room = room[: array.size].reshape(array.shape), room[array.size :]
-            array = _widen(path, name, array, wide)
+            array = within(path, name, array, widen(array, wide))
         yield name, array
 
 
@@ -118,7 +118,7 @@ def _stored(path: Path, name: str, data: NDArray[np.uint8], dtype: str, shape: l
 
 def release(array: NDArray[Any]) -> None:
     """Give back the memory that a tensor's part of its file takes, where the system can; it is read again when it is used again."""
-    base: Any = array
+    base: Any = array if array.flags.c_contiguous or array.flags.f_contiguous else None
     while base is not None and not isinstance(base, mmap.mmap):
         base = base.obj if isinstance(base, memoryview) else getattr(base, "base", None)
     if base is None or not hasattr(mmap, "MADV_DONTNEED"):
@@ -130,13 +130,21 @@ def release(array: NDArray[Any]) -> None:
         base.madvise(mmap.MADV_DONTNEED, first, last - first)
 
 
-def _widen(path: Path, name: str, array: NDArray[Any], wide: NDArray[np.float32]) -> NDArray[np.float32]:
-    """An array's numbers in float32; 16-bit integers are the upper halves of such numbers (bfloat16)."""
+def widen(array: NDArray[Any], wide: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+    """An array's numbers in float32; 16-bit integers are the upper halves of such numbers (bfloat16). wide: where they are to lie."""
+    if array.dtype == np.float32:
+        return array
+    wide = np.empty_like(array, np.float32) if wide is None else wide
     if array.dtype == np.uint16:
         np.left_shift(array, 16, out=wide.view(np.uint32), dtype=np.uint32)
         return wide
     with np.errstate(over="ignore"):
         np.copyto(wide, array, casting="same_kind")
+    return wide
+
+
+def within(path: Path, name: str, array: NDArray[Any], wide: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What an array became in float32, if that reaches as far."""
     if array.dtype == np.float64 and (np.isinf(wide) != np.isinf(array)).any():
         raise ModelError(f"{path}: {name} holds numbers beyond float32, in which the model is computed")
     return wide

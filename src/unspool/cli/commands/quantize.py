@@ -33,7 +33,7 @@ def quantize(model: str, dtype: tuple[str, ...], text: str | None, **how: Any) -
     sink = open_sink(how)
     words = _read(text) if text else held_out()
     plain = open_quietly(model, backend="compiled", device=None, dtype=None)
-    check(len(plain.tokenizer.encode(words)) > 1, "the text has less than two tokens, so nothing follows any of them")
+    check(len(plain.tokenizer.encode_prompt(words)) > 1, "the text has less than two tokens, so nothing follows any of them")
     kinds = dict.fromkeys(dtype or _FORMATS)
     prices = [price(plain, open_quietly(model, backend="compiled", device=None, dtype=kind), kind, words) for kind in kinds]
     sink.write(draw_prices(prices, sink.paint) if sink.form == "text" else priced(prices, sink.form))

@@ -3,13 +3,18 @@
 A file holds the layers of one checkpoint in one number format, one after the other. Its name says of which files it was made (path,
 size, time of change) and for which kernels; when one of them changes, another file is made, and the old one goes once a day has passed
 without its use. It lies in UNSPOOL_CACHE, or `unspool` in the user's cache folder; UNSPOOL_CACHE=none keeps nothing.
+
+All files together take at most UNSPOOL_CACHE_SIZE gigabytes: those that were not used for the longest go. A file is as old as its last
+use, at which its time of change is set. Nothing is kept that would leave less than a part of the disk free.
 """
 
 from __future__ import annotations
 
 import glob
 import hashlib
+import math
 import os
+import shutil
 import time
 from contextlib import suppress
 from functools import cache
@@ -18,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from unspool.errors import UnspoolError
+from unspool.errors import ParameterError, UnspoolError
 from unspool.files import write
 from unspool.kernels.build import stamp
 from unspool.models.threads import SMALL
@@ -27,7 +32,12 @@ Bytes = NDArray[np.uint8]
 CACHE_LINE = 64
 """Every array begins on a line of the processor's cache."""
 DAY = 24 * 60 * 60
-"""Seconds; the system notes the use of a file no more often than that."""
+"""Seconds without use after which what another file stands in for is removed."""
+GIGABYTE = 10**9
+MOST_KEPT = 16.0
+"""Gigabytes of all files together, if UNSPOOL_CACHE_SIZE does not say it."""
+LEFT_FREE, PART_LEFT_FREE = 2 * GIGABYTE, 0.05
+"""Bytes, and the part of a disk, that stay free."""
 
 
 def cache_folder() -> Path | None:
@@ -39,6 +49,18 @@ def cache_folder() -> Path | None:
         base = Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "unspool"
         return base / "packed"
     return None
+
+
+def most_kept() -> float:
+    """How many bytes all files may take."""
+    text = os.environ.get("UNSPOOL_CACHE_SIZE", "").strip()
+    try:
+        size = float(text) if text else MOST_KEPT
+    except ValueError:
+        size = math.nan
+    if not size >= 0:
+        raise ParameterError(f"UNSPOOL_CACHE_SIZE={text!r}: it is how many gigabytes of packed weights are kept, 0 or more")
+    return size * GIGABYTE
 
 
 def file_of(checkpoint: Path, kind: str) -> Path | None:
@@ -56,7 +78,7 @@ def file_of(checkpoint: Path, kind: str) -> Path | None:
 def _readers() -> str:
     """What the modules are that decide which numbers lie where in a file, beside the kernels."""
     models, digest = Path(__file__).parents[1], hashlib.sha256()
-    for name in ("compiled/packing.py", "compiled/model.py", "reading.py", "families.py", "weights.py"):
+    for name in ("compiled/packing.py", "compiled/model.py", "reading.py", "families.py", "weights.py", "stored.py"):
         digest.update((models / name).read_bytes())
     return digest.hexdigest()
 
@@ -71,6 +93,7 @@ class PackedStore:
 
     def __init__(self, size: int, checkpoint: Path | None, kind: str) -> None:
         self.path = file_of(checkpoint, kind) if checkpoint is not None and size >= SMALL else None
+        self.most = 0.0 if self.path is None else most_kept()
         found = self._mapped(size)
         self.filled, self.at = found is not None, 0
         room = np.empty(size + CACHE_LINE, np.uint8) if found is None else found
@@ -80,7 +103,10 @@ class PackedStore:
     def _mapped(self, size: int) -> Bytes | None:
         with suppress(OSError, ValueError):
             if self.path is not None and self.path.stat().st_size == size:
-                return np.memmap(self.path, np.uint8, "r")
+                found = np.memmap(self.path, np.uint8, "r")
+                with suppress(OSError):                                  # it may be read and not be ours
+                    os.utime(self.path)
+                return found
         return None
 
     def room(self, size: int) -> Bytes:
@@ -92,16 +118,33 @@ class PackedStore:
         """Write what was packed, if it is to be kept and is not; a disk that will not have it is no fault of the model's."""
         if self.path is None or self.filled:
             return
+        size = len(self.whole)
+        if size > self.most:
+            return
         with suppress(OSError, UnspoolError):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            write(self.path, [self.whole.data])
-            _clear(self.path)
+            _clear(self.path, self.most - size)
+            disk = shutil.disk_usage(self.path.parent)
+            if disk.free - size >= max(LEFT_FREE, PART_LEFT_FREE * disk.total):
+                write(self.path, [self.whole.data])
 
 
-def _clear(path: Path) -> None:
-    """Remove what a new file stands in for, and what was left half written, unless it is used or may be."""
-    before = path.name.rpartition("-")[0]
-    for old in (*path.parent.glob(f"{glob.escape(before)}-*"), *path.parent.glob(".*.part")):
-        its = old.stat()
-        if old != path and time.time() - max(its.st_atime, its.st_mtime) > DAY:
+def _clear(path: Path, most: float) -> None:
+    """Make room for a file: what it stands in for goes, and what was left half written, unless it may be in use; then the oldest.
+
+    most: how many bytes the others may take. A file that is mapped somewhere can be removed: who has it keeps it until it lets go.
+    """
+    before, now = path.name.rpartition("-")[0], time.time()
+    ages = {old: old.stat() for old in path.parent.iterdir() if old != path and old.is_file()}
+    given_up = [*path.parent.glob(f"{glob.escape(before)}-*"), *path.parent.glob(".*.part")]
+    gone = {old for old in given_up if old in ages and now - ages[old].st_mtime > DAY}
+    total = sum(its.st_size for old, its in ages.items() if old not in gone)
+    for old in sorted(ages.keys() - gone, key=lambda old: ages[old].st_mtime):
+        if total <= most:
+            break
+        if not old.name.startswith("."):                                 # what is being written
+            gone.add(old)
+            total -= ages[old].st_size
+    for old in gone:
+        with suppress(OSError):
             old.unlink()

@@ -11,10 +11,11 @@ import numpy as np
 
 from unspool.arrays import Array
 from unspool.core.model import NO_PLAN, Plan
-from unspool.kernels.library import ACTIVATION_CODES, LARGEST_HEAD, BlockFields, Matrix, ModelFields, NormFields, available
+from unspool.kernels.library import ACTIVATION_CODES, LARGEST_HEAD, BlockFields, Matrix, ModelFields, NormFields, available, kernels
 from unspool.models.compiled.cache import PackedStore
 from unspool.models.compiled.packing import Packed, pack, size_of
 from unspool.models.compiled.session import CompiledSession
+from unspool.models.stored import in_memory
 from unspool.models.transformer import Block, Linear, Norm, Transformer
 
 REGISTER = 16
@@ -30,7 +31,8 @@ class CompiledTransformer(Transformer):
 
     def __init__(self, plain: Transformer, kind: str = "float32", checkpoint: Path | None = None) -> None:
         vars(self).update(vars(plain))
-        self.kind = kind
+        self.kind, self.small = kind, False                              # no product is left to numpy
+        self.kernels = kernels()                                         # those of now, whatever UNSPOOL_KERNELS says later
         self.slot_size = -(-plain.head_size // REGISTER) * REGISTER
         self._kept: list[Any] = []                                       # what the structures point to
         self.ropes = list(dict.fromkeys(b.rope for b in plain.blocks if b.rope is not None))
@@ -45,6 +47,10 @@ class CompiledTransformer(Transformer):
         """Memory that the packed weights take."""
         return len(self._store.whole)
 
+    def zeros(self, shape: tuple[int, ...]) -> Array:
+        """Zeros, as the kernels read them."""
+        return np.zeros(shape, np.float32)
+
     def session(self, plan: Plan = NO_PLAN) -> CompiledSession:
         return CompiledSession(self, plan)
 
@@ -53,11 +59,11 @@ class CompiledTransformer(Transformer):
 
     def embed(self, tokens: Array, positions: Array) -> Array:
         """What goes into the first layer: (N, E), an array of its own."""
-        x = self.embedding[tokens]
+        x = in_memory(self.embedding[tokens])
         if self.embedding_scale != 1:
             x *= np.float32(self.embedding_scale)
         if self.positions is not None:
-            x += self.positions[positions]
+            x += in_memory(self.positions[positions])
         return np.ascontiguousarray(x if self.embedding_norm is None else self.embedding_norm(x), np.float32)
 
     def _pack(self, linears: Sequence[Linear]) -> Packed:
@@ -123,7 +129,15 @@ def linears_of(model: Transformer) -> Iterator[Sequence[Linear]]:
         yield from ([linear] for linear in (block.gate, block.out, block.up, block.down) if linear is not None)
 
 
+def beyond_kernels(model: Transformer) -> str:
+    """What of a model the kernels do not compute, as the end of a sentence; empty if they compute all of it."""
+    if model.head_size > LARGEST_HEAD:
+        return f"heads of {model.head_size} numbers; the kernels compute those of at most {LARGEST_HEAD}"
+    if any((b.query_norm is None) != (b.key_norm is None) for b in model.blocks):
+        return "a norm of queries or keys alone; the kernels compute both or none"
+    return ""
+
+
 def compiled(model: Transformer, kind: str = "float32", checkpoint: Path | None = None) -> Transformer:
     """The model in the kernels, or as it is where they cannot run it; packed weights of a large checkpoint are kept on disk."""
-    fits = model.head_size <= LARGEST_HEAD and all((b.query_norm is None) == (b.key_norm is None) for b in model.blocks)
-    return CompiledTransformer(model, kind, checkpoint) if available() and fits else model
+    return CompiledTransformer(model, kind, checkpoint) if available() and not beyond_kernels(model) else model

@@ -9,25 +9,29 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from unspool.kernels.library import BLOCK_OUTPUTS, GROUP_INPUTS, PACKED_FORMATS, Matrix, kernels, library
+from unspool.kernels.library import BLOCK_OUTPUTS, GROUP_INPUTS, PACKED_FORMATS, Kernels, Matrix, kernels, library
 from unspool.models.compiled.cache import Bytes, PackedStore, padded
+from unspool.models.stored import in_memory, let_go
 from unspool.models.transformer import Linear
-from unspool.models.weights import release
+
+PACKED_AT_ONCE = 1 << 22
+"""Numbers that are widened to float32 together."""
 
 
 @dataclass(frozen=True, eq=False)
 class Packed:
-    """A linear layer, packed: its bytes, and the structure that names them."""
+    """A linear layer, packed: its bytes, the structure that names them, and the kernels that were in use when it was packed."""
 
     rooms: tuple[Bytes, ...]
     bias: NDArray[np.float32] | None
     fields: Matrix
+    kernels: Kernels
 
     def __call__(self, x: NDArray[np.float32], softcap: float = 0.0) -> NDArray[np.float32]:
         """x (N, inputs) -> (N, outputs); softcap s turns y to s * tanh(y / s)."""
         x = np.ascontiguousarray(x, np.float32)
         y = np.empty((len(x), self.fields.outputs), np.float32)
-        if kernels().linear(c.addressof(self.fields), x.ctypes.data, len(x), y.ctypes.data, softcap):
+        if self.kernels.linear(c.addressof(self.fields), x.ctypes.data, len(x), y.ctypes.data, softcap):
             raise MemoryError("the kernels found no memory")
         return y
 
@@ -57,15 +61,31 @@ def pack(linears: Sequence[Linear], kind: str, store: PackedStore) -> Packed:
     rooms = tuple(store.room(size) for size in sizes(kind, outputs, inputs))
     data, scales, minima = (room.ctypes.data if len(room) else None for room in rooms)
     if not store.filled:
-        weights = [linear.weight for linear in linears]
-        weight = np.asarray(weights[0] if len(weights) == 1 else np.concatenate(weights), np.float32)
-        strides = [stride // 4 for stride in weight.strides]
-        library().un_pack(weight.ctypes.data, *strides, outputs, inputs, PACKED_FORMATS.index(kind), data, scales, minima)
+        blocks = -(-outputs // BLOCK_OUTPUTS)
+        step = max(PACKED_AT_ONCE // (inputs * BLOCK_OUTPUTS), 1)
+        for block in range(0, blocks, step):
+            weight = _outputs(linears, block * BLOCK_OUTPUTS, (block + step) * BLOCK_OUTPUTS)
+            strides = [stride // 4 for stride in weight.strides]
+            places = [room.ctypes.data + len(room) // blocks * block if len(room) else None for room in rooms]
+            library().un_pack(weight.ctypes.data, *strides, len(weight), inputs, PACKED_FORMATS.index(kind), *places)
         for linear in linears:
-            release(linear.weight)
+            let_go(linear.weight)
     bias = _bias(linears)
     address = None if bias is None else bias.ctypes.data
-    return Packed(rooms, bias, Matrix(PACKED_FORMATS.index(kind), outputs, inputs, data, scales, minima, address))
+    return Packed(rooms, bias, Matrix(PACKED_FORMATS.index(kind), outputs, inputs, data, scales, minima, address), kernels())
+
+
+def _outputs(linears: Sequence[Linear], first: int, last: int) -> NDArray[np.float32]:
+    """The weights of some outputs of linear layers side by side, in float32; what was read of their file before is given back."""
+    parts, at = [], 0
+    for linear in linears:
+        size = len(linear.weight)
+        begin, end = max(first - at, 0), min(last - at, size)
+        if begin < end:
+            let_go(linear.weight[:begin])
+            parts.append(np.asarray(in_memory(linear.weight[begin:end]), np.float32))
+        at += size
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _bias(linears: Sequence[Linear]) -> NDArray[np.float32] | None:

@@ -10,12 +10,14 @@ import numpy as np
 
 from unspool.arrays import Array, Ints
 from unspool.core.tree import places
-from unspool.kernels.library import SEGMENT, StepFields, kernels
+from unspool.kernels.library import SEGMENT, Kernels, StepFields
 from unspool.models.rope import Rope
 from unspool.models.slots import SLOT, Pool, SlotModel, SlotSession
 
 SPARE_SEGMENTS = 2
 """Segments beyond the last slot that are not let go at once."""
+TOKENS_OF_A_CALL = 512
+"""New tokens that go through the layers together: the kernels' room grows with them, and at so many no more is gained."""
 
 
 class PackedModel(SlotModel, Protocol):
@@ -25,6 +27,7 @@ class PackedModel(SlotModel, Protocol):
     address: int
     """Of its structure."""
     ropes: list[Rope]
+    kernels: Kernels
 
     def embed(self, tokens: Array, positions: Array) -> Array:
         """What goes into the first layer, (N, E)."""
@@ -46,10 +49,11 @@ class Segments(Pool):
             self.segments = [*self.segments[:wanted], *(room(shape, np.float32) for _ in range(wanted - have))]
             self.table = np.asarray([segment.ctypes.data for segment in self.segments], np.int64)
         states, room, width = self.hidden.shape
-        if slots > room:
-            grown = model.zeros((states, max(SEGMENT * wanted, 2 * room), width))
-            grown[:, :room] = self.hidden
-            self.hidden = grown
+        if not slots <= room <= max(4 * slots, SEGMENT * (wanted + SPARE_SEGMENTS)):
+            moved = model.zeros((states, max(SEGMENT * wanted, min(2 * room, 2 * slots)), width))
+            kept = min(room, slots)
+            moved[:, :kept] = self.hidden[:, :kept]
+            self.hidden = moved
 
 
 class CompiledSession(SlotSession):
@@ -59,7 +63,18 @@ class CompiledSession(SlotSession):
     pools: dict[int, Segments]  # type: ignore[assignment]
 
     def _forward(self, chains: list[Ints]) -> None:
-        """One forward of new rows, some chains of them: a token hands over its path, and where its keys and values lie."""
+        """One forward of new rows, some whole chains at a time; a row's numbers do not depend on which others are beside it."""
+        first = tokens = 0
+        for i, chain in enumerate(chains):
+            if first < i and tokens + len(chain) > TOKENS_OF_A_CALL:
+                self._run(chains[first:i])
+                first, tokens = i, 0
+            tokens += len(chain)
+        self._run(chains[first:])
+        self.forwards += 1
+
+    def _run(self, chains: list[Ints]) -> None:
+        """Some chains through the layers: a token hands over its path, and where its keys and values lie."""
         model, counts = self.model, [len(chain) for chain in chains]
         total, work = sum(counts), list(zip(places(chain[-1] for chain in chains), chains, counts, strict=True))
         pools = {tree: self._pool(tree) for (tree, _), *_ in work}
@@ -85,13 +100,12 @@ class CompiledSession(SlotSession):
             "layer": np.asarray(self.layers, np.int32),
         }
         step = StepFields(total, len(self.layers), **{name: array.ctypes.data for name, array in arrays.items()})
-        if kernels().forward(model.address, c.addressof(step)):
+        if model.kernels.forward(model.address, c.addressof(step)):
             raise MemoryError("the kernels found no memory for a step")
         at = 0
         for (tree, _), chain, n in work:
             pools[tree].hidden[:, chain & SLOT] = hidden[:, at : at + n]
             at += n
-        self.forwards += 1
 
     def _pool(self, tree: int) -> Segments:
         """A tree's pool, with room for its slots."""

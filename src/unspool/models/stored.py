@@ -1,0 +1,73 @@
+"""Tensors that stay in the numbers of their file, and are widened to float32 piece by piece where they are used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unspool.arrays import Array
+from unspool.models.weights import gather_files, read_stored, release, widen, within
+
+
+class Stored:
+    """Rows of a tensor in a file: an array of float32 to look at, which is made anew whenever one is asked for and kept by nobody.
+
+    numbers: as they lie in the file, bfloat16 as 16-bit integers; rows: which of its rows, in which order; None: all.
+    """
+
+    dtype, itemsize = np.dtype(np.float32), 4
+
+    def __init__(self, numbers: NDArray[Any], rows: NDArray[Any] | None = None) -> None:
+        self.numbers, self.rows = numbers, rows
+        self.shape = numbers.shape if rows is None else (*rows.shape, *numbers.shape[1:])
+
+    def __len__(self) -> int:
+        return int(self.shape[0])
+
+    @property
+    def T(self) -> Stored:
+        return Stored((self.numbers if self.rows is None else self.numbers[self.rows]).T)
+
+    def __getitem__(self, which: Any) -> Stored:
+        """Some rows: a slice, or an array of indices."""
+        if self.rows is not None:
+            return Stored(self.numbers, self.rows[which])
+        return Stored(self.numbers[which]) if isinstance(which, slice) else Stored(self.numbers, np.asarray(which))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        wide = widen(self.numbers if self.rows is None else self.numbers[self.rows])
+        return wide if dtype is None else wide.astype(dtype, copy=False)
+
+    def __array_namespace__(self, *, api_version: str | None = None) -> ModuleType:
+        return np
+
+
+def read_matrices(folder: Path) -> dict[str, Any]:
+    """All tensors of a checkpoint for who packs them: in float32, but those of two dimensions as they are stored."""
+    return gather_files(folder, _read_file)
+
+
+def _read_file(path: Path) -> Iterator[tuple[str, Any]]:
+    for name, array in read_stored(path).items():
+        if array.dtype == np.float64:
+            yield name, within(path, name, array, widen(array))
+        else:
+            yield name, Stored(array) if array.ndim > 1 else widen(array)
+
+
+def in_memory(weight: Array) -> Array:
+    """A weight as an array of its library."""
+    return np.asarray(weight) if isinstance(weight, Stored) else weight
+
+
+def let_go(weight: Array) -> None:
+    """Give back the memory that a weight's part of its file takes; see `unspool.models.weights.release`."""
+    if isinstance(weight, Stored):
+        weight = weight.numbers
+    if isinstance(weight, np.ndarray):
+        release(weight)
