@@ -15,12 +15,42 @@ static void rotate(float *x, int heads, int size, int pairs, int interleaved, co
         }
 }
 
-/* Norm and turn queries and keys, and put keys and values into their slots. */
-static void place(const model *m, const block *b, const step *s, int layer, float *qkv, int width)
+typedef struct {
+    const model *m;
+    const block *b;
+    const step *s;
+    float *qkv;
+    int layer, width;
+} placing;
+
+/* A key or value into its slot; what pads it there stays 0. */
+static void put(char *at, const float *x, int size, int short_keys)
 {
+    if (!short_keys) {
+        memcpy(at, x, (size_t)size * sizeof(float));
+        return;
+    }
+    for (int i = 0; i < size; i += VL, at += VL * 2) {
+        int left = size - i;
+        float tail[VL] = {0};
+        if (left < VL)
+            memcpy(tail, x + i, (size_t)left * sizeof(float));
+        halves numbers = narrow(load(left < VL ? tail : x + i));
+        memcpy(at, &numbers, VL * 2);
+    }
+}
+
+/* Norm and turn queries and keys of some tokens, and put keys and values into their slots. */
+static void place_piece(void *argument, int piece, int pieces)
+{
+    const placing *p = argument;
+    const model *m = p->m;
+    const block *b = p->b;
+    const step *s = p->s;
     const int size = m->head_size, queries = m->heads * size, keys = m->key_heads * size;
-    for (int t = 0; t < s->tokens; t++, qkv += width) {
-        float *q = qkv, *k = qkv + queries, *v = k + keys;
+    const int64_t number = m->short_keys ? 2 : 4, row = SEGMENT * m->slot_size * number;
+    for (int t = (int)((int64_t)s->tokens * piece / pieces), end = (int)((int64_t)s->tokens * (piece + 1) / pieces); t < end; t++) {
+        float *q = p->qkv + (int64_t)t * p->width, *k = q + queries, *v = k + keys;
         if (b->query_norm.weight && m->whole_norms) {
             norm_row(&b->query_norm, q, q, queries);
             norm_row(&b->key_norm, k, k, keys);
@@ -34,13 +64,21 @@ static void place(const model *m, const block *b, const step *s, int layer, floa
             rotate(q, m->heads, size, pairs, interleaved, cosines, sines);
             rotate(k, m->key_heads, size, pairs, interleaved, cosines, sines);
         }
+        const int64_t slot = s->path[t][s->length[t] - 1];
+        char *segment = s->pool[t][slot / SEGMENT];
         for (int h = 0; h < m->key_heads; h++) {
-            const int64_t slot = s->path[t][s->length[t] - 1], row = (int64_t)SEGMENT * m->slot_size;
-            float *at = s->pool[t][slot / SEGMENT] + ((int64_t)layer * m->key_heads + h) * row + slot % SEGMENT * m->slot_size;
-            memcpy(at, k + h * size, (size_t)size * sizeof(float));
-            memcpy(at + m->layers * m->key_heads * row, v + h * size, (size_t)size * sizeof(float));
+            char *at = segment + ((int64_t)p->layer * m->key_heads + h) * row + slot % SEGMENT * m->slot_size * number;
+            put(at, k + h * size, size, m->short_keys);
+            put(at + m->layers * m->key_heads * row, v + h * size, size, m->short_keys);
         }
     }
+}
+
+static void place(const model *m, const block *b, const step *s, int layer, float *qkv, int width)
+{
+    placing p = {m, b, s, qkv, layer, width};
+    int pieces = un_pieces(10.0 * s->tokens * width);      /* it waits for memory more than it computes */
+    un_run(place_piece, &p, pieces < s->tokens ? pieces : s->tokens);
 }
 
 static void attend(const model *m, const block *b, const step *s, int layer, const workspace *w, int qkv_width)

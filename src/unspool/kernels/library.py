@@ -55,7 +55,7 @@ class ModelFields(c.Structure):
 
     _fields_ = (
         *((name, INT32) for name in ("layers", "width", "heads", "key_heads", "head_size", "slot_size", "inner")),
-        *((name, INT32) for name in ("activation", "parallel", "whole_norms", "ropes")),
+        *((name, INT32) for name in ("activation", "parallel", "whole_norms", "ropes", "short_keys")),
         ("softcap", FLOAT32),
         *((name, ADDRESS) for name in ("slopes", "rope_pairs", "rope_interleaved", "blocks")),
         *(("final", NormFields), ("head", Matrix)),

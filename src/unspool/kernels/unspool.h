@@ -41,6 +41,7 @@ typedef struct {
 
 typedef struct {
     int32_t layers, width, heads, key_heads, head_size, slot_size, inner, activation, parallel, whole_norms, ropes;
+    int32_t short_keys;                                /* whether keys and values lie in the pool as bfloat16 */
     float softcap;                                     /* of the logits; 0: none */
     const float *slopes;                               /* (heads) or null */
     const int32_t *rope_pairs, *rope_interleaved;      /* (ropes): how many pairs turn; whether they are neighbours */
@@ -55,7 +56,7 @@ typedef struct {
     float *x;                                          /* (tokens, width), embedded; overwritten */
     const int64_t *const *path;                        /* (tokens): slots from the root on */
     const int32_t *length;                             /* (tokens): how many of them */
-    float *const *const *pool;                         /* (tokens): its segments, (2, layers, key_heads, SEGMENT, slot_size): keys, values */
+    void *const *const *pool;                          /* (tokens): its segments, (2, layers, key_heads, SEGMENT, slot_size): keys, values */
     const float *const *cosines, *const *sines;        /* (ropes): (tokens, pairs) */
     const int32_t *layer;                              /* (wanted): after how many layers, ascending */
     float *hidden;                                     /* (1 + wanted, tokens, width): the final states first */

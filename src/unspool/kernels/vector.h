@@ -16,6 +16,7 @@
 #define VECTOR(type, count) type __attribute__((vector_size((count) * sizeof(type)), aligned(sizeof(type)), may_alias))
 typedef VECTOR(float, VL) floats;
 typedef VECTOR(int32_t, VL) ints;
+typedef VECTOR(uint32_t, VL) words;
 typedef VECTOR(uint16_t, VL) halves;
 typedef VECTOR(float, 4) four;
 typedef VECTOR(float, 8) eight;
@@ -105,5 +106,12 @@ static inline floats activate(int activation, floats x)
 
 /* Upper halves of float32 (bfloat16). */
 static inline floats widen(halves h) { return (floats)(__builtin_convertvector(h, ints) << 16); }
+
+/* To the nearest, ties to even; what is no number stays none. */
+static inline halves narrow(floats v)
+{
+    words bits = (words)v, none = (words)(v != v), near = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+    return __builtin_convertvector((none & (bits >> 16 | 64)) | (~none & near), halves);
+}
 
 #endif

@@ -26,12 +26,14 @@ NORMS = ("before_attention", "after_attention", "before_mlp", "after_mlp", "quer
 class CompiledTransformer(Transformer):
     """A transformer with packed weights: the same model, the same rows, another engine.
 
-    kind: the number format of the packed weights: float32, bfloat16, int8 or int4. Norms, biases and embeddings stay float32.
+    kind: the number format of the packed weights: float32, bfloat16, int8 or int4. Norms, biases and embeddings stay float32; keys and
+    values are kept in bfloat16 where the weights have fewer bits than 32.
     """
 
     def __init__(self, plain: Transformer, kind: str = "float32", checkpoint: Path | None = None) -> None:
         vars(self).update(vars(plain))
-        self.kind, self.small = kind, False                              # no product is left to numpy
+        self.kind, self.most_threads = kind, None                        # no product is left to numpy
+        self.key_dtype: np.dtype[Any] = np.dtype(np.float32 if kind == "float32" else np.uint16)
         self.kernels = kernels()                                         # those of now, whatever UNSPOOL_KERNELS says later
         self.slot_size = -(-plain.head_size // REGISTER) * REGISTER
         self._kept: list[Any] = []                                       # what the structures point to
@@ -86,6 +88,7 @@ class CompiledTransformer(Transformer):
             parallel=self.parallel,
             whole_norms=self.whole_norms,
             ropes=len(self.ropes),
+            short_keys=self.key_dtype.itemsize == 2,
             softcap=self.softcap or 0.0,
             slopes=None if self.slopes is None else self._hold(self.slopes),
             rope_pairs=self._hold([len(rope.frequencies) for rope in self.ropes], np.int32),

@@ -27,6 +27,8 @@ class PackedModel(SlotModel, Protocol):
     address: int
     """Of its structure."""
     ropes: list[Rope]
+    key_dtype: np.dtype[Any]
+    """Of keys and values in the pool: float32, or 16-bit integers, which are bfloat16."""
     kernels: Kernels
 
     def embed(self, tokens: Array, positions: Array) -> Array:
@@ -46,7 +48,7 @@ class Segments(Pool):
         if not wanted <= have <= wanted + SPARE_SEGMENTS:
             shape = (2, model.layers, model.key_heads, SEGMENT, model.slot_size)
             room = np.empty if model.slot_size == model.head_size else np.zeros  # numbers that pad a head stay 0
-            self.segments = [*self.segments[:wanted], *(room(shape, np.float32) for _ in range(wanted - have))]
+            self.segments = [*self.segments[:wanted], *(room(shape, model.key_dtype) for _ in range(wanted - have))]
             self.table = np.asarray([segment.ctypes.data for segment in self.segments], np.int64)
         states, room, width = self.hidden.shape
         if not slots <= room <= max(4 * slots, SEGMENT * (wanted + SPARE_SEGMENTS)):
