@@ -20,10 +20,12 @@ class Transformers:
         transformers.logging.set_verbosity_error()
         torch.set_num_threads(threads)
         self.version, self.folder, self.number = transformers.__version__, folder, number
+        self.release = tuple(map(int, self.version.split(".")[:2]))
         self.model = self.open(folder)
 
     def open(self, folder: Path) -> Any:
-        model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, self.number)).eval()
+        called = "dtype" if self.release >= (4, 56) else "torch_dtype"
+        model = transformers.AutoModelForCausalLM.from_pretrained(folder, **{called: getattr(torch, self.number)}).eval()
         model.generation_config.eos_token_id, model.generation_config.pad_token_id = None, 0
         return model
 
@@ -31,7 +33,7 @@ class Transformers:
         ids = torch.tensor(prompts)
         if row.kind == "score":
             return lambda: self.score(ids)
-        if row.kind == "contrastive" and int(self.version.split(".")[0]) >= 5:
+        if row.kind == "contrastive" and self.release >= (5, 0):
             raise Absent("code of a hub since release 5")
         if row.kind == "exact":
             raise Absent("it has none")
@@ -49,11 +51,13 @@ class Transformers:
             draft.generation_config.num_assistant_tokens_schedule = "constant"
             draft.generation_config.assistant_confidence_threshold = 0.0
             settings["assistant_model"] = draft
+        if row.kind == "lookup" and self.release < (5, 0):               # it looks for the end tokens even where there are none
+            settings["eos_token_id"] = -1
         given = {"do_sample": False} | settings | {"max_new_tokens": row.new, "attention_mask": torch.ones_like(ids)}
 
         def call() -> Texts:
             with torch.inference_mode():
-                found: Texts = self.model.generate(ids, **given)[:, row.length :].tolist()
+                found: Texts = self.model.generate(ids, **given)[:, row.length : row.length + row.new].tolist()
             return found
 
         return call

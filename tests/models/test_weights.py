@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 
 import unspool as un
 from unspool.models.engine import read_torch
+from unspool.models.stored import in_memory, read_matrices
 from unspool.models.weights import read_weights
 
 
@@ -21,10 +22,11 @@ def test_every_16_bit_number_is_widened_exactly(tmp_path, private):
     stored |= {"odd": torch.ones(3, dtype=torch.float16)}
     stored |= {"single": torch.linspace(-1, 1, 7), "double": torch.tensor([0.1, -1e-40], dtype=torch.float64), "none": torch.zeros(0, 2)}
     save_file(stored, tmp_path / "model.safetensors")
-    found = read_weights(tmp_path, private)
-    assert found.keys() == stored.keys()
+    found, later = read_weights(tmp_path, private), read_matrices(tmp_path)
+    assert found.keys() == later.keys() == stored.keys()
     for name, tensor in stored.items():
-        assert found[name].dtype == np.float32
+        assert found[name].dtype == later[name].dtype == np.float32
+        np.testing.assert_array_equal(in_memory(later[name]), found[name])
         np.testing.assert_array_equal(found[name], tensor.to(torch.float32).numpy(), err_msg=name)
 
 
@@ -54,10 +56,30 @@ def test_numbers_that_a_dtype_cannot_hold_are_refused_by_name(tmp_path):
         read_torch(tmp_path, "cpu", "float16")
     assert read_torch(tmp_path, "cpu", "bfloat16")["w"][1] > 9e5
     save_file({"w": torch.tensor([1.0, 1e300], dtype=torch.float64)}, tmp_path / "model.safetensors")
-    with pytest.raises(un.ModelError, match=r"model\.safetensors: w holds numbers beyond float32"):
-        read_weights(tmp_path)
+    for read in (read_weights, read_matrices):
+        with pytest.raises(un.ModelError, match=r"model\.safetensors: w holds numbers beyond float32"):
+            read(tmp_path)
     with pytest.raises(un.ModelError, match=r"model\.safetensors: w holds numbers beyond float32"):
         read_torch(tmp_path, "cpu", "float32")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_rows_of_a_stored_matrix_are_those_of_the_array(tmp_path, dtype):
+    whole = torch.linspace(-3, 3, 35).reshape(7, 5).to(getattr(torch, dtype))
+    save_file({"w": whole}, tmp_path / "model.safetensors")
+    stored, array, some = read_matrices(tmp_path)["w"], whole.float().numpy(), np.asarray([4, 0, 4])
+    for found, expected in (
+        (stored, array),
+        (stored[2:5], array[2:5]),
+        (stored[some], array[some]),
+        (stored[some][1:], array[some][1:]),
+        (stored.T[1:3], array.T[1:3]),
+        (stored.T[some], array.T[some]),
+        (stored[some].T, array[some].T),
+        (stored[np.asarray(3)], array[3]),
+    ):
+        assert found.shape == expected.shape
+        np.testing.assert_array_equal(np.asarray(found, np.float32), expected)
 
 
 PEAK = """
