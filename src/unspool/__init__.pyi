@@ -79,6 +79,7 @@ from unspool.processors.watermark_kgw import WatermarkKgw as WatermarkKgw
 from unspool.processors.watermark_synthid import WatermarkSynthid as WatermarkSynthid
 from unspool.processors.xtc import Xtc as Xtc
 from unspool.record.step import Hypothesis as Hypothesis, Step as Step
+from unspool.record.certificate import Certificate as Certificate
 from unspool.record.trace import Trace as Trace
 from unspool.score import Score as Score
 from unspool.stops.confidence import Confidence as Confidence

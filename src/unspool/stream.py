@@ -206,6 +206,7 @@ class Stream:
     def _trace(self, prompt: int, found: list[Hypothesis], steps: list[Step]) -> Trace:
         tokens, level = self.prompt_tokens[prompt], self._search.recorder.level
         trace = Trace([tokens], steps, [[replace(h, prompt=0) for h in found]], level, self.recipe, self._model)
+        trace.certificates = [replace(c, prompt=0) for c in self._search.call.certificates.values() if c.prompt == prompt]
         trace.mention(self._tokenizer.bytes_of, self._tokenizer.name_of, self._tokenizer.specials)
         return trace
 
