@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,11 @@ class Certificate:
         if self.whole:
             return 0.0
         return self.bound - self.found[self.proved] if self.proved < len(self.found) else math.inf
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as plain values, with what follows from it; null for what is infinite."""
+        values = asdict(self) | {"proved": self.proved, "whole": self.whole, "gap": self.gap}
+        return values | {name: None for name in ("bound", "gap") if not math.isfinite(values[name])}
 
     def __str__(self) -> str:
         given = f", if {self.assumes}" if self.assumes else ""

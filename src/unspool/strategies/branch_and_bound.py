@@ -249,7 +249,7 @@ class Hunt:
         if at is not None:
             if None not in at:
                 return
-            reason = reason or "complete"
+            reason = reason or "followed"
         score = self.bounds.score(total, int(source.generated[i]) + 1, reason == "end")
         if score <= self.least:
             self.aside = max(self.aside, score)

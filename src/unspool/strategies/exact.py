@@ -35,8 +35,8 @@ class Exact(Strategy):
     proved. With such a budget half of the prefixes are grown greedily from the best open one, so that there is something to answer with,
     first of all the greedy text, whatever that takes.
     containing: only texts that contain one of these phrases: a text, wherever its tokens are cut, or token ids. Nothing is masked.
-    among: only these texts, or tuples of token ids, token for token, each whole where it ends. Nothing is masked, so their scores are
-    the model's own; `choice` is the processor that masks.
+    among: only these texts, or tuples of token ids, token for token, each whole where it ends (the reason is "followed", if it is
+    not one of the usual ones). Nothing is masked, so their scores are those of the model; `choice` is the processor that masks.
     """
 
     many = False

@@ -115,6 +115,7 @@ def follow(run: Stream, sink: Sink, live: bool | None = None, draw: Draw | None 
                 screen.show(run)
                 piece = run.certain(step)
                 if not live or not run.single or not len(step):
+                    bar.label = run.recipe["decoder"] + progress_of(run)
                     bar.advance()
                     continue
                 before = "" if began or run.asked else show(safe(run.prompts[0]), "prompt")
@@ -136,6 +137,15 @@ def follow(run: Stream, sink: Sink, live: bool | None = None, draw: Draw | None 
     if live is not None and sink.form == "text" and run.single:
         say_endings(outputs)
     return outputs
+
+
+def progress_of(run: Stream) -> str:
+    """How far a search has come that says what it has proved."""
+    certificate = run.certificate
+    if certificate is None:
+        return ""
+    best = f"{certificate.found[0]:.4g}" if certificate.found else "none"
+    return f"  best {best}  bound {certificate.bound:.4g}"
 
 
 def say_endings(outputs: Sequence[Output]) -> None:
