@@ -56,7 +56,12 @@ from unspool.processors.endings import (
     MinLength as MinLength,
     MinNewTokens as MinNewTokens,
 )
-from unspool.processors.force import Forced as Forced, ForcedBegin as ForcedBegin, PrefixConstrained as PrefixConstrained
+from unspool.processors.force import (
+    Forced as Forced,
+    ForcedBegin as ForcedBegin,
+    OneOf as OneOf,
+    PrefixConstrained as PrefixConstrained,
+)
 from unspool.processors.from_hf import FromHf as FromHf
 from unspool.processors.grammar import Grammar as Grammar, JsonSchema as JsonSchema, Regex as Regex
 from unspool.processors.penalize import (

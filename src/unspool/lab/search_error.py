@@ -15,7 +15,7 @@ from unspool.strategies.exact import Exact
 if TYPE_CHECKING:
     from unspool.language_model import LanguageModel
 
-NEGLIGIBLE = 1e-5
+EQUAL_WITHIN = 1e-5
 """Scores that differ by less are the same, for they are sums of numbers of 32 bits; of a larger score, this part of it."""
 
 
@@ -38,7 +38,7 @@ class SearchError:
     @property
     def short(self) -> float:
         """By how much it falls short of the best text found; below 0 if it is better, which a search that was broken off may miss."""
-        return 0.0 if abs(self.best - self.score) <= NEGLIGIBLE * max(1.0, abs(self.best)) else self.best - self.score
+        return 0.0 if abs(self.best - self.score) <= EQUAL_WITHIN * max(1.0, abs(self.best)) else self.best - self.score
 
     @property
     def most(self) -> float:

@@ -48,6 +48,8 @@ class Open:
     at: Any
     """Its place in the tree of texts among which is searched."""
     next: int = 0
+    order: int = 0
+    """Of its entry in the queue; 0 if it waits no longer."""
 
     @property
     def bound(self) -> float:
@@ -76,7 +78,7 @@ class Hunt:
         self.prompt, self.node = int(start["prompt"][0]), int(start["node"][0])
         self.prompt_length = int(start.prompt_lengths[0])
         self.rows: dict[int, Open] = {}
-        self.heap: list[tuple[float, int, int, int]] = []                # (-bound, order, row, which child)
+        self.heap: list[tuple[float, int, Open]] = []                    # (-bound, order, row)
         self.order = self.grown = self.dived = 0
         self.best: list[float] = []                                      # the n best scores, worst first
         self.committed: list[float] = []                                 # those of them that the search has taken down
@@ -119,14 +121,14 @@ class Hunt:
     def _next(self) -> tuple[int, int, float, float] | None:
         """The child that grows next, and its bound: the best of all, or of the row that is dived from. None where nothing is left."""
         while True:
-            while self.heap and not self._is_open(*self.heap[0][2:]):
+            while self.heap and self.heap[0][1] != self.heap[0][2].order:                # it has moved on, or is given up
                 heapq.heappop(self.heap)
             dive, self.diving = self.diving, None
             if self.first_dive and dive is None and self.grown:
                 self.first_dive = False
             if not self.heap or -self.heap[0][0] <= self.least or (not self.first_dive and self._spent()):
                 return None
-            row = dive if dive is not None and dive.bound > self.least else self.rows[self.heap[0][2]]
+            row = dive if dive is not None and dive.bound > self.least else self.heap[0][2]
             token, total, bound = int(row.tokens[row.next]), float(row.totals[row.next]), row.bound
             at = None if row.at is None else row.at[token]
             source, i = self.start.place(row.row)
@@ -141,9 +143,6 @@ class Hunt:
                 self.dives = self.budget and (dive is row or 2 * self.dived <= self.grown) and length < self.bounds.most
                 self.dived += self.dives
                 return row.row, token, total, bound
-
-    def _is_open(self, row: int, child: int) -> bool:
-        return row in self.rows and self.rows[row].next == child
 
     @property
     def least(self) -> float:
@@ -236,9 +235,11 @@ class Hunt:
         """A row waits if a child of it may be among the n best."""
         if row.bound > self.least:
             self.order += 1
-            heapq.heappush(self.heap, (-row.bound, self.order, row.row, row.next))
+            row.order = self.order
+            heapq.heappush(self.heap, (-row.bound, row.order, row))
         else:
             self.aside = max(self.aside, row.bound)
+            row.order = 0
             self.rows.pop(row.row, None)
             self.freed.append(row.row)
 
