@@ -21,19 +21,22 @@ class Exact(Strategy):
 
     A text is ranked by log p(text) / length ** length_penalty, as by `beam`; here length_penalty is 0 if it is not given. No text
     that goes on from a prefix scores more than its bound; the prefix of the largest bound grows next, and the search is over once no
-    bound exceeds the n-th best score found. With length_penalty=0 the bound is the prefix's own log-probability (uniform-cost search:
-    Stahlberg and Byrne 2019, arXiv 1908.10090; Meister, Vieira and Cotterell 2020, arXiv 2007.03909); otherwise the largest value of
-    (log p(prefix) + k * gain) / weight(length + k) for all k that the limit of new tokens leaves. The search may grow very many
-    prefixes. The record's `certificates` say what is proved: the scores found, and a bound on all others.
+    bound exceeds the n-th best score found. With length_penalty=0 the bound is the prefix's own log-probability, and this is
+    uniform-cost search (cf. Stahlberg and Byrne 2019, arXiv 1908.10090) (cf. Meister, Vieira and Cotterell 2020, arXiv 2007.03909);
+    otherwise it is the largest of (log p(prefix) + k * gain) / weight(length + k) for all k that the limit of new tokens leaves. The
+    search may grow very many prefixes. The record's `certificates` say what is proved: the scores found, and a bound on all others.
+
+    Within a budget, `nodes` or `seconds`, it answers with the best found. Half of the prefixes then grow greedily from the best open
+    one, so that there is something to answer with: first of all the greedy text, whatever that takes.
 
     n: how many texts.
     expand: how many of a row's best tokens count; 0: all. The certificate's bound covers the others, too.
-    length_penalty, length: as of `beam`.
+    length_penalty: 0 ranks by log-probability; above 0 longer texts gain, below 0 shorter ones.
+    length: what counts, as of `beam`: "generated", "without_end", "with_prompt" or "gnmt".
     renormalise: whether the processors' scores are made log-probabilities again before they are summed; as of `beam`.
     gain: with renormalise=False, the most that a token may add to a score; more is an error. The certificate holds if none adds more.
-    nodes, seconds: after so many grown prefixes, or so much time, the search answers with the best found; 0: it goes on until all is
-    proved. With such a budget half of the prefixes are grown greedily from the best open one, so that there is something to answer with,
-    first of all the greedy text, whatever that takes.
+    nodes: how many prefixes grow at most; 0: as many as it takes.
+    seconds: how long it searches at most, from where its prompt began; 0: as long as it takes.
     containing: only texts that contain one of these phrases: a text, wherever its tokens are cut, or token ids. Nothing is masked.
     among: only these texts, or tuples of token ids, token for token, each whole where it ends (the reason is "followed", if it is
     not one of the usual ones). Nothing is masked, so their scores are those of the model; `choice` is the processor that masks.
