@@ -8,7 +8,7 @@ from helpers.tables import BACKENDS, Letters, enumerate_texts, run, search_of, t
 
 import unspool as un
 from unspool.core.loop import decode
-from unspool.strategies.lengths import LENGTHS, weight_of
+from unspool.strategies.lengths import LENGTHS, Bounds, weight_of
 from unspool.testing.worlds import run_whole
 
 PROMPT, LIMIT = (1, 2), 4
@@ -104,6 +104,52 @@ def test_broken_off_after_any_step_it_answers_with_the_best_found_and_what_is_pr
         finished = [h for h in search.found[0] if h.reason != "interrupted"]
         assert finished == search.found[0] or not finished
         holds(finished, search.call.certificates[0, 0], every)
+
+
+@pytest.mark.parametrize("exact", BROKEN_OFF, ids=str)
+def test_broken_off_in_the_middle_of_any_forward_it_says_what_is_proved_too(exact):
+    """What the choice at hand would have found is not found, and its row has not grown."""
+    known = small(2, sharpness=0.7)
+    every = truth(known, penalty=exact.length_penalty, wanted=exact.contains)
+    for count in range(2, 30):
+        asked = []
+
+        def breaks(text, asked=asked, count=count):
+            asked.append(text)
+            if len(asked) == count:
+                raise KeyboardInterrupt
+            return known.probabilities(text)
+
+        search = search_of(un.models.toy.TableModel(breaks, 4, end_tokens=(3,)), un.Decoder((exact,)), [PROMPT], LIMIT)
+        try:
+            list(decode(search, exact))
+            return
+        except KeyboardInterrupt:
+            search.interrupt()
+        holds([h for h in search.found[0] if h.reason != "interrupted"], search.call.certificates[0, 0], every)
+    raise AssertionError("the search was longer than was tried")
+
+
+@pytest.mark.parametrize("exact", [*BROKEN_OFF, un.Exact(5, length_penalty=-1.0), un.Exact(4, expand=3)], ids=str)
+def test_children_are_read_few_at_a_time(monkeypatch, exact):
+    model = small(2, sharpness=0.7)
+    at_once = ran(model, exact)
+    monkeypatch.setattr("unspool.strategies.branch_and_bound.GLANCED", 1)
+    monkeypatch.setattr("unspool.strategies.branch_and_bound.AGAIN", 2)
+    found, certificate = ran(model, exact)
+    assert [h.tokens for h in found] == [h.tokens for h in at_once[0]]
+    assert certificate == at_once[1]
+
+
+@lengths
+@pytest.mark.parametrize("penalty", [0.0, 0.7, -2.0])
+@pytest.mark.parametrize("gain", [0.0, 0.6])
+def test_a_bound_is_the_largest_score_that_can_be_reached(length, penalty, gain):
+    bounds = Bounds(length, penalty, 7, 3, gain)
+    for at in range(1, 8):
+        for total in (-3.0, -0.2, 0.0, 1.5):
+            ends = [bounds.score(total + k * gain, at + k, ended) for k in range(8 - at) for ended in (False, True)]
+            assert bounds.of(np.asarray([total, -9.0]), at)[0] == pytest.approx(max(ends))
 
 
 def test_the_greedy_text_is_found_first_within_a_budget():

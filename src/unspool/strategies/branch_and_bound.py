@@ -121,14 +121,13 @@ class Hunt:
     def _next(self) -> tuple[int, int, float, float] | None:
         """The child that grows next, and its bound: the best of all, or of the row that is dived from. None where nothing is left."""
         while True:
-            while self.heap and self.heap[0][1] != self.heap[0][2].order:                # it has moved on, or is given up
-                heapq.heappop(self.heap)
+            top = self._top()
             dive, self.diving = self.diving, None
             if self.first_dive and dive is None and self.grown:
                 self.first_dive = False
-            if not self.heap or -self.heap[0][0] <= self.least or (not self.first_dive and self._spent()):
+            if top is None or top.bound <= self.least or (not self.first_dive and self._spent()):
                 return None
-            row = dive if dive is not None and dive.bound > self.least else self.heap[0][2]
+            row = dive if dive is not None and dive.bound > self.least else top
             token, total, bound = int(row.tokens[row.next]), float(row.totals[row.next]), row.bound
             at = None if row.at is None else row.at[token]
             source, i = self.start.place(row.row)
@@ -143,6 +142,12 @@ class Hunt:
                 self.dives = self.budget and (dive is row or 2 * self.dived <= self.grown) and length < self.bounds.most
                 self.dived += self.dives
                 return row.row, token, total, bound
+
+    def _top(self) -> Open | None:
+        """The row of the largest bound."""
+        while self.heap and self.heap[0][1] != self.heap[0][2].order:    # it has moved on, or is given up
+            heapq.heappop(self.heap)
+        return self.heap[0][2] if self.heap else None
 
     @property
     def least(self) -> float:
@@ -269,8 +274,9 @@ class Hunt:
 
     def _certificate(self, grows: tuple[int, int, float, float] | None, found: list[float], pending: list[Child]) -> Certificate:
         """What is proved if these scores are found, and these texts are not yet."""
-        waiting = [-self.heap[0][0]] if self.heap else []
-        bound = max([self.aside, *waiting, *(score for _, _, score, _ in pending), *([] if grows is None else [grows[3]])])
+        top = self._top()
+        open_bounds = [*([] if top is None else [top.bound]), *([] if grows is None else [grows[3]])]
+        bound = max([self.aside, *open_bounds, *(score for _, _, score, _ in pending)])
         given = "" if self.renormalise else f"no token adds more than {self.bounds.gain:g} to a score"
         return Certificate(self.prompt, self.node, self.n, sorted(found, reverse=True), float(bound), self.grown, given)
 
