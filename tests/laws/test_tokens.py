@@ -199,6 +199,12 @@ def test_refused_when_built(text):
         un.parse(text)
 
 
+def test_without_end_tokens_a_choice_ends_where_nothing_can_follow():
+    texts = ("abc", "ad", "adda", "e")
+    found = LM.generate("ab", un.OneOf(*texts) | un.Exact(9), max_new_tokens=8, end_tokens=())
+    assert {(h.text, h.reason) for h in found.sequences} == {("abc", "complete"), ("adda", "complete"), ("e", "complete")}
+
+
 @pytest.mark.parametrize("these", [un.PrefixConstrained, lambda texts: un.OneOf(*texts), lambda texts: un.OneOf(list(texts))])
 def test_one_of_these_texts_comes_and_nothing_else(these):
     texts = ("abc", "ad", "adda", "e")
