@@ -328,6 +328,22 @@ def test_a_trace_holds_certificates_in_its_file_too(tmp_path):
     assert lm.generate("a", "greedy", max_new_tokens=2).trace.certificates == []
 
 
+def test_results_show_it():
+    lm = un.LanguageModel(small(1, sharpness=0.5), Letters(4, (3,)))
+    output = lm.generate("a", un.Exact(99), max_new_tokens=3)
+    (certificate,) = output.trace.certificates
+    assert certificate.whole
+    for result in (output, output.trace):
+        assert f'<p class="faint">{certificate}</p>' in result._repr_html_()
+    assert output.to_dict()["certificates"] == [certificate.to_dict()]
+    assert certificate.to_dict()["bound"] is None
+    assert "certificates" not in lm.generate("a", "greedy", max_new_tokens=2).to_dict()
+    with pytest.raises(un.DeadEnd, match="found no text"):
+        lm.generate("a", un.Exact(containing=(1, 1, 1, 1)), max_new_tokens=3)
+    nothing, _ = lm.generate(["a", "b"], un.Exact(containing=(1, 1, 1, 1)), max_new_tokens=3)
+    assert "proved: there is none" in nothing._repr_html_()
+
+
 def test_inside_another_strategy_it_speaks_of_the_texts_after_its_row():
     model = small(4)
     ran_whole = run_whole(model, un.Follow((0, 1), un.Exact(2)), [PROMPT], LIMIT)
