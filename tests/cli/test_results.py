@@ -60,6 +60,9 @@ def test_exact_search_says_what_it_proved_and_how_far_others_fall_short(tmp_path
     file.write_text("2 + 3 =>\nThe king\n")
     text = out("-f", str(file), "-d", "exact(nodes=50)", *FEW, "--compare", "greedy")
     assert re.search(r"\n\ngreedy: below the best found after \d of 2 prompts", text)
+    done = unspool(PROMPT, "-d", "exact(nodes=9, containing='xyzzy')", *FEW)
+    assert done.returncode == 2
+    assert re.search(rb"found no text: .*\nunspool: not proved: best not found, bound -[0-9.]+ \(\d+ prefixes grown\)\n", done.stderr)
     trace = tmp_path / "trace.jsonl"
     out(PROMPT, "-d", "exact", "--max-new-tokens", "3", "--trace", str(trace))
     assert "proved: no text is better" in out("tree", "--from", str(trace))

@@ -60,6 +60,19 @@ def test_a_text_that_a_stop_broke_off_is_one_only_where_that_stop_is_the_exact_s
         assert all(e.short >= 0 for e in errors)
 
 
+def test_a_text_without_the_phrase_or_not_among_the_texts_is_no_match():
+    for wanted, other, known in (
+        ("exact(containing=(2,))", "allowed(0) | greedy", False),
+        ("exact(containing=(2,))", "allowed(2) | greedy", True),
+        ("exact(among=((0, 1), (2, 2, 2, 2, 2)))", "allowed(0) | greedy", False),
+        ("exact(among=((0, 1), (2, 2, 2, 2, 2)))", "allowed(2) | greedy", True),
+    ):
+        outputs = LM.generate(PROMPTS, wanted, max_new_tokens=LIMIT)
+        errors = un.search_errors(LM, un.parse(wanted), outputs, other, max_new_tokens=LIMIT)
+        assert [e.score > -math.inf for e in errors] == [known] * 3
+        assert all(e.short >= 0 for e in errors)
+
+
 def test_only_exact_search_is_measured_against():
     outputs = LM.generate(PROMPTS, "beam(2)", max_new_tokens=2)
     with pytest.raises(un.ParameterError, match=r"measured against exact search, as exact\(nodes=1000\); got beam\(2\)"):

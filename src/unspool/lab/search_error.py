@@ -65,15 +65,16 @@ def search_errors(lm: LanguageModel, decoder: Decoder, outputs: Sequence[Output]
     """
     exact = decoder.strategy
     check(type(exact) is Exact, f"search error is measured against exact search, as exact(nodes=1000); got {decoder.strategy or 'greedy'}")
+    known = lm.resolve(decoder).strategy.among
     prompts, other = [output.prompt_tokens for output in outputs], as_decoder(other)
     found = []
     for output, theirs in zip(outputs, lm.generate(prompts, other, **options), strict=True):
         certificate = output.trace.certificates[0]
         score = -math.inf
-        if theirs.sequences:
-            alone = replace(exact, n=1, expand=0, nodes=0, seconds=0.0, containing=(), among=(tuple(theirs.tokens),))
+        if theirs.sequences and (not known or tuple(theirs.tokens) in known):
+            alone = replace(exact, n=1, expand=0, nodes=0, seconds=0.0, among=(tuple(theirs.tokens),))
             (rated,) = lm.generate([output.prompt_tokens], Decoder((*decoder.processors, alone, *decoder.stops)), **options)
-            ended = [s.score for s in rated.sequences if s.reason != "followed"]          # by itself, as the texts of the search do
+            ended = [s.score for s in rated.sequences if known or s.reason != "followed"]           # as the texts of the search do
             score = ended[0] if ended else -math.inf
         text = theirs.text if theirs.sequences else ""
         found.append(SearchError(str(other), text, score, output.sequences[0].score if output.sequences else -math.inf, certificate.bound))

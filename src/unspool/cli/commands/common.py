@@ -181,6 +181,8 @@ def finish(runs: Sequence[Stream], outputs: Sequence[Output], sink: Sink, trace:
     if failed and not any(run.interrupted for run in runs):
         others = f" ({len(failed)} of {len(outputs)} came to no text)" if len(outputs) > 1 else ""
         note(failed[0].failure + others)
+        for certificate in failed[0].trace.certificates:
+            note(str(certificate))
         return FAILED
     if not any(run.interrupted for run in runs):
         return 0
