@@ -172,7 +172,7 @@ class Hunt:
                 self._check(value)
                 self._offer(frontier, 0, token, row.total + value, "end", None)
         self._read(row, frontier, 0)
-        if length >= self.bounds.most and row.at is None:                       # all children are whole texts
+        if length >= self.bounds.most and row.at is None:                # all children are whole texts
             while row.bound > self.least:
                 token, total = int(row.tokens[row.next]), float(row.totals[row.next])
                 row.next += 1
