@@ -32,6 +32,7 @@ from unspool.lab.compare import compare as compare
 from unspool.lab.comparison import Comparison as Comparison
 from unspool.lab.engines.engine import Note as Note
 from unspool.lab.facts import verify as verify
+from unspool.lab.search_error import SearchError as SearchError, search_errors as search_errors
 from unspool.lab.soundness import Check as Check
 from unspool.lab.translate import Translation as Translation, from_engine as from_engine, to_engine as to_engine
 from unspool.language_model import LanguageModel as LanguageModel
@@ -55,7 +56,12 @@ from unspool.processors.endings import (
     MinLength as MinLength,
     MinNewTokens as MinNewTokens,
 )
-from unspool.processors.force import Forced as Forced, ForcedBegin as ForcedBegin, PrefixConstrained as PrefixConstrained
+from unspool.processors.force import (
+    Forced as Forced,
+    ForcedBegin as ForcedBegin,
+    OneOf as OneOf,
+    PrefixConstrained as PrefixConstrained,
+)
 from unspool.processors.from_hf import FromHf as FromHf
 from unspool.processors.grammar import Grammar as Grammar, JsonSchema as JsonSchema, Regex as Regex
 from unspool.processors.penalize import (
@@ -78,6 +84,7 @@ from unspool.processors.truncate import TailFree as TailFree, TopH as TopH, TopK
 from unspool.processors.watermark_kgw import WatermarkKgw as WatermarkKgw
 from unspool.processors.watermark_synthid import WatermarkSynthid as WatermarkSynthid
 from unspool.processors.xtc import Xtc as Xtc
+from unspool.record.certificate import Certificate as Certificate
 from unspool.record.step import Hypothesis as Hypothesis, Step as Step
 from unspool.record.trace import Trace as Trace
 from unspool.score import Score as Score

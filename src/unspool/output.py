@@ -87,6 +87,8 @@ class Output(Shown):
         ]
         values = {"prompt": self.prompt, "prompt_tokens": self.prompt_tokens, "sequences": found, "recipe": self.recipe}
         values |= {"asked": self.asked} if self.asked else {}
+        proved = [certificate.to_dict() for certificate in self.trace.certificates]
+        values |= {"certificates": proved} if proved else {}
         return values | ({"failure": self.failure} if self.failure else {})
 
 

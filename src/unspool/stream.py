@@ -15,6 +15,7 @@ from unspool.core.strategy import Strategy
 from unspool.errors import check
 from unspool.models.chat import Messages
 from unspool.output import GeneratedText, Output, Outputs
+from unspool.record.certificate import Certificate
 from unspool.record.step import LEVELS, Hypothesis, Step
 from unspool.record.trace import Trace
 from unspool.text import Detokenizer, Tokenizer
@@ -98,6 +99,11 @@ class Stream:
     def drew(self) -> bool:
         """Whether anything random was asked for so far: without a draw, every seed gives the same texts."""
         return self._search.call.drew
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """What the last search to say so has proved by now; None where nothing is."""
+        return next(reversed(self._search.call.certificates.values()), None)
 
     def cost(self) -> dict[str, int]:
         """What models were asked to run: forwards and tokens of the model itself, other_forwards and other_tokens of other models."""
@@ -206,6 +212,7 @@ class Stream:
     def _trace(self, prompt: int, found: list[Hypothesis], steps: list[Step]) -> Trace:
         tokens, level = self.prompt_tokens[prompt], self._search.recorder.level
         trace = Trace([tokens], steps, [[replace(h, prompt=0) for h in found]], level, self.recipe, self._model)
+        trace.certificates = [replace(c, prompt=0) for c in self._search.call.certificates.values() if c.prompt == prompt]
         trace.mention(self._tokenizer.bytes_of, self._tokenizer.name_of, self._tokenizer.specials)
         return trace
 

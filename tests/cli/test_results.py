@@ -46,6 +46,28 @@ def test_generated_json_has_the_numbers():
     assert values[1]["prompt"] + values[1]["sequences"][0]["text"] + "\n" == out(PROMPT, *FEW)
 
 
+def test_exact_search_says_what_it_proved_and_how_far_others_fall_short(tmp_path):
+    text = out(PROMPT, "-d", "exact", *FEW, "--compare", "beam(5)", "--compare", "greedy")
+    assert re.search(r"\nproved: no text is better \(\d+ prefixes grown\)\nbeam\(5\): score -[0-9.]+, .*\ngreedy: score ", text)
+    text = out(PROMPT, "-d", "exact(nodes=20)", "--max-new-tokens", "30")
+    assert re.search(r"\nnot proved: best found -[0-9.]+, bound -[0-9.]+, gap [0-9.]+ \(\d+ prefixes grown\)\n", text)
+    values = json.loads(out(PROMPT, "-d", "exact(2)", *FEW, "--compare", "greedy", "-o", "json"))[0]
+    (certificate,), (compared,) = values["certificates"], values["compared"]
+    assert certificate["found"] == [s["score"] for s in values["sequences"]]
+    assert certificate["whole"]
+    assert compared["best"] - compared["score"] == pytest.approx(compared["short"]) == compared["most"]
+    file = tmp_path / "prompts.txt"
+    file.write_text("2 + 3 =>\nThe king\n")
+    text = out("-f", str(file), "-d", "exact(nodes=50)", *FEW, "--compare", "greedy")
+    assert re.search(r"\n\ngreedy: below the best found after \d of 2 prompts", text)
+    done = unspool(PROMPT, "-d", "exact(nodes=9, containing='xyzzy')", *FEW)
+    assert done.returncode == 2
+    assert re.search(rb"found no text: .*\nunspool: not proved: best not found, bound -[0-9.]+ \(\d+ prefixes grown\)\n", done.stderr)
+    trace = tmp_path / "trace.jsonl"
+    out(PROMPT, "-d", "exact", "--max-new-tokens", "3", "--trace", str(trace))
+    assert "proved: no text is better" in out("tree", "--from", str(trace))
+
+
 def test_impossible_tokens_are_null_in_json():
     values = json.loads(out("steps", PROMPT, "-n", "1", "-d", "top_k(1) | greedy", "-o", "json"))
     assert values[0]["choices"][0]["processed_probability"] == 1

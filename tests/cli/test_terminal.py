@@ -81,6 +81,17 @@ def test_ctrl_c_saves_what_was_generated(tmp_path, decoder):
     assert "interrupted" in {s["reason"] for s in sequences}
 
 
+def test_ctrl_c_ends_exact_search_with_the_best_found_and_what_is_proved():
+    terminal = Terminal(PROMPT, "-d", "exact(length_penalty=1)", "--max-new-tokens", "200", columns=160)
+    shown = plain(terminal.read(until=b"bound -0"))                       # the progress bar
+    terminal.interrupt()
+    text = plain(terminal.read())
+    assert "  best -" in shown
+    assert terminal.code() == 130
+    assert re.search(r"not proved: best found -[0-9.]+, bound -[0-9.]+, gap [0-9.]+ \([0-9,]+ prefixes grown\)", " ".join(text.split()))
+    assert text.endswith("unspool: interrupted\n")
+
+
 def test_ctrl_c_at_once_says_so():
     terminal = Terminal(PROMPT)
     time.sleep(0.3)

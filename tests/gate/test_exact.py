@@ -44,8 +44,9 @@ def test_it_finds_all_there_is_and_ends():
     assert texts(run(model, un.Exact(10**6), [(1, 2)], LIMIT)[0]) == everything
 
 
-def test_it_opens_no_prefix_that_cannot_win():
-    model = table(seed=1, vocabulary=4, end_tokens=(END,), sharpness=4.0)
+@pytest.mark.parametrize(("seed", "sharpness"), [(1, 4.0), *((seed, 0.5) for seed in range(12))])
+def test_it_opens_no_prefix_that_cannot_win(seed, sharpness):
+    model = table(seed=seed, vocabulary=4, end_tokens=(END,), sharpness=sharpness)
     queries = []
     asked = un.models.toy.TableModel(lambda text: queries.append(text) or model.probabilities(text), 4, end_tokens=(END,))
     best = run(asked, un.Exact(), [(1,)], 5)[0][0]

@@ -60,7 +60,12 @@ def strategies(backend=np.asarray):
             un.Beam(2, length_penalty=-0.5, length="without_end"),
         ],
         un.ContrastiveSearch: [un.ContrastiveSearch(), un.ContrastiveSearch(3, alpha=0.2)],
-        un.Exact: [un.Exact(), un.Exact(4, expand=3)],
+        un.Exact: [
+            un.Exact(),
+            un.Exact(4, expand=3),
+            un.Exact(2, length_penalty=1.0, nodes=20),
+            un.Exact(3, length_penalty=-0.5, length="without_end"),
+        ],
         un.Follow: [un.Follow((1, 3, 0, 2)), un.Follow(((1, 0, 4, 2), (1, 0, 3), (4,), (1, 0)))]
         + [un.Follow((0, 3), then) for then in (un.Sample(2), un.Beam(2))],
         un.Speculative: [un.Speculative(draft), un.Speculative(draft, tokens=2)],
@@ -116,6 +121,7 @@ def processors(backend=np.asarray):
         un.Forced: [un.Forced({1: 3, 2: 0})],
         un.ForcedBegin: [un.ForcedBegin(4), un.ForcedBegin(3, certain=True)],
         un.PrefixConstrained: [un.PrefixConstrained(((0, 3) * 5, (1, 4) * 5, (1,) * 9)), un.PrefixConstrained(anything_but_the_last)],
+        un.OneOf: [un.OneOf((0, 3) * 5, (1, 4) * 5, (1,) * 9), un.OneOf((0,), (0, 1, 2), (2, 3, 4, 4), (3, 1))],
         un.WatermarkKgw: [
             un.WatermarkKgw(0.4, 1.5),
             un.WatermarkKgw(0.5, context_width=2),
@@ -192,6 +198,7 @@ def neutral(backend=np.asarray):
         un.Forced: un.Forced({10**6: 1}),
         un.ForcedBegin: None,
         un.PrefixConstrained: un.PrefixConstrained(lambda tokens: range(VOCABULARY)),
+        un.OneOf: None,
         un.WatermarkKgw: un.WatermarkKgw(bias=0.0),
         un.WatermarkSynthid: None,
     }

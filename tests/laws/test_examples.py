@@ -75,6 +75,7 @@ PROCESSOR = st.one_of(
     st.dictionaries(st.integers(0, 9), token, min_size=1).map(un.Forced),
     st.builds(un.ForcedBegin, token),
     st.lists(phrase.filter(lambda p: not isinstance(p, int)), min_size=1, max_size=3).map(un.PrefixConstrained),
+    st.lists(phrase.filter(lambda p: not isinstance(p, int)), min_size=1, max_size=3).map(lambda some: un.OneOf(*some)),
     st.builds(un.Dry, st.floats(0, 9), st.floats(1, 9), whole, st.lists(st.one_of(st.integers(0, 9), st.just("\n"))).map(tuple), window),
     st.builds(un.EncoderRepetitionPenalty, st.floats(0.01, 9)),
     st.builds(un.ExponentialDecayLength, st.integers(0, 99), st.floats(0.1, 9)),
@@ -96,7 +97,9 @@ PROCESSOR = st.one_of(
 STRATEGY = st.one_of(
     st.builds(un.Greedy),
     st.builds(un.Sample, whole),
-    st.builds(un.Exact, whole, st.integers(0, 99)),
+    st.builds(un.Exact, whole, st.integers(0, 99), number, nodes=whole, seconds=st.floats(0, 99), renormalise=st.just(False), gain=share),
+    st.builds(un.Exact, whole, containing=st.lists(phrase.filter(lambda p: not isinstance(p, int)), max_size=3).map(tuple)),
+    st.builds(un.Exact, among=st.lists(phrase.filter(lambda p: not isinstance(p, int)), max_size=3)),
     st.lists(phrase.filter(lambda p: not isinstance(p, int)), min_size=1, max_size=3).map(un.Follow),
     st.builds(un.Follow, phrase.filter(lambda p: not isinstance(p, int)), st.one_of(st.none(), st.builds(un.Sample, whole))),
     st.builds(un.ContrastiveSearch, whole, share),

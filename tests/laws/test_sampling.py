@@ -287,6 +287,7 @@ CASES = {
     "forced({1: 2, 2: 0}) | ": lambda p, prompt, new: keep(p, {1: [2], 2: [0]}.get(len(new), range(4))),
     "forced_begin(2) | ": lambda p, prompt, new: keep(p, range(4) if new else [2]),
     f"prefix_constrained({TREE}) | ": one_of_these,
+    f"choice({TREE}) | ": one_of_these,
     "banned(1, (2, 0)) | ": lambda p, prompt, new: keep(p, [t for t in (0, 2, 3) if ((*prompt, *new)[-1], t) != (2, 0)]),
     "allowed(0, 3) | ": lambda p, prompt, new: keep(p, [0, 3]),
     "no_repeat_ngram(2) | ": lambda p, prompt, new: no_ngram_of_the_prompt(p, (*prompt, *new), new),

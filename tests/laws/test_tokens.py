@@ -12,6 +12,7 @@ LM = un.LanguageModel(table(), Letters())
 OUTSIDE = [
     "banned(6)", "banned((1, 9))", "bias({7: 1.0})", "allowed(1, 6)", "suppress(8)", "suppress_at_begin(6)", "forced({0: 6})",
     "forced_begin(6)", "forced_end(3, token=99)", "xtc(protect=(6,))", "dry(breakers=(6,))", "prefix_constrained(((1, 6),))", "end(6)",
+    "choice((1, 6))", "exact(containing=(1, 6))", "exact(among=((1, 6),))",
     "follow((1, 6))", "follow((1, 2), then=follow((9,)))",
 ]  # fmt: skip
 
@@ -163,6 +164,10 @@ def test_true_is_no_number(make):
         ("xtc(protect='a')", "xtc(protect=(0,))"),
         ("dry(breakers=('b', 'f'))", "dry(breakers=(1, 5))"),
         ("prefix_constrained(('abc', 'de'))", "prefix_constrained(((0, 1, 2), (3, 4)))"),
+        ("choice('abc', 'de')", "choice((0, 1, 2), (3, 4))"),
+        ("choice(['abc', 'de'])", "choice((0, 1, 2), (3, 4))"),
+        ("exact(among=('abc', 'de'))", "exact(among=((0, 1, 2), (3, 4)))"),
+        ("exact(containing='abc')", "exact(containing=('abc',))"),
     ],
 )
 def test_texts_become_tokens(texts, tokens):
@@ -175,7 +180,7 @@ def test_texts_of_several_tokens_are_refused_where_one_is_meant(text):
         un.parse(text).resolve(Letters())
 
 
-WITH_TEXTS = ["suppress('a')", "forced_begin('a')", "forced({0: 'a'})", "xtc(protect='a')", "prefix_constrained(('a',))"]
+WITH_TEXTS = ["suppress('a')", "forced_begin('a')", "forced({0: 'a'})", "xtc(protect='a')", "prefix_constrained(('a',))", "choice('a')"]
 
 
 @pytest.mark.parametrize("text", WITH_TEXTS)
@@ -187,17 +192,24 @@ def test_texts_without_a_tokenizer_are_refused(text):
 @pytest.mark.parametrize(
     "text",
     ["suppress()", "forced({-1: 2})", "forced(3)", "forced(((0, 1), (0, 2)))", "forced({0: (1, 2)})", "forced_begin((1, 2))",
-     "prefix_constrained('abc')", "prefix_constrained(())", "prefix_constrained((3,))"],
+     "prefix_constrained('abc')", "prefix_constrained(())", "prefix_constrained((3,))", "choice()", "choice(3)", "choice('')"],
 )  # fmt: skip
 def test_refused_when_built(text):
     with pytest.raises(un.ParameterError, match=text.split("(")[0]):
         un.parse(text)
 
 
-def test_one_of_these_texts_comes_and_nothing_else():
+def test_without_end_tokens_a_choice_ends_where_nothing_can_follow():
     texts = ("abc", "ad", "adda", "e")
-    found = LM.generate("ab", un.PrefixConstrained(texts) | un.Sample(60), max_new_tokens=8)
+    found = LM.generate("ab", un.OneOf(*texts) | un.Exact(9), max_new_tokens=8, end_tokens=())
+    assert {(h.text, h.reason) for h in found.sequences} == {("abc", "complete"), ("adda", "complete"), ("e", "complete")}
+
+
+@pytest.mark.parametrize("these", [un.PrefixConstrained, lambda texts: un.OneOf(*texts), lambda texts: un.OneOf(list(texts))])
+def test_one_of_these_texts_comes_and_nothing_else(these):
+    texts = ("abc", "ad", "adda", "e")
+    found = LM.generate("ab", these(texts) | un.Sample(60), max_new_tokens=8)
     assert {h.text for h in found.sequences} == set(texts)
-    best = LM.generate("ab", un.PrefixConstrained(texts) | un.Beam(6, n=4, length_penalty=0.0), max_new_tokens=8)
+    best = LM.generate("ab", these(texts) | un.Beam(6, n=4, length_penalty=0.0), max_new_tokens=8)
     assert {h.text for h in best.sequences} == set(texts)
     assert sum(np.exp(sum(h.processed)) for h in best.sequences) == pytest.approx(1, abs=1e-5)

@@ -225,7 +225,7 @@ class Bar:
             self._task = self._shown.add_task(self.label, total=self.total)
             self._shown.start()
         total = self.total if self.count <= self.total else None          # a search that takes more rounds than it may write tokens
-        self._shown.update(self._task, completed=self.count, total=total)
+        self._shown.update(self._task, completed=self.count, total=total, description=self.label)
 
     def __enter__(self) -> Bar:
         return self

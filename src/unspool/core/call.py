@@ -10,6 +10,7 @@ import numpy as np
 from unspool.arrays import Floats
 from unspool.core.randomness import Lineage, uniform, word
 from unspool.errors import check, is_whole, whole
+from unspool.record.certificate import Certificate
 
 
 class Call:
@@ -42,6 +43,8 @@ class Call:
         self.lineages: Lineage = np.asarray([word(key) for key in keys], np.uint64)
         self.drew = False
         """Whether anything random was asked for: without a draw, every seed gives the same texts."""
+        self.certificates: dict[tuple[int, int], Certificate] = {}
+        """What searches have proved so far, by prompt and node."""
 
     def uniform(self, lineage: Lineage, step: Any, purpose: str, index: Any = 0) -> Floats:
         """Uniforms in [0, 1) of this call's seed: the only draws there are."""

@@ -20,6 +20,7 @@ from unspool.core.lane import Lane
 from unspool.core.processor import Rows
 from unspool.core.randomness import Lineage, child, draw
 from unspool.errors import ModelError
+from unspool.record.certificate import Certificate
 
 RANKED = 64
 """Tokens whose ranks are counted at once: each compares a whole row."""
@@ -112,6 +113,10 @@ class Frontier:
     def records(self) -> bool:
         """Whether what was considered and dropped is recorded."""
         return self.call.records
+
+    def certify(self, certificate: Certificate) -> None:
+        """Put down what is proved by now, in place of what was proved before of the same node of the same prompt."""
+        self.call.certificates[certificate.prompt, certificate.node] = certificate
 
     def place(self, row: int) -> tuple[Frontier, int]:
         """Where a living row stands, here or waiting: its frontier and its position there."""

@@ -306,6 +306,8 @@ class Search:
                 first += len(children.tokens)
                 new.columns = children.columns
             self._replace(run, choice, new)
+            if choice.certificate is not None:
+                run.frontier.certify(choice.certificate)
             run.found += children.finished
             for h in children.finished:
                 self.found[h.prompt].append(h)

@@ -16,6 +16,7 @@ from unspool.core.decoder import Part
 from unspool.core.frontier import Frontier
 from unspool.core.model import Model
 from unspool.errors import PartError, check
+from unspool.record.certificate import Certificate
 from unspool.record.step import Hypothesis
 
 __all__ = ["Around", "Ask", "Asks", "Choice", "Dropped", "Each", "Look", "Strategy", "Twin"]
@@ -47,6 +48,8 @@ class Choice:
     dropped: Dropped | None = None
     uniform: Floats | None = None
     """(N,), the draw behind each child."""
+    certificate: Certificate | None = None
+    """What is proved once the choice is taken down; see `Frontier.certify` for what is proved before."""
     forced: bool = False
     """Whether children that the processors forbid stay, with a processed log-probability of -inf."""
 

@@ -141,6 +141,65 @@ class PrefixConstrained(Processor):
         return [t for t in at if t is not None] + (list(ends) if None in at else [])
 
 
+@dataclass(frozen=True, init=False)
+class OneOf(Processor):
+    """Only these texts, token for token: what comes after the prompt is one of them, and then an end token.
+
+    texts: texts or tuples of token ids, or one list of them; choice("yes", "no"), or choice(["yes", "no"]). A text is spelled as its
+    tokens alone are. Where one is the beginning of another, an end token or what makes it the other may come; without end tokens a text
+    ends once nothing can follow, and so the shorter one never does. Each row knows its place in the tree of texts (a trie), so that wide
+    beams cost little. The tokens that are left are probabilities again, unless the strategy is told otherwise: exact(renormalise=False)
+    after log_softmax, or exact(among=...) without this processor, ranks by the model's own. De Cao et al. 2021, arXiv 2010.00904.
+    """
+
+    name = "choice"
+    aliases = ("one_of",)
+    variadic = True
+    stateful = True
+    completes = True
+    texts: tuple[str | tuple[int, ...], ...]
+
+    def __init__(self, *texts: Any) -> None:
+        given: Any = texts
+        if len(texts) == 1 and isinstance(texts[0], list | tuple) and not all(is_whole(t) for t in texts[0]):
+            given = texts[0]
+        found = checked_phrases("choice", [tuple(text) if isinstance(text, list) else text for text in given])
+        check(not any(isinstance(text, int) for text in found), f"choice() takes texts or tuples of token ids; got {texts!r}")
+        object.__setattr__(self, "texts", found)
+
+    def token_ids(self) -> Iterable[int]:
+        return ids_in(self.texts)
+
+    def resolve(self, tokenizer: Any) -> Part:
+        sequences = [tuple(tokenizer.encode(text)) if isinstance(text, str) else text for text in self.texts]
+        for given, sequence in zip(self.texts, sequences, strict=True):
+            check(len(sequence) > 0, f"choice: {given!r} has no tokens in this tokenizer")
+        return OneOf(*sequences)
+
+    def reads(self) -> Sequence[str]:
+        return (END_TOKENS,)
+
+    @cached_property
+    def _tree(self) -> Any:
+        if any(isinstance(text, str) for text in self.texts):
+            raise ParameterError("choice: texts need a tokenizer; decode with a LanguageModel, or give token ids")
+        return tree_of(self.texts)
+
+    def begin(self, prompt: Ints) -> Any:
+        """The root of the tree; the prompt is not read."""
+        return self._tree
+
+    def advance(self, memories: Sequence[Any], tokens: Sequence[int], scores: Sequence[Array]) -> list[Any]:
+        return [at.get(int(token), {}) for at, token in zip(memories, tokens, strict=True)]
+
+    def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
+        places, ends = [self._tree] if memory is None else memory, list(rows.end_tokens)
+        return only(scores, [[t for t in at if t is not None] + (ends if None in at else []) for at in places])
+
+    def complete(self, memories: Sequence[Any]) -> Any:
+        return np.asarray([at.keys() == {None} for at in memories], bool)
+
+
 def tree_of(sequences: Iterable[Any]) -> dict[Any, Any]:
     """Nested dicts from token to what may follow it; None marks the end of a sequence."""
     root: dict[Any, Any] = {}

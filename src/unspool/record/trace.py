@@ -14,6 +14,7 @@ import numpy as np
 
 from unspool.errors import DeadEnd, UnspoolError
 from unspool.files import write
+from unspool.record.certificate import Certificate
 from unspool.record.step import LEVELS, Considered, Hypothesis, Stages, Step
 from unspool.shown import Shown
 
@@ -39,6 +40,8 @@ class Trace(Shown):
     model: dict[str, Any] = field(default_factory=dict)
     tokens: dict[int, bytes] = field(default_factory=dict)
     names: dict[int, str] = field(default_factory=dict)
+    certificates: list[Certificate] = field(default_factory=list)
+    """What searches proved of their texts."""
 
     def __repr__(self) -> str:
         texts = sum(map(len, self.hypotheses))
@@ -99,7 +102,9 @@ class Trace(Shown):
             yield json.dumps({"step": plain(step)}, allow_nan=False)
         results = [[plain(h) for h in found] for found in self.hypotheses]
         tokens = {t: data.hex() for t, data in self.tokens.items()}
-        yield json.dumps({"hypotheses": results, "tokens": tokens, "names": self.names}, ensure_ascii=False)
+        last: dict[str, Any] = {"hypotheses": results, "tokens": tokens, "names": self.names}
+        last |= {"certificates": [plain(c) for c in self.certificates]} if self.certificates else {}
+        yield json.dumps(last, ensure_ascii=False)
 
     @classmethod
     def load(cls, path: str | Path) -> Trace:
@@ -133,6 +138,7 @@ class Trace(Shown):
             _sound(len(trace.hypotheses) == len(trace.prompts), "results do not fit the prompts")
             trace.tokens = {int(t): bytes.fromhex(data) for t, data in last["tokens"].items()}
             trace.names = {int(t): str(name) for t, name in last["names"].items()}
+            trace.certificates = [_certificate(c) for c in last.get("certificates", [])]
         except UnspoolError:
             raise
         except KeyError as error:
@@ -192,6 +198,14 @@ def _hypothesis(values: dict[str, Any]) -> Hypothesis:
     _sound(len(found.tokens) == len(found.logprobs) == len(found.processed) == len(found.nodes) - 1, "a text's lists differ in length")
     _sound(all(type(n) is int for n in [*found.tokens, *found.nodes]), "a token or a node is no whole number")
     return found
+
+
+def _certificate(values: dict[str, Any]) -> Certificate:
+    own = _known(Certificate, values)
+    counts = [own[name] for name in ("prompt", "node", "wanted", "rows")]
+    _sound(all(type(n) is int for n in counts), "a certificate counts what is no whole number")
+    found = [float(score) for score in own["found"]]
+    return Certificate(**{**own, "found": found, "bound": -math.inf if own["bound"] is None else float(own["bound"])})
 
 
 def _array(value: Any) -> Any:

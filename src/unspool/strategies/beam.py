@@ -15,12 +15,10 @@ from unspool.core.frontier import Frontier
 from unspool.core.strategy import Asks, Choice, Strategy
 from unspool.errors import check, number, whole
 from unspool.record.step import Hypothesis
+from unspool.strategies.lengths import LENGTHS, weight_of
 
-LENGTHS = ("generated", "without_end", "with_prompt", "gnmt")
 Finished: TypeAlias = defaultdict[int, list[float]]
 """Of each prompt the best scores that finished, worst first."""
-STEEP = 40.0
-"""A length penalty beyond this acts as its limit: powers of lengths stay within float64."""
 
 
 @dataclass(frozen=True)
@@ -105,9 +103,7 @@ class Beam(Strategy):
         return self._weight(length + frontier.prompt_lengths[at] if self.length == "with_prompt" else length)
 
     def _weight(self, length: Any) -> Floats:
-        length = np.asarray(length, np.float64)
-        power = min(max(self.length_penalty, -STEEP), STEEP)
-        return np.asarray(((5 + length) / 6 if self.length == "gnmt" else length) ** power)
+        return weight_of(length, self.length, self.length_penalty)
 
     def over(self, frontier: Frontier, best: Finished, group: Ints, at: Ints, total: Floats, goes_on: Any) -> Any:
         """For each candidate, whether no unfinished text of its prompt can enter the finished ones any more: (N,)."""

@@ -61,19 +61,24 @@ def _of_trace(trace: Trace) -> str:
         before = trace.bytes_of(prompt).decode("utf-8", "replace")
         texts = [[trace.bytes_of(h.tokens).decode("utf-8", "replace"), f"{h.logprob:.2f}", str(len(h.tokens)), h.reason] for h in found]
         parts += [_line(before), _table(["text", "log-prob", "tokens", "reason"], texts) if texts else _failed("the run came to none")]
-    return fragment(*parts)
+    return fragment(*parts, _proofs(trace))
 
 
 def _output(output: Output) -> str:
     head = f'<p class="faint">{html.escape(str(output.recipe["decoder"]))}</p>'
     prompt = output.asked or output.prompt
     if not output.sequences:
-        return head + _line(prompt) + _failed(output.failure)
-    return head + _texts(prompt, output.sequences)
+        return head + _line(prompt) + _failed(output.failure) + _proofs(output.trace)
+    return head + _texts(prompt, output.sequences) + _proofs(output.trace)
 
 
 def _failed(why: str) -> str:
     return f'<p class="faint">{html.escape(f"no text: {shown(why)}")}</p>'
+
+
+def _proofs(trace: Trace) -> str:
+    return "".join(f'\n<p class="faint">{html.escape(str(certificate))}</p>' for certificate in trace.certificates)
+
 
 def _texts(prompt: str, texts: Iterable[GeneratedText]) -> str:
     lines = []

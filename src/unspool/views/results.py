@@ -27,13 +27,19 @@ def draw_output(output: Output, width: int, paint: Paint, numbers: bool = True, 
         lines = _two_styles(prompt, safe(s.text), width - indent if several and width else 0, paint)
         lines += [paint(_numbers(s), "dim")] if numbers else []
         blocks.append("".join((paint(lead, "head") if i == 0 else " " * indent * bool(line)) + line + "\n" for i, line in enumerate(lines)))
-    return "\n".join(blocks)
+    return "\n".join([*blocks, *draw_proofs(output, width, paint)])
+
+
+def draw_proofs(output: Output, width: int, paint: Paint) -> list[str]:
+    """What searches proved of the texts: a line for each certificate, or lines where it is wider than the screen."""
+    lines = [str(certificate) for certificate in output.trace.certificates]
+    return ["".join(paint(line[i:j], "dim") + "\n" for i, j in wrap(line, width)) for line in lines]
 
 
 def draw_failure(output: Output, width: int, paint: Paint) -> str:
     """Why nothing came of a prompt."""
     why = shown(f"no text: {output.failure}")
-    return "".join(paint(why[i:j], "bad") + "\n" for i, j in wrap(why, width))
+    return "".join([*(paint(why[i:j], "bad") + "\n" for i, j in wrap(why, width)), *draw_proofs(output, width, paint)])
 
 
 def _numbers(s: GeneratedText) -> str:

@@ -29,6 +29,8 @@ class Tree:
     decoder: str = ""
     died: bool = False
     """Whether no text came of it."""
+    proofs: tuple[str, ...] = ()
+    """What the search proved, in words."""
 
     @classmethod
     def from_trace(cls, trace: Trace, *, pruned: bool = True) -> Tree:
@@ -59,7 +61,8 @@ class Tree:
                 d = step.dropped
                 for parent, token, score, why in zip(d["parents"], d["tokens"], d["score"], d["reason"], strict=True):
                     add(int(parent), Node(text_of(int(parent), int(token)), int(token), math.nan, float(score), PRUNED, str(why)))
-        tree = cls(visible(start), roots, str(trace.recipe.get("decoder", "")), not trace.hypotheses[0])
+        decoder, proofs = str(trace.recipe.get("decoder", "")), tuple(map(str, trace.certificates))
+        tree = cls(visible(start), roots, decoder, not trace.hypotheses[0], proofs)
         tree._overlay()
         return tree
 

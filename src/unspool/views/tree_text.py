@@ -51,7 +51,7 @@ def _prompt(tree: Tree, width: int, paint: Paint) -> str:
 def _notes(tree: Tree, width: int, paint: Paint) -> list[str]:
     counts = tree.counts()
     words = "  ".join(f"{counts[state]} {state}" for state in (KEPT, FINISHED, PRUNED) if counts[state])
-    return [paint(words[i:j], "dim") for i, j in wrap(words, width)]
+    return [paint(line[i:j], "dim") for line in (words, *tree.proofs) for i, j in wrap(line, width)]
 
 
 def _branches(nodes: list[Node]) -> Iterator[tuple[str, Node]]:

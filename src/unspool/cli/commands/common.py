@@ -22,6 +22,8 @@ EXPECTED = ("end", "complete", "length", "followed", "interrupted")
 """Why a text ends without surprise, or with a line of its own."""
 WRITTEN = {"output_file": "--output-file", "trace": "--trace", "save": "--save", "plot": "--plot"}
 """The options that name a file to write."""
+NAMED_IN = 28
+"""Columns for a decoder beside what its search has proved."""
 FAILED = 2
 """The exit code if a prompt came to no text; the others are shown all the same."""
 
@@ -115,6 +117,7 @@ def follow(run: Stream, sink: Sink, live: bool | None = None, draw: Draw | None 
                 screen.show(run)
                 piece = run.certain(step)
                 if not live or not run.single or not len(step):
+                    bar.label = progress_of(run)
                     bar.advance()
                     continue
                 before = "" if began or run.asked else show(safe(run.prompts[0]), "prompt")
@@ -136,6 +139,17 @@ def follow(run: Stream, sink: Sink, live: bool | None = None, draw: Draw | None 
     if live is not None and sink.form == "text" and run.single:
         say_endings(outputs)
     return outputs
+
+
+def progress_of(run: Stream) -> str:
+    """Who is at work, and how far a search has come that says what it has proved."""
+    from unspool.views.terminal import fit_right
+
+    decoder, certificate = str(run.recipe["decoder"]), run.certificate
+    if certificate is None:
+        return decoder
+    best = f"{certificate.found[0]:.4g}" if certificate.found else "none"
+    return f"{fit_right(decoder, NAMED_IN)}  best {best}  bound {certificate.bound:.4g}"
 
 
 def say_endings(outputs: Sequence[Output]) -> None:
@@ -167,6 +181,8 @@ def finish(runs: Sequence[Stream], outputs: Sequence[Output], sink: Sink, trace:
     if failed and not any(run.interrupted for run in runs):
         others = f" ({len(failed)} of {len(outputs)} came to no text)" if len(outputs) > 1 else ""
         note(failed[0].failure + others)
+        for certificate in failed[0].trace.certificates:
+            note(str(certificate))
         return FAILED
     if not any(run.interrupted for run in runs):
         return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,17 +14,28 @@ from unspool.errors import ParameterError, check
 
 if TYPE_CHECKING:
     from unspool.cli.console import Sink
+    from unspool.core.decoder import Decoder
+    from unspool.lab.search_error import SearchError
+    from unspool.language_model import LanguageModel
     from unspool.output import Output
 
 _LENGTH = options.option("--max-length", hint="The most tokens, counting the prompt's.", type=int)
 _RECORDED = options.option("--choices", hint="Record so many of the likeliest tokens at every place; JSON shows them.", type=int)
 _STREAM = options.option("--stream/--no-stream", hint="Show text as it grows, or at the end.", default="stream")
 
+_COMPARE = options.repeated(
+    "--compare",
+    hint="Say how far this decoder's text falls short of the best, where -d is exact search; repeatable.",
+    metavar="TEXT",
+    shell_complete=options.decoder_names,
+)
+
 
 @options.command(
     options.PROMPT,
     options.PROMPT_FILES,
     options.DECODERS,
+    _COMPARE,
     options.PARTS,
     options.NEW_TOKENS,
     _LENGTH,
@@ -43,6 +55,7 @@ def generate(
     prompt: str | None,
     file: tuple[str, ...],
     decoder: tuple[str, ...],
+    compare: tuple[str, ...],
     max_new_tokens: int | None,
     max_length: int | None,
     choices: int | None,
@@ -63,6 +76,7 @@ def generate(
     prompts, decoders = read_decoding(prompt, file, decoder)
     check_streaming(stream, sink, prompts)
     check_trace(trace, prompts, decoders)
+    others = check_compared(compare, decoders, sink)
     lm = open_model(how)
     asked: dict[str, Any] = {"max_new_tokens": max_new_tokens, "max_length": max_length, "template": read_variables(template)}
     asked |= {"level": "choices" if trace or choices else "off", "choices": choices or 5}
@@ -77,11 +91,44 @@ def generate(
         outputs += follow(run, sink, live=stream is not False and can_stream(sink, prompts), among=among)
         if run.interrupted:
             break
+    compared = [] if runs[0].interrupted else [search_errors_of(lm, decoders[0], outputs, other, asked, seed) for other in others]
     if sink.form != "text":
         from unspool.views.report import generated
 
-        sink.write(generated(outputs, sink.form))
+        sink.write(generated(outputs, sink.form, compared))
+    elif compared:
+        from unspool.lab.search_error import summary
+
+        sink.write("\n" * (len(outputs) > 1) + "".join(draw_lines(summary(errors), sink) for errors in compared))
     return finish(runs, outputs, sink, trace)
+
+
+def check_compared(texts: Sequence[str], decoders: Sequence[Decoder], sink: Sink) -> list[Decoder]:
+    """The decoders that are compared with exact search; refused where there is none."""
+    from unspool.core.decoder import parse
+
+    exact = len(decoders) == 1 and decoders[0].strategy is not None and decoders[0].strategy.name == "exact"
+    check(not texts or exact, "--compare measures against exact search: give one decoder with it, as -d 'exact(nodes=1000)'")
+    shown = sink.form in ("text", "json", "jsonl")
+    check(not texts or shown, f"--compare is shown as text or JSON; the form {sink.form} has no place for it")
+    return [parse(text) for text in texts]
+
+
+def search_errors_of(
+    lm: LanguageModel, decoder: Decoder, outputs: Sequence[Output], other: Decoder, asked: dict[str, Any], seed: int
+) -> list[SearchError]:
+    """How far another decoder falls short after every prompt, with the same limits."""
+    from unspool.lab.search_error import search_errors
+
+    limits = {name: asked[name] for name in ("max_new_tokens", "max_length")}
+    return search_errors(lm, decoder, outputs, other, seed=seed, **limits)
+
+
+def draw_lines(text: str, sink: Sink) -> str:
+    """A line, or lines where the screen is narrower."""
+    from unspool.views.terminal import wrap
+
+    return "".join(sink.paint(text[i:j], "dim") + "\n" for i, j in wrap(text, sink.width))
 
 
 def read_variables(template: str | None) -> Any:
