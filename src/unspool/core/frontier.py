@@ -17,6 +17,7 @@ from unspool.core.candidates import Candidates, sorted_candidates
 from unspool.core.distributions import Distributions
 from unspool.core.few import Few
 from unspool.core.lane import Lane
+from unspool.core.model import Model
 from unspool.core.processor import Rows
 from unspool.core.randomness import Lineage, child, draw
 from unspool.errors import ModelError
@@ -86,10 +87,14 @@ class Frontier:
 
     def at(self, depth: int) -> Frontier:
         """Of looked-at chains, the rows after `depth + 1` tokens of each chain that is as long."""
+        whole, chains = self.inside()
+        return whole.take(np.asarray([c[depth] for c in chains if len(c) > depth], np.int64))
+
+    def inside(self) -> tuple[Frontier, list[Ints]]:
+        """Of looked-at chains, the rows after every token of them all, and where in it those of each chain stand."""
         if self._chains is None:
             raise ModelError("only a frontier that was looked at has chains")
-        whole, chains = self._chains
-        return whole.take(np.asarray([c[depth] for c in chains if len(c) > depth], np.int64))
+        return self._chains
 
     # --- the call -------------------------------------------------------------------------------------------------------
 
@@ -102,6 +107,11 @@ class Frontier:
     def end_tokens(self) -> tuple[int, ...]:
         """The tokens that end a text."""
         return self.call.end_tokens
+
+    @property
+    def model(self) -> Model:
+        """The model whose rows these are."""
+        return self.source.lane.model
 
     @property
     def vocabulary(self) -> int:

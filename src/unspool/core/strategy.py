@@ -47,6 +47,8 @@ class Choice:
     dropped: Dropped | None = None
     uniform: Floats | None = None
     """(N,), the draw behind each child."""
+    drafted: bool = False
+    """Whether the children were proposed by a draft and confirmed; the record holds it."""
     forced: bool = False
     """Whether children that the processors forbid stay, with a processed log-probability of -inf."""
 
