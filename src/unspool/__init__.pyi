@@ -91,10 +91,11 @@ from unspool.strategies.contrastive_search import ContrastiveSearch as Contrasti
 from unspool.strategies.exact import Exact as Exact
 from unspool.strategies.follow import Follow as Follow
 from unspool.strategies.greedy import Greedy as Greedy
+from unspool.strategies.lookahead import Lookahead as Lookahead
 from unspool.strategies.lookup import PromptLookup as PromptLookup, SuffixLookup as SuffixLookup
 from unspool.strategies.sample import Sample as Sample
 from unspool.strategies.sequential_monte_carlo import SequentialMonteCarlo as SequentialMonteCarlo
-from unspool.strategies.speculative import Speculative as Speculative
+from unspool.strategies.speculative import EarlyExit as EarlyExit, Speculative as Speculative
 from unspool.strategies.stochastic_beam import StochasticBeam as StochasticBeam, importance_weights as importance_weights
 from unspool.stream import Stream as Stream
 from unspool.views.table import StepTable as StepTable

@@ -17,7 +17,7 @@ from unspool.core.candidates import Candidates, sorted_candidates
 from unspool.core.distributions import Distributions
 from unspool.core.few import Few
 from unspool.core.lane import Lane
-from unspool.core.model import Model
+from unspool.core.model import Model, first_layers
 from unspool.core.processor import Rows
 from unspool.core.randomness import Lineage, child, draw
 from unspool.errors import ModelError
@@ -112,6 +112,13 @@ class Frontier:
     def model(self) -> Model:
         """The model whose rows these are."""
         return self.source.lane.model
+
+    def first_layers(self, count: int) -> Model:
+        """The model as if it ended after so many layers: the same for all rows of a call, as a Twin's."""
+        exits = self.source.lane.exits
+        if count not in exits:
+            exits[count] = first_layers(self.model, count)
+        return exits[count]
 
     @property
     def vocabulary(self) -> int:

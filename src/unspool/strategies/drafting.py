@@ -17,7 +17,7 @@ from unspool.core.strategy import Around, Ask, Asks, Choice, Dropped, Look, Stra
 from unspool.errors import check, whole
 from unspool.strategies.sample import Sample
 
-SAMPLE = Sample()
+ONE_SAMPLE = Sample()
 """What draftings write like if nothing is said."""
 
 

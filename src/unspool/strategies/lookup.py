@@ -15,7 +15,7 @@ from unspool.core.frontier import Frontier
 from unspool.core.strategy import Strategy
 from unspool.errors import ParameterError, check, number, whole
 from unspool.processors.phrases import ids_in
-from unspool.strategies.drafting import SAMPLE, Draft, Drafting
+from unspool.strategies.drafting import ONE_SAMPLE, Draft, Drafting
 
 NO_TOKEN = -1
 """Between texts."""
@@ -73,7 +73,7 @@ class PromptLookup(Drafting):
 
     aliases = ("ngram_lookup",)
     tokens: int = 10
-    then: Strategy = SAMPLE
+    then: Strategy = ONE_SAMPLE
     longest: int = 3
     shortest: int = 1
 
@@ -105,7 +105,7 @@ class SuffixLookup(Drafting):
 
     past: Any = ()
     tokens: int = 16
-    then: Strategy = SAMPLE
+    then: Strategy = ONE_SAMPLE
     depth: int = 24
     share: float = 0.1
     factor: float = 2.0

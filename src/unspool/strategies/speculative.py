@@ -12,8 +12,8 @@ from unspool.core.frontier import Frontier
 from unspool.core.model import Model, as_model
 from unspool.core.randomness import draw
 from unspool.core.strategy import Choice, Look, Strategy, Twin
-from unspool.errors import ParameterError, check, number
-from unspool.strategies.drafting import SAMPLE, Draft, Drafting, Guess, Guesses
+from unspool.errors import ParameterError, check, number, whole
+from unspool.strategies.drafting import ONE_SAMPLE, Draft, Drafting, Guess, Guesses
 from unspool.strategies.sample import Sample
 
 
@@ -52,40 +52,23 @@ class ModelDraft(Draft):
             at = yield Look(at, [[found]])
 
 
-@dataclass(frozen=True)
-class Speculative(Drafting):
-    """Write as `then` does, sample or greedy, with the draft model's guesses checked `tokens` at a time.
-
-    Under sample a drafted token x is kept with probability min(1, p(x) / q(x)); otherwise the text goes on with a draw from the
-    normalised (p - q)+ (Leviathan, Kalman and Matias 2023, arXiv 2211.17192; Chen et al. 2023, arXiv 2302.01318). Both
-    distributions are processed alike, so the text is distributed exactly as without the draft, though it is another text. coupled=True
-    gives the very text of the same seed: both models draw with one uniform, and a drafted token is kept if it is the model's own
-    draw. It keeps fewer. Under any other `then`, as greedy, the text is always the very same.
-
-    confidence: the draft stops behind a token to which it gives less probability than this; that token is still drafted, so that the law
-    stays exact. The draft may have another size, and a shorter context, beyond which nothing is drafted, but has the same tokens.
+class ByModel(Drafting):
+    """A drafting whose draft is a model, with the fields `coupled` and `confidence`: its tokens are drawn as the text's or, if neither
+    is said to be the other's, by a uniform of their own, and then kept by rejection.
     """
 
-    draft: Model
-    tokens: int = 4
-    then: Strategy = SAMPLE
-    coupled: bool = False
-    confidence: float = 0.0
+    role = "strategy"
+    coupled: bool
+    confidence: float
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "draft", as_model(self.draft, "speculative(draft)"))
         super().__post_init__()
-        check(type(self.coupled) is bool, f"speculative(coupled=...) is True or False; got {self.coupled!r}")
-        number("speculative(confidence=...)", self.confidence, 0, 1)
+        check(type(self.coupled) is bool, f"{self.name}(coupled=...) is True or False; got {self.coupled!r}")
+        number(f"{self.name}(confidence=...)", self.confidence, 0, 1)
 
-    def proposer(self, frontier: Frontier) -> Draft:
-        most = frontier.vocabulary
-        if self.draft.vocabulary != most:
-            raise ParameterError(
-                f"speculative(draft) knows {self.draft.vocabulary} tokens and the model {most}: a draft and its model need one vocabulary; "
-                "take a smaller model of the same family, or prompt_lookup, which needs none"
-            )
-        return ModelDraft(self.draft, None if self.draws else self.then, self.confidence)
+    def drafted_by(self, model: Model) -> Draft:
+        """The draft of a model."""
+        return ModelDraft(model, None if self.draws else self.then, self.confidence)
 
     @property
     def draws(self) -> bool:
@@ -109,6 +92,71 @@ class Speculative(Drafting):
                 break
             tokens[depth] = x
         return replace(after, tokens=tokens, uniform=None), [kept]
+
+
+@dataclass(frozen=True)
+class Speculative(ByModel):
+    """Write as `then` does, sample or greedy, with the draft model's guesses checked `tokens` at a time.
+
+    Under sample a drafted token x is kept with probability min(1, p(x) / q(x)); otherwise the text goes on with a draw from the
+    normalised (p - q)+ (Leviathan, Kalman and Matias 2023, arXiv 2211.17192; Chen et al. 2023, arXiv 2302.01318). Both
+    distributions are processed alike, so the text is distributed exactly as without the draft, though it is another text. coupled=True
+    gives the very text of the same seed: both models draw with one uniform, and a drafted token is kept if it is the model's own
+    draw. It keeps fewer. Under any other `then`, as greedy, the text is always the very same.
+
+    confidence: the draft stops behind a token to which it gives less probability than this; that token is still drafted, so that the law
+    stays exact. The draft may have another size, and a shorter context, beyond which nothing is drafted, but has the same tokens.
+    """
+
+    draft: Model
+    tokens: int = 4
+    then: Strategy = ONE_SAMPLE
+    coupled: bool = False
+    confidence: float = 0.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "draft", as_model(self.draft, "speculative(draft)"))
+        super().__post_init__()
+
+    def proposer(self, frontier: Frontier) -> Draft:
+        most = frontier.vocabulary
+        if self.draft.vocabulary != most:
+            raise ParameterError(
+                f"speculative(draft) knows {self.draft.vocabulary} tokens and the model {most}: a draft and its model need one vocabulary; "
+                "take a smaller model of the same family, or prompt_lookup, which needs none"
+            )
+        return self.drafted_by(self.draft)
+
+
+@dataclass(frozen=True)
+class EarlyExit(ByModel):
+    """Write as `then` does, sample or greedy, with the guesses of the model's own first layers checked `tokens` at a time.
+
+    The draft is what the model would say if it ended after `layer` layers, under its own final norm and head (Zhang et al. 2023, Draft &
+    Verify, arXiv 2309.08168, which leaves out layers inside; Elhoushi et al. 2024, LayerSkip, arXiv 2404.16710). It needs no second
+    model and no more weights; the first layers' keys and values are kept twice. It pays where a model was trained to exit early; of
+    another the first layers seldom agree with the last.
+
+    coupled, confidence: as in speculative. So is the law: that of the whole model, exactly.
+    """
+
+    layer: int
+    tokens: int = 4
+    then: Strategy = ONE_SAMPLE
+    coupled: bool = False
+    confidence: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        whole("early_exit(layer)", self.layer, 1)
+
+    @property
+    def needs(self) -> frozenset[str]:  # type: ignore[override]
+        """Layers, and what the strategy inside needs."""
+        return super().needs | {"layers"}
+
+    def proposer(self, frontier: Frontier) -> Draft:
+        return self.drafted_by(frontier.first_layers(self.layer))
 
 
 def residual(p: Array, q: Array) -> Array:
