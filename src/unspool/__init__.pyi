@@ -34,6 +34,7 @@ from unspool.lab.engines.engine import Note as Note
 from unspool.lab.facts import verify as verify
 from unspool.lab.soundness import Check as Check
 from unspool.lab.translate import Translation as Translation, from_engine as from_engine, to_engine as to_engine
+from unspool.lab.verify_draft import VerifiedDraft as VerifiedDraft, verify_draft as verify_draft
 from unspool.language_model import LanguageModel as LanguageModel
 from unspool.loader import load as load
 from unspool.output import GeneratedText as GeneratedText, Output as Output

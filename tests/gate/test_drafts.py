@@ -244,6 +244,64 @@ class Worded:
         return session
 
 
+# --- a draft from anywhere --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("decoder", ["greedy", "sample", "temperature(0.5) | prompt_lookup", "top_k(2) | sample | loop(2)"])
+def test_a_verified_draft_is_the_beginning_of_the_text(decoder):
+    lm = un.LanguageModel(MODEL)
+    for seed, prompt in product(range(3), PROMPTS):
+        text = lm.generate(prompt, decoder, max_new_tokens=8, seed=seed).tokens
+        for wrong in range(len(text) + 1):
+            draft = [*text[:wrong], *((t + 1) % 5 for t in text[wrong:])]
+            found = un.verify_draft(lm, prompt, draft, decoder, seed=seed)
+            assert found.accepted == wrong
+            assert found.tokens[: len(text)] == text[: wrong + 1]
+            assert found.whole == (wrong == len(text))
+
+
+def test_a_draft_is_verified_by_one_forward():
+    lm = un.LanguageModel(MODEL)
+    text = lm.generate(PROMPTS[0], max_new_tokens=8, end_tokens=()).tokens
+    for draft, forwards_asked in ((text, 2), ([*text[:5], 0, 0, 0], 2), ([(text[0] + 1) % 6, *text[1:]], 1)):
+        counted = Counted(MODEL)
+        un.verify_draft(un.LanguageModel(counted), PROMPTS[0], draft, end_tokens=())
+        assert counted.forwards == forwards_asked
+
+
+class Counted:
+    """A model that counts what it is asked to run."""
+
+    def __init__(self, model):
+        vars(self).update({name: getattr(model, name) for name in ("vocabulary", "context", "end_tokens", "start")}, model=model)
+        self.forwards = 0
+
+    def session(self, plan=un.NO_PLAN):
+        session = self.model.session(plan)
+        extend = session.extend
+
+        def counted(*arguments, **keywords):
+            self.forwards += 1
+            return extend(*arguments, **keywords)
+
+        session.extend = counted
+        return session
+
+
+def test_a_draft_may_be_text_and_be_refused():
+    lm = un.load()
+    found = un.verify_draft(lm, "Once upon a time", ", there was a king.")
+    assert found.text.startswith(", a")
+    assert 0 < found.accepted < len(found.drafted)
+    assert found.reason == "verified"
+    with pytest.raises(un.ParameterError, match="verify_draft sets max_new_tokens itself"):
+        un.verify_draft(lm, "Once", " upon", max_new_tokens=3)
+    with pytest.raises(un.ParameterError, match=r"as greedy or sample; got beam\(2\)"):
+        un.verify_draft(lm, "Once", " upon", "beam(2)")
+    with pytest.raises(un.PromptError, match="the continuation is empty"):
+        un.verify_draft(lm, "Once", "")
+
+
 # --- the record, and what is refused ----------------------------------------------------------------------------------------
 
 

@@ -67,10 +67,10 @@ class Lookahead(Drafting):
     candidates: int = 5
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         whole("lookahead(n)", self.n, 2)
         whole("lookahead(width=...)", self.width, 1)
         whole("lookahead(candidates=...)", self.candidates, 1)
+        super().__post_init__()
 
     @property
     def tokens(self) -> int:  # type: ignore[override]
