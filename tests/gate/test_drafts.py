@@ -17,6 +17,7 @@ from unspool.models.compiled.model import compiled
 from unspool.strategies.lookahead import Ahead
 from unspool.strategies.lookup import matches
 from unspool.testing.worlds import run_whole
+from unspool.views.tree import Tree
 
 MODEL, OTHER = table(seed=11), table(seed=12)
 PLAIN = {"greedy": un.Greedy(), "sample": un.Sample(), "sample(2)": un.Sample(2)}
@@ -318,6 +319,7 @@ def test_the_record_says_what_was_drafted_and_what_was_refused(tmp_path):
         assert step.drafted is None
         assert step.dropped["parents"].tolist() == step.parents.tolist()
         assert step.tokens[0] not in step.dropped["tokens"]
+    assert [node.why for node, *_ in Tree.from_trace(trace).walk() if node.why == "drafted"] == ["drafted"] * sum(drafted)
     trace.save(tmp_path / "t.jsonl")
     again = un.Trace.load(tmp_path / "t.jsonl")
     assert [step.drafted is not None for step in again.steps] == drafted
@@ -333,6 +335,26 @@ def test_a_draft_with_a_short_context_drafts_as_long_as_it_can():
 
 
 @pytest.mark.parametrize(
+    ("engine", "settings", "decoder"),
+    [
+        ("transformers", {"prompt_lookup_num_tokens": 5, "max_matching_ngram_size": 4}, "prompt_lookup(5, then=greedy, longest=4)"),
+        ("transformers", {"prompt_lookup_num_tokens": 5, "do_sample": True, "top_k": 9}, "top_k(9) | prompt_lookup(5, longest=2)"),
+        ("vllm", {"speculative_config": {"method": "ngram", "num_speculative_tokens": 5}}, "prompt_lookup(5, longest=5, shortest=5)"),
+        (
+            "vllm",
+            {"speculative_config": {"method": "ngram", "num_speculative_tokens": 5, "prompt_lookup_max": 4, "prompt_lookup_min": 2}},
+            "prompt_lookup(5, longest=4, shortest=2)",
+        ),
+        ("llama.cpp", {"spec_type": "ngram-simple", "temperature": 0}, "prompt_lookup(48, then=greedy, longest=12, shortest=12)"),
+    ],
+)
+def test_other_engines_say_the_same(engine, settings, decoder):
+    found = un.from_engine(engine, settings)
+    assert str(found.decoder) == decoder
+    assert str(un.from_engine(engine, un.to_engine(engine, decoder).settings).decoder) == decoder
+
+
+@pytest.mark.parametrize(
     ("make", "said"),
     [
         (lambda: un.PromptLookup(0), r"prompt_lookup\(tokens=\.\.\.\) needs a whole number >= 1; got 0"),
@@ -345,6 +367,10 @@ def test_a_draft_with_a_short_context_drafts_as_long_as_it_can():
         (lambda: un.Speculative(OTHER, confidence=-1), r"speculative\(confidence=\.\.\.\) needs a number in \[0, 1\]"),
         (lambda: run(MODEL, un.Speculative(table(vocabulary=7)), [[1]], 3), "knows 7 tokens and the model 6"),
         (lambda: run(MODEL, un.SuffixLookup(("a",)), [[1]], 3), "suffix_lookup: texts need a tokenizer"),
+        (lambda: un.Lookahead(1), r"lookahead\(n\) needs a whole number >= 2; got 1"),
+        (lambda: un.EarlyExit(0), r"early_exit\(layer\) needs a whole number >= 1; got 0"),
+        (lambda: un.to_engine("transformers", "prompt_lookup(shortest=2)"), "shortest is 1 there"),
+        (lambda: un.to_engine("llama.cpp", "prompt_lookup"), "shortest and longest are the same there"),
     ],
 )
 def test_what_cannot_be_is_refused(make, said):
