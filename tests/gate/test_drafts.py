@@ -72,8 +72,12 @@ def halves(seed):
     return un.models.toy.TableModel(lambda text: rows[(len(text) * 13 + text[-1] * 5) % 40], 3)
 
 
-def law_of(decoder, model, limit, monkeypatch):
-    """The distribution of texts, as the sum over all uniforms: each is in the lower or the upper half, which is all that counts here."""
+def law_of(decoder, model, limit, monkeypatch, parts=2, steps=None):
+    """The distribution of texts, as the sum over all uniforms: each is in one of so many equal parts, which is all that counts here.
+
+    steps: after how many tokens uniforms decide anything, all if not given.
+    """
+    first, *others = ((i + 0.5) / parts for i in range(parts))
     found, waiting = defaultdict(float), [()]
     while waiting:
         given = dict(waiting.pop())
@@ -81,14 +85,14 @@ def law_of(decoder, model, limit, monkeypatch):
 
         def uniform(seed, lineage, step, purpose, index=0, asked=asked):
             keys = [(int(s), purpose) for s in np.ravel(step)]
-            return np.asarray([asked.setdefault(key, 0.25) for key in keys])
+            return np.asarray([asked.setdefault(key, first) if steps is None or key[0] in steps else first for key in keys])
 
         monkeypatch.setattr(call, "uniform", uniform)
         ((h,),) = run(model, decoder, [[0]], limit, end_tokens=())
-        found[tuple(h.tokens)] += 0.5 ** len(asked)
+        found[tuple(h.tokens)] += (1 / parts) ** len(asked)
         new = [key for key in asked if key not in given]
         for i in range(len(new)):                                        # every other way the new uniforms could have fallen, once
-            waiting.append((*given.items(), *((key, 0.25) for key in new[:i]), (new[i], 0.75)))
+            waiting += [(*given.items(), *((key, first) for key in new[:i]), (new[i], other)) for other in others]
     return dict(found)
 
 
@@ -107,6 +111,15 @@ def test_the_law_is_exact_summed_over_all_uniforms(limit, tokens, confidence, mo
         assert found == pytest.approx(expected)
         kinds[len(expected) > 1] += 1
     assert kinds[True] > 1                                               # not only texts that are certain
+
+
+@pytest.mark.parametrize("confidence", [0.0, 0.3])
+def test_an_unsure_draft_is_not_dropped(confidence, monkeypatch):
+    """Dropping tokens because they were drawn would change the law: the draft stops behind them."""
+    p, q = np.asarray([1, 1, 2]) / 4, np.asarray([2, 1, 1]) / 4
+    model, draft = (un.models.toy.TableModel(lambda text, x=x: x if len(text) > 1 else np.eye(3)[0], 3) for x in (p, q))
+    found = law_of(un.Speculative(draft, 1, confidence=confidence), model, 2, monkeypatch, parts=4, steps={1})
+    assert found == pytest.approx({(0, t): p[t] for t in range(3)})
 
 
 # --- lookups by their definition ------------------------------------------------------------------------------------------
@@ -143,6 +156,8 @@ def test_suffix_lookup_goes_down_the_most_frequent_path():
     assert un.SuffixLookup(past, share=0.6).find(np.asarray([9, 1, 2]), 5) == [3]            # then 3 or 4, one in two
     assert un.SuffixLookup(past, factor=0.5).find(np.asarray([9, 1, 2]), 5) == [3]           # half of an ending of two
     assert un.SuffixLookup(past).find(np.asarray([9, 4]), 5) == []                           # nothing came after it, only another text
+    forks = ((1, 2, 3, 7), (1, 2, 3, 7), *((1, 2, 4, t) for t in (8, 9, 5)))
+    assert un.SuffixLookup(forks, share=0.0).find(np.asarray([0, 1, 2]), 2) == [4, 5]        # not 7, which came after 3
     assert un.SuffixLookup(past, depth=1).find(np.asarray([0, 2]), 1) == [3]
 
 

@@ -137,7 +137,7 @@ class EarlyExit(ByModel):
     model and no more weights; the first layers' keys and values are kept twice. It pays where a model was trained to exit early; of
     another the first layers seldom agree with the last.
 
-    coupled, confidence: as in speculative. So is the law: that of the whole model, exactly.
+    coupled, confidence: as in speculative. The text's distribution is that of the whole model, exactly.
     """
 
     layer: int
