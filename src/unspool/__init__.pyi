@@ -35,6 +35,7 @@ from unspool.lab.facts import verify as verify
 from unspool.lab.search_error import SearchError as SearchError, search_errors as search_errors
 from unspool.lab.soundness import Check as Check
 from unspool.lab.translate import Translation as Translation, from_engine as from_engine, to_engine as to_engine
+from unspool.lab.verify_draft import VerifiedDraft as VerifiedDraft, verify_draft as verify_draft
 from unspool.language_model import LanguageModel as LanguageModel
 from unspool.loader import load as load
 from unspool.output import GeneratedText as GeneratedText, Output as Output
@@ -98,9 +99,11 @@ from unspool.strategies.contrastive_search import ContrastiveSearch as Contrasti
 from unspool.strategies.exact import Exact as Exact
 from unspool.strategies.follow import Follow as Follow
 from unspool.strategies.greedy import Greedy as Greedy
+from unspool.strategies.lookahead import Lookahead as Lookahead
+from unspool.strategies.lookup import PromptLookup as PromptLookup, SuffixLookup as SuffixLookup
 from unspool.strategies.sample import Sample as Sample
 from unspool.strategies.sequential_monte_carlo import SequentialMonteCarlo as SequentialMonteCarlo
-from unspool.strategies.speculative import Speculative as Speculative
+from unspool.strategies.speculative import EarlyExit as EarlyExit, Speculative as Speculative
 from unspool.strategies.stochastic_beam import StochasticBeam as StochasticBeam, importance_weights as importance_weights
 from unspool.stream import Stream as Stream
 from unspool.views.table import StepTable as StepTable

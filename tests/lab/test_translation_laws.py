@@ -48,6 +48,9 @@ TYPICAL = {
     **dict.fromkeys(("bad", "banned_strings"), "very"),
     **dict.fromkeys(("include_prompt_in_result", "apply_chat_template", "exclude_input_from_output", "add_bos_token"), False),
     **{key: {"json": SCHEMA, "json_schema": SCHEMA} for key in ("structured_output_config", "guided_decoding")},
+    **dict.fromkeys(("prompt_lookup_num_tokens", "max_matching_ngram_size", "spec_ngram_simple_size_n", "spec_ngram_simple_size_m"), 6),
+    "spec_type": "ngram-simple",
+    "speculative_config": {"method": "ngram", "num_speculative_tokens": 5, "prompt_lookup_max": 4},
     "bad_token_ids": [5],
     "custom_token_bans": "5,6",
     "stop_conditions": ["\n", 5],
@@ -101,7 +104,8 @@ USED = (
     "stop_strings", "seed", "min_tokens", "logit_bias", "beam_width", "mirostat", "samplers", "ignore_eos", "no_repeat_ngram_size",
 )  # fmt: skip
 """The settings that people use most."""
-BASES = {"transformers": ({}, {"do_sample": True}, {"num_beams": 3, "max_new_tokens": 9}), "vllm": ({}, {"beam_width": 3}),
+BASES = {"transformers": ({}, {"do_sample": True}, {"num_beams": 3, "max_new_tokens": 9}, {"prompt_lookup_num_tokens": 4}),
+         "vllm": ({}, {"beam_width": 3}), "llama.cpp": ({}, {"spec_type": "ngram-simple"}),
          "mlx-lm": ({}, {"temp": 0.7}), "sglang": ({}, {"beam_width": 3}),
          "openvino": ({}, {"do_sample": True}, {"num_beams": 3}), "exllamav3": ({}, {"temperature": 0}),
          "tensorrt-llm": ({}, {"top_p": 0.9}, {"use_beam_search": True, "n": 3}), "text-generation-webui": ({}, {"do_sample": False}),

@@ -68,7 +68,19 @@ def strategies(backend=np.asarray):
         ],
         un.Follow: [un.Follow((1, 3, 0, 2)), un.Follow(((1, 0, 4, 2), (1, 0, 3), (4,), (1, 0)))]
         + [un.Follow((0, 3), then) for then in (un.Sample(2), un.Beam(2))],
-        un.Speculative: [un.Speculative(draft), un.Speculative(draft, tokens=2)],
+        un.Speculative: [
+            un.Speculative(draft),
+            un.Speculative(draft, tokens=2),
+            un.Speculative(draft, 3, coupled=True, confidence=0.3),
+            un.Speculative(draft, 2, un.Greedy()),
+        ],
+        un.EarlyExit: [un.EarlyExit(1), un.EarlyExit(2, 3, un.Greedy(), confidence=0.2)],
+        un.PromptLookup: [un.PromptLookup(), un.PromptLookup(3, un.Greedy(), longest=2), un.PromptLookup(2, un.Sample(2))],
+        un.Lookahead: [un.Lookahead(), un.Lookahead(2, 3, un.Greedy(), candidates=2)],
+        un.SuffixLookup: [
+            un.SuffixLookup(((1, 3, 0, 2, 4, 1), (2, 2, 1, 0, 3))),
+            un.SuffixLookup(tokens=3, then=un.Greedy(), depth=2, share=0.0, factor=9.0),
+        ],
         un.StochasticBeam: [un.StochasticBeam(1), un.StochasticBeam(3)],
     }
 
@@ -230,7 +242,7 @@ STRATEGY_KINDS = {
     "plain": (un.Greedy,),
     "draws": (un.Sample,),
     "competes": (un.Beam,),
-    "looks ahead": (un.ContrastiveSearch, un.Speculative),
+    "looks ahead": (un.ContrastiveSearch, un.Speculative, un.EarlyExit, un.PromptLookup, un.SuffixLookup, un.Lookahead),
     "waits": (un.Exact,),
     "forces": (un.Follow,),
     "weighs": (un.SequentialMonteCarlo,),

@@ -17,6 +17,7 @@ from unspool.core.candidates import Candidates, sorted_candidates
 from unspool.core.distributions import Distributions
 from unspool.core.few import Few
 from unspool.core.lane import Lane
+from unspool.core.model import Model, first_layers
 from unspool.core.processor import Rows
 from unspool.core.randomness import Lineage, child, draw
 from unspool.errors import ModelError
@@ -87,10 +88,14 @@ class Frontier:
 
     def at(self, depth: int) -> Frontier:
         """Of looked-at chains, the rows after `depth + 1` tokens of each chain that is as long."""
+        whole, chains = self.inside()
+        return whole.take(np.asarray([c[depth] for c in chains if len(c) > depth], np.int64))
+
+    def inside(self) -> tuple[Frontier, list[Ints]]:
+        """Of looked-at chains, the rows after every token of them all, and where in it those of each chain stand."""
         if self._chains is None:
             raise ModelError("only a frontier that was looked at has chains")
-        whole, chains = self._chains
-        return whole.take(np.asarray([c[depth] for c in chains if len(c) > depth], np.int64))
+        return self._chains
 
     # --- the call -------------------------------------------------------------------------------------------------------
 
@@ -103,6 +108,18 @@ class Frontier:
     def end_tokens(self) -> tuple[int, ...]:
         """The tokens that end a text."""
         return self.call.end_tokens
+
+    @property
+    def model(self) -> Model:
+        """The model whose rows these are."""
+        return self.source.lane.model
+
+    def first_layers(self, count: int) -> Model:
+        """The model as if it ended after so many layers: the same for all rows of a call, as a Twin's."""
+        exits = self.source.lane.exits
+        if count not in exits:
+            exits[count] = first_layers(self.model, count)
+        return exits[count]
 
     @property
     def vocabulary(self) -> int:

@@ -65,6 +65,8 @@ class Lane:
         for seat in self.chain:
             seat.twins = [Twins(self.nodes, Lane(companion, plan=plan)) for companion in seat.part.companions()]
         self.reading = [s.memory for s in self.ending if s.memory and s.part.reads_logits]
+        self.exits: dict[int, Model] = {}
+        """The model as if it ended after so many layers."""
         self.read: dict[int, Array] = {}                                 # logits of rows for these, since the last `keep`
         self._read_before: dict[int, Array] = {}                         # and from before it
 

@@ -53,10 +53,9 @@ def decode(search: Search, strategy: Strategy) -> Iterator[Step]:
         # 3. Choices whose rows were looked at already need no forward.
         elif seen:
             yield from _commit(search, seen, go_on)
-        # 4. Looks, those at one lane in one forward.
-        elif looks:
-            lane = next(iter(looks.values())).frontier.source.lane
-            some = {run: looks.pop(run) for run in [run for run, ask in looks.items() if ask.frontier.source.lane is lane]}
+        # 4. What second models are asked: they draft, and nobody goes on before all drafts are there.
+        elif drafting := [ask.frontier.source.lane for ask in looks.values() if ask.frontier.source.lane is not search.lane]:
+            some = {run: looks.pop(run) for run in [run for run, ask in looks.items() if ask.frontier.source.lane is drafting[0]]}
             for run, answer in zip(some, search.peeks.look(some), strict=True):
                 go_on(run, answer)
         # 5. The same texts under another model, for all who ask for that model.
@@ -65,9 +64,16 @@ def decode(search: Search, strategy: Strategy) -> Iterator[Step]:
             those = {run: twins.pop(run) for run in [run for run, ask in twins.items() if ask.model is model]}
             for run, answer in zip(those, search.peeks.twin(those), strict=True):
                 go_on(run, answer)
-        # 6. Everybody's choices in one forward.
-        elif choices:
-            yield from _commit(search, choices, go_on)
+        # 6. A round of the model itself: everybody's looks in one forward, everybody's choices in another. So no run is ahead of another,
+        #    and the order of a prompt's record does not depend on its neighbours.
+        elif looks or choices:
+            now, chosen = dict(looks), dict(choices)
+            looks.clear()
+            choices.clear()
+            for run, answer in zip(now, search.peeks.look(now) if now else (), strict=True):
+                go_on(run, answer)
+            if chosen:
+                yield from _commit(search, chosen, go_on)
         else:
             return
 

@@ -14,7 +14,7 @@ from unspool.arrays import Array, Ints
 from unspool.core.tree import ROOT, TokenForest
 from unspool.errors import ModelError, check
 
-__all__ = ["NO_PLAN", "ROOT", "Model", "Plan", "Session", "as_model", "check_ids", "layers_within", "no_numbers"]
+__all__ = ["NO_PLAN", "ROOT", "Model", "Plan", "Session", "as_model", "check_ids", "first_layers", "layers_within", "no_numbers"]
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,44 @@ def layers_within(layers: Sequence[int], most: int) -> tuple[int, ...]:
         if not 0 < layer < most:
             raise ModelError(f"layer {layer} is none between the layers of this model: it has {most}, so give one of 1 to {most - 1}")
     return tuple(sorted(set(layers)))
+
+
+def first_layers(model: Any, count: int) -> Model:
+    """A model as if it ended after so many layers, with its own final norm and head.
+
+    A model that can leave out the others says so by a method of this name; of another the session is asked for the layer's logits,
+    which costs as much as all of it.
+    """
+    own = getattr(model, "first_layers", None)
+    found: Model = FirstLayers(model, count) if own is None else own(count)
+    return found
+
+
+class FirstLayers:
+    """A model as if it ended after so many layers; all of them run."""
+
+    def __init__(self, model: Model, count: int) -> None:
+        self.model, self.count = model, count
+        self.vocabulary, self.context, self.end_tokens, self.start = model.vocabulary, model.context, model.end_tokens, model.start
+
+    def session(self, plan: Plan = NO_PLAN) -> Session:
+        return _Exit(self.model.session(Plan(plan.rows, plan.length, (self.count,))), self.count)
+
+
+class _Exit:
+    """Rows of a `FirstLayers`."""
+
+    can: frozenset[str] = frozenset()
+
+    def __init__(self, session: Session, count: int) -> None:
+        self.inner, self.count = session, count
+        self.nodes, self.extend, self.keep = session.nodes, session.extend, session.keep
+
+    def logits(self, rows: Sequence[int] | Ints, layer: int | None = None) -> Array:
+        return self.inner.logits(rows, self.count)
+
+    def hidden(self, rows: Sequence[int] | Ints, layer: int | None = None) -> Array:
+        return self.inner.hidden(rows, self.count)
 
 
 def check_ids(place: str, ids: Iterable[int], vocabulary: int) -> None:

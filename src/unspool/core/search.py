@@ -262,6 +262,8 @@ class Search:
         step = self.recorder.born(children.columns, *numbers, possible)
         if choice.uniform is not None:
             step.uniform = np.asarray(choice.uniform)[possible]
+        if choice.drafted:
+            step.drafted = np.ones(len(step), np.int64)
         if self.recorder.shows_choices:
             step.rank = None if children.rank is None else children.rank[possible]
             if len(run.frontier):

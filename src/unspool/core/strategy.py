@@ -50,6 +50,8 @@ class Choice:
     """(N,), the draw behind each child."""
     certificate: Certificate | None = None
     """What is proved once the choice is taken down; see `Frontier.certify` for what is proved before."""
+    drafted: bool = False
+    """Whether the children were proposed by a draft and confirmed; the record holds it."""
     forced: bool = False
     """Whether children that the processors forbid stay, with a processed log-probability of -inf."""
 

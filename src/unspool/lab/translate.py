@@ -15,6 +15,7 @@ from unspool.lab.engines import ENGINES
 from unspool.lab.engines.engine import DIFFERENT, LOST, REMARK, Engine, Note, Place
 from unspool.lab.engines.forms import settings_of
 from unspool.lab.engines.order import inversions
+from unspool.lab.engines.places import writer
 from unspool.models.loading import read_json
 from unspool.processors.constrain import Banned, Bias
 from unspool.processors.endings import ForcedEnd
@@ -120,7 +121,7 @@ def to_engine(engine: str, decoder: Any, *, tokenizer: Any = None, **options: An
         check(not chosen.bare or place.method in chosen.takes, f"{there.title}'s {chosen.method} search does not hear {stop}")
         settings = _merged(there, settings, _written(there, place, stop)[0])
     for place in there.ordered(there.places, settings):
-        if place.neutral and place.method not in found and not chosen.bare and (strategy.name == "sample" or not place.sampling):
+        if place.neutral and place.method not in found and not chosen.bare and (writer(strategy).name == "sample" or not place.sampling):
             settings = place.neutral | settings
     for name, value in options.items():
         settings |= _called(there, name, value)
@@ -165,7 +166,7 @@ def _meant(there: Engine, given: Mapping[str, Any], nulls: Iterable[str]) -> tup
     ordering = {name: given[name] for name in there.ordering if name in given}
     beams = there.searching if strategy.name == "beam" else ()
     for place in (*beams, *_valued(there, ordering, lambda: there.ordered(there.places, given))):
-        if (chosen.bare and place.method not in chosen.takes) or (place.sampling and strategy.name != "sample"):
+        if (chosen.bare and place.method not in chosen.takes) or (place.sampling and writer(strategy).name != "sample"):
             continue
         if (part := _read(there, place, given)) is not None:
             parts.append(part)
@@ -317,10 +318,10 @@ def _merged(engine: Engine, settings: dict[str, Any], more: dict[str, Any]) -> d
 
 def _check_drawn(engine: Engine, place: Place, part: Part, strategy: Part) -> None:
     check(
-        not place.sampling or strategy.name == "sample",
+        not place.sampling or writer(strategy).name == "sample",
         f"{engine.title} applies {place.method} only where it samples; this decoder has {strategy}: leave {part} out",
     )
-    cold = part.name == "temperature" and getattr(part, "t") == 0 and getattr(strategy, "n", 1) == 1  # noqa: B009
+    cold = part.name == "temperature" and getattr(part, "t") == 0 and getattr(writer(strategy), "n", 1) == 1  # noqa: B009
     check(not cold, f"{engine.title}: write greedy in place of temperature(0)")
 
 

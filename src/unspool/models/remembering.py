@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from unspool.arrays import Array, Ints
-from unspool.core.model import NO_PLAN, ROOT, Model, Plan, Session
+from unspool.core.model import NO_PLAN, ROOT, Model, Plan, Session, first_layers
 from unspool.core.tree import TokenForest
 
 MOST = 4096
@@ -30,6 +30,10 @@ class Remembering:
         self.prompts: dict[bytes, list[int]] = {}
         self.children: dict[tuple[int, int], list[int]] = {}
         """Rows by their parent and token."""
+
+    def first_layers(self, count: int) -> Model:
+        """That of the model itself, which remembers nothing."""
+        return first_layers(self.model, count)
 
     def session(self, plan: Plan = NO_PLAN) -> Session:
         """The rows there are, as if they were new."""

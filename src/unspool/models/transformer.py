@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from unspool.arrays import Array, Floats, namespace, plus
-from unspool.core.model import NO_PLAN, Plan
+from unspool.core.model import NO_PLAN, Plan, layers_within
 from unspool.models.products import product
 from unspool.models.rope import Rope
 from unspool.models.slots import Attend, Rule, SlotSession
@@ -130,6 +130,11 @@ class Transformer:
 
     def session(self, plan: Plan = NO_PLAN) -> SlotSession:
         return SlotSession(self, plan)
+
+    def first_layers(self, count: int) -> Transformer:
+        """The model as if it ended after so many layers, under its own final norm and head; the weights are these."""
+        layers_within((count,), self.layers)
+        return replace(self, blocks=self.blocks[:count], rules=self.rules[:count])
 
     def zeros(self, shape: tuple[int, ...]) -> Array:
         """Zeros beside the weights."""

@@ -91,6 +91,8 @@ class Step:
     uniform: Floats | None = None
     rank: Ints | None = None
     """(N,), how many tokens the model held for likelier; at the levels with alternatives."""
+    drafted: Ints | None = None
+    """(N,), 1 where the token was proposed by a draft and confirmed; None where none was."""
     considered: Considered | None = None
     dropped: dict[str, Any] | None = None
     """Candidates not taken: prompt, parents, tokens, score and reason, each (D,)."""

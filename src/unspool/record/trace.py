@@ -229,7 +229,7 @@ def _step(values: dict[str, Any]) -> Step:
     considered, dropped = own.pop("considered", None), own.pop("dropped", None)
     size, reason = len(own["nodes"]), np.asarray([str(why) for why in own.pop("reason")], dtype=object)
     _sound(len(reason) == size, "reason has another length than its neighbours")
-    step = Step(**_arrays(own, size, ("prompt", "parents", "nodes", "tokens", "rank")), reason=reason)
+    step = Step(**_arrays(own, size, ("prompt", "parents", "nodes", "tokens", "rank", "drafted")), reason=reason)
     if considered:
         step.considered = _considered(considered)
     if dropped:

@@ -49,10 +49,11 @@ class Tree:
             return visible(data, unfinished(bytes_at.get(parent, start))) if data else trace.names.get(token, "")
 
         for step in trace.steps:
-            columns = (step.parents, step.nodes, step.tokens, step.logprob, step.score, step.reason)
-            for parent, number, token, logprob, score, reason in zip(*columns, strict=True):
-                state = FINISHED if reason else KEPT
-                node = Node(text_of(int(parent), int(token)), int(token), float(logprob), float(score), state, str(reason))
+            drafted = [0] * len(step) if step.drafted is None else step.drafted
+            columns = (step.parents, step.nodes, step.tokens, step.logprob, step.score, step.reason, drafted)
+            for parent, number, token, logprob, score, reason, guessed in zip(*columns, strict=True):
+                state, why = FINISHED if reason else KEPT, str(reason) or "drafted" * int(guessed)
+                node = Node(text_of(int(parent), int(token)), int(token), float(logprob), float(score), state, why)
                 node.best = int(number) in best
                 add(int(parent), node)
                 made[int(number)] = node

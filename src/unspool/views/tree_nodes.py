@@ -25,7 +25,7 @@ class Node:
     state: str
     """kept, finished or pruned."""
     why: str = ""
-    """Why it finished or was pruned."""
+    """Why it finished or was pruned; drafted, if a draft had proposed it."""
     best: bool = False
     """Whether it lies on the best hypothesis."""
     count: int = 1

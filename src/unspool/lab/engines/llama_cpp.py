@@ -19,6 +19,7 @@ from unspool.lab.engines.places import (
     WINDOW,
     drawn,
     end_tokens,
+    looked_up,
     names_in,
     one_id,
     pairs_of,
@@ -29,6 +30,7 @@ from unspool.processors.adapt import Mirostat
 from unspool.processors.constrain import Banned, Bias
 from unspool.processors.phrases import encoded
 from unspool.processors.shape import DynamicTemperature, Temperature
+from unspool.strategies.lookup import PromptLookup
 
 LAST = ("repeat_last_n", 64, WINDOW)
 MIN_KEEP = ("min_keep", 0, AT_LEAST)
@@ -123,6 +125,22 @@ def _llama_order(places: tuple[Place, ...], given: Given) -> list[Place]:
     return [*first, *chain]
 
 
+def _lookup(given: Given) -> dict[str, Any] | None:
+    n, kind = Setting("spec_ngram_simple_size_n", 12).of(given), given.get("spec_type") or "none"
+    if kind not in ("none", "ngram-simple"):
+        raise Unsupported(f"spec_type={kind!r} is not read: it makes the same text faster, so leave it out")
+    found = {"tokens": Setting("spec_ngram_simple_size_m", 48).of(given), "longest": n, "shortest": n}
+    return None if kind == "none" else found
+
+
+def _write_lookup(part: PromptLookup) -> dict[str, Any]:
+    if part.shortest != part.longest:
+        raise ParameterError(f"it looks for n-grams of one length: shortest and longest are the same there, not as in {part}")
+    return {"spec_type": "ngram-simple", "spec_ngram_simple_size_n": part.longest, "spec_ngram_simple_size_m": part.tokens}
+
+
+_PLAIN = drawn(None, lambda given: Setting("temperature", 0.8).of(given) <= 0)
+
 LLAMA_CPP = Engine(
     "llama.cpp",
     "llama.cpp",
@@ -156,7 +174,11 @@ LLAMA_CPP = Engine(
         Place("mirostat", (Setting("mirostat", 0), Setting("mirostat_tau", 5.0), Setting("mirostat_eta", 0.1)), _mirostat,
               _write_mirostat, sampling=True, note="Takes the place of the whole chain but the temperature before it."),
     ),
-    strategies=drawn(None, lambda given: Setting("temperature", 0.8).of(given) <= 0),
+    strategies=(
+        looked_up(_PLAIN, (Setting("spec_type"), Setting("spec_ngram_simple_size_n", 12), Setting("spec_ngram_simple_size_m", 48)), _lookup,
+                  _write_lookup, note="Said when the program starts; of its methods that draft from the text, ngram-simple."),
+        *_PLAIN,
+    ),
     stops=(place("stop", strings=("stop", None, LIST)),),
     calls=(
         CallSetting("max_new_tokens", Setting("n_predict", -1), *NO_LIMIT),
@@ -198,7 +220,9 @@ LLAMA_CPP = Engine(
         "--adaptive-decay": "adaptive_decay", "--logit-bias": "logit_bias", "-l": "logit_bias", "--ignore-eos": "ignore_eos",
         "--samplers": "samplers", "--sampler-seq": "samplers", "--sampling-seq": "samplers", "--seed": "seed", "-s": "seed",
         "--n-predict": "n_predict", "--predict": "n_predict", "-n": "n_predict", "--grammar": "grammar", "--json-schema": "json_schema",
-        "-j": "json_schema", "--grammar-file": "grammar_file", "--json-schema-file": "json_schema_file", "-jf": "json_schema_file",
+        "--spec-type": "spec_type", "--spec-ngram-simple-size-n": "spec_ngram_simple_size_n",
+        "--spec-ngram-simple-size-m": "spec_ngram_simple_size_m", "-j": "json_schema", "--grammar-file": "grammar_file",
+        "--json-schema-file": "json_schema_file", "-jf": "json_schema_file",
         "--keep": "n_keep", "--lora": "lora", "--lora-scaled": "lora", "--control-vector": "control_vector",
         "--control-vector-scaled": "control_vector", "--reasoning-budget": "reasoning_budget", "--reverse-prompt": "stop", "-r": "stop",
     },

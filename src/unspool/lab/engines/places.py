@@ -14,7 +14,9 @@ import unspool.stops  # noqa: F401
 from unspool.core.decoder import REGISTRY, Part
 from unspool.errors import ParameterError, Unsupported
 from unspool.lab.engines.engine import CallSetting, Given, Place, Setting
+from unspool.strategies.drafting import Drafting
 from unspool.strategies.greedy import Greedy
+from unspool.strategies.lookup import PromptLookup
 from unspool.strategies.sample import Sample
 
 
@@ -203,6 +205,39 @@ def drawn(count: Setting | None, zero: Callable[[Given], bool], refused: str = "
         Place("sample", (count,) if count else (), sample, write),
         Place("greedy", (greedy,), lambda given: Greedy(), lambda part: {"temperature": 0}),
     )
+
+
+def looked_up(
+    plain: tuple[Place, ...],
+    settings: tuple[Setting, ...],
+    read: Callable[[Given], dict[str, Any] | None],
+    write: Callable[[Any], dict[str, Any]],
+    note: str = "",
+) -> Place:
+    """Prompt lookup, of the text that the first of the plain strategies writes which the other settings mean.
+
+    read: the arguments of prompt_lookup but for `then`, None where it is not asked for.
+    """
+
+    def read_it(given: Given) -> Part | None:
+        found = read(given)
+        if found is None:
+            return None
+        then: Any = next(part for p in plain if (part := p.read(given)) is not None)
+        return PromptLookup(**found, then=then)
+
+    def write_it(part: PromptLookup) -> dict[str, Any]:
+        place = next((p for p in plain if p.method == part.then.name), None)
+        if place is None:
+            raise ParameterError(f"it has no {part.then}")
+        return place.write(part.then) | write(part)
+
+    return Place("prompt_lookup", (*settings, *(s for p in plain for s in p.settings)), read_it, write_it, note=note)
+
+
+def writer(strategy: Part) -> Part:
+    """The strategy whose tokens come: where drafts are looked along, the one inside."""
+    return strategy.then if isinstance(strategy, Drafting) else strategy
 
 
 def end_tokens(name: str) -> CallSetting:

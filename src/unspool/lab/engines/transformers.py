@@ -10,7 +10,7 @@ from typing import Any
 from unspool.core.decoder import REGISTRY, Part
 from unspool.errors import ParameterError, Unsupported
 from unspool.lab.engines.engine import DIFFERENT, REMARK, CallSetting, Engine, Given, Note, Place, Setting, Unsaid
-from unspool.lab.engines.places import LIST, PHRASES, SEQUENCES, TOKENS, Codec, as_tuple, names_in, place
+from unspool.lab.engines.places import LIST, PHRASES, SEQUENCES, TOKENS, Codec, as_tuple, looked_up, names_in, place
 from unspool.processors.constrain import Banned, RemoveInvalid
 from unspool.processors.endings import ExponentialDecayLength, ForcedEnd
 from unspool.processors.force import ForcedBegin
@@ -18,6 +18,7 @@ from unspool.processors.shape import LogSoftmax
 from unspool.strategies.beam import Beam
 from unspool.strategies.contrastive_search import ContrastiveSearch
 from unspool.strategies.greedy import Greedy
+from unspool.strategies.lookup import PromptLookup
 from unspool.strategies.sample import Sample
 
 
@@ -159,6 +160,27 @@ def _met(given: Given) -> list[Note]:
     return found + [Note(name, what, DIFFERENT) for name in forced]
 
 
+_PLAIN = (
+    Place("sample", (Setting("do_sample", False, "do_sample=True"), Setting("num_return_sequences", 1)),
+          lambda given: Sample(Setting("num_return_sequences", 1).of(given))
+          if given.get("do_sample") else None,
+          lambda part: {"do_sample": True} | ({"num_return_sequences": part.n} if part.n > 1 else {}),
+          note="One generator for the whole batch: a text depends on its neighbours."),
+    Place("greedy", (Setting("do_sample", False),), _greedy, lambda part: {"do_sample": False}),
+)  # fmt: skip
+
+
+def _lookup(given: Given) -> dict[str, Any] | None:
+    tokens = given.get("prompt_lookup_num_tokens")
+    return {"tokens": tokens, "longest": Setting("max_matching_ngram_size", 2).of(given)} if tokens is not None else None
+
+
+def _write_lookup(part: PromptLookup) -> dict[str, Any]:
+    if part.shortest != 1:
+        raise ParameterError("it looks for n-grams down to a single token: shortest is 1 there")
+    return {"prompt_lookup_num_tokens": part.tokens, "max_matching_ngram_size": part.longest}
+
+
 TRANSFORMERS = Engine(
     "transformers",
     "transformers",
@@ -208,12 +230,9 @@ TRANSFORMERS = Engine(
               note="Processors see log-probabilities, and their scores are not renormalised before they are summed."),
         Place("contrastive_search", (Setting("penalty_alpha"), Setting("top_k", 50)), _contrastive,
               lambda part: {"penalty_alpha": part.alpha, "top_k": part.k}, note="Since 5.0 remote code of the hub."),
-        Place("sample", (Setting("do_sample", False, "do_sample=True"), Setting("num_return_sequences", 1)),
-              lambda given: Sample(Setting("num_return_sequences", 1).of(given))
-              if given.get("do_sample") else None,
-              lambda part: {"do_sample": True} | ({"num_return_sequences": part.n} if part.n > 1 else {}),
-              note="One generator for the whole batch: a text depends on its neighbours."),
-        Place("greedy", (Setting("do_sample", False),), _greedy, lambda part: {"do_sample": False}),
+        looked_up(_PLAIN, (Setting("prompt_lookup_num_tokens", number=True), Setting("max_matching_ngram_size", 2)), _lookup, _write_lookup,
+                  note="The first place in the text counts there, and drafts are as long as they are. One prompt at a time."),
+        *_PLAIN,
     ),
     stops=(
         place("stop", strings=("stop_strings", None, LIST), differs="there the string stays in the text, and may begin in the prompt"),
@@ -233,8 +252,7 @@ TRANSFORMERS = Engine(
         "force_words_ids": Unsaid("forced(...) says where a token comes, not that it comes somewhere", ([],)),
         "token_healing": Unsaid("the prompt's tokens stay as they are here"),
         "assistant_ensemble_weight": Unsaid("no second model has a say here", (0,)),
-        "prompt_lookup_num_tokens": Unsaid(FASTER, (), REMARK),
-        "assistant_early_exit": Unsaid(FASTER, (), REMARK),
+        "assistant_early_exit": Unsaid("it makes the same text faster, as early_exit(layer) does", (), REMARK),
         "use_mtp": Unsaid(FASTER, (False,), REMARK),
         "speculation_type": Unsaid(FASTER, (), REMARK),
         "cache_implementation": Unsaid("numbers are not rounded to be kept here", EXACT_CACHES, DIFFERENT),
@@ -242,7 +260,7 @@ TRANSFORMERS = Engine(
     ignored=names_in(
         "use_cache cache_config max_cache_len output_attentions output_hidden_states output_scores output_logits"
         " return_dict_in_generate pad_token_id bos_token_id decoder_start_token_id is_assistant num_assistant_tokens"
-        " num_assistant_tokens_schedule assistant_confidence_threshold max_matching_ngram_size assistant_lookbehind target_lookbehind"
+        " num_assistant_tokens_schedule assistant_confidence_threshold assistant_lookbehind target_lookbehind"
         " compile_config disable_compile continuous_batching_config low_memory prefill_chunk_size _from_model_config"
         " transformers_version _commit_hash backend generation_kwargs"
     ),

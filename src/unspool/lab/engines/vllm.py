@@ -22,12 +22,14 @@ from unspool.lab.engines.places import (
     drawn,
     end_tokens,
     known_keys,
+    looked_up,
     names_in,
     place,
     structured,
 )
 from unspool.stops.loop import Loop
 from unspool.strategies.beam import Beam
+from unspool.strategies.lookup import PromptLookup
 
 LATE = Codec(lambda n: n, lambda n: n or None)
 """A number of tokens; none is not written."""
@@ -78,6 +80,27 @@ _SCHEMA, _REGEX = structured("structured_outputs", _vllm_schema, lambda schema: 
 (_FORMAT,) = structured("response_format", openai_schema, lambda schema: {"type": "json_object"})
 
 
+def _lookup(given: Given) -> dict[str, Any] | None:
+    """The n-gram method; where one of its lengths is given, the other is the same."""
+    found = given.get("speculative_config")
+    if not found:
+        return None
+    if found.get("method") != "ngram":
+        kind = found.get("method")
+        raise Unsupported(f"speculative_config of method {kind!r} is not read: it makes the same text faster, so leave it out")
+    known_keys("speculative_config", found, "method num_speculative_tokens prompt_lookup_max prompt_lookup_min")
+    most, least = found.get("prompt_lookup_max"), found.get("prompt_lookup_min")
+    return {"tokens": found["num_speculative_tokens"], "longest": most or least or 5, "shortest": least or most or 5}
+
+
+def _write_lookup(part: PromptLookup) -> dict[str, Any]:
+    found = {"num_speculative_tokens": part.tokens, "prompt_lookup_max": part.longest, "prompt_lookup_min": part.shortest}
+    return {"speculative_config": {"method": "ngram"} | found}
+
+
+_PLAIN = drawn(Setting("n", 1), lambda given: Setting("temperature", 1.0).of(given) == 0, "it draws one text at temperature 0")
+
+
 def _either(given: Given) -> Part | None:
     """A schema by vLLM's own name, or by that of OpenAI's requests."""
     if given.get("structured_outputs") and given.get("response_format"):
@@ -111,7 +134,9 @@ VLLM = Engine(
               note="BeamSearchParams, or use_beam_search with n as the width. Of all else only structured_outputs or allowed_token_ids"
               " act; nothing stops it before max_tokens. Before 0.33 lengths counted the prompt, and not the end.",
               differs="every ending counts there, not only one among the best"),
-        *drawn(Setting("n", 1), lambda given: Setting("temperature", 1.0).of(given) == 0, "it draws one text at temperature 0"),
+        looked_up(_PLAIN, (Setting("speculative_config"),), _lookup, _write_lookup,
+                  note="Said when the engine starts, by speculative_config of method ngram. The first place in the text counts there."),
+        *_PLAIN,
     ),
     stops=(
         place("stop", strings=("stop", None, LIST), after=("min_tokens", 0, LATE), note="Strings that end within min_tokens do not count."),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ctypes as c
 from collections.abc import Iterator, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from unspool.arrays import Array
-from unspool.core.model import NO_PLAN, Plan
+from unspool.core.model import NO_PLAN, Plan, layers_within
 from unspool.kernels.library import ACTIVATION_CODES, LARGEST_HEAD, BlockFields, Matrix, ModelFields, NormFields, available, kernels
 from unspool.models.compiled.cache import PackedStore
 from unspool.models.compiled.packing import Packed, pack, size_of
@@ -55,6 +56,16 @@ class CompiledTransformer(Transformer):
 
     def session(self, plan: Plan = NO_PLAN) -> CompiledSession:
         return CompiledSession(self, plan)
+
+    def first_layers(self, count: int) -> CompiledTransformer:
+        """The model as if it ended after so many layers; nothing is packed again."""
+        layers_within((count,), self.layers)
+        found = copy(self)
+        found.layers, found.blocks, found.rules = count, self.blocks[:count], self.rules[:count]
+        found.fields = ModelFields.from_buffer_copy(self.fields)
+        found.fields.layers = count
+        found.address = c.addressof(found.fields)
+        return found
 
     def head(self, hidden: Array) -> Array:
         return self.packed_head(hidden, self.softcap or 0.0)
