@@ -52,6 +52,7 @@ def strategies(backend=np.asarray):
             un.SequentialMonteCarlo(3, 3, resample=1.0, truncated=True),
         ],
         un.Sample: [un.Sample(), un.Sample(3)],
+        un.Arithmetic: [un.Arithmetic(1), un.Arithmetic(3)],
         un.Beam: [
             un.Beam(3),
             un.Beam(4, length_penalty=0.0, early_stopping=True, patience=2.0, n=2),
@@ -221,7 +222,7 @@ def named(parts):
 
 STRATEGY_KINDS = {
     "plain": (un.Greedy,),
-    "draws": (un.Sample,),
+    "draws": (un.Sample, un.Arithmetic),
     "competes": (un.Beam,),
     "looks ahead": (un.ContrastiveSearch, un.Speculative),
     "waits": (un.Exact,),
