@@ -31,6 +31,7 @@ from unspool.errors import (
 from unspool.lab.compare import compare as compare
 from unspool.lab.comparison import Comparison as Comparison
 from unspool.lab.engines.engine import Note as Note
+from unspool.lab.estimate import WeightedMean as WeightedMean, estimate as estimate
 from unspool.lab.facts import verify as verify
 from unspool.lab.soundness import Check as Check
 from unspool.lab.translate import Translation as Translation, from_engine as from_engine, to_engine as to_engine
