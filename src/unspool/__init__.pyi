@@ -76,7 +76,9 @@ from unspool.processors.shape import (
 )
 from unspool.processors.threshold import Epsilon as Epsilon, Eta as Eta, MinP as MinP, PLess as PLess, TopA as TopA, TopNSigma as TopNSigma
 from unspool.processors.truncate import TailFree as TailFree, TopH as TopH, TopK as TopK, TopP as TopP, Typical as Typical
+from unspool.processors.watermark_gumbel import WatermarkGumbel as WatermarkGumbel
 from unspool.processors.watermark_kgw import WatermarkKgw as WatermarkKgw
+from unspool.processors.watermark_sbw import WatermarkSbw as WatermarkSbw
 from unspool.processors.watermark_synthid import WatermarkSynthid as WatermarkSynthid
 from unspool.processors.xtc import Xtc as Xtc
 from unspool.record.step import Hypothesis as Hypothesis, Step as Step

@@ -122,6 +122,8 @@ def processors(backend=np.asarray):
             un.WatermarkKgw(0.5, context_width=2),
             un.WatermarkKgw(0.4, 2.0, 5, context_width=2, seeding_scheme="selfhash"),
         ],
+        un.WatermarkGumbel: [un.WatermarkGumbel(7, 2), un.WatermarkGumbel(3, 1, 0.4, 2)],
+        un.WatermarkSbw: [un.WatermarkSbw(0.4, 1.5), un.WatermarkSbw(0.5, 2.0, 9, 2)],
         un.WatermarkSynthid: [un.WatermarkSynthid(7, ngram_len=2), un.WatermarkSynthid((3, 1, 4), ngram_len=3, context_history_size=1)],
     }
 
@@ -194,6 +196,8 @@ def neutral(backend=np.asarray):
         un.ForcedBegin: None,
         un.PrefixConstrained: un.PrefixConstrained(lambda tokens: range(VOCABULARY)),
         un.WatermarkKgw: un.WatermarkKgw(bias=0.0),
+        un.WatermarkGumbel: None,
+        un.WatermarkSbw: un.WatermarkSbw(bias=0.0),
         un.WatermarkSynthid: None,
     }
 
@@ -244,7 +248,7 @@ PROCESSOR_KINDS = {
     "reads scores": lambda part: part.reads_scores,
     "dead end": lambda part: part.completes or isinstance(part, un.PrefixConstrained),
     "memory": lambda part: part.stateful,
-    "draws": lambda part: isinstance(part, un.Xtc) and part.probability < 1,
+    "draws": lambda part: (isinstance(part, un.Xtc) and part.probability < 1) or (isinstance(part, un.WatermarkGumbel) and part.second > 0),
     "stateless": lambda part: True,
 }
 """What processors ask of strategies, as far as it differs; the first that is true of a processor is its kind:

@@ -31,11 +31,11 @@ def estimate(output: Output, f: Callable[[GeneratedText], float], normalised: bo
 
     With the log-probability of text i after the processors log p_i, q_i the chance that its perturbed sum exceeds the threshold (column
     log_inclusion of the record) and w_i = p_i / q_i, the value is sum(w_i * f_i), which has no bias, or normalised
-    sum(w_i * f_i) / sum(w_i), which has a little bias and mostly varies less (Kool, van Hoof and Welling 2019, arXiv 1903.06059). What one
-    text adds to the first is uncorrelated with what another adds, so sum(w_i ** 2 * (1 - q_i) * f_i ** 2) estimates its variance without
-    bias; normalised, f_i - value takes the place of f_i and w_i / sum(w) that of the first w_i. The interval is value -+ z * deviation for
-    the z of a normal distribution: from some dozens of texts on it holds as often as it says; of few texts it is too short, most of all where
-    f is rarely other than 0. Where the sample holds all texts the value is exact.
+    sum(w_i * f_i) / sum(w_i), which has a little bias and mostly varies less (Kool, van Hoof and Welling 2019, arXiv 1903.06059). What
+    one text adds to the first is uncorrelated with what another adds, so sum(w_i ** 2 * (1 - q_i) * f_i ** 2) estimates its variance
+    without bias; normalised, f_i - value takes the place of f_i, and w_i / sum(w) that of the first w_i. The interval is value -+
+    z * deviation for the z of a normal distribution: from some dozens of texts on it holds as often as it says; of few texts it is too
+    short, most of all where f is rarely other than 0. Where the sample holds all texts the value is exact.
     """
     number("estimate(confidence=...)", confidence, above=0, below=1)
     weights = importance_weights(output.trace)
