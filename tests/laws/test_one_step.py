@@ -13,7 +13,8 @@ DRAWS = 1000
 PROMPT = [0, 4, 1, 2, 3, 1, 2]
 EXAMPLES = {str(part): part for some in processors().values() for part in some}
 EXAMPLES = {name: part for name, part in EXAMPLES.items() if not PROCESSOR_KINDS["draws"](part)}
-"""What draws has its own law (test_sampling.py, test_watermark.py): it draws once a step, so of a prompt's samples the first tokens share a draw."""
+"""What draws has its own law (test_sampling.py, test_watermark.py): it draws once a step, so
+of a prompt's samples the first tokens share a draw."""
 
 
 def left_by(part, model, prompt):

@@ -28,10 +28,11 @@ class WatermarkGumbel(Watermark):
     other tokens are ruled out, so it should be the last processor, before a strategy that draws. After a context that stood there before,
     among the last context_history_size of the text, or after fewer tokens than a context has, nothing is marked: the strategy draws.
 
-    With one key all texts of a prompt are the same as long as their contexts are. second: the share of tokens that a second key, made
-    of the first, draws in place of it, chosen at random for every token, so that texts part again (Sander et al. 2026, arXiv
-    2605.12456). Under speculative decoding draft and model draw by the same hashes, so a marked token is the one that comes without a
-    draft, and every agreement counts.
+    With one key all texts of a prompt are the same as long as their contexts are; with a second they part again (Sander et al. 2026,
+    arXiv 2605.12456). Under speculative decoding draft and model draw by the same hashes, so a marked token is the one that comes
+    without a draft, and every agreement counts.
+
+    second: the share of tokens, chosen at random, that are drawn by a second key, which is made of the first.
     """
 
     key: int = 15485863
