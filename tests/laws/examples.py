@@ -34,6 +34,16 @@ def anything_but_the_last(tokens):
     return [t for t in range(VOCABULARY) if t != tokens[-1]]
 
 
+def half_for_every_token(tokens):
+    """A potential: shorter texts weigh more."""
+    return 0.5 ** len(tokens)
+
+
+def not_twice_four(tokens):
+    """A condition of a text's beginning, whether it is given as tokens or as a text."""
+    return list(tokens)[-2:] not in ([4, 4], ["e", "e"])
+
+
 def spelled(part, characters):
     """A constraint for tokens that stand for these characters, whatever tokenizer it is given later."""
     letters = Letters()
@@ -50,6 +60,7 @@ def strategies(backend=np.asarray):
         un.SequentialMonteCarlo: [
             un.SequentialMonteCarlo(4, 2, truncated=True),
             un.SequentialMonteCarlo(3, 3, resample=1.0, truncated=True),
+            un.SequentialMonteCarlo(3, 2, truncated=True, power=2.0, potential=half_for_every_token, boundary=2, condition=not_twice_four),
         ],
         un.Sample: [un.Sample(), un.Sample(3)],
         un.Arithmetic: [un.Arithmetic(1), un.Arithmetic(3)],
