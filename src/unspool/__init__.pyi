@@ -96,6 +96,7 @@ from unspool.strategies.exact import Exact as Exact
 from unspool.strategies.follow import Follow as Follow
 from unspool.strategies.greedy import Greedy as Greedy
 from unspool.strategies.power import Power as Power
+from unspool.strategies.power_rollouts import PowerRollouts as PowerRollouts
 from unspool.strategies.sample import Sample as Sample
 from unspool.strategies.sequential_monte_carlo import SequentialMonteCarlo as SequentialMonteCarlo
 from unspool.strategies.speculative import Speculative as Speculative

@@ -1,5 +1,7 @@
 """Power sampling: its chain leaves p(text) ** alpha as it is, exactly; what is drawn has the law of so many moves; more are nearer."""
 
+from math import comb
+
 import numpy as np
 import pytest
 from helpers.checks import fits
@@ -7,6 +9,7 @@ from helpers.tables import BACKENDS, enumerate_texts, normalised, run, table, te
 
 import unspool as un
 from unspool.strategies.power import Draft, ratio
+from unspool.strategies.power_rollouts import sharpened
 
 PROMPT, LIMIT, ALPHA = (1, 0), 4, 3.0
 
@@ -88,6 +91,41 @@ def test_the_record_tells_how_many_moves_were_taken():
         assert len(hypotheses) == 20
         assert len({h.columns["taken"] for h in hypotheses}) > 1
         assert all(0 <= h.columns["taken"] <= 1 for h in hypotheses)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_rollouts_over_all_tokens_come_to_the_target(backend):
+    every, law, target, _ = chain(model_of())
+    found = texts(run(model_of(backend), un.PowerRollouts(ALPHA, 3, 32, LIMIT, n=400), [PROMPT], LIMIT, seed=2)[0])
+    fits(found, zip(every, target, strict=True))
+    with pytest.raises(AssertionError):
+        fits(found, zip(every, law, strict=True))
+
+
+def test_rollouts_stop_at_the_horizon():
+    """With none they are temperature; with one step each token counts the sum that comes after it."""
+    model = model_of()
+    none = texts(run(model, un.PowerRollouts(ALPHA, 3, 2, 0, n=800), [PROMPT], LIMIT)[0])
+    fits(none, enumerate_texts(model, PROMPT, LIMIT, sharp))
+
+    def one_step(p, prompt, new):
+        ends = [v == 2 or len(new) + 1 == LIMIT for v in range(3)]
+        return p**ALPHA * np.asarray([1.0 if ends[v] else np.exp(sum_after(model, (*new, v))) for v in range(3)])
+
+    fits(texts(run(model, un.PowerRollouts(ALPHA, 3, 2, 1, n=800), [PROMPT], LIMIT)[0]), enumerate_texts(model, PROMPT, LIMIT, one_step))
+
+
+def test_the_jackknife_takes_the_first_order_of_the_bias():
+    """Exactly, over all outcomes of two candidates whose weights are 1 or 3: of m draws the mean chance against the true one."""
+    truth = 2 / (2 + 1)
+    for m in (2, 6, 20):
+        plain = corrected = 0.0
+        for k in range(m + 1):
+            weights = np.asarray([[[3.0] * k + [1.0] * (m - k), [1.0] * m]])
+            chance = comb(m, k) / 2**m
+            plain += chance * weights[0, 0].sum() / weights.sum()
+            corrected += chance * sharpened(weights)[0, 0] / sharpened(weights).sum()
+        assert abs(corrected - truth) < abs(plain - truth) / 2
 
 
 def test_what_it_is_told_wrong():

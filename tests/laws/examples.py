@@ -76,6 +76,7 @@ def strategies(backend=np.asarray):
         un.Follow: [un.Follow((1, 3, 0, 2)), un.Follow(((1, 0, 4, 2), (1, 0, 3), (4,), (1, 0)))]
         + [un.Follow((0, 3), then) for then in (un.Sample(2), un.Beam(2))],
         un.Power: [un.Power(2.0, 3, 2), un.Power(3.0, 2, 3, n=2)],
+        un.PowerRollouts: [un.PowerRollouts(2.0, 3, 2, 2), un.PowerRollouts(3.0, 6, 3, 1, n=2)],
         un.Speculative: [un.Speculative(draft), un.Speculative(draft, tokens=2)],
         un.StochasticBeam: [un.StochasticBeam(1), un.StochasticBeam(3)],
     }
@@ -240,7 +241,7 @@ STRATEGY_KINDS = {
     "plain": (un.Greedy,),
     "draws": (un.Sample, un.Arithmetic),
     "competes": (un.Beam,),
-    "looks ahead": (un.ContrastiveSearch, un.Speculative, un.Power),
+    "looks ahead": (un.ContrastiveSearch, un.Speculative, un.Power, un.PowerRollouts),
     "waits": (un.Exact,),
     "forces": (un.Follow,),
     "weighs": (un.SequentialMonteCarlo,),

@@ -44,10 +44,10 @@ class SequentialMonteCarlo(Strategy):
     p(text) * weight of the whole text. It is asked at every boundary and where the text ends; what a particle gained by the last
     answer is taken back with the next, so weights of a text that is not whole only steer; 0 says that no text that begins so counts.
     boundary: where it is asked: after every so many tokens; 0, at the end alone; a string, after a token that has it in it.
-    condition: a function of the new text that says whether a text may begin so, too dear to ask of every token. Tokens are drawn without
-    replacement until it holds for one, and the particle is weighted by an estimate without bias of the probability of all tokens for
-    which it holds: that of this one and, if it holds for the next one drawn, that of all not drawn before (adaptive weighted rejection
-    sampling, Lipkin et al. 2025, arXiv 2504.05410, with the estimate of Des Raj 1956 from one more token).
+    condition: a function of the new text that says whether a text may begin so, too dear to ask of every token. By adaptive weighted
+    rejection sampling (Lipkin et al. 2025, arXiv 2504.05410) tokens are drawn without replacement until it holds for one, and the
+    particle is weighted by an estimate without bias of the probability of all tokens for which it holds, by Des Raj's rule of 1956: that
+    of this one and, if it holds for the next one drawn, that of all not drawn before.
     truncated: whether texts that are cut, by a limit or by a stop such as loop or confidence, are valid, too; otherwise their
     weight is zero. A stop string is an end.
     """
