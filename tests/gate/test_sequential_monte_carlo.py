@@ -165,6 +165,15 @@ def test_the_first_allowed_token_is_weighted_without_bias(allowed):
         np.testing.assert_allclose(came, p * inside / p[inside].sum(), atol=1e-12)
 
 
+@pytest.mark.parametrize("resample", [0.0, 0.5])
+def test_particles_that_died_are_made_good_where_they_are_drawn_anew(resample):
+    model = table(seed=4, vocabulary=4, end_tokens=(), sharpness=0.5)
+    strategy = un.SequentialMonteCarlo(40, 40, resample, truncated=True, potential=lambda new: float(new[0] == 1))
+    for found in run(model, strategy, [[1], [2, 3]], 4):
+        assert {h.tokens[0] for h in found} == {1}
+        assert (len(found) == 40) == (resample > 0)
+
+
 def test_functions_read_text_where_there_is_a_tokenizer():
     read = set()
     lm = un.LanguageModel(table(seed=24), Letters())

@@ -31,9 +31,9 @@ class SequentialMonteCarlo(Strategy):
     Masking token by token draws from another distribution: it never sees that a token leads to where hardly anything is
     valid. Here `particles` texts are drawn from what the processors leave, each weighted by p(text) under the model over its
     probability under the processors; whenever the effective sample size of those that go on, sum(w) ** 2 / sum(w ** 2), is below
-    `resample` times their number, they are drawn anew by their weights (Lew et al. 2023, arXiv 2306.03081; Loula et al. 2025,
-    arXiv 2504.13139). resample=0 is sequential importance sampling. A text that has ended keeps its weight: it has paid for its
-    end, which the others have not, so that they could not be compared.
+    `resample` times their number, those that died included, as many are drawn anew by their weights (Lew et al. 2023, arXiv
+    2306.03081; Loula et al. 2025, arXiv 2504.13139). resample=0 is sequential importance sampling. A text that has ended keeps its
+    weight: it has paid for its end, which the others have not, so that they could not be compared.
 
     A text's score is the logarithm of its weight / particles, so the scores of all particles (n=particles) sum, by their
     exponentials, to an unbiased estimate of p(valid). The n texts are drawn by weight without replacement.
@@ -96,17 +96,20 @@ class SequentialMonteCarlo(Strategy):
             raw, processed = frontier.pick(np.arange(len(frontier)), tokens)
             possible = processed > -INF
             weights = weights + np.where(possible, self.power * raw - or_zero(processed) + guessed, -INF)
-            columns = {"lot": weights}
+            reasons = frontier.reasons(np.arange(len(frontier)), tokens)
+            columns: dict[str, Any] = {}
             if self.potential is not None:
-                columns["potential"] = self.potentials(frontier, tokens)
+                columns["potential"] = self.potentials(frontier, tokens, reasons)
                 weights = weights + columns["potential"] - frontier["potential"]
             columns["lot"] = weights + gumbel(frontier.uniform("sequential_monte_carlo lot"))
             lives = (weights > -INF) | ~possible
+            columns["company"] = frontier["company"] - among(frontier["prompt"], possible & lives & (reasons != ""))
             gone = np.full((~lives).sum(), "weight 0", dtype=object)
             dropped = Dropped(tokens[~lives], frontier.rows[~lives], weights[~lives], gone) if frontier.records and len(gone) else None
             columns = {name: column[lives] for name, column in columns.items()}
             drawn = u[lives] if self.condition is None else None
-            frontier = yield Choice(tokens[lives], frontier.rows[lives], weights[lives], columns=columns, uniform=drawn, dropped=dropped)
+            tokens, parents = tokens[lives], frontier.rows[lives]
+            frontier = yield Choice(tokens, parents, weights[lives], reasons[lives], columns, uniform=drawn, dropped=dropped)
 
     def allowed(self, frontier: Frontier) -> tuple[Ints, Floats]:
         """For each row a token for which the condition holds, and the logarithm of the estimated probability of all such tokens."""
@@ -122,11 +125,10 @@ class SequentialMonteCarlo(Strategy):
         """Whether the new text of the i-th row may go on with a token."""
         return bool(told(self.condition, frontier, i, (*new, token)))
 
-    def potentials(self, frontier: Frontier, tokens: Ints) -> Floats:
+    def potentials(self, frontier: Frontier, tokens: Ints, reasons: Any) -> Floats:
         """(R,), the logarithm of each new text's potential, or of its last one where there is no boundary."""
         found, at = np.array(frontier["potential"]), np.arange(len(frontier))
-        ends = frontier.reasons(at, tokens) != ""
-        for i in at[ends | self.asked(frontier, tokens)]:
+        for i in at[(reasons != "") | self.asked(frontier, tokens)]:
             weight = float(told(self.potential, frontier, i, (*new_tokens(frontier, i), int(tokens[i]))))
             if not 0 <= weight < INF:
                 raise PartError(f"sequential_monte_carlo(potential=...) gives weights of 0 or more; it gave {weight!r}")
@@ -146,23 +148,28 @@ class SequentialMonteCarlo(Strategy):
         """The particles of every prompt; the logarithm of its weight is the score of each."""
         frontier = frontier.take(np.repeat(np.arange(len(frontier)), self.particles))
         frontier.columns |= {"score": np.full(len(frontier), -np.log(self.particles)), "lot": np.zeros(len(frontier))}
+        frontier.columns["company"] = among(frontier["prompt"], np.ones(len(frontier), bool))
         if self.potential is not None:
             frontier.columns["potential"] = np.zeros(len(frontier))
         return frontier
 
     def drawn_anew(self, frontier: Frontier, weights: Floats) -> tuple[Frontier, Floats]:
-        """The particles, those of a prompt drawn by weight, at even distances, where their weights are uneven."""
-        prompts, order, new = frontier["prompt"], np.arange(len(frontier)), weights.copy()
+        """The particles, those of a prompt drawn by weight, at even distances, where their weights are uneven: as many as have not ended,
+        those that died among them."""
+        prompts, order, new = frontier["prompt"], [], []
         for prompt in np.unique(prompts):
             mine = np.flatnonzero(prompts == prompt)
-            total = logsumexp(weights[mine])
+            many, total = int(frontier["company"][mine[0]]), logsumexp(weights[mine])
             share = np.exp(weights[mine] - total)
-            if 1 / (share**2).sum() < self.resample * len(mine):
+            known = weights[mine]
+            if 1 / (share**2).sum() < self.resample * many:
                 u = frontier.take(mine[:1]).uniform("resample", of="prompt")
-                places = np.searchsorted(np.cumsum(share), (np.arange(len(mine)) + u) / len(mine), side="right")
-                order[mine] = mine[places.clip(max=len(mine) - 1)]
-                new[mine] = total - np.log(len(mine))
-        return frontier.take(order), new
+                places = np.searchsorted(np.cumsum(share), (np.arange(many) + u) / many, side="right")
+                mine = mine[places.clip(max=len(mine) - 1)]
+                known = np.full(many, total - np.log(many))
+            order.append(mine)
+            new.append(known)
+        return frontier.take(np.concatenate(order)), np.concatenate(new)
 
     def rank(self, finished: list[Hypothesis]) -> list[Hypothesis]:
         """In the order in which they are drawn, without those that are cut if they are not valid."""
@@ -176,3 +183,8 @@ class SequentialMonteCarlo(Strategy):
 
     def most_rows(self) -> int:
         return self.particles
+
+
+def among(prompts: Ints, some: Any) -> Ints:
+    """(R,), for each row how many of some rows are of its prompt."""
+    return np.bincount(prompts[some], minlength=int(prompts.max(initial=0)) + 1)[prompts]
