@@ -31,6 +31,7 @@ from unspool.errors import (
 from unspool.lab.compare import compare as compare
 from unspool.lab.comparison import Comparison as Comparison
 from unspool.lab.engines.engine import Note as Note
+from unspool.lab.estimate import WeightedMean as WeightedMean, estimate as estimate
 from unspool.lab.facts import verify as verify
 from unspool.lab.search_error import SearchError as SearchError, search_errors as search_errors
 from unspool.lab.soundness import Check as Check
@@ -82,7 +83,9 @@ from unspool.processors.shape import (
 )
 from unspool.processors.threshold import Epsilon as Epsilon, Eta as Eta, MinP as MinP, PLess as PLess, TopA as TopA, TopNSigma as TopNSigma
 from unspool.processors.truncate import TailFree as TailFree, TopH as TopH, TopK as TopK, TopP as TopP, Typical as Typical
+from unspool.processors.watermark_gumbel import WatermarkGumbel as WatermarkGumbel
 from unspool.processors.watermark_kgw import WatermarkKgw as WatermarkKgw
+from unspool.processors.watermark_sbw import WatermarkSbw as WatermarkSbw
 from unspool.processors.watermark_synthid import WatermarkSynthid as WatermarkSynthid
 from unspool.processors.xtc import Xtc as Xtc
 from unspool.record.certificate import Certificate as Certificate
@@ -94,6 +97,7 @@ from unspool.stops.limits import MaxTime as MaxTime, TokenBudget as TokenBudget
 from unspool.stops.loop import Loop as Loop
 from unspool.stops.texts import StopRegex as StopRegex, StopStrings as StopStrings
 from unspool.stops.tokens import End as End, StopFunction as StopFunction
+from unspool.strategies.arithmetic import Arithmetic as Arithmetic
 from unspool.strategies.beam import Beam as Beam
 from unspool.strategies.contrastive_search import ContrastiveSearch as ContrastiveSearch
 from unspool.strategies.exact import Exact as Exact
@@ -101,6 +105,8 @@ from unspool.strategies.follow import Follow as Follow
 from unspool.strategies.greedy import Greedy as Greedy
 from unspool.strategies.lookahead import Lookahead as Lookahead
 from unspool.strategies.lookup import PromptLookup as PromptLookup, SuffixLookup as SuffixLookup
+from unspool.strategies.power import Power as Power
+from unspool.strategies.power_rollouts import PowerRollouts as PowerRollouts
 from unspool.strategies.sample import Sample as Sample
 from unspool.strategies.sequential_monte_carlo import SequentialMonteCarlo as SequentialMonteCarlo
 from unspool.strategies.speculative import EarlyExit as EarlyExit, Speculative as Speculative

@@ -1,6 +1,7 @@
 """Sequential Monte Carlo against enumeration: p(text | valid), and estimates without bias of p(valid)."""
 
 from collections import Counter
+from itertools import pairwise, permutations
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from gate.test_automaton import COMMA, DIGITS, END, Number, accepted
 from helpers.tables import BACKENDS, Letters, enumerate_texts, run, table, texts
 
 import unspool as un
+from unspool.strategies.functions_of_text import first_allowed
 
 LIMIT, PROMPT = 6, [4, 2]
 MASK = un.Automaton(Number())
@@ -95,7 +97,112 @@ def test_a_text_that_a_stop_cuts_is_not_whole():
     assert "loop" in {h.reason for h in run(model, decoder, [PROMPT], LIMIT, seed=2)[0]}
 
 
+SMALL = {"seed": 3, "vocabulary": 3, "end_tokens": (2,), "sharpness": 1.0}
+
+
+def ones(new):
+    """More for every token 1, nothing for two of them in a row."""
+    return 0.0 if (1, 1) in pairwise(new) else 1.0 + 2.0 * new.count(1)
+
+
+def no_two_ones(new):
+    return (1, 1) not in pairwise(new)
+
+
+def mean_weights(decoder, exact, runs=500, prompt=(1, 0)):
+    """The mean weight of every text over runs of a few particles is what it should be."""
+    model = table(**SMALL)
+    found = run(model, decoder, [list(prompt)] * runs, 4, names=[str(i) for i in range(runs)])
+    weights = np.zeros((runs, len(exact)))
+    at = {text: i for i, text in enumerate(exact)}
+    for mine, hypotheses in zip(weights, found, strict=True):
+        for h in hypotheses:
+            mine[at[tuple(h.tokens)]] += np.exp(h.score)
+    truth = np.asarray(list(exact.values()))
+    often = truth > 0.03 * truth.sum()
+    assert often.sum() > 2
+    for some in (*np.eye(len(truth), dtype=bool)[often], ~often, truth >= 0):
+        sums = weights[:, some].sum(1)
+        assert abs(sums.mean() - truth[some].sum()) < 4.5 * sums.std() / runs**0.5 + 1e-9
+
+
+@pytest.mark.parametrize("boundary", [0, 1, 2])
+def test_potentials_weigh_whole_texts_wherever_they_are_asked(boundary):
+    exact = {text: p * ones(text) for text, p in enumerate_texts(table(**SMALL), (1, 0), 4)}
+    mean_weights(un.SequentialMonteCarlo(4, 4, truncated=True, potential=ones, boundary=boundary), exact)
+
+
+@pytest.mark.parametrize("processors", ["", "temperature(0.5) | "])
+def test_a_power_of_whole_texts(processors):
+    exact = {text: p**2 for text, p in enumerate_texts(table(**SMALL), (1, 0), 4)}
+    mean_weights(un.parse(f"{processors}smc(4, n=4, truncated=True, power=2.0)"), exact)
+
+
+@pytest.mark.parametrize("processors", ["", "temperature(1.5) | "])
+def test_a_condition_that_few_tokens_are_asked_weighs_as_a_mask_does(processors):
+    exact = {text: p * no_two_ones(text) for text, p in enumerate_texts(table(**SMALL), (1, 0), 4)}
+    strategy = un.SequentialMonteCarlo(4, 4, truncated=True, condition=no_two_ones)
+    mean_weights(un.Decoder((*un.parse(f"{processors}greedy").processors, strategy)), exact)
+
+
+@pytest.mark.parametrize("allowed", [{0}, {3}, {1, 3}, {0, 2, 3}, {0, 1, 2, 3}, set()])
+def test_the_first_allowed_token_is_weighted_without_bias(allowed):
+    """Over all orders of drawing, exactly: the token comes by its share, and the estimate given it is right on average."""
+    p, total, came = np.asarray([0.5, 0.3, 0.15, 0.05]), np.zeros(4), np.zeros(4)
+    for order in permutations(range(4)):
+        chance, left = 1.0, 1.0
+        for token in order:
+            chance *= p[token] / left
+            left -= p[token]
+        asked = []
+        token, guess = first_allowed(np.asarray(order), p, lambda t, asked=asked: asked.append(t) or t in allowed)
+        total[token] += chance * np.exp(guess)
+        came[token] += chance * (guess > -np.inf)
+        assert len(asked) <= min(list(order).index(token) + 2 if allowed else 4, 4)
+    inside = np.asarray([t in allowed for t in range(4)])
+    np.testing.assert_allclose(total, p * inside, atol=1e-12)
+    if allowed:
+        np.testing.assert_allclose(came, p * inside / p[inside].sum(), atol=1e-12)
+
+
+@pytest.mark.parametrize("resample", [0.0, 0.5])
+def test_particles_that_died_are_made_good_where_they_are_drawn_anew(resample):
+    model = table(seed=4, vocabulary=4, end_tokens=(), sharpness=0.5)
+    strategy = un.SequentialMonteCarlo(40, 40, resample, truncated=True, potential=lambda new: float(new[0] == 1))
+    for found in run(model, strategy, [[1], [2, 3]], 4):
+        assert {h.tokens[0] for h in found} == {1}
+        assert (len(found) == 40) == (resample > 0)
+
+
+def test_functions_read_text_where_there_is_a_tokenizer():
+    read = set()
+    lm = un.LanguageModel(table(seed=24), Letters())
+
+    def at_most_one_a(text):
+        read.add(text)
+        return text.count("a") < 2
+
+    smc = un.SequentialMonteCarlo(20, 20, truncated=True, potential=lambda text: 1.0 + ("b" in text), boundary="b", condition=at_most_one_a)
+    found = lm.generate([PROMPT], smc, max_new_tokens=5)[0]
+    assert all(isinstance(text, str) for text in read)
+    assert all(s.text.count("a") < 2 for s in found.sequences)
+    with pytest.raises(un.PartError, match="no tokenizer"):
+        run(table(), un.SequentialMonteCarlo(2, potential=ones, boundary="x"), [[1]], 3)
+
+
+def test_what_a_potential_may_not_say():
+    for wrong in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(un.PartError, match="weights of 0 or more"):
+            run(table(), un.SequentialMonteCarlo(2, potential=lambda new, wrong=wrong: wrong), [[1]], 3)
+    lm = un.LanguageModel(table(), Letters())
+    with pytest.raises(un.DeadEnd):
+        lm.generate("a", un.SequentialMonteCarlo(4, truncated=True, potential=lambda new: 0.0), max_new_tokens=3)
+
+
 def test_what_it_is_told_wrong():
+    for wrong in ({"potential": 3}, {"condition": "x"}, {"boundary": -1}, {"boundary": ""}, {"power": 0}):
+        with pytest.raises(un.ParameterError):
+            un.SequentialMonteCarlo(4, **wrong)
     for wrong in ("(0)", "(True)", "(4, n=5)", "(4, resample=1.5)", "(4, n=0)"):
         with pytest.raises(un.ParameterError):
             un.parse("smc" + wrong)

@@ -34,6 +34,16 @@ def anything_but_the_last(tokens):
     return [t for t in range(VOCABULARY) if t != tokens[-1]]
 
 
+def half_for_every_token(tokens):
+    """A potential: shorter texts weigh more."""
+    return 0.5 ** len(tokens)
+
+
+def not_twice_four(tokens):
+    """A condition of a text's beginning, whether it is given as tokens or as a text."""
+    return list(tokens)[-2:] not in ([4, 4], ["e", "e"])
+
+
 def spelled(part, characters):
     """A constraint for tokens that stand for these characters, whatever tokenizer it is given later."""
     letters = Letters()
@@ -50,8 +60,10 @@ def strategies(backend=np.asarray):
         un.SequentialMonteCarlo: [
             un.SequentialMonteCarlo(4, 2, truncated=True),
             un.SequentialMonteCarlo(3, 3, resample=1.0, truncated=True),
+            un.SequentialMonteCarlo(3, 2, truncated=True, power=2.0, potential=half_for_every_token, boundary=2, condition=not_twice_four),
         ],
         un.Sample: [un.Sample(), un.Sample(3)],
+        un.Arithmetic: [un.Arithmetic(1), un.Arithmetic(3)],
         un.Beam: [
             un.Beam(3),
             un.Beam(4, length_penalty=0.0, early_stopping=True, patience=2.0, n=2),
@@ -74,13 +86,15 @@ def strategies(backend=np.asarray):
             un.Speculative(draft, 3, coupled=True, confidence=0.3),
             un.Speculative(draft, 2, un.Greedy()),
         ],
-        un.EarlyExit: [un.EarlyExit(1), un.EarlyExit(2, 3, un.Greedy(), confidence=0.2)],
+        un.EarlyExit: [un.EarlyExit(1), un.EarlyExit(1, 3, un.Greedy(), confidence=0.2)],
         un.PromptLookup: [un.PromptLookup(), un.PromptLookup(3, un.Greedy(), longest=2), un.PromptLookup(2, un.Sample(2))],
         un.Lookahead: [un.Lookahead(), un.Lookahead(2, 3, un.Greedy(), candidates=2)],
         un.SuffixLookup: [
             un.SuffixLookup(((1, 3, 0, 2, 4, 1), (2, 2, 1, 0, 3))),
             un.SuffixLookup(tokens=3, then=un.Greedy(), depth=2, share=0.0, factor=9.0),
         ],
+        un.Power: [un.Power(2.0, 3, 2), un.Power(3.0, 2, 3, n=2)],
+        un.PowerRollouts: [un.PowerRollouts(2.0, 3, 2, 2), un.PowerRollouts(3.0, 6, 3, 1, n=2)],
         un.StochasticBeam: [un.StochasticBeam(1), un.StochasticBeam(3)],
     }
 
@@ -139,6 +153,8 @@ def processors(backend=np.asarray):
             un.WatermarkKgw(0.5, context_width=2),
             un.WatermarkKgw(0.4, 2.0, 5, context_width=2, seeding_scheme="selfhash"),
         ],
+        un.WatermarkGumbel: [un.WatermarkGumbel(7, 2), un.WatermarkGumbel(3, 1, 0.4, 2)],
+        un.WatermarkSbw: [un.WatermarkSbw(0.4, 1.5), un.WatermarkSbw(0.5, 2.0, 9, 2)],
         un.WatermarkSynthid: [un.WatermarkSynthid(7, ngram_len=2), un.WatermarkSynthid((3, 1, 4), ngram_len=3, context_history_size=1)],
     }
 
@@ -212,6 +228,8 @@ def neutral(backend=np.asarray):
         un.PrefixConstrained: un.PrefixConstrained(lambda tokens: range(VOCABULARY)),
         un.OneOf: None,
         un.WatermarkKgw: un.WatermarkKgw(bias=0.0),
+        un.WatermarkGumbel: None,
+        un.WatermarkSbw: un.WatermarkSbw(bias=0.0),
         un.WatermarkSynthid: None,
     }
 
@@ -240,9 +258,9 @@ def named(parts):
 
 STRATEGY_KINDS = {
     "plain": (un.Greedy,),
-    "draws": (un.Sample,),
+    "draws": (un.Sample, un.Arithmetic),
     "competes": (un.Beam,),
-    "looks ahead": (un.ContrastiveSearch, un.Speculative, un.EarlyExit, un.PromptLookup, un.SuffixLookup, un.Lookahead),
+    "looks ahead": (un.ContrastiveSearch, un.Speculative, un.EarlyExit, un.PromptLookup, un.SuffixLookup, un.Lookahead, un.Power, un.PowerRollouts),
     "waits": (un.Exact,),
     "forces": (un.Follow,),
     "weighs": (un.SequentialMonteCarlo,),
@@ -262,7 +280,7 @@ PROCESSOR_KINDS = {
     "reads scores": lambda part: part.reads_scores,
     "dead end": lambda part: part.completes or isinstance(part, un.PrefixConstrained),
     "memory": lambda part: part.stateful,
-    "draws": lambda part: isinstance(part, un.Xtc) and part.probability < 1,
+    "draws": lambda part: (isinstance(part, un.Xtc) and part.probability < 1) or (isinstance(part, un.WatermarkGumbel) and part.second > 0),
     "stateless": lambda part: True,
 }
 """What processors ask of strategies, as far as it differs; the first that is true of a processor is its kind:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from helpers.checks import fits
 from helpers.tables import Letters, run, table, texts
-from laws.examples import processors
+from laws.examples import PROCESSOR_KINDS, processors
 
 import unspool as un
 from unspool.arrays import host, softmax
@@ -12,8 +12,9 @@ from unspool.arrays import host, softmax
 DRAWS = 1000
 PROMPT = [0, 4, 1, 2, 3, 1, 2]
 EXAMPLES = {str(part): part for some in processors().values() for part in some}
-EXAMPLES = {name: part for name, part in EXAMPLES.items() if not isinstance(part, un.Xtc) or part.probability == 1}
-"""xtc has its own law (test_sampling.py): it draws once a step, so of a prompt's samples the first tokens share a draw."""
+EXAMPLES = {name: part for name, part in EXAMPLES.items() if not PROCESSOR_KINDS["draws"](part)}
+"""What draws has its own law (test_sampling.py, test_watermark.py): it draws once a step, so
+of a prompt's samples the first tokens share a draw."""
 
 
 def left_by(part, model, prompt):

@@ -1,11 +1,13 @@
 """A watermark is found where it is, and as often as its p-value says where it is not."""
 
+from dataclasses import replace
 from functools import cache
 from itertools import product
 
 import numpy as np
 import pytest
-from helpers.tables import BACKENDS, PROMPTS, Letters, run, table
+from helpers.checks import fits
+from helpers.tables import BACKENDS, PROMPTS, Letters, enumerate_texts, run, table, texts
 from scipy import stats
 
 import unspool as un
@@ -13,6 +15,7 @@ from unspool.arrays import host
 from unspool.core.processor import Rows
 from unspool.core.randomness import combine, uniform
 from unspool.processors.watermark import tail
+from unspool.processors.watermark_gumbel import gamma_tail
 
 VOCABULARY = 40
 MODEL = table(seed=1, vocabulary=VOCABULARY, sharpness=0.5, end_tokens=())
@@ -21,6 +24,9 @@ MARKS = [
     un.WatermarkKgw(0.4, 3.0, context_width=3, seeding_scheme="selfhash"),
     un.WatermarkSynthid(ngram_len=3),
     un.WatermarkSynthid((5, 6, 7, 8, 9), ngram_len=2),
+    un.WatermarkGumbel(context_width=2),
+    un.WatermarkGumbel(context_width=2, second=0.3),
+    un.WatermarkSbw(0.25, 3.0, context_width=2),
 ]
 
 
@@ -32,6 +38,8 @@ def sampled(decoder, limit=40):
 def with_key(mark, key):
     if isinstance(mark, un.WatermarkKgw):
         return un.WatermarkKgw(mark.greenlist_ratio, mark.bias, key, mark.context_width, mark.seeding_scheme)
+    if not isinstance(mark, un.WatermarkSynthid):
+        return replace(mark, key=key)
     return un.WatermarkSynthid(key if isinstance(mark.keys, int) else tuple(k + 10 * key for k in mark.keys), mark.ngram_len)
 
 
@@ -51,7 +59,7 @@ def test_without_the_mark_a_p_value_is_small_as_often_as_it_says(mark, options):
     found = [with_key(mark, k).detect(text, VOCABULARY, **options).p_value for k, text in enumerate(sampled(un.Sample(300)))]
     for line in (0.01, 0.05, 0.2, 0.5, 0.8):
         assert stats.binomtest(sum(p <= line for p in found), len(found), line, "greater").pvalue > 1e-3
-    if isinstance(mark, un.WatermarkSynthid):                            # so many values that it is uniform, not only no smaller
+    if isinstance(mark, un.WatermarkSynthid | un.WatermarkGumbel):       # so many values that it is uniform, not only no smaller
         assert stats.kstest(found, "uniform").pvalue > 1e-3
 
 
@@ -84,6 +92,8 @@ def test_a_repetition_counts_once():
     assert un.WatermarkKgw(context_width=2).detect([1, 2, 3] * 50, VOCABULARY).scored == 3
     assert un.WatermarkKgw(context_width=3, seeding_scheme="selfhash").detect([1, 2, 3] * 50, VOCABULARY).scored == 3
     assert un.WatermarkSynthid(ngram_len=3).detect([1, 2, 3] * 50, VOCABULARY).scored == 3
+    assert un.WatermarkGumbel(context_width=2).detect([1, 2, 3] * 50, VOCABULARY).scored == 3
+    assert un.WatermarkSbw(context_width=2).detect([1, 2, 3] * 50, VOCABULARY).scored == 3
 
 
 @pytest.mark.parametrize("mark", MARKS, ids=str)
@@ -146,6 +156,56 @@ def test_over_keys_synthid_changes_no_probability():
     assert (abs(found.mean(0) - p) < 4 * found.std(0) / np.sqrt(len(found))).all()
 
 
+@pytest.mark.parametrize(("n", "total"), [(1, 0.5), (1, 40.0), (7, 7.0), (300, 280.0), (300, 420.0), (5000, 9000.0), (3, 0.0)])
+def test_the_tail_of_gumbel_is_that_of_gamma(n, total):
+    assert gamma_tail(total, n) == pytest.approx(stats.gamma.sf(total, n), rel=1e-8)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_gumbel_is_its_definition(backend):
+    mark, rng = un.WatermarkGumbel(11, 2), np.random.default_rng(1)
+    text, scores = rng.integers(0, 7, (5, 6)), rng.normal(size=(5, 7)) * 2
+    scores[0, 2] = -np.inf
+    found = host(mark.process(Rows.of(BACKENDS[backend](text), 6), BACKENDS[backend](scores)))
+    for tokens, row, got in zip(text, scores, found, strict=True):
+        p, u = np.exp(row) / np.exp(row).sum(), mark.hashes(tokens[-2:].tolist(), np.arange(7))
+        best = max((v for v in range(7) if p[v] > 0), key=lambda v: np.log(u[v]) / p[v])
+        assert [v for v in range(7) if got[v] > -np.inf] == [best]
+        assert got[best] == row[best]
+
+
+@pytest.mark.parametrize("second", [0.0, 0.3, 1.0])
+def test_over_keys_whole_texts_of_gumbel_have_their_probability(second):
+    """Also where a context comes again, which would otherwise draw the same token again."""
+    model = table(seed=3, vocabulary=3, end_tokens=(2,), sharpness=0.5)
+    found = [run(model, un.WatermarkGumbel(key, 1, second) | un.Sample(), [[1, 0]], 4, seed=key)[0] for key in range(1500)]
+    fits([texts(some)[0] for some in found], enumerate_texts(model, (1, 0), 4))
+
+
+def test_a_second_key_lets_texts_of_one_prompt_part():
+    one, two = (texts(run(MODEL, un.WatermarkGumbel(5, 2, second) | un.Sample(8), [[3, 1]], 12)[0]) for second in (0.0, 0.4))
+    assert len(set(one)) == 1
+    assert len(set(two)) > 5
+
+
+@pytest.mark.parametrize("second", [0.0, 0.4])
+def test_speculation_draws_the_marked_text_itself(second):
+    model, draft = table(seed=8), table(seed=9)
+    mark = un.WatermarkGumbel(5, 1, second, 0)
+    for prompt in PROMPTS:
+        plain, guessed = (run(model, mark | strategy, [prompt], 8)[0] for strategy in (un.Sample(), un.Speculative(draft, 3)))
+        assert texts(plain) == texts(guessed)
+
+
+def test_sbw_is_its_coin():
+    mark = un.WatermarkSbw(0.3, 1.5, 11, 2)
+    raised = (mark(np.asarray([[5, 9, 2]]), np.zeros((1, VOCABULARY))))[0]
+    for token, amount in enumerate(raised):
+        assert amount == (1.5 if float(uniform(11, combine(9, 2), 0, "watermark_sbw", token)) < 0.3 else 0)
+    sizes = {int((mark(np.asarray([[a, b]]), np.zeros((1, VOCABULARY))) > 0).sum()) for a in range(5) for b in range(5)}
+    assert len(sizes) > 3, "every token has a coin of its own"
+
+
 @pytest.mark.parametrize("history", [0, 1, 3, 100])
 @pytest.mark.parametrize("strategy", ["sample(6)", "beam(3, n=3)"])
 def test_a_context_marks_once_in_every_hypothesis_of_a_batch(strategy, history):
@@ -169,6 +229,8 @@ def test_a_context_marks_once_in_every_hypothesis_of_a_batch(strategy, history):
      ("watermark_kgw(variant='x')", "variant"), ("watermark_kgw(seeding_scheme='x')", "seeding_scheme"),
      ("watermark_kgw(context_width=2, variant='transformers')", "one token"), ("watermark_synthid(())", "keys"),
      ("watermark_synthid((1, True))", "keys"), ("watermark_synthid(1, 1)", "ngram_len"), ("watermark_synthid(variant='x')", "variant"),
+     ("watermark_gumbel(context_width=0)", "context_width"), ("watermark_gumbel(second=1.5)", "second"), ("watermark_gumbel('x')", "key"),
+     ("watermark_sbw(1.0)", "greenlist_ratio"), ("watermark_sbw(context_width=0)", "context_width"),
      ("watermark_synthid(sampling_table_size=8)", "table"), ("watermark_synthid(context_history_size=-1)", "context_history_size")],
 )  # fmt: skip
 def test_refused_when_built(text, match):

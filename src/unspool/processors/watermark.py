@@ -26,7 +26,7 @@ class Detection:
     scored: int
     """How many tokens were looked at; one that would say the same as another counts once."""
     mean: float
-    """The share of green tokens, or the mean of g-values."""
+    """The share of green tokens, or the mean of g-values, or of -log(1 - u)."""
     expected: float
     """The same on average in a text without the watermark."""
     z: float
@@ -66,6 +66,17 @@ class Watermark(Processor):
         """Refuse a text with nothing to score."""
         if len(tokens) < least:
             raise PromptError(f"{self.name}: {len(tokens)} tokens are too few to look for it; give at least {least}")
+
+
+def fresh_context(padded: Ints, length: int, generated: int, width: int, history: int) -> Ints | None:
+    """The last `width` tokens of a text that is padded on the left; None where there are too few, or where the same stood there before:
+    among the last `history` contexts of the new text."""
+    text = padded[len(padded) - length :]
+    if len(text) < width:
+        return None
+    contexts = np.lib.stride_tricks.sliding_window_view(text, width)
+    context, before = contexts[-1], contexts[-1 - min(generated, history) : -1]
+    return None if (before == context).all(-1).any() else context
 
 
 def judge(hits: Ints, n: int, share: float, weights: Ints) -> Detection:

@@ -15,7 +15,7 @@ from unspool.core.processor import Rows
 from unspool.core.randomness import combine
 from unspool.errors import MissingExtra, check, is_whole, whole
 from unspool.processors.measures import total_of
-from unspool.processors.watermark import Detection, Watermark, judge
+from unspool.processors.watermark import Detection, Watermark, fresh_context, judge
 
 LAYERS = 30
 """Layers of a tournament for which one key is given."""
@@ -102,11 +102,7 @@ class WatermarkSynthid(Watermark):
         width = self.ngram_len - 1
         if self.variant == "transformers":
             text = np.concatenate([np.zeros(width, np.int64), text[len(text) - generated :]])
-        if len(text) < width:
-            return None
-        before = np.lib.stride_tricks.sliding_window_view(text, width)
-        context, before = before[-1], before[-1 - min(generated, self.context_history_size) : -1]
-        return None if (before == context).all(-1).any() else context
+        return fresh_context(text, len(text), generated, width, self.context_history_size)
 
     def detect(self, text: str | Sequence[int], model: Any, weighted: bool = True) -> Detection:
         """The mean of the g-values of a text, and how likely it is without the watermark.

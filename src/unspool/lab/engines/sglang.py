@@ -80,7 +80,7 @@ SGLANG = Engine(
         "structural_tag": Unsaid(LARK),
         "no_stop_trim": Unsaid("the text is cut before a stop string here"),
         "custom_params": Unsaid("they are for plug-ins", ({},)),
-        "watermark": Unsaid("there is watermark_kgw(...) and watermark_synthid(...), but not its Gumbel watermark"),
+        "watermark": Unsaid("write watermark_gumbel(key): algorithm, key and hashes are the engine's and not in a request"),
     },
     ignored=names_in("skip_special_tokens spaces_between_special_tokens stream_interval text model"),
     ordered=_sglang_order,
