@@ -59,6 +59,11 @@ def strategies(backend=np.asarray):
             un.Beam(2, length="with_prompt", renormalise=False),
             un.Beam(2, length_penalty=-0.5, length="without_end"),
         ],
+        un.BestOf: [un.BestOf(3), un.BestOf(un.Beam(3, n=3), "mean_processed", n=2)],
+        un.Cot: [un.Cot(3), un.Cot(2, then=un.Sample(2), aggregate=True, n=3)],
+        un.Mbr: [un.Mbr(3, n=2), un.Mbr(un.Exact(3), "exact", un.Sample(2), n=3), un.Mbr(un.Beam(3, n=3), weights="probability")],
+        un.Rerank: [un.Rerank(table(seed=79, backend=backend), 3, 0.6)],
+        un.Vote: [un.Vote(4), un.Vote(4, weights="worst", group=2, keep=0.5, n=2), un.Vote(5, decided="certain")],
         un.ContrastiveSearch: [un.ContrastiveSearch(), un.ContrastiveSearch(3, alpha=0.2)],
         un.Exact: [un.Exact(), un.Exact(4, expand=3)],
         un.Follow: [un.Follow((1, 3, 0, 2)), un.Follow(((1, 0, 4, 2), (1, 0, 3), (4,), (1, 0)))]
@@ -228,6 +233,7 @@ STRATEGY_KINDS = {
     "forces": (un.Follow,),
     "weighs": (un.SequentialMonteCarlo,),
     "excludes": (un.StochasticBeam,),
+    "chooses": (un.BestOf, un.Cot, un.Mbr, un.Rerank, un.Vote),
 }
 """What strategies ask of processors, as far as it differs:
 
@@ -236,7 +242,7 @@ competes: at every step rows fork, and others die for them. looks ahead: scores 
 chains of several tokens and with a second model's rows beside. waits: a row is left and grown again many rounds later, out
 of order. forces: tokens that the processors forbid are taken all the same. weighs: the processed scores are read against
 the model's own, and rows are drawn anew in the middle of a text. excludes: every token that is possible counts, not only
-the best, and what one text has drawn is ruled out for the others.
+the best, and what one text has drawn is ruled out for the others. chooses: a strategy around another, which weighs its whole texts.
 """
 PROCESSOR_KINDS = {
     "companion": lambda part: bool(part.companions()),

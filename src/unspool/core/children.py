@@ -31,6 +31,8 @@ class Children:
     reasons: Any
     rank: Ints | None
     columns: dict[str, Any]
+    notes: dict[str, Floats] = field(default_factory=dict)
+    """What of the distributions that they were chosen from the hypotheses tell."""
     finished: list[Hypothesis] = field(default_factory=list)
     """The texts of those that end, which have no rows."""
 
@@ -63,7 +65,8 @@ def born_at(source: Frontier, at: Ints, tokens: Ints, choice: Choice, ranked: bo
     logprob, processed = source.pick(at, tokens)
     reasons = source.reasons(at, tokens) if choice.reasons is None else np.asarray(choice.reasons, dtype=object)
     rank = source.ranks(at, tokens) if ranked else None
-    return Children(tokens, source.rows[at], source.lengths[at] + 1, logprob, processed, reasons, rank, {})
+    notes = {name: source.note(name)[at] for name in source.call.notes}
+    return Children(tokens, source.rows[at], source.lengths[at] + 1, logprob, processed, reasons, rank, {}, notes)
 
 
 def gathered(run: Run, choice: Choice, tokens: Ints, parents: Ints, ranked: bool) -> Children:
@@ -79,12 +82,15 @@ def gathered(run: Run, choice: Choice, tokens: Ints, parents: Ints, ranked: bool
     numbers = np.zeros((2, size))
     reasons = np.full(size, "", dtype=object) if choice.reasons is None else np.asarray(choice.reasons, dtype=object)
     rank = np.zeros(size, np.int64) if ranked else None
-    joined = Children(tokens, parents, np.zeros(size, np.int64), numbers[0], numbers[1], reasons, rank, empty)
+    notes = {name: np.zeros(size) for name in run.frontier.call.notes}
+    joined = Children(tokens, parents, np.zeros(size, np.int64), numbers[0], numbers[1], reasons, rank, empty, notes)
     for source, (members, at) in sources.items():
         own = replace(choice, reasons=None if choice.reasons is None else reasons[members])
         part = born_at(source, at, tokens[members], own, ranked)
         joined.lengths[members], joined.logprob[members], joined.processed[members] = part.lengths, part.logprob, part.processed
         joined.reasons[members] = part.reasons
+        for name, told in part.notes.items():
+            notes[name][members] = told
         if rank is not None and part.rank is not None:
             rank[members] = part.rank
         for k, v in source.columns.items():

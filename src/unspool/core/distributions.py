@@ -8,11 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from unspool.arrays import Array, Flags, Floats, Ints, host, logsumexp
+from unspool.arrays import Array, Flags, Floats, Ints, host, logsumexp, topk
 from unspool.core.few import Few, FewOrWhole, whole
 from unspool.core.lane import Lane
 from unspool.core.model import no_numbers
 from unspool.errors import ModelError, PartError
+
+CONFIDENT = 20
+"""How many of the likeliest tokens a confidence is the mean of (Fu et al. 2025, arXiv 2508.15260)."""
 
 
 class Distributions:
@@ -81,6 +84,19 @@ class Distributions:
         self.process(after.append)
         bad = (broken(logsumexp(scores)).any() for scores in after)
         return next((seat.part for seat, is_bad in zip(self.lane.chain, bad, strict=True) if is_bad), self.lane.chain[-1].part)
+
+    def note(self, name: str) -> Floats:
+        """(R,), on the host. margin: the likeliest token's probability less that of the next; confidence: minus the mean log-probability of
+        the 20 likeliest, in nats."""
+        if name not in self._notes:
+            best = host(topk(self.logits, min(CONFIDENT if name == "confidence" else 2, self.logits.shape[-1]))[0]) - host(self.total)
+            best = best.astype(np.float64)
+            self._notes[name] = np.exp(best[:, 0]) - np.exp(best[:, -1]) if name == "margin" else -best.mean(-1)
+        return self._notes[name]
+
+    @cached_property
+    def _notes(self) -> dict[str, Floats]:
+        return {}
 
     def settle(self) -> None:
         """Compute all of it now: the rows may be forgotten before all who share them have read them."""

@@ -20,6 +20,7 @@ from unspool.core.lane import Lane
 from unspool.core.processor import Rows
 from unspool.core.randomness import Lineage, child, draw
 from unspool.errors import ModelError
+from unspool.record.step import Hypothesis
 
 RANKED = 64
 """Tokens whose ranks are counted at once: each compares a whole row."""
@@ -39,6 +40,8 @@ class Frontier:
         self.rows, self.lengths, self.columns = rows, lengths, columns
         self._chains: tuple[Frontier, list[Ints]] | None = None
         self.places: Places = {}
+        self.found: list[Hypothesis] = []
+        """What the run has found so far, in the order in which it finished."""
 
     @classmethod
     def of(cls, call: Call, lane: Lane, rows: Ints, lengths: Ints, columns: dict[str, Any]) -> Frontier:
@@ -58,7 +61,7 @@ class Frontier:
         index = np.arange(len(self))[index]
         at = index if self._index is None else self._index[index]
         part = Frontier(self.call, self.source, at, self.rows[index], self.lengths[index], {k: v[index] for k, v in self.columns.items()})
-        part.places = self.places
+        part.places, part.found = self.places, self.found
         if self._chains:
             whole, chains = self._chains
             part._chains = whole, [chains[i] for i in index]
@@ -239,6 +242,11 @@ class Frontier:
             own = gather(rows, like(np.asarray(tokens[some], np.int64)[:, None], logits))
             found[some] = host((rows > own).sum(-1))
         return found
+
+    def note(self, name: str) -> Floats:
+        """(R,), a number of the model's own distribution of every row: see `Strategy.notes`."""
+        numbers = self.source.note(name)
+        return numbers if self._index is None else numbers[self._index]
 
     def hidden(self, layer: int | None = None) -> Array:
         """(R, E), final hidden states, or those after a layer."""

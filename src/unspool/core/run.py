@@ -55,7 +55,7 @@ class Run:
     def own(self, frontier: Frontier) -> None:
         """Take the rows of a frontier for its own."""
         self.frontier = frontier
-        frontier.places = self.places
+        frontier.places, frontier.found = self.places, self.found
         self.places.update((row, (frontier, i)) for i, row in enumerate(frontier.rows.tolist()))
 
 

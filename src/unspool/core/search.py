@@ -91,7 +91,7 @@ class Search:
     def begin(self, strategy: Strategy) -> list[Run]:
         """The runs of a strategy over the prompts that begin at once: one, or one for each."""
         self._require(strategy)
-        self.strategy = strategy
+        self.strategy, self.call.notes = strategy, tuple(sorted(strategy.notes))
         return self.enter()
 
     def enter(self) -> list[Run]:
@@ -162,12 +162,16 @@ class Search:
             handed.source.settle()
             handed.columns["lineage"] = handed.lineages                  # a row that is there twice draws twice
         before = len(run.places)
+        waits = {row: run.places[row] for row in map(int, ask.waits) if row in run.places}
+        if len(waits) < len(set(ask.waits)):
+            raise misfit(run, f"lets row {min(set(map(int, ask.waits)) - waits.keys())} wait, which it does not have")
         for row in handed.rows.tolist():
             run.places.pop(row, None)
+        run.places.update((row, light(self.call, *place)) for row, place in waits.items())
         self._rows -= before - len(run.places)
         run.inner = [self._start(ask.strategy, handed.take([i]), run) for i in range(len(handed))]
         run.going = len(run.inner)
-        run.frontier = handed.take(slice(0))
+        run.own(handed.take(slice(0)))
         return run.inner
 
     def _start(self, strategy: Strategy, frontier: Frontier, parent: Run | None = None) -> Run:
@@ -245,6 +249,8 @@ class Search:
         if choice.forced:
             possible[:] = True
         step = self._record(run, choice, children, possible)
+        for name, numbers in children.notes.items():
+            self.recorder.note(name, children.columns, numbers)
         over = possible & (children.reasons != "")
         for i in np.flatnonzero(over).tolist() if over.any() else []:
             end = self.recorder.hypothesis({k: v[i] for k, v in children.columns.items()}, str(children.reasons[i]))
