@@ -86,6 +86,7 @@ from unspool.stops.limits import MaxTime as MaxTime, TokenBudget as TokenBudget
 from unspool.stops.loop import Loop as Loop
 from unspool.stops.texts import StopRegex as StopRegex, StopStrings as StopStrings
 from unspool.stops.tokens import End as End, StopFunction as StopFunction
+from unspool.strategies.backtrack import Backtrack as Backtrack
 from unspool.strategies.beam import Beam as Beam
 from unspool.strategies.best_of import BestOf as BestOf
 from unspool.strategies.contrastive_search import ContrastiveSearch as ContrastiveSearch

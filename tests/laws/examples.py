@@ -59,6 +59,7 @@ def strategies(backend=np.asarray):
             un.Beam(2, length="with_prompt", renormalise=False),
             un.Beam(2, length_penalty=-0.5, length="without_end"),
         ],
+        un.Backtrack: [spelled(un.Backtrack(s, ("ab", "cd")), "abcdef") for s in (un.Greedy(), un.Sample(2), un.Beam(2))],
         un.BestOf: [un.BestOf(3), un.BestOf(un.Beam(3, n=3), "mean_processed", n=2)],
         un.Cot: [un.Cot(3), un.Cot(2, then=un.Sample(2), aggregate=True, n=3)],
         un.Mbr: [un.Mbr(3, n=2), un.Mbr(un.Exact(3), "exact", un.Sample(2), n=3), un.Mbr(un.Beam(3, n=3), weights="probability")],
@@ -233,6 +234,7 @@ STRATEGY_KINDS = {
     "forces": (un.Follow,),
     "weighs": (un.SequentialMonteCarlo,),
     "excludes": (un.StochasticBeam,),
+    "takes back": (un.Backtrack,),
     "chooses": (un.BestOf, un.Cot, un.Mbr, un.Rerank, un.Vote),
 }
 """What strategies ask of processors, as far as it differs:
@@ -242,7 +244,9 @@ competes: at every step rows fork, and others die for them. looks ahead: scores 
 chains of several tokens and with a second model's rows beside. waits: a row is left and grown again many rounds later, out
 of order. forces: tokens that the processors forbid are taken all the same. weighs: the processed scores are read against
 the model's own, and rows are drawn anew in the middle of a text. excludes: every token that is possible counts, not only
-the best, and what one text has drawn is ruled out for the others. chooses: a strategy around another, which weighs its whole texts.
+the best, and what one text has drawn is ruled out for the others. takes back: rows
+that are looked at, or given up, and grown again with some tokens left out. chooses: a strategy around another, which weighs its whole
+texts.
 """
 PROCESSOR_KINDS = {
     "companion": lambda part: bool(part.companions()),

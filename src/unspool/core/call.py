@@ -40,8 +40,6 @@ class Call:
         self.end_tokens, self.seed, self.records = tuple(int(t) for t in end_tokens), int(seed), records
         keys = [p.tobytes() for p in self.prompts] if names is None else names
         self.lineages: Lineage = np.asarray([word(key) for key in keys], np.uint64)
-        self.notes: tuple[str, ...] = ()
-        """What of every token's distribution the hypotheses tell: see `Strategy.notes`."""
         self.drew = False
         """Whether anything random was asked for: without a draw, every seed gives the same texts."""
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from unspool.arrays import Array, Flags, Floats, Ints, host, logsumexp, topk
+from unspool.arrays import INF, Array, Flags, Floats, Ints, copy, host, like, logsumexp, topk
 from unspool.core.few import Few, FewOrWhole, whole
 from unspool.core.lane import Lane
 from unspool.core.model import no_numbers
@@ -102,6 +102,29 @@ class Distributions:
         """Compute all of it now: the rows may be forgotten before all who share them have read them."""
         if len(self.rows):
             _ = self.total, self.processed_total
+
+
+class Without(Distributions):
+    """Some rows of other distributions, after which some tokens cannot come, whatever the processors say."""
+
+    def __init__(self, of: Distributions, index: Ints, forbidden: Sequence[Collection[int]]) -> None:
+        super().__init__(of.lane, of.rows[index])
+        self.of, self.index, self.forbidden, self.draw = of, index, forbidden, of.draw
+        self.logits = of.logits[like(index, of.logits)]
+
+    @property
+    def plain(self) -> bool:
+        """Never: what is forbidden has a score of its own."""
+        return False
+
+    @cached_property
+    def left(self) -> FewOrWhole:
+        """What is left of what the processors leave."""
+        scores = copy(self.of.scores[like(self.index, self.of.scores)])
+        for i, tokens in enumerate(self.forbidden):
+            for token in tokens:
+                scores[i, token] = -INF
+        return scores
 
 
 def broken(total: Array) -> Flags:

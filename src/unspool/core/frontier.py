@@ -5,7 +5,7 @@ Large arrays stay where the model computed them and are made when first read; wh
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -14,7 +14,7 @@ import numpy as np
 from unspool.arrays import INF, Array, Floats, Ints, gather, host, like, or_zero, topk
 from unspool.core.call import Call
 from unspool.core.candidates import Candidates, sorted_candidates
-from unspool.core.distributions import Distributions
+from unspool.core.distributions import Distributions, Without
 from unspool.core.few import Few
 from unspool.core.lane import Lane
 from unspool.core.processor import Rows
@@ -24,6 +24,9 @@ from unspool.record.step import Hypothesis
 
 RANKED = 64
 """Tokens whose ranks are counted at once: each compares a whole row."""
+
+FORBIDDEN = 2**41
+"""What the number of forbidden tokens is added to, where it tells rows apart that draw."""
 
 
 class Frontier:
@@ -159,6 +162,16 @@ class Frontier:
     def _draws(self, purpose: str) -> Floats:
         """The uniforms of the rows themselves, for processors."""
         return self.call.uniform(self.columns["lineage"], self.generated, purpose)
+
+    def forbid(self, tokens: Sequence[Collection[int]]) -> None:
+        """Let these tokens, some for each row, not come after it, as if the processors had them at -inf; such a row draws anew."""
+        if not any(tokens):
+            return
+        index = np.arange(len(self.source.rows)) if self._index is None else self._index
+        self.source, self._index = Without(self.source, index, tokens), None
+        number = np.asarray([FORBIDDEN + len(some) if some else 0 for some in tokens])
+        self.columns = self.columns | {"lineage": child(self.columns["lineage"], number, self.generated)}
+        self.__dict__.pop("lineages", None)
 
     def process(self, watch: Callable[[Array], None]) -> None:
         """Let the processors work once more; `watch` sees the scores (R, V) after each."""

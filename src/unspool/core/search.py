@@ -11,6 +11,7 @@ import numpy as np
 from unspool.arrays import Flags, Ints
 from unspool.core.call import Call
 from unspool.core.children import Children, children_of, length_of
+from unspool.core.distributions import Without
 from unspool.core.frontier import Frontier
 from unspool.core.lane import Lane
 from unspool.core.model import Model, Plan, check_ids
@@ -91,7 +92,7 @@ class Search:
     def begin(self, strategy: Strategy) -> list[Run]:
         """The runs of a strategy over the prompts that begin at once: one, or one for each."""
         self._require(strategy)
-        self.strategy, self.call.notes = strategy, tuple(sorted(strategy.notes))
+        self.strategy = strategy
         return self.enter()
 
     def enter(self) -> list[Run]:
@@ -409,4 +410,6 @@ def distinct(frontier: Frontier) -> Frontier:
 def light(call: Call, frontier: Frontier, i: int) -> tuple[Frontier, int]:
     """A row that waits, without its distribution: that is computed again if the row grows after all."""
     lane, some = frontier.source.lane, slice(i, i + 1)
+    if isinstance(frontier.source, Without):                             # which nobody could compute again
+        return frontier.take(some), 0
     return Frontier.of(call, lane, frontier.rows[some], frontier.lengths[some], {k: v[some] for k, v in frontier.columns.items()}), 0

@@ -67,5 +67,5 @@ class Recorder:
         nodes.reverse()
         tokens, logprobs, processed = zip(*(story[n][1:] for n in nodes[1:]), strict=True)
         own = {k: v for k, v in columns.items() if k not in OF_EVERY_ROW}
-        own |= {name: [told[n] for n in nodes[1:]] for (name, of), told in self.notes.items() if of == prompt}
+        own |= {name: [told.get(n, 0.0) for n in nodes[1:]] for (name, of), told in self.notes.items() if of == prompt}
         return Hypothesis(prompt, list(tokens), list(logprobs), list(processed), float(columns["score"]), reason, nodes, own)

@@ -38,8 +38,8 @@ class BestOf(Chooser):
         known = callable(self.by) or self.by in TEXT_MEASURES
         check(known, f"best_of(by=...) is a function of the text, or one of {', '.join(TEXT_MEASURES)}; got {self.by!r}")
 
-    def rank(self, finished: list[Hypothesis]) -> list[Hypothesis]:
+    def choose_among(self, finished: list[Hypothesis]) -> list[Hypothesis]:
         """The n best, with how many there were in the column `of`."""
-        texts = super().rank(finished)
+        texts = self.ranked(finished)
         scores = [self.asked(self.by, self.text(h)) if callable(self.by) else TEXT_MEASURES[self.by](h) for h in texts]
         return self.best(texts, scores, [{"of": len(texts)}] * len(texts))

@@ -67,7 +67,25 @@ class Chooser(Around):
     def best(self, texts: Sequence[Hypothesis], scores: Sequence[float], columns: Sequence[dict[str, Any]]) -> list[Hypothesis]:
         """The n best of some texts, of equals the one found first, with their scores and columns."""
         order = sorted(range(len(texts)), key=lambda i: -scores[i])[: self.n]
-        return [replace(texts[i], score=float(scores[i]), columns=texts[i].columns | columns[i]) for i in order]
+        return [self.chosen(texts[i], scores[i], columns[i]) for i in order]
+
+    def chosen(self, h: Hypothesis, score: float, columns: dict[str, Any]) -> Hypothesis:
+        """A text as it is returned."""
+        return replace(h, score=float(score), columns=h.columns | columns | {"chosen": str(self)})
+
+    def rank(self, finished: list[Hypothesis]) -> list[Hypothesis]:
+        """The n best; what it has chosen already, it leaves."""
+        if all(h.columns.get("chosen") == str(self) for h in finished):
+            return finished
+        return self.choose_among(finished)
+
+    def choose_among(self, finished: list[Hypothesis]) -> list[Hypothesis]:
+        """The n best of what the run found."""
+        raise PartError(f"the strategy {self} lacks a method: choose_among(finished)")
+
+    def ranked(self, finished: list[Hypothesis]) -> list[Hypothesis]:
+        """What the strategy inside returns of it."""
+        return super().rank(finished)
 
     def asked(self, function: Callable[..., Any], *texts: str) -> float:
         """What a function says of texts; an error if that is no number."""
@@ -81,12 +99,10 @@ class Chooser(Around):
         return value
 
     def answer_in(self, h: Hypothesis, answer: str | Callable[[str], str | None] | None) -> Answer | None:
-        """The answer in a text: the last that a pattern matches, its first group if it has one; what a function says; None, all of it."""
-        if answer is None and self.tokenizer is None:                    # told apart by their tokens
+        """The answer in a text: the last that a pattern matches, its first group if it has one; what a function says; None, its tokens."""
+        if answer is None:
             return " ".join(map(str, h.tokens)), 0, 0
         text = self.text(h)
-        if answer is None:
-            return text.strip(), 0, len(text)
         if isinstance(answer, str):
             matches = list(re.finditer(answer, text))
             if not matches:

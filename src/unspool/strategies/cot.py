@@ -23,7 +23,7 @@ class Cot(Chooser):
     """Begin with each of the k likeliest first tokens, go on greedily, and return the text that is surest of its answer.
 
     Sure is a great margin, Delta = the mean over the answer's tokens of p(likeliest token) - p(second), under the model (Wang and Zhou
-    2024, arXiv 2402.10200). then: how the branches go on, greedy if not given. answer: where it stands, as in vote; None, the whole text;
+    2024, arXiv 2402.10200). then: how the branches go on, greedy if not given. answer: where it stands, as in vote; None, all its tokens;
     a text without an answer comes last, with a margin of 0. aggregate: add up the margins of texts with the same answer, and rank by the
     sum. n: how many texts.
     """
@@ -53,7 +53,7 @@ class Cot(Chooser):
         frontier = yield Choice(tokens[0, there], np.repeat(frontier.rows, there.sum()))
         yield Each(frontier, self.then)
 
-    def rank(self, finished: list[Hypothesis]) -> list[Hypothesis]:
+    def choose_among(self, finished: list[Hypothesis]) -> list[Hypothesis]:
         """By margin, or by the sum of those of an answer. Columns: answer, delta, of."""
         deltas, answers = zip(*map(self._delta, finished), strict=True) if finished else ((), ())
         sums: dict[Any, float] = defaultdict(float)

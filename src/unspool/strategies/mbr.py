@@ -88,10 +88,10 @@ class Mbr(Chooser):
         for h in frontier.found[candidates:]:
             h.columns["reference"] = True
 
-    def rank(self, finished: list[Hypothesis]) -> list[Hypothesis]:
+    def choose_among(self, finished: list[Hypothesis]) -> list[Hypothesis]:
         """The n candidates of the greatest expected utility, which is their score; the column `of`: how many candidates and references."""
         if self.references is None:
-            candidates = references = super().rank(finished)
+            candidates = references = self.ranked(finished)
         else:
             references = [h for h in finished if "reference" in h.columns]
             candidates = [h for h in finished if "reference" not in h.columns]

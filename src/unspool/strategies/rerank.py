@@ -54,9 +54,9 @@ class Rerank(Chooser):
             for h in found:
                 h.columns["other"] = sums[tuple(h.tokens)]
 
-    def rank(self, finished: list[Hypothesis]) -> list[Hypothesis]:
+    def choose_among(self, finished: list[Hypothesis]) -> list[Hypothesis]:
         """The n best; the column `other`: what the other model or the function says."""
-        texts = super().rank(finished)
+        texts = self.ranked(finished)
         if self._function:  # type: ignore[attr-defined]
             other = [self.asked(self.by, self.text(h)) for h in texts]
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ class Vote(Chooser):
 
     Self-consistency (Wang et al. 2022, arXiv 2203.11171) with the weights of DeepConf (Fu et al. 2025, arXiv 2508.15260). then: a number
     of samples, or a strategy. answer: where the answer stands, a regular expression, whose last match counts (its first group, if it has
-    one); a function of the new text that returns the answer or None; None, the whole text. Texts without an answer have no vote.
+    one); a function of the new text that returns the answer or None; None, all its tokens. Texts without an answer have no vote.
     weights: "count", every text has one vote; otherwise its vote is its confidence. The confidence of a token is minus the mean
     log-probability of the 20 likeliest tokens in its place under the model, that of a group the mean over `group` tokens that follow each
     other: "mean" over all tokens, "last" of the last group, "worst" of the least confident group, "worst_tenth" the mean of the least
@@ -108,9 +108,9 @@ class Vote(Chooser):
         worst = max(1, len(groups) // 10) if self.weights == "worst_tenth" else 1
         return float(np.sort(groups)[:worst].mean())
 
-    def rank(self, finished: list[Hypothesis]) -> list[Hypothesis]:
+    def choose_among(self, finished: list[Hypothesis]) -> list[Hypothesis]:
         """The best text of each of the n first answers; score: the answer's share of the votes. Columns: answer, ballot, weight."""
-        texts = super().rank(finished)
+        texts = self.ranked(finished)
         weighed = [(h, self.confidence(h)) for h in texts]
         weighed = sorted(weighed, key=lambda one: -one[1])[: max(1, math.ceil(len(texts) * self.keep))] if self.keep < 1 else weighed
         spans: list[Answer | None] = [self.answer_in(h, self.answer) for h, _ in weighed]
@@ -122,7 +122,7 @@ class Vote(Chooser):
         for answer in sorted(votes, key=lambda a: -votes[a])[: self.n]:
             h, w, _ = max((one for one in voters if one[2] == answer), key=lambda one: one[1])
             told = {"answer": answer, "ballot": votes, "weight": w, "of": len(texts)}
-            found.append(replace(h, score=votes[answer] / total if total else 0.0, columns=h.columns | told))
+            found.append(self.chosen(h, votes[answer] / total if total else 0.0, told))
         return found
 
 
