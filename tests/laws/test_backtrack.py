@@ -100,18 +100,25 @@ def test_the_law_of_sampling(phrases):
 
 
 @dataclass(frozen=True)
-class _Forbids(un.Processor):
-    """What backtracking has learned, as a processor."""
+class _Forbids(un.Around):
+    """What backtracking has learned, from the first token on."""
 
+    many = False
+    then: un.Strategy
     bans: tuple
 
-    def process(self, rows, scores, memory=None):
-        scores = np.array(scores)
-        for row, (tokens, length) in enumerate(zip(rows.tokens, rows.lengths, strict=True)):
-            for place, wrong in self.bans:
-                if tuple(tokens[-length:].tolist()) == place:
-                    scores[row, list(wrong)] = -np.inf
-        return scores
+    def run(self, frontier):
+        bans, walk = dict(self.bans), self.then.start(frontier)
+        answer = None
+        while True:
+            frontier.forbid([bans.get(tuple(frontier.tokens(i).tolist()), ()) for i in range(len(frontier))])
+            try:
+                frontier = answer = yield walk.send(answer)
+            except StopIteration:
+                return
+
+    def rank(self, finished):
+        return self.then.rank(finished)
 
 
 INNER = ["beam(3)", "beam(4, n=3, length_penalty=0.0, early_stopping='never')", "exact(3)", "stochastic_beam(3)", "best_of(beam(3, n=3))"]
@@ -124,8 +131,8 @@ def test_beams_are_those_of_the_model_without_what_was_banned(inner, phrases):
     for seed, prompt in ((0, "bcd"), (2, "c"), (4, "aebc")):
         it, start, bans = lm(seed), Letters().encode(prompt), {}
         while True:
-            processors = _Forbids(tuple((k, tuple(v)) for k, v in bans.items()))
-            out, learned = it.generate(prompt, processors | un.parse(inner).strategy, max_new_tokens=5), False
+            decoder = _Forbids(un.parse(inner).strategy, tuple((k, tuple(v)) for k, v in bans.items()))
+            out, learned = it.generate(prompt, decoder, max_new_tokens=5), False
             paths = {0: ()}
             for step in out.trace.steps:
                 for parent, node, token in zip(step.parents.tolist(), step.nodes.tolist(), step.tokens.tolist(), strict=True):

@@ -105,26 +105,22 @@ class Distributions:
 
 
 class Without(Distributions):
-    """Some rows of other distributions, after which some tokens cannot come, whatever the processors say."""
+    """Some rows of other distributions, after which some tokens cannot come; the others keep their log-probabilities."""
 
     def __init__(self, of: Distributions, index: Ints, forbidden: Sequence[Collection[int]]) -> None:
         super().__init__(of.lane, of.rows[index])
-        self.of, self.index, self.forbidden, self.draw = of, index, forbidden, of.draw
-        self.logits = of.logits[like(index, of.logits)]
+        self.draw, self.logits, self.total = of.draw, of.logits[like(index, of.logits)], of.total[like(index, of.total)]
+        self.processed_total = of.processed_total[like(index, of.processed_total)]
+        left = copy(of.scores[like(index, of.scores)])                   # now, for whoever draws in a processor may draw anew later
+        for i, tokens in enumerate(forbidden):
+            for token in tokens:
+                left[i, token] = -INF
+        self.left = left
 
     @property
     def plain(self) -> bool:
         """Never: what is forbidden has a score of its own."""
         return False
-
-    @cached_property
-    def left(self) -> FewOrWhole:
-        """What is left of what the processors leave."""
-        scores = copy(self.of.scores[like(self.index, self.of.scores)])
-        for i, tokens in enumerate(self.forbidden):
-            for token in tokens:
-                scores[i, token] = -INF
-        return scores
 
 
 def broken(total: Array) -> Flags:
