@@ -99,6 +99,7 @@ from unspool.strategies.rerank import Rerank as Rerank
 from unspool.strategies.sample import Sample as Sample
 from unspool.strategies.sequential_monte_carlo import SequentialMonteCarlo as SequentialMonteCarlo
 from unspool.strategies.speculative import Speculative as Speculative
+from unspool.strategies.steps_of import StepsOf as StepsOf
 from unspool.strategies.stochastic_beam import StochasticBeam as StochasticBeam, importance_weights as importance_weights
 from unspool.strategies.vote import Vote as Vote
 from unspool.stream import Stream as Stream

@@ -64,6 +64,7 @@ def strategies(backend=np.asarray):
         un.Cot: [un.Cot(3), un.Cot(2, then=un.Sample(2), aggregate=True, n=3)],
         un.Mbr: [un.Mbr(3, n=2), un.Mbr(un.Exact(3), "exact", un.Sample(2), n=3), un.Mbr(un.Beam(3, n=3), weights="probability")],
         un.Rerank: [un.Rerank(table(seed=79, backend=backend), 3, 0.6)],
+        un.StepsOf: [un.StepsOf(boundary=2, width=2, each=2, n=2), un.StepsOf(un.Greedy(), 1, "logprob", 3, 1)],
         un.Vote: [un.Vote(4), un.Vote(4, weights="worst", group=2, keep=0.5, n=2), un.Vote(5, decided="certain")],
         un.ContrastiveSearch: [un.ContrastiveSearch(), un.ContrastiveSearch(3, alpha=0.2)],
         un.Exact: [un.Exact(), un.Exact(4, expand=3)],
@@ -235,7 +236,7 @@ STRATEGY_KINDS = {
     "weighs": (un.SequentialMonteCarlo,),
     "excludes": (un.StochasticBeam,),
     "takes back": (un.Backtrack,),
-    "chooses": (un.BestOf, un.Cot, un.Mbr, un.Rerank, un.Vote),
+    "chooses": (un.BestOf, un.Cot, un.Mbr, un.Rerank, un.StepsOf, un.Vote),
 }
 """What strategies ask of processors, as far as it differs:
 
