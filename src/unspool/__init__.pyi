@@ -98,19 +98,26 @@ from unspool.stops.loop import Loop as Loop
 from unspool.stops.texts import StopRegex as StopRegex, StopStrings as StopStrings
 from unspool.stops.tokens import End as End, StopFunction as StopFunction
 from unspool.strategies.arithmetic import Arithmetic as Arithmetic
+from unspool.strategies.backtrack import Backtrack as Backtrack
 from unspool.strategies.beam import Beam as Beam
+from unspool.strategies.best_of import BestOf as BestOf
 from unspool.strategies.contrastive_search import ContrastiveSearch as ContrastiveSearch
+from unspool.strategies.cot import Cot as Cot
 from unspool.strategies.exact import Exact as Exact
 from unspool.strategies.follow import Follow as Follow
 from unspool.strategies.greedy import Greedy as Greedy
 from unspool.strategies.lookahead import Lookahead as Lookahead
 from unspool.strategies.lookup import PromptLookup as PromptLookup, SuffixLookup as SuffixLookup
+from unspool.strategies.mbr import Mbr as Mbr
 from unspool.strategies.power import Power as Power
 from unspool.strategies.power_rollouts import PowerRollouts as PowerRollouts
+from unspool.strategies.rerank import Rerank as Rerank
 from unspool.strategies.sample import Sample as Sample
 from unspool.strategies.sequential_monte_carlo import SequentialMonteCarlo as SequentialMonteCarlo
 from unspool.strategies.speculative import EarlyExit as EarlyExit, Speculative as Speculative
+from unspool.strategies.steps_of import StepsOf as StepsOf
 from unspool.strategies.stochastic_beam import StochasticBeam as StochasticBeam, importance_weights as importance_weights
+from unspool.strategies.vote import Vote as Vote
 from unspool.stream import Stream as Stream
 from unspool.views.table import StepTable as StepTable
 

@@ -71,6 +71,13 @@ def strategies(backend=np.asarray):
             un.Beam(2, length="with_prompt", renormalise=False),
             un.Beam(2, length_penalty=-0.5, length="without_end"),
         ],
+        un.Backtrack: [spelled(un.Backtrack(s, ("ab", "cd")), "abcdef") for s in (un.Greedy(), un.Sample(2), un.Beam(2))],
+        un.BestOf: [un.BestOf(3), un.BestOf(un.Beam(3, n=3), "mean_processed", n=2)],
+        un.Cot: [un.Cot(3), un.Cot(2, then=un.Sample(2), aggregate=True, n=3)],
+        un.Mbr: [un.Mbr(3, n=2), un.Mbr(un.Exact(3), "exact", un.Sample(2), n=3), un.Mbr(un.Beam(3, n=3), weights="probability")],
+        un.Rerank: [un.Rerank(table(seed=79, backend=backend), 3, 0.6)],
+        un.StepsOf: [un.StepsOf(boundary=2, width=2, each=2, n=2), un.StepsOf(un.Greedy(), 1, "logprob", 3, 1)],
+        un.Vote: [un.Vote(4), un.Vote(4, weights="worst", group=2, keep=0.5, n=2), un.Vote(5, decided="certain")],
         un.ContrastiveSearch: [un.ContrastiveSearch(), un.ContrastiveSearch(3, alpha=0.2)],
         un.Exact: [
             un.Exact(),
@@ -260,11 +267,16 @@ STRATEGY_KINDS = {
     "plain": (un.Greedy,),
     "draws": (un.Sample, un.Arithmetic),
     "competes": (un.Beam,),
-    "looks ahead": (un.ContrastiveSearch, un.Speculative, un.EarlyExit, un.PromptLookup, un.SuffixLookup, un.Lookahead, un.Power, un.PowerRollouts),
+    "looks ahead": (
+        *(un.ContrastiveSearch, un.Power, un.PowerRollouts),
+        *(un.Speculative, un.EarlyExit, un.PromptLookup, un.SuffixLookup, un.Lookahead),
+    ),
     "waits": (un.Exact,),
     "forces": (un.Follow,),
     "weighs": (un.SequentialMonteCarlo,),
     "excludes": (un.StochasticBeam,),
+    "takes back": (un.Backtrack,),
+    "chooses": (un.BestOf, un.Cot, un.Mbr, un.Rerank, un.StepsOf, un.Vote),
 }
 """What strategies ask of processors, as far as it differs:
 
@@ -273,7 +285,9 @@ competes: at every step rows fork, and others die for them. looks ahead: scores 
 chains of several tokens and with a second model's rows beside. waits: a row is left and grown again many rounds later, out
 of order. forces: tokens that the processors forbid are taken all the same. weighs: the processed scores are read against
 the model's own, and rows are drawn anew in the middle of a text. excludes: every token that is possible counts, not only
-the best, and what one text has drawn is ruled out for the others.
+the best, and what one text has drawn is ruled out for the others. takes back: rows
+that are looked at, or given up, and grown again with some tokens left out. chooses: a strategy around another, which weighs its whole
+texts.
 """
 PROCESSOR_KINDS = {
     "companion": lambda part: bool(part.companions()),

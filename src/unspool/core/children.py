@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
@@ -31,6 +32,8 @@ class Children:
     reasons: Any
     rank: Ints | None
     columns: dict[str, Any]
+    notes: dict[str, Floats] = field(default_factory=dict)
+    """What of the distributions that they were chosen from the hypotheses tell."""
     finished: list[Hypothesis] = field(default_factory=list)
     """The texts of those that end, which have no rows."""
 
@@ -42,7 +45,7 @@ def children_of(run: Run, choice: Choice, ranked: bool) -> Children:
     straight = choice.parents is frontier.rows and len(parents) > 0  # a child of every row in turn, as greedy search and sampling
     check(run, choice, tokens, parents, straight)
     if straight:
-        children = born_at(frontier, np.arange(len(tokens)), tokens, choice, ranked)
+        children = born_at(frontier, np.arange(len(tokens)), tokens, choice, ranked, run.notes)
         children.columns, children.parents = dict(frontier.columns), parents
     else:
         children = gathered(run, choice, tokens, parents, ranked)
@@ -58,12 +61,13 @@ def children_of(run: Run, choice: Choice, ranked: bool) -> Children:
     return children
 
 
-def born_at(source: Frontier, at: Ints, tokens: Ints, choice: Choice, ranked: bool) -> Children:
+def born_at(source: Frontier, at: Ints, tokens: Ints, choice: Choice, ranked: bool, named: Sequence[str]) -> Children:
     """The children of rows at some positions of one frontier."""
     logprob, processed = source.pick(at, tokens)
     reasons = source.reasons(at, tokens) if choice.reasons is None else np.asarray(choice.reasons, dtype=object)
     rank = source.ranks(at, tokens) if ranked else None
-    return Children(tokens, source.rows[at], source.lengths[at] + 1, logprob, processed, reasons, rank, {})
+    notes = {name: source.note(name)[at] for name in named}
+    return Children(tokens, source.rows[at], source.lengths[at] + 1, logprob, processed, reasons, rank, {}, notes)
 
 
 def gathered(run: Run, choice: Choice, tokens: Ints, parents: Ints, ranked: bool) -> Children:
@@ -71,7 +75,7 @@ def gathered(run: Run, choice: Choice, tokens: Ints, parents: Ints, ranked: bool
     sources = by_frontier([run.places[p] for p in parents.tolist()])
     if len(sources) == 1:
         ((source, (_, at)),) = sources.items()
-        children = born_at(source, at, tokens, choice, ranked)
+        children = born_at(source, at, tokens, choice, ranked, run.notes)
         children.columns = {k: v[at] for k, v in source.columns.items()}
         return children
     size = len(tokens)
@@ -79,12 +83,15 @@ def gathered(run: Run, choice: Choice, tokens: Ints, parents: Ints, ranked: bool
     numbers = np.zeros((2, size))
     reasons = np.full(size, "", dtype=object) if choice.reasons is None else np.asarray(choice.reasons, dtype=object)
     rank = np.zeros(size, np.int64) if ranked else None
-    joined = Children(tokens, parents, np.zeros(size, np.int64), numbers[0], numbers[1], reasons, rank, empty)
+    notes = {name: np.zeros(size) for name in run.notes}
+    joined = Children(tokens, parents, np.zeros(size, np.int64), numbers[0], numbers[1], reasons, rank, empty, notes)
     for source, (members, at) in sources.items():
         own = replace(choice, reasons=None if choice.reasons is None else reasons[members])
-        part = born_at(source, at, tokens[members], own, ranked)
+        part = born_at(source, at, tokens[members], own, ranked, run.notes)
         joined.lengths[members], joined.logprob[members], joined.processed[members] = part.lengths, part.logprob, part.processed
         joined.reasons[members] = part.reasons
+        for name, told in part.notes.items():
+            notes[name][members] = told
         if rank is not None and part.rank is not None:
             rank[members] = part.rank
         for k, v in source.columns.items():

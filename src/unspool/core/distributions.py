@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from unspool.arrays import Array, Flags, Floats, Ints, host, logsumexp
+from unspool.arrays import INF, Array, Flags, Floats, Ints, copy, host, like, logsumexp, topk
 from unspool.core.few import Few, FewOrWhole, whole
 from unspool.core.lane import Lane
 from unspool.core.model import no_numbers
 from unspool.errors import ModelError, PartError
+
+CONFIDENT = 20
+"""How many of the likeliest tokens a confidence is the mean of (Fu et al. 2025, arXiv 2508.15260)."""
 
 
 class Distributions:
@@ -82,10 +85,42 @@ class Distributions:
         bad = (broken(logsumexp(scores)).any() for scores in after)
         return next((seat.part for seat, is_bad in zip(self.lane.chain, bad, strict=True) if is_bad), self.lane.chain[-1].part)
 
+    def note(self, name: str) -> Floats:
+        """(R,), on the host. margin: the likeliest token's probability less that of the next; confidence: minus the mean log-probability of
+        the 20 likeliest, in nats."""
+        if name not in self._notes:
+            best = host(topk(self.logits, min(CONFIDENT if name == "confidence" else 2, self.logits.shape[-1]))[0]) - host(self.total)
+            best = best.astype(np.float64)
+            self._notes[name] = np.exp(best[:, 0]) - np.exp(best[:, -1]) if name == "margin" else -best.mean(-1)
+        return self._notes[name]
+
+    @cached_property
+    def _notes(self) -> dict[str, Floats]:
+        return {}
+
     def settle(self) -> None:
         """Compute all of it now: the rows may be forgotten before all who share them have read them."""
         if len(self.rows):
             _ = self.total, self.processed_total
+
+
+class Without(Distributions):
+    """Some rows of other distributions, after which some tokens cannot come; the others keep their log-probabilities."""
+
+    def __init__(self, of: Distributions, index: Ints, forbidden: Sequence[Collection[int]]) -> None:
+        super().__init__(of.lane, of.rows[index])
+        self.draw, self.logits, self.total = of.draw, of.logits[like(index, of.logits)], of.total[like(index, of.total)]
+        self.processed_total = of.processed_total[like(index, of.processed_total)]
+        left = copy(of.scores[like(index, of.scores)])                   # now, for whoever draws in a processor may draw anew later
+        for i, tokens in enumerate(forbidden):
+            for token in tokens:
+                left[i, token] = -INF
+        self.left = left
+
+    @property
+    def plain(self) -> bool:
+        """Never: what is forbidden has a score of its own."""
+        return False
 
 
 def broken(total: Array) -> Flags:

@@ -5,7 +5,7 @@ Large arrays stay where the model computed them and are made when first read; wh
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -14,7 +14,7 @@ import numpy as np
 from unspool.arrays import INF, Array, Floats, Ints, gather, host, like, or_zero, topk
 from unspool.core.call import Call
 from unspool.core.candidates import Candidates, sorted_candidates
-from unspool.core.distributions import Distributions
+from unspool.core.distributions import Distributions, Without
 from unspool.core.few import Few
 from unspool.core.lane import Lane
 from unspool.core.model import Model, first_layers
@@ -22,9 +22,13 @@ from unspool.core.processor import Rows
 from unspool.core.randomness import Lineage, child, draw
 from unspool.errors import ModelError
 from unspool.record.certificate import Certificate
+from unspool.record.step import Hypothesis
 
 RANKED = 64
 """Tokens whose ranks are counted at once: each compares a whole row."""
+
+FORBIDDEN = 2**41
+"""What the number of forbidden tokens is added to, where it tells rows apart that draw."""
 
 
 class Frontier:
@@ -41,6 +45,8 @@ class Frontier:
         self.rows, self.lengths, self.columns = rows, lengths, columns
         self._chains: tuple[Frontier, list[Ints]] | None = None
         self.places: Places = {}
+        self.found: list[Hypothesis] = []
+        """What the run has found so far, in the order in which it finished."""
 
     @classmethod
     def of(cls, call: Call, lane: Lane, rows: Ints, lengths: Ints, columns: dict[str, Any]) -> Frontier:
@@ -60,7 +66,7 @@ class Frontier:
         index = np.arange(len(self))[index]
         at = index if self._index is None else self._index[index]
         part = Frontier(self.call, self.source, at, self.rows[index], self.lengths[index], {k: v[index] for k, v in self.columns.items()})
-        part.places = self.places
+        part.places, part.found = self.places, self.found
         if self._chains:
             whole, chains = self._chains
             part._chains = whole, [chains[i] for i in index]
@@ -179,6 +185,16 @@ class Frontier:
         """The uniforms of the rows themselves, for processors."""
         return self.call.uniform(self.columns["lineage"], self.generated, purpose)
 
+    def forbid(self, tokens: Sequence[Collection[int]]) -> None:
+        """Let these tokens, some for each row, not come after it, as if the processors had them at -inf; such a row draws anew."""
+        if not any(tokens):
+            return
+        index = np.arange(len(self.source.rows)) if self._index is None else self._index
+        self.source, self._index = Without(self.source, index, tokens), None
+        number = np.asarray([FORBIDDEN + len(some) if some else 0 for some in tokens])
+        self.columns = self.columns | {"lineage": child(self.columns["lineage"], number, self.generated)}
+        self.__dict__.pop("lineages", None)
+
     def process(self, watch: Callable[[Array], None]) -> None:
         """Let the processors work once more; `watch` sees the scores (R, V) after each."""
         lane = self.source.lane
@@ -261,6 +277,11 @@ class Frontier:
             own = gather(rows, like(np.asarray(tokens[some], np.int64)[:, None], logits))
             found[some] = host((rows > own).sum(-1))
         return found
+
+    def note(self, name: str) -> Floats:
+        """(R,), a number of the model's own distribution of every row: see `Strategy.notes`."""
+        numbers = self.source.note(name)
+        return numbers if self._index is None else numbers[self._index]
 
     def hidden(self, layer: int | None = None) -> Array:
         """(R, E), final hidden states, or those after a layer."""

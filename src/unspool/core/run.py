@@ -41,11 +41,14 @@ class Run:
     """Runs it handed rows to, in the order of those."""
     going: int = 0
     """How many of them are not over."""
+    notes: tuple[str, ...] = ()
+    """What of every token's distribution its hypotheses tell."""
     began: int = -1
     """The node of its row, if it began with one."""
 
     def __post_init__(self) -> None:
         self.began = int(self.frontier["node"][0]) if len(self.frontier) == 1 else -1
+        self.notes = tuple(sorted({*self.strategy.notes, *(self.parent.notes if self.parent else ())}))
         self.generator = self.strategy.start(self.frontier)
         if not hasattr(self.generator, "send"):
             raise misfit(self, f"runs to {self.generator!r:.40}; its run is a generator, which yields choices")
@@ -55,7 +58,7 @@ class Run:
     def own(self, frontier: Frontier) -> None:
         """Take the rows of a frontier for its own."""
         self.frontier = frontier
-        frontier.places = self.places
+        frontier.places, frontier.found = self.places, self.found
         self.places.update((row, (frontier, i)) for i, row in enumerate(frontier.rows.tolist()))
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from unspool.arrays import Flags, Ints
 from unspool.core.call import Call
 from unspool.core.children import Children, children_of, length_of
+from unspool.core.distributions import Without
 from unspool.core.frontier import Frontier
 from unspool.core.lane import Lane
 from unspool.core.model import Model, Plan, check_ids
@@ -162,12 +163,16 @@ class Search:
             handed.source.settle()
             handed.columns["lineage"] = handed.lineages                  # a row that is there twice draws twice
         before = len(run.places)
+        waits = {row: run.places[row] for row in map(int, ask.waits) if row in run.places}
+        if len(waits) < len(set(ask.waits)):
+            raise misfit(run, f"lets row {min(set(map(int, ask.waits)) - waits.keys())} wait, which it does not have")
         for row in handed.rows.tolist():
             run.places.pop(row, None)
+        run.places.update((row, light(self.call, *place)) for row, place in waits.items())
         self._rows -= before - len(run.places)
         run.inner = [self._start(ask.strategy, handed.take([i]), run) for i in range(len(handed))]
         run.going = len(run.inner)
-        run.frontier = handed.take(slice(0))
+        run.own(handed.take(slice(0)))
         return run.inner
 
     def _start(self, strategy: Strategy, frontier: Frontier, parent: Run | None = None) -> Run:
@@ -245,6 +250,8 @@ class Search:
         if choice.forced:
             possible[:] = True
         step = self._record(run, choice, children, possible)
+        for name, numbers in children.notes.items():
+            self.recorder.note(name, children.columns, numbers)
         over = possible & (children.reasons != "")
         for i in np.flatnonzero(over).tolist() if over.any() else []:
             end = self.recorder.hypothesis({k: v[i] for k, v in children.columns.items()}, str(children.reasons[i]))
@@ -407,4 +414,6 @@ def distinct(frontier: Frontier) -> Frontier:
 def light(call: Call, frontier: Frontier, i: int) -> tuple[Frontier, int]:
     """A row that waits, without its distribution: that is computed again if the row grows after all."""
     lane, some = frontier.source.lane, slice(i, i + 1)
+    if isinstance(frontier.source, Without):                             # which nobody could compute again
+        return frontier.take(some), 0
     return Frontier.of(call, lane, frontier.rows[some], frontier.lengths[some], {k: v[some] for k, v in frontier.columns.items()}), 0

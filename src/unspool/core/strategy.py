@@ -81,11 +81,14 @@ class Twin:
 class Each:
     """Let every row of a frontier go on by a run of its own, of this strategy, which also ranks what its run finds.
 
-    Answers, when the last of them is over, with a frontier without rows; what they found belongs to the run that asked.
+    Answers, when the last of them is over, with a frontier without rows; what they found belongs to the run that asked, and stands in
+    its `found`.
     """
 
     frontier: Frontier
     strategy: Strategy
+    waits: Sequence[int] = ()
+    """Rows that stay with the run that asks, handed over or not."""
 
 
 Ask: TypeAlias = Choice | Look | Twin | Each
@@ -105,6 +108,9 @@ class Strategy(Part):
     it knows of a row is in its columns. A class with a `run` of its own says so; without one it is so."""
     needs: ClassVar[frozenset[str]] = frozenset()
     """What it asks of a session: "hidden"."""
+    notes: ClassVar[frozenset[str]] = frozenset()
+    """Numbers of the model's distribution at every token that its hypotheses hold as columns, lists of them: "margin", the likeliest
+    token's probability less that of the next; "confidence", minus the mean log-probability of the 20 likeliest, in nats."""
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
@@ -176,6 +182,11 @@ class Around(Strategy):
     def needs(self) -> frozenset[str]:  # type: ignore[override]
         """As the strategy inside."""
         return frozenset() if self.inner is None else self.inner.needs
+
+    @property
+    def notes(self) -> frozenset[str]:  # type: ignore[override]
+        """As the strategy inside."""
+        return frozenset() if self.inner is None else self.inner.notes
 
     def token_ids(self) -> Iterable[int]:
         """Those of the strategy inside."""

@@ -16,6 +16,7 @@ from unspool.processors.from_hf import FromHf
 from unspool.processors.shape import Temperature
 from unspool.stops.tokens import StopFunction
 from unspool.strategies.greedy import Greedy
+from unspool.strategies.rerank import Rerank
 from unspool.strategies.speculative import Speculative
 from unspool.views.why import Why
 
@@ -172,6 +173,7 @@ def a_token_came_twice(tokens: tuple[int, ...]) -> bool:
 
 HOLDING: dict[str, Callable[[LanguageModel], Part | Decoder]] = {
     "guidance": lambda lm: Guidance(3.0, lm.model),
+    "rerank": lambda lm: Temperature(0.8) | Rerank(lm.model, 4),
     "speculative": lambda lm: Temperature(0.7) | Speculative(lm.model, tokens=4),
     "automaton": lambda lm: Automaton(NoLetterE(lm)),
     "from_hf": lambda lm: FromHf(no_repeated_token),

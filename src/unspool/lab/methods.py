@@ -26,6 +26,7 @@ GROUPS = {
     "plumbing": "Adapters",
     "search": "Search",
     "sampling": "Sampling",
+    "choice": "Over whole texts",
     "speed": "Speed",
     "stop": "Stops",
 }

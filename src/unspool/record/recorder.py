@@ -24,6 +24,8 @@ class Recorder:
     def __init__(self, prompts: int, level: str, choices: int) -> None:
         self.level, self.choices = level, choices
         self.nodes: list[list[Birth]] = [[(-1, -1, 0.0, 0.0)] for _ in range(prompts)]
+        self.notes: dict[tuple[str, int], dict[int, float]] = {}
+        """By name and prompt: of every node a number of the distribution that its token was chosen from."""
 
     @property
     def shows_choices(self) -> bool:
@@ -51,6 +53,11 @@ class Recorder:
         step = Step(columns["prompt"], parents, born, tokens, logprob, processed, columns["score"], reasons)
         return step if possible.all() else step.take(possible)
 
+    def note(self, name: str, columns: dict[str, Any], numbers: Floats) -> None:
+        """A number for each of the children that were just born; columns: theirs."""
+        for prompt, node, number in zip(columns["prompt"].tolist(), columns["node"].tolist(), numbers.tolist(), strict=True):
+            self.notes.setdefault((name, prompt), {})[node] = number
+
     def hypothesis(self, columns: dict[str, Any], reason: str) -> Hypothesis:
         """The text that ends at a node, given its columns."""
         prompt, nodes = int(columns["prompt"]), [int(columns["node"])]
@@ -60,4 +67,5 @@ class Recorder:
         nodes.reverse()
         tokens, logprobs, processed = zip(*(story[n][1:] for n in nodes[1:]), strict=True)
         own = {k: v for k, v in columns.items() if k not in OF_EVERY_ROW}
+        own |= {name: [told.get(n, 0.0) for n in nodes[1:]] for (name, of), told in self.notes.items() if of == prompt}
         return Hypothesis(prompt, list(tokens), list(logprobs), list(processed), float(columns["score"]), reason, nodes, own)

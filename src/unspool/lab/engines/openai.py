@@ -45,7 +45,7 @@ OPENAI = Engine(
     unsaid={
         "tools": Unsaid("there are no tools here", ([],)),
         "tool_choice": Unsaid("there are no tools here", ("none", "auto")),
-        "best_of": Unsaid("draw sample(n) and choose", (1,)),
+        "best_of": Unsaid("write best_of(n, by=\"mean_logprob\")", (1,)),
         "suffix": Unsaid("a text is only continued here", ("",)),
         "echo": Unsaid("the prompt is not repeated here; an output has it beside its text", (False,), REMARK),
         "reasoning_effort": Unsaid("there is no thinking here", ("none",)),

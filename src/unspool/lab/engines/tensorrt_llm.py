@@ -58,7 +58,7 @@ def _write_beams(part: Beam) -> dict[str, Any]:
 def _sample(given: Given) -> Part | None:
     n, best = Setting("n", 1).of(given), given.get("best_of")
     if best is not None and best > n:
-        raise Unsupported(f"best_of={best} chooses {n} of them by their log-probability: draw sample({best}) and choose")
+        raise Unsupported(f"best_of={best} chooses {n} of them by their log-probability: write best_of({best}, n={n})")
     if _greedy_there(given) and n > 1:
         raise Unsupported(f"n={n}: greedy search finds one text, and more are refused there")
     return None if _greedy_there(given) else Sample(n)

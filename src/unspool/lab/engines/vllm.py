@@ -156,7 +156,7 @@ VLLM = Engine(
         "extra_args": Unsaid("they are for plug-ins", ({},)),
         "vllm_xargs": Unsaid("they are for plug-ins", ({},)),
         "logits_processors": Unsaid("write a Processor; vLLM no longer takes them with a request", ([],)),
-        "best_of": Unsaid("draw sample(n) and choose; vLLM no longer has it", (1,)),
+        "best_of": Unsaid("write best_of(n), by=\"mean_logprob\" for each token; vLLM no longer has it", (1,)),
         "watermarking": Unsaid("write watermark_gumbel(key): algorithm, key and hashes are the engine's and not in a request"),
         "truncate_prompt_tokens": Unsaid("a prompt is not cut here", (-1,)),
         "echo": Unsaid("the prompt is not repeated here; an output has it beside its text", (False,), REMARK),
