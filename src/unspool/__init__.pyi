@@ -58,6 +58,7 @@ from unspool.processors.endings import (
 from unspool.processors.force import Forced as Forced, ForcedBegin as ForcedBegin, PrefixConstrained as PrefixConstrained
 from unspool.processors.from_hf import FromHf as FromHf
 from unspool.processors.grammar import Grammar as Grammar, JsonSchema as JsonSchema, Regex as Regex
+from unspool.processors.parts import After as After, Between as Between, Until as Until, When as When
 from unspool.processors.penalize import (
     EncoderNoRepeatNgram as EncoderNoRepeatNgram,
     EncoderRepetitionPenalty as EncoderRepetitionPenalty,

@@ -116,6 +116,19 @@ def processors(backend=np.asarray):
         un.Forced: [un.Forced({1: 3, 2: 0})],
         un.ForcedBegin: [un.ForcedBegin(4), un.ForcedBegin(3, certain=True)],
         un.PrefixConstrained: [un.PrefixConstrained(((0, 3) * 5, (1, 4) * 5, (1,) * 9)), un.PrefixConstrained(anything_but_the_last)],
+        un.After: [
+            un.After(1, un.Mirostat(0.8, eta=0.9)),
+            un.After((3,), un.Until(2, un.Forced({0: 4, 1: 0}))),
+            un.After(2, un.Automaton(Alternating()), times=None),
+            un.After(1, un.Guidance(1.7, other)),
+        ],
+        un.Until: [un.Until((0, 3), un.NoRepeatNgram(1)), un.Until(2, un.MinNewTokens(3))],
+        un.Between: [un.Between(1, 3, un.Temperature(0.4)), un.Between(2, 2, un.Bias({1: 1.5, 3: -1.0}), prompt=True)],
+        un.When: [
+            un.When("entropy > 1.2", un.Temperature(0.5)),
+            un.When("not loop >= 2 and (position < 2 or varentropy >= 0.4)", un.TopK(2)),
+            un.When("top_probability < 0.5", un.Mirostat(0.9, eta=0.4)),
+        ],
         un.WatermarkKgw: [
             un.WatermarkKgw(0.4, 1.5),
             un.WatermarkKgw(0.5, context_width=2),
@@ -192,6 +205,10 @@ def neutral(backend=np.asarray):
         un.Forced: un.Forced({10**6: 1}),
         un.ForcedBegin: None,
         un.PrefixConstrained: un.PrefixConstrained(lambda tokens: range(VOCABULARY)),
+        un.After: un.After(1, un.TopP(1.0)),
+        un.Until: un.Until("", un.TopK(1)),
+        un.Between: un.Between(1, 2, un.Temperature(1.0)),
+        un.When: un.When("never", un.TopK(1)),
         un.WatermarkKgw: un.WatermarkKgw(bias=0.0),
         un.WatermarkSynthid: None,
     }
