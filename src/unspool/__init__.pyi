@@ -67,6 +67,7 @@ from unspool.processors.penalize import (
     PresencePenalty as PresencePenalty,
     RepetitionPenalty as RepetitionPenalty,
 )
+from unspool.processors.say import Cite as Cite, Say as Say, ThinkingBudget as ThinkingBudget
 from unspool.processors.shape import (
     DynamicTemperature as DynamicTemperature,
     LogSoftmax as LogSoftmax,

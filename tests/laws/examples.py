@@ -129,6 +129,13 @@ def processors(backend=np.asarray):
             un.When("not loop >= 2 and (position < 2 or varentropy >= 0.4)", un.TopK(2)),
             un.When("top_probability < 0.5", un.Mirostat(0.9, eta=0.4)),
         ],
+        un.Say: [
+            un.Say((3, 0), when="position >= 2"),
+            un.Say((1, 4), instead=END, times=2),
+            un.Say(2, when="entropy > 1.3 and loop < 2", times=None),
+        ],
+        un.ThinkingBudget: [spelled(un.ThinkingBudget(2, "a", "b"), "abcdef"), spelled(un.ThinkingBudget(1, "bc", "de", "a"), "abcdef")],
+        un.Cite: [un.Cite(1.5), un.Cite(0.5, following=2.0)],
         un.WatermarkKgw: [
             un.WatermarkKgw(0.4, 1.5),
             un.WatermarkKgw(0.5, context_width=2),
@@ -209,6 +216,9 @@ def neutral(backend=np.asarray):
         un.Until: un.Until("", un.TopK(1)),
         un.Between: un.Between(1, 2, un.Temperature(1.0)),
         un.When: un.When("never", un.TopK(1)),
+        un.Say: un.Say(2, when="never"),
+        un.ThinkingBudget: spelled(un.ThinkingBudget(10**6, "a", "b"), "abcdef"),
+        un.Cite: un.Cite(0.0),
         un.WatermarkKgw: un.WatermarkKgw(bias=0.0),
         un.WatermarkSynthid: None,
     }

@@ -26,8 +26,8 @@ class _RoleInside:
         return "processor" if rule is None else rule.then.role
 
 
-class _Within(Processor, Stop):
-    """A rule around a processor or a stop, `then`: it is what that is, where it lets it act."""
+class Within(Processor, Stop):
+    """A rule around a processor or a stop, `then`: it has the role of what it contains, and says where that acts."""
 
     role: ClassVar[Any] = _RoleInside()
     then: Any
@@ -159,7 +159,7 @@ class _Tokens:
 
 
 @dataclass(frozen=True)
-class _Phrased(_Within):
+class _Phrased(Within):
     """A rule whose parts begin and end with phrases."""
 
     stateful = True
@@ -447,7 +447,7 @@ class _Watched(NamedTuple):
 
 
 @dataclass(frozen=True)
-class When(_Within):
+class When(Within):
     """A processor or a stop that acts only at the steps where a condition holds.
 
     Measures are `entropy` in nats, `varentropy` in squared nats and `top_probability` of the distribution as it comes in, in place of

@@ -38,8 +38,8 @@ class Say(Processor):
     place the phrase comes: where it would be the likeliest, the phrase begins, and elsewhere it cannot come until the phrase was said
     as often as it may be. times: how often at most; None is always. What earlier processors ruled out stays ruled out.
 
-    With instead="</think>" and the phrase "Wait" it is the budget forcing of Muennighoff et al. 2025, arXiv 2501.19393. The evidence
-    that it helps is mixed.
+    With the phrase "Wait" and instead="</think>" it is budget forcing; the evidence that it helps is mixed. Muennighoff et al. 2025,
+    arXiv 2501.19393.
     """
 
     stateful = True
@@ -49,7 +49,8 @@ class Say(Processor):
     times: int | None = 1
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "phrase", checked_phrases("say", [tuple(self.phrase) if isinstance(self.phrase, list) else self.phrase])[0])
+        (phrase,) = checked_phrases("say", [tuple(self.phrase) if isinstance(self.phrase, list) else self.phrase])
+        object.__setattr__(self, "phrase", phrase)
         check(isinstance(self.when, str), f'say(when=...) is a text such as "position >= 50"; got {self.when!r}')
         _ = self._read
         if self.instead is not None:
