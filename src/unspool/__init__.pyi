@@ -70,13 +70,22 @@ from unspool.processors.penalize import (
 from unspool.processors.say import Cite as Cite, Say as Say, ThinkingBudget as ThinkingBudget
 from unspool.processors.shape import (
     DynamicTemperature as DynamicTemperature,
+    EntropyTemperature as EntropyTemperature,
     LogSoftmax as LogSoftmax,
     Skew as Skew,
     Smoothing as Smoothing,
     Temperature as Temperature,
 )
 from unspool.processors.threshold import Epsilon as Epsilon, Eta as Eta, MinP as MinP, PLess as PLess, TopA as TopA, TopNSigma as TopNSigma
-from unspool.processors.truncate import TailFree as TailFree, TopH as TopH, TopK as TopK, TopP as TopP, Typical as Typical
+from unspool.processors.truncate import (
+    FactualNucleus as FactualNucleus,
+    MinK as MinK,
+    TailFree as TailFree,
+    TopH as TopH,
+    TopK as TopK,
+    TopP as TopP,
+    Typical as Typical,
+)
 from unspool.processors.watermark_kgw import WatermarkKgw as WatermarkKgw
 from unspool.processors.watermark_synthid import WatermarkSynthid as WatermarkSynthid
 from unspool.processors.xtc import Xtc as Xtc
