@@ -112,8 +112,8 @@ class Say(Processor):
         if self.instead is not None and due.any():
             (token,) = tokens_of([self.instead], "say")[0]
             table = host(scores)
-            due &= (table[:, token] > -np.inf) & (table.argmax(-1) == token)
-        return due
+            due = due & (table[:, token] > -np.inf) & (table.argmax(-1) == token)
+        return np.asarray(due, bool)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         (phrase,) = tokens_of([self.phrase], "say")
