@@ -97,6 +97,7 @@ from unspool.stops.limits import MaxTime as MaxTime, TokenBudget as TokenBudget
 from unspool.stops.loop import Loop as Loop
 from unspool.stops.texts import StopRegex as StopRegex, StopStrings as StopStrings
 from unspool.stops.tokens import End as End, StopFunction as StopFunction
+from unspool.strategies.alternatives import Alternatives as Alternatives
 from unspool.strategies.beam import Beam as Beam
 from unspool.strategies.contrastive_search import ContrastiveSearch as ContrastiveSearch
 from unspool.strategies.exact import Exact as Exact

@@ -63,6 +63,7 @@ def strategies(backend=np.asarray):
         un.Exact: [un.Exact(), un.Exact(4, expand=3)],
         un.Follow: [un.Follow((1, 3, 0, 2)), un.Follow(((1, 0, 4, 2), (1, 0, 3), (4,), (1, 0)))]
         + [un.Follow((0, 3), then) for then in (un.Sample(2), un.Beam(2))],
+        un.Alternatives: [un.Alternatives(3), un.Alternatives(4, least=0.2, then=un.Beam(2)), un.Alternatives(2, then=un.Sample(2))],
         un.Speculative: [un.Speculative(draft), un.Speculative(draft, tokens=2)],
         un.StochasticBeam: [un.StochasticBeam(1), un.StochasticBeam(3)],
     }
@@ -260,6 +261,7 @@ STRATEGY_KINDS = {
     "waits": (un.Exact,),
     "forces": (un.Follow,),
     "weighs": (un.SequentialMonteCarlo,),
+    "hands on": (un.Alternatives,),
     "excludes": (un.StochasticBeam,),
 }
 """What strategies ask of processors, as far as it differs:
@@ -268,8 +270,8 @@ plain: one row a text, which grows by its likeliest token. draws: rows of one te
 competes: at every step rows fork, and others die for them. looks ahead: scores of rows that may never be committed, in
 chains of several tokens and with a second model's rows beside. waits: a row is left and grown again many rounds later, out
 of order. forces: tokens that the processors forbid are taken all the same. weighs: the processed scores are read against
-the model's own, and rows are drawn anew in the middle of a text. excludes: every token that is possible counts, not only
-the best, and what one text has drawn is ruled out for the others.
+the model's own, and rows are drawn anew in the middle of a text. hands on: rows go on by runs of their own. excludes: every
+token that is possible counts, not only the best, and what one text has drawn is ruled out for the others.
 """
 PROCESSOR_KINDS = {
     "companion": lambda part: bool(part.companions()),
