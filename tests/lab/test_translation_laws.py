@@ -53,6 +53,8 @@ TYPICAL = {
     "top_p_decay": 0.9,
     "top_p_min": 0.2,
     "top_p_reset_ids": 4,
+    "return_alternatives": True,
+    "min_alternative_expansion_prob": 0.1,
     "bad_token_ids": [5],
     "custom_token_bans": "5,6",
     "stop_conditions": ["\n", 5],
