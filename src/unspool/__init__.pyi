@@ -66,6 +66,7 @@ from unspool.processors.force import (
 )
 from unspool.processors.from_hf import FromHf as FromHf
 from unspool.processors.grammar import Grammar as Grammar, JsonSchema as JsonSchema, Regex as Regex
+from unspool.processors.parts import After as After, Between as Between, Until as Until, When as When
 from unspool.processors.penalize import (
     EncoderNoRepeatNgram as EncoderNoRepeatNgram,
     EncoderRepetitionPenalty as EncoderRepetitionPenalty,
@@ -74,15 +75,25 @@ from unspool.processors.penalize import (
     PresencePenalty as PresencePenalty,
     RepetitionPenalty as RepetitionPenalty,
 )
+from unspool.processors.say import Cite as Cite, Say as Say, ThinkingBudget as ThinkingBudget
 from unspool.processors.shape import (
     DynamicTemperature as DynamicTemperature,
+    EntropyTemperature as EntropyTemperature,
     LogSoftmax as LogSoftmax,
     Skew as Skew,
     Smoothing as Smoothing,
     Temperature as Temperature,
 )
 from unspool.processors.threshold import Epsilon as Epsilon, Eta as Eta, MinP as MinP, PLess as PLess, TopA as TopA, TopNSigma as TopNSigma
-from unspool.processors.truncate import TailFree as TailFree, TopH as TopH, TopK as TopK, TopP as TopP, Typical as Typical
+from unspool.processors.truncate import (
+    FactualNucleus as FactualNucleus,
+    MinK as MinK,
+    TailFree as TailFree,
+    TopH as TopH,
+    TopK as TopK,
+    TopP as TopP,
+    Typical as Typical,
+)
 from unspool.processors.watermark_gumbel import WatermarkGumbel as WatermarkGumbel
 from unspool.processors.watermark_kgw import WatermarkKgw as WatermarkKgw
 from unspool.processors.watermark_sbw import WatermarkSbw as WatermarkSbw
@@ -97,6 +108,7 @@ from unspool.stops.limits import MaxTime as MaxTime, TokenBudget as TokenBudget
 from unspool.stops.loop import Loop as Loop
 from unspool.stops.texts import StopRegex as StopRegex, StopStrings as StopStrings
 from unspool.stops.tokens import End as End, StopFunction as StopFunction
+from unspool.strategies.alternatives import Alternatives as Alternatives
 from unspool.strategies.arithmetic import Arithmetic as Arithmetic
 from unspool.strategies.backtrack import Backtrack as Backtrack
 from unspool.strategies.beam import Beam as Beam

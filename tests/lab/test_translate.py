@@ -208,7 +208,7 @@ def test_mirostat_takes_the_place_of_llama_cpps_chain():
     read = from_engine("llama.cpp", {"mirostat": 2, "top_k": 9, "temperature": 0.6})
     assert str(read.decoder) == "temperature(0.6) | mirostat(surprise='truncated') | sample"
     left = {p.method for p in LLAMA_CPP.ordered(LLAMA_CPP.places, {"mirostat": 1})}
-    assert left == {"json_schema", "bias", "banned", "temperature", "mirostat"}
+    assert left == {"json_schema", "bias", "banned", "thinking_budget", "temperature", "mirostat"}
 
 
 def test_llama_cpp_applies_adaptive_p_where_it_is_asked_to():
@@ -341,3 +341,20 @@ def test_what_changes_nothing_is_left_out():
 def test_a_bias_of_false_bans_the_token_of_that_number():
     for given in ({"15": False}, [[15, False]]):
         assert from_engine("llama.cpp", {"logit_bias": given, "temperature": 0}).decoder.processors == (un.Banned(15),)
+
+
+@pytest.mark.parametrize(
+    ("engine", "settings", "decoder"),
+    [
+        ("vllm", {"thinking_token_budget": 64}, "thinking_budget(64) | sample"),
+        ("llama.cpp", {"thinking_budget_tokens": 64, "reasoning_budget_message": "Enough."}, "thinking_budget(64, message='Enough.')"),
+        ("llama.cpp", {"reasoning_budget": 0}, "thinking_budget(0)"),
+        ("openvino", {"reasoning_budget_tokens": 9}, "thinking_budget(9)"),
+        ("tensorrt-llm", {"top_p": 0.8, "top_p_decay": 0.7, "top_p_reset_ids": 1}, "factual_nucleus(0.8, decay=0.7, least=1e-06, reset=("),
+        ("tensorrt-llm", {"top_p": 0.9, "top_p_decay": 1.0}, "top_p(0.9)"),
+    ],
+)  # fmt: skip
+def test_budgets_of_thinking_and_a_top_p_that_decays_are_read(engine, settings, decoder):
+    read = from_engine(engine, settings)
+    assert decoder in str(read.decoder)
+    assert from_engine(engine, to_engine(engine, read.decoder, **read.options).settings).decoder == read.decoder

@@ -102,6 +102,7 @@ def strategies(backend=np.asarray):
         ],
         un.Power: [un.Power(2.0, 3, 2), un.Power(3.0, 2, 3, n=2)],
         un.PowerRollouts: [un.PowerRollouts(2.0, 3, 2, 2), un.PowerRollouts(3.0, 6, 3, 1, n=2)],
+        un.Alternatives: [un.Alternatives(3), un.Alternatives(4, least=0.2, then=un.Beam(2)), un.Alternatives(2, then=un.Sample(2))],
         un.StochasticBeam: [un.StochasticBeam(1), un.StochasticBeam(3)],
     }
 
@@ -123,7 +124,7 @@ def processors(backend=np.asarray):
         un.MinNewTokens: [un.MinNewTokens(3)],
         un.MinP: [un.MinP(0.2)],
         un.Mirostat: [un.Mirostat(1.2, eta=0.5), un.Mirostat(0.8, eta=0.9, surprise="truncated"), un.Mirostat(0.8, version=1)],
-        un.NoRepeatNgram: [un.NoRepeatNgram(2)],
+        un.NoRepeatNgram: [un.NoRepeatNgram(2), un.NoRepeatNgram(1, window=3, allowed=(1,))],
         un.PresencePenalty: [un.PresencePenalty(0.9, scope="all")],
         un.RepetitionPenalty: [un.RepetitionPenalty(1.4), un.RepetitionPenalty(1.7, window=1, decay=2)],
         un.Temperature: [un.Temperature(0.6), un.Temperature(0)],
@@ -137,6 +138,9 @@ def processors(backend=np.asarray):
         un.PLess: [un.PLess(), un.PLess(True)],
         un.TopH: [un.TopH(0.6), un.TopH(0.8, variant="transformers")],
         un.TailFree: [un.TailFree(0.8), un.TailFree(0.5, variant="llama.cpp")],
+        un.MinK: [un.MinK(), un.MinK(0.0, min_keep=2)],
+        un.FactualNucleus: [un.FactualNucleus(0.95, 0.6, reset=(1, 4)), un.FactualNucleus(1.0, 0.5, 0.2, ())],
+        un.EntropyTemperature: [un.EntropyTemperature(0.9, 0.5), un.EntropyTemperature(1.5, theta=2.0, base=0.5)],
         un.Xtc: [un.Xtc(0.1, 0.5), un.Xtc(0.05, 1.0, (1,), protect_ends=True), un.Xtc(0.05, 1.0, (1,), variant="text-generation-webui")],
         un.DynamicTemperature: [un.DynamicTemperature(0.5, 1.8)],
         un.Smoothing: [un.Smoothing(0.3), un.Smoothing(0.2, curve=2.5)],
@@ -155,6 +159,26 @@ def processors(backend=np.asarray):
         un.ForcedBegin: [un.ForcedBegin(4), un.ForcedBegin(3, certain=True)],
         un.PrefixConstrained: [un.PrefixConstrained(((0, 3) * 5, (1, 4) * 5, (1,) * 9)), un.PrefixConstrained(anything_but_the_last)],
         un.OneOf: [un.OneOf((0, 3) * 5, (1, 4) * 5, (1,) * 9), un.OneOf((0,), (0, 1, 2), (2, 3, 4, 4), (3, 1))],
+        un.After: [
+            un.After(1, un.Mirostat(0.8, eta=0.9)),
+            un.After((3,), un.Until(2, un.Forced({0: 4, 1: 0}))),
+            un.After(2, un.Automaton(Alternating()), times=None),
+            un.After(1, un.Guidance(1.7, other)),
+        ],
+        un.Until: [un.Until((0, 3), un.NoRepeatNgram(1)), un.Until(2, un.MinNewTokens(3))],
+        un.Between: [un.Between(1, 3, un.Temperature(0.4)), un.Between(2, 2, un.Bias({1: 1.5, 3: -1.0}), prompt=True)],
+        un.When: [
+            un.When("entropy > 1.2", un.Temperature(0.5)),
+            un.When("not loop >= 2 and (position < 2 or varentropy >= 0.4)", un.TopK(2)),
+            un.When("top_probability < 0.5", un.Mirostat(0.9, eta=0.4)),
+        ],
+        un.Say: [
+            un.Say((3, 0), when="position >= 2"),
+            un.Say((1, 4), instead=END, times=2),
+            un.Say(2, when="entropy > 1.3 and loop < 2", times=None),
+        ],
+        un.ThinkingBudget: [spelled(un.ThinkingBudget(2, "a", "b"), "abcdef"), spelled(un.ThinkingBudget(1, "bc", "de", "a"), "abcdef")],
+        un.Cite: [un.Cite(1.5), un.Cite(0.5, following=2.0)],
         un.WatermarkKgw: [
             un.WatermarkKgw(0.4, 1.5),
             un.WatermarkKgw(0.5, context_width=2),
@@ -216,6 +240,9 @@ def neutral(backend=np.asarray):
         un.PLess: None,
         un.TopH: un.TopH(1.0),
         un.TailFree: un.TailFree(1.0),
+        un.MinK: un.MinK(1e9),
+        un.FactualNucleus: un.FactualNucleus(1.0, 1.0, reset=()),
+        un.EntropyTemperature: un.EntropyTemperature(1.0, 0.0),
         un.Xtc: un.Xtc(probability=0.0),
         un.DynamicTemperature: un.DynamicTemperature(1.0, 1.0),
         un.Smoothing: un.Smoothing(0.0),
@@ -234,6 +261,13 @@ def neutral(backend=np.asarray):
         un.ForcedBegin: None,
         un.PrefixConstrained: un.PrefixConstrained(lambda tokens: range(VOCABULARY)),
         un.OneOf: None,
+        un.After: un.After(1, un.TopP(1.0)),
+        un.Until: un.Until("", un.TopK(1)),
+        un.Between: un.Between(1, 2, un.Temperature(1.0)),
+        un.When: un.When("never", un.TopK(1)),
+        un.Say: un.Say(2, when="never"),
+        un.ThinkingBudget: spelled(un.ThinkingBudget(10**6, "a", "b"), "abcdef"),
+        un.Cite: un.Cite(0.0),
         un.WatermarkKgw: un.WatermarkKgw(bias=0.0),
         un.WatermarkGumbel: None,
         un.WatermarkSbw: un.WatermarkSbw(bias=0.0),
@@ -274,6 +308,7 @@ STRATEGY_KINDS = {
     "waits": (un.Exact,),
     "forces": (un.Follow,),
     "weighs": (un.SequentialMonteCarlo,),
+    "hands on": (un.Alternatives,),
     "excludes": (un.StochasticBeam,),
     "takes back": (un.Backtrack,),
     "chooses": (un.BestOf, un.Cot, un.Mbr, un.Rerank, un.StepsOf, un.Vote),
@@ -284,10 +319,10 @@ plain: one row a text, which grows by its likeliest token. draws: rows of one te
 competes: at every step rows fork, and others die for them. looks ahead: scores of rows that may never be committed, in
 chains of several tokens and with a second model's rows beside. waits: a row is left and grown again many rounds later, out
 of order. forces: tokens that the processors forbid are taken all the same. weighs: the processed scores are read against
-the model's own, and rows are drawn anew in the middle of a text. excludes: every token that is possible counts, not only
-the best, and what one text has drawn is ruled out for the others. takes back: rows
-that are looked at, or given up, and grown again with some tokens left out. chooses: a strategy around another, which weighs its whole
-texts.
+the model's own, and rows are drawn anew in the middle of a text. hands on: rows go on by runs of their own. excludes:
+every token that is possible counts, not only the best, and what one text has drawn is ruled out for the others. takes back:
+rows that are looked at, or given up, and grown again with some tokens left out. chooses: a strategy around another, which
+weighs its whole texts.
 """
 PROCESSOR_KINDS = {
     "companion": lambda part: bool(part.companions()),

@@ -21,6 +21,7 @@ CUTS = [un.TopK(1), un.TopK(3), un.TopP(0.0), un.TopP(0.5), un.TopP(0.95), un.Mi
 CUTS += [un.Typical(0.95), un.Temperature(0), un.Epsilon(0.01), un.Epsilon(0.9), un.Eta(0.001), un.Eta(0.5), un.TopNSigma(1.0)]
 CUTS += [un.TopNSigma(0.0), un.TopA(0.2), un.TopA(1.0), un.PLess(), un.PLess(True), un.TopH(0.0), un.TopH(0.5), un.TopH(0.99)]
 CUTS += [un.TopH(0.5, "transformers"), un.TopH(1.0, "transformers"), un.TailFree(0.0), un.TailFree(0.9), un.TailFree(0.5, "llama.cpp")]
+CUTS += [un.MinK(), un.MinK(0.0), un.MinK(200.0)]
 CUTS += [un.Xtc(0.01, 1.0), un.Xtc(0.0, 1.0), un.Xtc(0.1, 0.5)]
 backends = pytest.mark.parametrize("backend", BACKENDS)
 

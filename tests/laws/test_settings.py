@@ -11,6 +11,7 @@ from unspool.arrays import host
 INF = float("inf")
 KEEPING = [un.TopP(0.0), un.Typical(0.0), un.TopH(0.0), un.TopH(0.0, "transformers"), un.TailFree(0.0), un.TailFree(0.0, "llama.cpp")]
 KEEPING += [un.MinP(1.0), un.MinP(7.0), un.Epsilon(1.0), un.Eta(1.0), un.TopNSigma(0.0), un.TopA(1.0), un.PLess(order=50.0)]
+KEEPING += [un.MinK(0.0)]
 KEEPING += [un.TopP(0.2), un.Typical(0.1), un.TopH(0.3), un.TailFree(0.5), un.MinP(0.3), un.Epsilon(0.01), un.TopNSigma(1.5), un.PLess()]
 backends = pytest.mark.parametrize("backend", BACKENDS)
 
@@ -184,3 +185,89 @@ def test_what_reads_tokens_alone_can_be_called_on_bare_arrays():
     assert un.RepetitionPenalty(2.0)(tokens, scores)[0, 1] == 2 * scores[0, 1]
     with pytest.raises(un.Unsupported, match=r"hold no draws, as 'xtc' needs: make them with Rows.of\(tokens\)"):
         un.Xtc().process(un.Rows(tokens, np.asarray([4, 4]), np.asarray([2, 2])), scores)
+
+
+# --- rules of 2022 to 2026 ------------------------------------------------------------------------------------------------
+
+
+def cliff(scores, tau):
+    """How many tokens min_k keeps, written out."""
+    ranked = sorted(scores, reverse=True)
+    spread = ranked[0] - ranked[-1]
+    weights = [(ranked[i - 1] - ranked[i]) / (spread * i) for i in range(1, len(ranked))]
+    return max(weights.index(max(weights)) + 1, int(tau / spread))
+
+
+@backends
+@given(st.integers(2, 700), st.sampled_from([0.0, 3.0, 40.0]), st.integers(0, 2**32))
+def test_min_k_is_by_its_definition_and_no_temperature_moves_it(backend, n, tau, seed):
+    rng = np.random.default_rng(seed)
+    scores = rng.permutation(np.round(rng.normal(size=n) * rng.choice([0.05, 1, 4]), 3) + np.arange(n) * 1e-3)
+    found = kept(un.MinK(tau), scores, backend)
+    count = cliff(scores.astype(np.float32).tolist(), tau)
+    assert len(found) == pytest.approx(min(count, n), abs=1)
+    assert set(found) == set(np.argsort(-scores.astype(np.float32), kind="stable")[: len(found)].tolist())
+    cold, hot = (kept(un.MinK(0.0), scores * 2.0**power, backend) for power in (-6, 6))
+    assert cold == hot == kept(un.MinK(0.0), scores, backend)
+
+
+def test_min_k_of_hand_made_scores():
+    assert kept(un.MinK(0.0), [5.0, 1.0, 0.9, 0.0]) == [0]
+    assert kept(un.MinK(0.0), [5.0, 4.9, 4.8, 0.0]) == [0, 1, 2]         # 4.8 / 3 is more than 0.1
+    assert kept(un.MinK(0.0), [5.0, 4.0, 2.9, 2.8]) == [0]               # 1.1 / 2 is less than 1
+    assert kept(un.MinK(3.0), [0.0, 0.5, 1.0, -INF]) == [0, 1, 2]        # flat: floor(3 / 1)
+    assert kept(un.MinK(0.0), [2.0, 2.0, 2.0]) == [0]
+    assert kept(un.MinK(3.0), [2.0, 2.0, 2.0]) == [0, 1, 2]
+
+
+def scores_after(part, new, row, backend="numpy"):
+    """What a processor with a memory makes of scores after some new tokens."""
+    memory = part.begin(np.asarray([0]))
+    for token in new:
+        (memory,) = part.advance([memory], [token], [])
+    rows = un.Rows.of(BACKENDS[backend](np.asarray([[0, *new]])))
+    return np.flatnonzero(host(part.process(rows, BACKENDS[backend](np.asarray([row], np.float32)), [memory]))[0] > -INF).tolist()
+
+
+@backends
+def test_a_factual_nucleus_narrows_along_a_sentence_and_opens_at_its_end(backend):
+    rng = np.random.default_rng(0)
+    part = un.FactualNucleus(0.95, 0.8, 0.4, reset=(7,))
+    for n in range(12):
+        row = rng.normal(size=40)
+        new = rng.integers(0, 7, n).tolist()
+        expected = kept(un.TopP(max(0.4, 0.95 * 0.8**n)), row, backend)
+        assert scores_after(part, new, row, backend) == expected
+        assert scores_after(part, [1, 2, 7, *new], row, backend) == expected
+    assert scores_after(un.FactualNucleus(0.7, 1.0, 0.0, reset=()), [1, 2, 3], row, backend) == kept(un.TopP(0.7), row, backend)
+
+
+@backends
+def test_an_entropy_temperature_is_by_its_formula(backend):
+    scores = np.asarray([[3.0, 1.0, 0.0, -INF], [1.0, 1.0, 1.0, -INF], [-INF, 5.0, -INF, -INF], [9.0, 0.0, 0.0, 0.0]], np.float32)
+    p = np.exp(scores - np.logaddexp.reduce(scores, -1, keepdims=True))
+    rows = un.Rows.of(BACKENDS[backend](np.zeros((4, 1), np.int64)))
+    found = host(un.EntropyTemperature(1.2, 0.5, 0.7).process(rows, BACKENDS[backend](scores)))
+    for before, after, share in zip(scores, found, p, strict=True):
+        entropy = -(share[share > 0] * np.log(share[share > 0])).sum()
+        t = 1.2 * 0.7 ** (0.5 / entropy) if entropy > 1e-6 else 0
+        if t > 1e-9:
+            np.testing.assert_allclose(after, (before - before.max()) / t, rtol=1e-3)
+        else:
+            assert np.flatnonzero(after > -INF).tolist() == [before.argmax()]
+
+
+def test_an_n_gram_may_come_again_outside_the_window_or_by_a_token_that_is_allowed():
+    text, scores = np.asarray([[1, 2, 3, 1, 2, 4, 0, 1]]), np.zeros((1, 6), np.float32)
+    rows = un.Rows.of(text)
+
+    def banned(part):
+        return np.flatnonzero(np.isneginf(part.process(rows, scores)[0])).tolist()
+
+    assert banned(un.NoRepeatNgram(2)) == [2]
+    assert banned(un.NoRepeatNgram(2, window=5)) == [2]
+    assert banned(un.NoRepeatNgram(2, window=4)) == []
+    assert banned(un.NoRepeatNgram(2, allowed=(2,))) == []
+    assert banned(un.NoRepeatNgram(1, window=3)) == [0, 1, 4]
+    assert banned(un.NoRepeatNgram(1, window=3, allowed=(0, 4))) == [1]
+    assert banned(un.NoRepeatNgram(5, window=3)) == []

@@ -87,6 +87,9 @@ class Processor(Part):
     by_scores: ClassVar[bool] = False
     """Whether it looks at nothing but the scores above -inf and their order, so that it may be given those alone, (R, K) of them in
     ascending order of token, and rows filled up with -inf: by sums that left out zeros do not change (`unspool.arrays.summed`)."""
+    reads_text: ClassVar[bool] = False
+    """Whether its memory follows the text, however it is cut into tokens, and is None where the text cannot be: then it may begin in the
+    middle of a token, as where a rule has it act from a phrase on."""
     reads_layers: tuple[int, ...] = ()
     """The layers of the model whose early logits it reads: k for those after k of them; a field or a class variable."""
 

@@ -21,6 +21,8 @@ class Stop(Part):
     role = "stop"
     reason: ClassVar[str] = "stop"
     stateful: ClassVar[bool] = False
+    reads_text: ClassVar[bool] = False
+    """Whether its memory follows the text, however it is cut into tokens: see Processor."""
     reads_logits: ClassVar[bool] = False
     """Whether `advance` needs the model's logits that a token was chosen from."""
 

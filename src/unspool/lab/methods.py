@@ -23,6 +23,7 @@ GROUPS = {
     "length": "Length",
     "contrast": "Contrast",
     "watermark": "Watermark",
+    "part": "Rules for a part of the text",
     "plumbing": "Adapters",
     "search": "Search",
     "sampling": "Sampling",

@@ -31,6 +31,7 @@ class _Constraint(Processor):
     """
 
     stateful = True
+    reads_text = True
     completes = True
     _begin: Beginning | None
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from unspool.arrays import INF, Array, Ints, copy, host, like, namespace
+from unspool.core.decoder import Part
 from unspool.core.processor import PROMPT_END, Processor, Rows
 from unspool.errors import check, is_whole, number, whole
 from unspool.processors.measures import ENOUGH, limited
+from unspool.processors.phrases import checked_phrases, ids_in, ids_of, several, tokens_of
 
 SCOPES = ("all", "prompt", "generated")
 
@@ -171,16 +173,32 @@ class FrequencyPenalty(_CountPenalty):
 class NoRepeatNgram(Processor):
     """Never complete an n-gram that is already in the text, prompt included.
 
-    Paulus, Xiong and Socher 2017, arXiv 1705.04304. Where nothing is left, the hypothesis dies.
+    window: only the last so many tokens are looked at. allowed: tokens, by id or as texts of one token, that may complete one all the
+    same, as the tags of a table. Paulus, Xiong and Socher 2017, arXiv 1705.04304. Where nothing is left, the hypothesis dies.
     """
 
     n: int
+    window: int | None = None
+    allowed: tuple[str | int, ...] = ()
 
     def __post_init__(self) -> None:
         whole("no_repeat_ngram(n)", self.n, 1)
+        check_window("no_repeat_ngram", self.window)
+        allowed = several(self.allowed)
+        fine = not allowed or all(isinstance(t, str | int) for t in checked_phrases("no_repeat_ngram", allowed))
+        check(fine, f"no_repeat_ngram(allowed=...) takes token ids or texts of one token; got {self.allowed!r}")
+        object.__setattr__(self, "allowed", allowed)
+
+    def token_ids(self) -> Iterable[int]:
+        return ids_in(self.allowed)
+
+    def resolve(self, tokenizer: Any) -> Part:
+        return replace(self, allowed=ids_of(self.allowed, tokenizer, "no_repeat_ngram")) if self.allowed else self
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        return edit(scores, [(r, t) for r, text in enumerate(texts_in(rows, "all")) for t in following(text, len(text), self.n)], -INF)
+        spared = {ids[0] for ids in tokens_of(self.allowed, "no_repeat_ngram")}
+        texts = texts_in(rows, "all", self.window)
+        return edit(scores, [(r, t) for r, text in enumerate(texts) for t in following(text, len(text), self.n) if t not in spared], -INF)
 
 
 @dataclass(frozen=True)

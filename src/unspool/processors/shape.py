@@ -83,6 +83,33 @@ class DynamicTemperature(Processor):
 
 
 @dataclass(frozen=True)
+class EntropyTemperature(Processor):
+    """A temperature below t, the lower the surer the model: scores / T with T = t * base^(theta / H), H the entropy in nats.
+
+    Where H is 0 the best token is left; theta = 0 is temperature(t). Zhang, Bao and Huang 2024, arXiv 2403.14541.
+    """
+
+    by_scores = True
+    aliases = ("edt",)
+    t: float = 1.0
+    theta: float = 0.1
+    base: float = 0.8
+
+    def __post_init__(self) -> None:
+        number("entropy_temperature(t)", self.t, above=0)
+        number("entropy_temperature(theta=...)", self.theta, 0)
+        number("entropy_temperature(base=...)", self.base, above=0, most=1)
+
+    def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
+        if self.theta == 0 or self.base == 1:
+            return Temperature(self.t).process(rows, scores)
+        xp = namespace(scores)
+        t = self.t * xp.exp(limited(self.theta) * math.log(self.base) / xp.clip(entropy(scores), 1e-15, None))
+        below = scores - or_zero(xp.max(scores, axis=-1, keepdims=True))
+        return xp.where(t > 1e-15, below / xp.clip(t, 1e-15, None), best_alone(scores))
+
+
+@dataclass(frozen=True)
 class Smoothing(Processor):
     """Bend the scores below the best one: a little for its rivals, the more the further down.
 

@@ -7,14 +7,18 @@ only rows for which those do not settle the matter are sorted further. Every one
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from unspool.arrays import Array, by_row, namespace, or_zero, put, summed, topk
+import numpy as np
+
+from unspool.arrays import Array, Ints, by_row, like, namespace, or_zero, put, summed, topk
+from unspool.core.decoder import Part
 from unspool.core.processor import Processor, Rows, Standing
 from unspool.errors import check, number, whole
-from unspool.processors.measures import entropy, rounding, total_of
+from unspool.processors.measures import ENOUGH, entropy, rounding, total_of
+from unspool.processors.phrases import checked_phrases, ids_in, ids_of, several, tokens_of
 
 TRIED_FIRST = 256
 
@@ -239,3 +243,92 @@ class TailFree(_Cut):
             keep = xp.concat([keep[:, :1], keep[:, :-1]], axis=-1)
         keep[:, : self.min_keep] = True
         return scatter_kept(scores, columns, keep)
+
+
+@dataclass(frozen=True)
+class MinK(_Cut):
+    """Keep the tokens above the cliff: the largest drop from one score to the next, of which a drop after i tokens counts 1 / i.
+
+    With the scores s(1) >= s(2) >= ... and their range R = s(1) - s(n), of the tokens that can come: k = argmax of (s(i) - s(i+1)) /
+    (R * i), or floor(tau / R) if that is more, so that flat scores are not cut to one. A temperature before it changes nothing
+    but this second number. min_keep: so many tokens stay at least. Ding et al. 2026, arXiv 2604.11012.
+    """
+
+    tau: float = 3.0
+    min_keep: int = 1
+
+    def __post_init__(self) -> None:
+        number("min_k(tau)", self.tau, 0)
+        super().__post_init__()
+
+    def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
+        return by_row(self._kept, scores)
+
+    def _kept(self, scores: Array) -> Array:
+        xp, tried = namespace(scores), TRIED_FIRST
+        best = xp.max(scores, axis=-1, keepdims=True)
+        least = xp.min(xp.where(scores > -xp.inf, scores, best), axis=-1, keepdims=True)
+        spread = or_zero(best) - or_zero(least)                          # (R, 1)
+        flat = xp.floor(min(self.tau, ENOUGH) / (spread + 1e-8))
+        while True:
+            values, columns = topk(scores, tried)
+            known, places = or_zero(values), xp.astype(xp.cumulative_sum(xp.ones_like(values), axis=-1), values.dtype)
+            drops = xp.where(values[:, 1:] > -xp.inf, known[:, :-1] - known[:, 1:], xp.zeros_like(values[:, 1:])) / places[:, :-1]
+            if drops.shape[-1] == 0:
+                return scores
+            cliff = xp.astype(xp.argmax(drops, axis=-1, keepdims=True) + 1, values.dtype)
+            count = xp.clip(xp.where(flat > cliff, flat, cliff), self.min_keep, None)
+            last = xp.where(values[:, -1:] > -xp.inf, known[:, -1:], or_zero(least))
+            below = (last - or_zero(least)) / tried                      # no later drop counts more
+            seen = bool(xp.all((xp.max(drops, axis=-1, keepdims=True) > below) & (count <= tried)))
+            if seen or tried >= scores.shape[-1]:
+                return scatter_kept(scores, columns, places <= count)
+            tried *= 16
+
+
+@dataclass(frozen=True)
+class FactualNucleus(_Cut):
+    """Nucleus sampling that narrows along a sentence: keep the likeliest tokens until their mass reaches p * decay^t, and `least`.
+
+    t counts the tokens since a sentence began, that is since the prompt's end or the last token of `reset`; with decay = 1 it is
+    top_p. The later part of a sentence is where facts are made up. reset: token ids or texts of one token that end a
+    sentence. min_keep: so many tokens stay at least. Lee et al. 2022, arXiv 2206.04624.
+    """
+
+    aliases = ("top_p_decay",)
+    stateful = True
+    p: float = 0.9
+    decay: float = 0.9
+    least: float = 0.3
+    reset: tuple[str | int, ...] = (".",)
+    min_keep: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("p", "decay", "least"):
+            number(f"factual_nucleus({name}=...)" if name != "p" else "factual_nucleus(p)", getattr(self, name), 0, 1)
+        reset = several(self.reset)
+        check(all(isinstance(t, str | int) for t in checked_phrases("factual_nucleus", reset)) if reset else True,
+              f"factual_nucleus(reset=...) takes token ids or texts of one token; got {self.reset!r}")  # fmt: skip
+        object.__setattr__(self, "reset", reset)
+        super().__post_init__()
+
+    def token_ids(self) -> Iterable[int]:
+        return ids_in(self.reset)
+
+    def resolve(self, tokenizer: Any) -> Part:
+        return replace(self, reset=ids_of(self.reset, tokenizer, "factual_nucleus"))
+
+    def begin(self, prompt: Ints) -> int:
+        """How many tokens the sentence has."""
+        return 0
+
+    def advance(self, memories: Sequence[int], tokens: Sequence[int], scores: Sequence[Array]) -> list[int]:
+        ends = {ids[0] for ids in tokens_of(self.reset, "factual_nucleus")}
+        return [0 if token in ends else count + 1 for count, token in zip(memories, tokens, strict=True)]
+
+    def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
+        line = [max(self.least, self.p * self.decay**count) for count in memory]
+        p = like(np.asarray([[share if share < 1 else np.inf] for share in line]), scores)
+        total = total_of(scores)
+        slack, xp = rounding(total), namespace(scores)
+        return self.cut(scores, scores, lambda values, columns: nucleus(xp.exp(values - total), p, slack))

@@ -35,6 +35,7 @@ class StopStrings(Stop):
     aliases = ("stop_strings",)
     variadic = True
     stateful = True
+    reads_text = True
     strings: tuple[str, ...]
     after: int = 0
     _reader: TextReader | None = field(default=None, init=False, repr=False, compare=False)
@@ -101,6 +102,7 @@ class StopRegex(Stop):
     """
 
     stateful = True
+    reads_text = True
     pattern: str
     _reader: TextReader | None = field(default=None, init=False, repr=False, compare=False)
     _sought: str = field(default="", init=False, repr=False, compare=False)

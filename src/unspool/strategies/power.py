@@ -15,7 +15,7 @@ from unspool.errors import number, whole
 
 
 @dataclass
-class Draft:
+class ChainText:
     """A text of the chain, of tokens that are only looked at."""
 
     tokens: list[int]
@@ -64,7 +64,7 @@ class Power(Strategy):
             yield Each(frontier.take(np.zeros(self.n, np.int64)), replace(self, n=1))
             return
         limit, taken, made = int(frontier.left[0]), 0, 0
-        text, bound = Draft([], [frontier], []), 0
+        text, bound = ChainText([], [frontier], []), 0
         while True:
             bound = limit if text.done else min(bound + self.block, limit)
             whole_text = text.done or bound == limit
@@ -85,9 +85,9 @@ class Power(Strategy):
             seen = text.places[i + 1] if i + 1 < len(text.tokens) else None
             frontier = yield Choice([token], frontier.rows, seen=seen, columns={"taken": np.asarray([taken / max(made, 1)])})
 
-    def grown(self, text: Draft, at: int, bound: int, move: int) -> Generator[Ask, Frontier, Draft]:
+    def grown(self, text: ChainText, at: int, bound: int, move: int) -> Generator[Ask, Frontier, ChainText]:
         """The text with new tokens from position `at` on, until it ends or has `bound` tokens."""
-        new = Draft(text.tokens[:at], text.places[: at + 1], text.sums[:at])
+        new = ChainText(text.tokens[:at], text.places[: at + 1], text.sums[:at])
         while len(new.tokens) < bound:
             here = new.places[-1]
             scores = host(here.logprobs).astype(np.float64) * self.alpha
@@ -103,7 +103,7 @@ class Power(Strategy):
         return new
 
 
-def ratio(old: Draft, new: Draft, at: int) -> float:
+def ratio(old: ChainText, new: ChainText, at: int) -> float:
     """log r of a move that draws the tokens from position `at` on anew."""
     lengths = np.log(len(old.tokens)) - np.log(len(new.tokens))
     return float(sum(new.sums[at:]) - sum(old.sums[at:]) + lengths)

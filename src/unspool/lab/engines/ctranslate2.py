@@ -6,9 +6,10 @@ from typing import Any
 
 from unspool.core.decoder import Part
 from unspool.errors import ParameterError, Unsupported
-from unspool.lab.engines.engine import DIFFERENT, REMARK, CallSetting, Engine, Given, Note, Place, Setting, Unsaid
+from unspool.lab.engines.engine import DIFFERENT, CallSetting, Engine, Given, Note, Place, Setting, Unsaid
 from unspool.lab.engines.places import NO_SEED, as_tuple, names_in, place
 from unspool.processors.penalize import RepetitionPenalty
+from unspool.strategies.alternatives import Alternatives
 from unspool.strategies.beam import Beam
 from unspool.strategies.greedy import Greedy
 from unspool.strategies.sample import Sample
@@ -69,6 +70,21 @@ def _sample(given: Given) -> Part | None:
     return None if _greedy_there(given) else Sample(n)
 
 
+def _alternatives(given: Given) -> Part | None:
+    if not given.get("return_alternatives"):
+        return None
+    if not _greedy_there(given) or Setting("beam_size", 1).of(given) > 1:
+        raise Unsupported("return_alternatives beside sampling or beams: write alternatives(n, then=sample), or then=beam(...)")
+    return Alternatives(Setting("num_hypotheses", 1).of(given), float(Setting("min_alternative_expansion_prob", 0.0).of(given)))
+
+
+def _write_alternatives(part: Alternatives) -> dict[str, Any]:
+    if part.then != Greedy():
+        raise ParameterError(f"its alternatives are greedy when they are written from here: {part}")
+    least = {"min_alternative_expansion_prob": part.least} if part.least else {}
+    return {"return_alternatives": True, "num_hypotheses": part.n, **least}
+
+
 def _checked(given: dict[str, Any], tokenizer: Any) -> dict[str, Any]:
     if not isinstance(INSIDE.of(given), bool):
         raise ParameterError(f"{INSIDE.name} is True or False; got {given[INSIDE.name]!r}")
@@ -99,6 +115,8 @@ CTRANSLATE2 = Engine(
         place("top_p", lambda p: p >= 1, p=("sampling_topp", 1.0), sampling=True),
     ),
     strategies=(
+        Place("alternatives", (Setting("return_alternatives", False), Setting("num_hypotheses", 1),
+                               Setting("min_alternative_expansion_prob", 0.0)), _alternatives, _write_alternatives),
         Place("beam", (Setting("beam_size", 1), Setting("patience", 1.0), Setting("length_penalty", 1.0), Setting("num_hypotheses", 1),
                        KEPT_END), _beams, _write_beams,
               note="The score is made a log-probability again after the processors. Lengths leave the end out, and hold the prompt where"
@@ -117,8 +135,6 @@ CTRANSLATE2 = Engine(
         "suppress_sequences": Unsaid(TOKENS_BY_NAME, ([],)),
         "disable_unk": Unsaid("write suppress(...) with the unknown token"),
         "static_prompt": Unsaid("write it before the prompt", ([],)),
-        "return_alternatives": Unsaid("there is no search that goes on from each first token"),
-        "min_alternative_expansion_prob": Unsaid("see return_alternatives", (0,), REMARK),
         "callback": Unsaid("write a Stop"),
     },
     ignored=names_in("start_tokens max_batch_size batch_type asynchronous cache_static_prompt return_scores return_logits_vocab"

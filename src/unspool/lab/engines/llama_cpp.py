@@ -29,6 +29,7 @@ from unspool.lab.engines.places import (
 from unspool.processors.adapt import Mirostat
 from unspool.processors.constrain import Banned, Bias
 from unspool.processors.phrases import encoded
+from unspool.processors.say import ThinkingBudget
 from unspool.processors.shape import DynamicTemperature, Temperature
 from unspool.strategies.lookup import PromptLookup
 
@@ -103,6 +104,18 @@ PENALTIES = (
           step="penalties", note="Counts the last repeat_last_n tokens, prompt included."),
 )  # fmt: skip
 
+
+def _thinking(given: Given) -> Part | None:
+    tokens = next((n for name in ("thinking_budget_tokens", "reasoning_budget") if (n := Setting(name, -1).of(given)) >= 0), -1)
+    return ThinkingBudget(tokens, message=given.get("reasoning_budget_message") or "") if tokens >= 0 else None
+
+
+def _write_thinking(part: ThinkingBudget) -> dict[str, Any]:
+    if (part.open, part.close, part.prompt) != ("<think>", "</think>", True):
+        raise ParameterError(f"the tags of thinking are those of the chat template: {part}")
+    return {"thinking_budget_tokens": part.tokens} | ({"reasoning_budget_message": part.message} if part.message else {})
+
+
 SEQUENCE = {"e": "penalties", "d": "dry", "s": "top_n_sigma", "k": "top_k", "y": "typ_p", "p": "top_p", "m": "min_p", "x": "xtc",
             "t": "temperature", "a": "adaptive_p"}  # fmt: skip
 """The letters of llama.cpp's --sampler-seq."""
@@ -110,7 +123,7 @@ SEQUENCE = {"e": "penalties", "d": "dry", "s": "top_n_sigma", "k": "top_k", "y":
 
 def _llama_order(places: tuple[Place, ...], given: Given) -> list[Place]:
     """By its list of samplers; mirostat leaves none of them but the temperature."""
-    first = [p for p in places if p.method in ("json_schema", "bias", "banned")]
+    first = [p for p in places if p.method in ("json_schema", "bias", "banned", "thinking_budget")]
     if given.get("mirostat"):
         return [*first, *(p for p in places if p.method in ("temperature", "mirostat"))]
     known = list(dict.fromkeys(p.step for p in places if p.step))
@@ -152,6 +165,10 @@ LLAMA_CPP = Engine(
         Place("banned", (Setting("logit_bias"),), lambda given: Banned(*_ruled_out(given)) if _ruled_out(given) else None,
               lambda part: {"logit_bias": [[one_id(token), False] for token in part.phrases]},
               note="Single tokens, with false in place of an amount."),
+        Place("thinking_budget", (Setting("thinking_budget_tokens", -1), Setting("reasoning_budget", -1),
+                                  Setting("reasoning_budget_message")), _thinking, _write_thinking,
+              note="reasoning_budget on the command line, thinking_budget_tokens in a request.",
+              differs="the tags of thinking are those of the chat template"),
         *PENALTIES,
         place("dry", lambda multiplier, window, **_: multiplier == 0 or window == 0, multiplier=("dry_multiplier", 0.0),
               base=("dry_base", 1.75), allowed_length=("dry_allowed_length", 2), window=("dry_penalty_last_n", 64, WINDOW),
@@ -188,16 +205,14 @@ LLAMA_CPP = Engine(
     ),
     unsaid={
         "grammar": Unsaid(LARK),
-        "grammar_lazy": Unsaid("a grammar holds from the first token here"),
-        "grammar_triggers": Unsaid("a grammar holds from the first token here"),
+        "grammar_lazy": Unsaid("write after(phrase, grammar(...)), with a grammar in llguidance's Lark", (False,)),
+        "grammar_triggers": Unsaid("write after(phrase, grammar(...)), with a grammar in llguidance's Lark", ([],)),
         "grammar_file": Unsaid(LARK),
         "json_schema_file": Unsaid("write the schema itself, as json_schema"),
         "n_keep": Unsaid("the context is not shifted here, and ends the text", (0,)),
         "n_discard": Unsaid("the context is not shifted here, and ends the text", (0,)),
         "n_indent": Unsaid("there is no setting for indentation here", (0,)),
         "t_max_predict_ms": Unsaid("write max_time(seconds)", (0, -1)),
-        "thinking_budget_tokens": Unsaid("there is no thinking here", (-1,)),
-        "reasoning_budget": Unsaid("there is no thinking here", (-1,)),
         "lora": Unsaid("merge the adapter into the model first", ([],)),
         "control_vector": Unsaid("the model is run as it is here"),
         "n_probs": Unsaid("ask for level='choices', which records alternatives", (0,), REMARK),

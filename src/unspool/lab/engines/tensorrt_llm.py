@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from unspool.core.decoder import Part
@@ -22,6 +23,7 @@ from unspool.lab.engines.places import (
     structured,
 )
 from unspool.processors.constrain import Banned
+from unspool.processors.truncate import FactualNucleus
 from unspool.strategies.beam import Beam
 from unspool.strategies.greedy import Greedy
 from unspool.strategies.sample import Sample
@@ -87,6 +89,27 @@ def _one(ends: Any) -> int:
     return int(ends[0])
 
 
+_TOP_P = place("top_p", lambda p: p >= 1, p=("top_p", None), sampling=True)
+
+
+def _decays(given: Given) -> bool:
+    return bool(Setting("top_p_decay", 1.0).of(given) < 1)
+
+
+def _factual(given: Given) -> Part | None:
+    if not _decays(given):
+        return None
+    p, least, token = (Setting(name, default).of(given) for name, default in (("top_p", 1.0), ("top_p_min", 1e-6), ("top_p_reset_ids", -1)))
+    return FactualNucleus(p, given["top_p_decay"], least, (token,) if token >= 0 else ())
+
+
+def _write_factual(part: FactualNucleus) -> dict[str, Any]:
+    if len(part.reset) > 1 or not all(isinstance(t, int) for t in part.reset) or part.min_keep != 1:
+        raise ParameterError(f"it resets top_p at one token id, and keeps no number of tokens: {part}")
+    reset = {"top_p_reset_ids": part.reset[0]} if part.reset else {}
+    return {"top_p": part.p, "top_p_decay": part.decay, "top_p_min": part.least, **reset}
+
+
 TENSORRT_LLM = Engine(
     "tensorrt-llm",
     "TensorRT-LLM",
@@ -102,7 +125,9 @@ TENSORRT_LLM = Engine(
         Place("banned", (Setting("bad"), Setting("bad_token_ids")), _banned, _write_banned),
         place("no_repeat_ngram", lambda n: n == 0 or n >= _FAR, n=("no_repeat_ngram_size", None)),
         place("top_k", lambda k: k <= 0, k=("top_k", None), sampling=True, note="1 is greedy search."),
-        place("top_p", lambda p: p >= 1, p=("top_p", None), sampling=True),
+        replace(_TOP_P, read=lambda given: None if _decays(given) else _TOP_P.read(given)),
+        Place("factual_nucleus", (Setting("top_p_decay", 1.0), Setting("top_p", 1.0), Setting("top_p_min", 1e-6),
+                                  Setting("top_p_reset_ids", -1)), _factual, _write_factual, sampling=True, note="In place of top_p."),
         place("min_p", lambda p: p == 0, p=("min_p", None), sampling=True),
     ),
     strategies=(
@@ -123,9 +148,6 @@ TENSORRT_LLM = Engine(
         CallSetting("end_tokens", Setting("end_id"), lambda end: None if end < 0 else (int(end),), _one),
     ),
     unsaid={
-        "top_p_decay": Unsaid("top_p is the same at every step here", (1,)),
-        "top_p_min": Unsaid("top_p is the same at every step here; see top_p_decay", (), REMARK),
-        "top_p_reset_ids": Unsaid("top_p is the same at every step here; see top_p_decay", (), REMARK),
         "beam_search_diversity_rate": Unsaid("beams of one parent do not compete here", (0,)),
         "beam_width_array": Unsaid("beams are as wide at every step here", ([],)),
         "prompt_ignore_length": Unsaid("a penalty looks back on the whole prompt, or with scope='generated' on none of it", (0,)),

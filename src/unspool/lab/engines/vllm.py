@@ -122,6 +122,8 @@ VLLM = Engine(
         place("repetition_penalty", lambda penalty: penalty == 1, penalty=("repetition_penalty", 1.0), note="Prompt and new tokens."),
         place("frequency_penalty", lambda penalty: penalty == 0, GENERATED, penalty=("frequency_penalty", 0.0)),
         place("presence_penalty", lambda penalty: penalty == 0, GENERATED, penalty=("presence_penalty", 0.0)),
+        place("thinking_budget", lambda tokens: tokens < 0, tokens=("thinking_token_budget", None),
+              differs="the tags of thinking are those of its reasoning parser"),
         place("temperature", lambda t: t == 1, t=("temperature", 1.0, WARM), sampling=True,
               note="0 is greedy search; below 0.01 it is 0.01."),
         place("min_p", lambda p: p == 0, p=("min_p", 0.0), sampling=True),
@@ -151,7 +153,6 @@ VLLM = Engine(
     ),
     unsaid={
         "include_stop_str_in_output": Unsaid("the text is cut before a stop string here"),
-        "thinking_token_budget": Unsaid("there is no thinking here"),
         "trace_decode_token_ids": Unsaid("write follow(tokens), or use score to see the log-probabilities of a text"),
         "extra_args": Unsaid("they are for plug-ins", ({},)),
         "vllm_xargs": Unsaid("they are for plug-ins", ({},)),
