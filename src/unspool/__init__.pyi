@@ -87,6 +87,8 @@ from unspool.stops.loop import Loop as Loop
 from unspool.stops.texts import StopRegex as StopRegex, StopStrings as StopStrings
 from unspool.stops.tokens import End as End, StopFunction as StopFunction
 from unspool.strategies.beam import Beam as Beam
+from unspool.strategies.beam_sample import BeamSample as BeamSample
+from unspool.strategies.best_first import BestFirst as BestFirst
 from unspool.strategies.contrastive_search import ContrastiveSearch as ContrastiveSearch
 from unspool.strategies.exact import Exact as Exact
 from unspool.strategies.follow import Follow as Follow

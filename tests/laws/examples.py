@@ -59,6 +59,8 @@ def strategies(backend=np.asarray):
             un.Beam(2, length="with_prompt", renormalise=False),
             un.Beam(2, length_penalty=-0.5, length="without_end"),
         ],
+        un.BeamSample: [un.BeamSample(3, n=2), un.BeamSample(2, length_penalty=0.0, early_stopping=True, renormalise=False)],
+        un.BestFirst: [un.BestFirst(2), un.BestFirst(4, 3)],
         un.ContrastiveSearch: [un.ContrastiveSearch(), un.ContrastiveSearch(3, alpha=0.2)],
         un.Exact: [un.Exact(), un.Exact(4, expand=3)],
         un.Follow: [un.Follow((1, 3, 0, 2)), un.Follow(((1, 0, 4, 2), (1, 0, 3), (4,), (1, 0)))]
@@ -222,9 +224,9 @@ def named(parts):
 STRATEGY_KINDS = {
     "plain": (un.Greedy,),
     "draws": (un.Sample,),
-    "competes": (un.Beam,),
+    "competes": (un.Beam, un.BeamSample),
     "looks ahead": (un.ContrastiveSearch, un.Speculative),
-    "waits": (un.Exact,),
+    "waits": (un.Exact, un.BestFirst),
     "forces": (un.Follow,),
     "weighs": (un.SequentialMonteCarlo,),
     "excludes": (un.StochasticBeam,),

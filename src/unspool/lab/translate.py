@@ -24,6 +24,8 @@ from unspool.strategies.beam import Beam
 from unspool.strategies.greedy import Greedy
 
 T = TypeVar("T")
+DRAWN = ("sample", "beam_sample")
+"""Strategies that draw tokens: beside them engines apply what they apply only where they sample."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def to_engine(engine: str, decoder: Any, *, tokenizer: Any = None, **options: An
         check(not chosen.bare or place.method in chosen.takes, f"{there.title}'s {chosen.method} search does not hear {stop}")
         settings = _merged(there, settings, _written(there, place, stop)[0])
     for place in there.ordered(there.places, settings):
-        if place.neutral and place.method not in found and not chosen.bare and (strategy.name == "sample" or not place.sampling):
+        if place.neutral and place.method not in found and not chosen.bare and (strategy.name in DRAWN or not place.sampling):
             settings = place.neutral | settings
     for name, value in options.items():
         settings |= _called(there, name, value)
@@ -165,7 +167,7 @@ def _meant(there: Engine, given: Mapping[str, Any], nulls: Iterable[str]) -> tup
     ordering = {name: given[name] for name in there.ordering if name in given}
     beams = there.searching if strategy.name == "beam" else ()
     for place in (*beams, *_valued(there, ordering, lambda: there.ordered(there.places, given))):
-        if (chosen.bare and place.method not in chosen.takes) or (place.sampling and strategy.name != "sample"):
+        if (chosen.bare and place.method not in chosen.takes) or (place.sampling and strategy.name not in DRAWN):
             continue
         if (part := _read(there, place, given)) is not None:
             parts.append(part)
@@ -317,7 +319,7 @@ def _merged(engine: Engine, settings: dict[str, Any], more: dict[str, Any]) -> d
 
 def _check_drawn(engine: Engine, place: Place, part: Part, strategy: Part) -> None:
     check(
-        not place.sampling or strategy.name == "sample",
+        not place.sampling or strategy.name in DRAWN,
         f"{engine.title} applies {place.method} only where it samples; this decoder has {strategy}: leave {part} out",
     )
     cold = part.name == "temperature" and getattr(part, "t") == 0 and getattr(strategy, "n", 1) == 1  # noqa: B009
@@ -352,7 +354,7 @@ def _check_back(engine: Engine, wanted: Sequence[Any], back: Decoder) -> None:
 def _plain(part: Any) -> Any:
     """A part in the one of its forms that settings are read as."""
     if isinstance(part, Beam):
-        return Beam(**{**vars(part), "renormalise": True})
+        return replace(part, renormalise=True)
     if isinstance(part, ForcedBegin | ForcedEnd):
         return replace(part, certain=False)
     if isinstance(part, Bias):

@@ -16,6 +16,7 @@ from unspool.processors.endings import ExponentialDecayLength, ForcedEnd
 from unspool.processors.force import ForcedBegin
 from unspool.processors.shape import LogSoftmax
 from unspool.strategies.beam import Beam
+from unspool.strategies.beam_sample import BeamSample
 from unspool.strategies.contrastive_search import ContrastiveSearch
 from unspool.strategies.greedy import Greedy
 from unspool.strategies.sample import Sample
@@ -28,6 +29,8 @@ def _above_zero(t: Any) -> Any:
 
 
 POSITIVE = Codec(_above_zero, lambda t: t)
+OF_BEAMS = (Setting("num_beams", 1), Setting("length_penalty", 1.0), Setting("early_stopping", False, also=("never",)))
+OF_BEAMS += (Setting("num_return_sequences", 1),)
 FASTER = "it makes the same text faster"
 EXACT_CACHES = ("dynamic", "static", "offloaded", "offloaded_static", "hybrid", "sliding_window", "dynamic_full")
 """Its caches that keep every number as it is."""
@@ -37,11 +40,10 @@ def _beams(given: Given) -> Part | None:
     width = Setting("num_beams", 1).of(given)
     if width == 1:
         return None
-    if Setting("do_sample", False).of(given):
-        raise Unsupported("transformers' beam sampling (num_beams and do_sample) has no equal: take beam(...) or sample(...)")
     if Setting("num_beam_groups", 1).of(given) != 1:
         raise Unsupported("groups of beams that differ (num_beam_groups) have no equal: take beam(...) or stochastic_beam(...)")
-    return Beam(
+    kind = BeamSample if Setting("do_sample", False).of(given) else Beam
+    return kind(
         width,
         length_penalty=float(Setting("length_penalty", 1.0).of(given)),
         early_stopping=Setting("early_stopping", False).of(given),
@@ -49,12 +51,16 @@ def _beams(given: Given) -> Part | None:
     )
 
 
+def _beams_if(drawn: bool, given: Given) -> Part | None:
+    return _beams(given) if bool(Setting("do_sample", False).of(given)) == drawn else None
+
+
 def _write_beams(part: Beam) -> dict[str, Any]:
     if part.length != "generated":
         raise ParameterError(f"it counts the generated tokens of {part}, the end token too: length must be 'generated'")
     if part.patience != 1:
         raise ParameterError(f"it has no patience: {part}")
-    found = {"do_sample": False, "num_beams": part.width, "num_return_sequences": part.n}
+    found = {"do_sample": isinstance(part, BeamSample), "num_beams": part.width, "num_return_sequences": part.n}
     return found | {"length_penalty": part.length_penalty, "early_stopping": part.early_stopping}
 
 
@@ -203,9 +209,10 @@ TRANSFORMERS = Engine(
               lambda given: LogSoftmax() if given.get("renormalize_logits") else None, lambda part: {"renormalize_logits": True}),
     ),
     strategies=(
-        Place("beam", (Setting("num_beams", 1), Setting("length_penalty", 1.0), Setting("early_stopping", False, also=("never",)),
-                       Setting("num_return_sequences", 1)), _beams, _write_beams,
+        Place("beam", OF_BEAMS, partial(_beams_if, False), _write_beams,
               note="Processors see log-probabilities, and their scores are not renormalised before they are summed."),
+        Place("beam_sample", (*OF_BEAMS, Setting("do_sample", False, "do_sample=True")), partial(_beams_if, True), _write_beams,
+              note="As beam; temperature, top_k and the other samplers are applied too. One generator for the whole batch."),
         Place("contrastive_search", (Setting("penalty_alpha"), Setting("top_k", 50)), _contrastive,
               lambda part: {"penalty_alpha": part.alpha, "top_k": part.k}, note="Since 5.0 remote code of the hub."),
         Place("sample", (Setting("do_sample", False, "do_sample=True"), Setting("num_return_sequences", 1)),
