@@ -90,6 +90,7 @@ from unspool.strategies.beam import Beam as Beam
 from unspool.strategies.beam_sample import BeamSample as BeamSample
 from unspool.strategies.best_first import BestFirst as BestFirst
 from unspool.strategies.contrastive_search import ContrastiveSearch as ContrastiveSearch
+from unspool.strategies.diverse_beam import DiverseBeam as DiverseBeam
 from unspool.strategies.exact import Exact as Exact
 from unspool.strategies.follow import Follow as Follow
 from unspool.strategies.greedy import Greedy as Greedy

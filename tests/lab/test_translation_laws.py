@@ -48,6 +48,8 @@ TYPICAL = {
     **dict.fromkeys(("bad", "banned_strings"), "very"),
     **dict.fromkeys(("include_prompt_in_result", "apply_chat_template", "exclude_input_from_output", "add_bos_token"), False),
     **{key: {"json": SCHEMA, "json_schema": SCHEMA} for key in ("structured_output_config", "guided_decoding")},
+    "num_beam_groups": 3,
+    "diversity_penalty": 0.4,
     "bad_token_ids": [5],
     "custom_token_bans": "5,6",
     "stop_conditions": ["\n", 5],

@@ -62,6 +62,11 @@ def strategies(backend=np.asarray):
         un.BeamSample: [un.BeamSample(3, n=2), un.BeamSample(2, length_penalty=0.0, early_stopping=True, renormalise=False)],
         un.BestFirst: [un.BestFirst(2), un.BestFirst(4, 3)],
         un.ContrastiveSearch: [un.ContrastiveSearch(), un.ContrastiveSearch(3, alpha=0.2)],
+        un.DiverseBeam: [
+            un.DiverseBeam(4, groups=2, n=4),
+            un.DiverseBeam(3, groups=3, discount=0.5, penalise="selection", n=2),
+            un.DiverseBeam(3, length_penalty=0.0, early_stopping="never", siblings=0.7),
+        ],
         un.Exact: [un.Exact(), un.Exact(4, expand=3)],
         un.Follow: [un.Follow((1, 3, 0, 2)), un.Follow(((1, 0, 4, 2), (1, 0, 3), (4,), (1, 0)))]
         + [un.Follow((0, 3), then) for then in (un.Sample(2), un.Beam(2))],
@@ -224,7 +229,7 @@ def named(parts):
 STRATEGY_KINDS = {
     "plain": (un.Greedy,),
     "draws": (un.Sample,),
-    "competes": (un.Beam, un.BeamSample),
+    "competes": (un.Beam, un.BeamSample, un.DiverseBeam),
     "looks ahead": (un.ContrastiveSearch, un.Speculative),
     "waits": (un.Exact, un.BestFirst),
     "forces": (un.Follow,),

@@ -128,7 +128,8 @@ def of(cls: type[Part]) -> Method:
     known = [f for f in fields(cls) if f.init and not f.name.startswith("_")]  # type: ignore[arg-type]
     names = [f.name for f in known]
     paragraphs, told = read_docstring(getdoc(cls) or "", names)
-    for parent in [c for c in cls.__mro__[1:] if getattr(c, "name", "") in _texts()]:  # settings that it has from another method
+    parents = [c for c in cls.__mro__[1:] if issubclass(c, Part) and c.name in _texts()]     # methods that it has settings from
+    for parent in parents:
         told = read_docstring(getdoc(parent) or "", names)[1] | told
         said = {name: text for name, text in _texts()[parent.name].items() if name in names} | said
     example = Example(

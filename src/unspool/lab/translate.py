@@ -24,6 +24,8 @@ from unspool.strategies.beam import Beam
 from unspool.strategies.greedy import Greedy
 
 T = TypeVar("T")
+SEARCHED = ("beam", "diverse_beam")
+"""Strategies that are beam search to an engine."""
 DRAWN = ("sample", "beam_sample")
 """Strategies that draw tokens: beside them engines apply what they apply only where they sample."""
 
@@ -104,7 +106,7 @@ def to_engine(engine: str, decoder: Any, *, tokenizer: Any = None, **options: An
     notes: list[Note] = []
     found: dict[str, tuple[Place, Part]] = {}
     for part in processors:
-        place = _place(there, (*(there.searching if strategy.name == "beam" else ()), *there.places), part)
+        place = _place(there, (*(there.searching if strategy.name in SEARCHED else ()), *there.places), part)
         check(place.method not in found, f"{there.title} applies {place.method} once; this decoder twice")
         free = not chosen.bare or place.method in chosen.takes
         check(free, f"{there.title}'s {chosen.method} search takes no processors; this decoder has {part}")
@@ -165,7 +167,7 @@ def _meant(there: Engine, given: Mapping[str, Any], nulls: Iterable[str]) -> tup
     notes = _said(there, chosen, given)
     parts: list[Part] = []
     ordering = {name: given[name] for name in there.ordering if name in given}
-    beams = there.searching if strategy.name == "beam" else ()
+    beams = there.searching if strategy.name in SEARCHED else ()
     for place in (*beams, *_valued(there, ordering, lambda: there.ordered(there.places, given))):
         if (chosen.bare and place.method not in chosen.takes) or (place.sampling and strategy.name not in DRAWN):
             continue

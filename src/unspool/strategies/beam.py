@@ -84,9 +84,9 @@ class Beam(Strategy):
 
     def choose_among(self, frontier: Frontier, best: Finished) -> Choice:
         """The children of one round; `best` is updated."""
-        return self.of_the_best(frontier, best, self.found(frontier, self.many(frontier)))
+        return self.of_the_best(frontier, best, self.found(frontier, self.considered(frontier)))
 
-    def many(self, frontier: Frontier) -> int:
+    def considered(self, frontier: Frontier) -> int:
         """How many candidates there are in a round, so that enough of them go on."""
         return max(2, 1 + len(frontier.end_tokens)) * self.beams
 
@@ -127,20 +127,20 @@ class Beam(Strategy):
         power = min(max(self.length_penalty, -STEEP), STEEP)
         return np.asarray(((5 + length) / 6 if self.length == "gnmt" else length) ** power)
 
-    def over(self, frontier: Frontier, best: Finished, group: Ints, at: Ints, total: Floats, goes_on: Any) -> Any:
+    def over(self, frontier: Frontier, best: Finished, group: Ints, at: Ints, total: Floats, goes_on: Flags) -> Flags:
         """For each candidate, whether no unfinished text of its prompt can enter the finished ones any more: (N,)."""
         prompts, group = np.unique(group, return_inverse=True)
         known = [best[prompt] for prompt in prompts.tolist()]
         full = np.asarray([len(scores) == self.wanted for scores in known], bool)
         if self.early_stopping is True:
-            return full[group]
+            return np.asarray(full[group])
         reach = frontier.generated + 1
         if self.early_stopping == "never" and self.length_penalty > 0:
             reach = frontier.left + frontier.generated
         reach = reach + (frontier.prompt_lengths if self.length == "with_prompt" else 0)
         hope = np.full(len(known), -np.inf)
         np.maximum.at(hope, group[goes_on], (total / self._weight(reach[at]))[goes_on])
-        return (full & ~(hope > np.asarray([scores[0] if scores else -np.inf for scores in known])))[group]
+        return np.asarray((full & ~(hope > np.asarray([scores[0] if scores else -np.inf for scores in known])))[group])
 
     def most_rows(self) -> int:
         return self.width

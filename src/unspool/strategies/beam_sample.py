@@ -25,7 +25,7 @@ class BeamSample(Beam):
     log_softmax | temperature(0.7) | beam_sample(4, renormalise=False) is what transformers computes.
     """
 
-    aliases = ()
+    aliases = ("beam_sampling",)
 
     def found(self, frontier: Frontier, many: int) -> Candidates:
         """The candidates, best first; their rank is that of drawing."""

@@ -10,7 +10,19 @@ from typing import Any
 from unspool.core.decoder import REGISTRY, Part
 from unspool.errors import ParameterError, Unsupported
 from unspool.lab.engines.engine import DIFFERENT, REMARK, CallSetting, Engine, Given, Note, Place, Setting, Unsaid
-from unspool.lab.engines.places import LIST, PHRASES, SEQUENCES, TOKENS, Codec, as_tuple, names_in, place
+from unspool.lab.engines.places import (
+    BEAM_GROUPS,
+    DIVERSITY,
+    LIST,
+    PHRASES,
+    SEQUENCES,
+    TOKENS,
+    Codec,
+    as_tuple,
+    names_in,
+    place,
+    written_groups,
+)
 from unspool.processors.constrain import Banned, RemoveInvalid
 from unspool.processors.endings import ExponentialDecayLength, ForcedEnd
 from unspool.processors.force import ForcedBegin
@@ -18,6 +30,7 @@ from unspool.processors.shape import LogSoftmax
 from unspool.strategies.beam import Beam
 from unspool.strategies.beam_sample import BeamSample
 from unspool.strategies.contrastive_search import ContrastiveSearch
+from unspool.strategies.diverse_beam import DiverseBeam
 from unspool.strategies.greedy import Greedy
 from unspool.strategies.sample import Sample
 
@@ -29,7 +42,7 @@ def _above_zero(t: Any) -> Any:
 
 
 POSITIVE = Codec(_above_zero, lambda t: t)
-OF_BEAMS = (Setting("num_beams", 1), Setting("length_penalty", 1.0), Setting("early_stopping", False, also=("never",)))
+OF_BEAMS: tuple[Setting, ...] = (Setting("num_beams", 1), Setting("length_penalty", 1.0), Setting("early_stopping", False, also=("never",)))
 OF_BEAMS += (Setting("num_return_sequences", 1),)
 FASTER = "it makes the same text faster"
 EXACT_CACHES = ("dynamic", "static", "offloaded", "offloaded_static", "hybrid", "sliding_window", "dynamic_full")
@@ -40,15 +53,24 @@ def _beams(given: Given) -> Part | None:
     width = Setting("num_beams", 1).of(given)
     if width == 1:
         return None
-    if Setting("num_beam_groups", 1).of(given) != 1:
-        raise Unsupported("groups of beams that differ (num_beam_groups) have no equal: take beam(...) or stochastic_beam(...)")
     kind = BeamSample if Setting("do_sample", False).of(given) else Beam
-    return kind(
-        width,
-        length_penalty=float(Setting("length_penalty", 1.0).of(given)),
-        early_stopping=Setting("early_stopping", False).of(given),
-        n=Setting("num_return_sequences", 1).of(given),
-    )
+    return kind(width, **_shared(given))
+
+
+def _shared(given: Given) -> dict[str, Any]:
+    """What all kinds of beams have."""
+    early, n = (Setting(*one).of(given) for one in (("early_stopping", False), ("num_return_sequences", 1)))
+    return {"length_penalty": float(Setting("length_penalty", 1.0).of(given)), "early_stopping": early, "n": n}
+
+
+def _groups(given: Given) -> Part | None:
+    width, groups = Setting("num_beams", 1).of(given), BEAM_GROUPS.of(given)
+    if groups == 1 or width == 1:
+        return None
+    if Setting("do_sample", False).of(given):
+        raise Unsupported("num_beam_groups with do_sample is refused there")
+    return DiverseBeam(width, groups=groups, diversity=float(DIVERSITY.of(given)), **_shared(given))
+
 
 
 def _beams_if(drawn: bool, given: Given) -> Part | None:
@@ -209,6 +231,9 @@ TRANSFORMERS = Engine(
               lambda given: LogSoftmax() if given.get("renormalize_logits") else None, lambda part: {"renormalize_logits": True}),
     ),
     strategies=(
+        Place("diverse_beam", (*OF_BEAMS, BEAM_GROUPS, DIVERSITY), _groups, partial(written_groups, _write_beams),
+              note="Since 5.0 remote code of the hub. The penalty stands before the other processors there; a group that is done counts as "
+              "taking the token that fills up."),
         Place("beam", OF_BEAMS, partial(_beams_if, False), _write_beams,
               note="Processors see log-probabilities, and their scores are not renormalised before they are summed."),
         Place("beam_sample", (*OF_BEAMS, Setting("do_sample", False, "do_sample=True")), partial(_beams_if, True), _write_beams,
@@ -233,8 +258,6 @@ TRANSFORMERS = Engine(
     ),
     unsaid={
         "guidance_scale": Unsaid("add guidance(scale, model) in Python: it holds a model", (1,)),
-        "num_beam_groups": Unsaid("beams do not compete in groups here", (1,)),
-        "diversity_penalty": Unsaid("beams do not compete in groups here", (0,)),
         "dola_layers": Unsaid("layers of the model are not compared here"),
         "constraints": Unsaid("forced(...) says where a token comes, not that it comes somewhere", ([],)),
         "force_words_ids": Unsaid("forced(...) says where a token comes, not that it comes somewhere", ([],)),
