@@ -89,6 +89,7 @@ from unspool.stops.tokens import End as End, StopFunction as StopFunction
 from unspool.strategies.beam import Beam as Beam
 from unspool.strategies.beam_sample import BeamSample as BeamSample
 from unspool.strategies.best_first import BestFirst as BestFirst
+from unspool.strategies.constrained_beam import ConstrainedBeam as ConstrainedBeam
 from unspool.strategies.contrastive_search import ContrastiveSearch as ContrastiveSearch
 from unspool.strategies.diverse_beam import DiverseBeam as DiverseBeam
 from unspool.strategies.exact import Exact as Exact

@@ -48,6 +48,7 @@ TYPICAL = {
     **dict.fromkeys(("bad", "banned_strings"), "very"),
     **dict.fromkeys(("include_prompt_in_result", "apply_chat_template", "exclude_input_from_output", "add_bos_token"), False),
     **{key: {"json": SCHEMA, "json_schema": SCHEMA} for key in ("structured_output_config", "guided_decoding")},
+    "force_words_ids": [[3, 4], [[5], [6, 7]]],
     "num_beam_groups": 3,
     "diversity_penalty": 0.4,
     "bad_token_ids": [5],

@@ -61,6 +61,10 @@ def strategies(backend=np.asarray):
         ],
         un.BeamSample: [un.BeamSample(3, n=2), un.BeamSample(2, length_penalty=0.0, early_stopping=True, renormalise=False)],
         un.BestFirst: [un.BestFirst(2), un.BestFirst(4, 3)],
+        un.ConstrainedBeam: [
+            un.ConstrainedBeam(3, phrases=(2, [0, (1, 4)]), n=2),
+            un.ConstrainedBeam(2, length_penalty=0.0, early_stopping="never", phrases=(3, 1), ordered=True, banks="each"),
+        ],
         un.ContrastiveSearch: [un.ContrastiveSearch(), un.ContrastiveSearch(3, alpha=0.2)],
         un.DiverseBeam: [
             un.DiverseBeam(4, groups=2, n=4),
@@ -229,7 +233,7 @@ def named(parts):
 STRATEGY_KINDS = {
     "plain": (un.Greedy,),
     "draws": (un.Sample,),
-    "competes": (un.Beam, un.BeamSample, un.DiverseBeam),
+    "competes": (un.Beam, un.BeamSample, un.DiverseBeam, un.ConstrainedBeam),
     "looks ahead": (un.ContrastiveSearch, un.Speculative),
     "waits": (un.Exact, un.BestFirst),
     "forces": (un.Follow,),

@@ -106,7 +106,8 @@ OPENVINO = Engine(
     ),
     strategies=(
         Place("beam", BEAM_SETTINGS, partial(_beams_of, Beam), _write_beams, note="Penalties are refused beside it."),
-        Place("diverse_beam", (*BEAM_SETTINGS, BEAM_GROUPS, DIVERSITY), partial(_beams_of, DiverseBeam), partial(written_groups, _write_beams),
+        Place("diverse_beam", (*BEAM_SETTINGS, BEAM_GROUPS, DIVERSITY), partial(_beams_of, DiverseBeam),
+              partial(written_groups, _write_beams),
               note="Penalties are refused beside it."),
         Place("sample", (Setting("do_sample", False, "do_sample=True"), Setting("num_return_sequences", 1)),
               lambda given: Sample(Setting("num_return_sequences", 1).of(given)) if given.get("do_sample") else None,

@@ -18,6 +18,7 @@ from unspool.lab.engines.places import (
     SEQUENCES,
     TOKENS,
     Codec,
+    as_ids,
     as_tuple,
     names_in,
     place,
@@ -29,6 +30,7 @@ from unspool.processors.force import ForcedBegin
 from unspool.processors.shape import LogSoftmax
 from unspool.strategies.beam import Beam
 from unspool.strategies.beam_sample import BeamSample
+from unspool.strategies.constrained_beam import ConstrainedBeam
 from unspool.strategies.contrastive_search import ContrastiveSearch
 from unspool.strategies.diverse_beam import DiverseBeam
 from unspool.strategies.greedy import Greedy
@@ -61,6 +63,23 @@ def _shared(given: Given) -> dict[str, Any]:
     """What all kinds of beams have."""
     early, n = (Setting(*one).of(given) for one in (("early_stopping", False), ("num_return_sequences", 1)))
     return {"length_penalty": float(Setting("length_penalty", 1.0).of(given)), "early_stopping": early, "n": n}
+
+
+def _forced_words(given: Given) -> Part | None:
+    words, width = given.get("force_words_ids"), Setting("num_beams", 1).of(given)
+    if not words:
+        return None
+    if width == 1 or Setting("do_sample", False).of(given) or BEAM_GROUPS.of(given) != 1:
+        raise Unsupported("force_words_ids is refused there without num_beams, and with do_sample or num_beam_groups")
+    sets = [list(map(tuple, one)) if isinstance(one[0], list | tuple) else tuple(one) for one in words]
+    return ConstrainedBeam(width, phrases=tuple(sets), **_shared(given))
+
+
+def _write_forced_words(part: ConstrainedBeam) -> dict[str, Any]:
+    if part.ordered or part.banks != "shared":
+        raise ParameterError(f"its phrases come in any order and share the beams: {part}")
+    ids = [[as_ids(p) for p in one] if isinstance(one, list) else as_ids(one) for one in part.phrases]
+    return _write_beams(part) | {"force_words_ids": ids}
 
 
 def _groups(given: Given) -> Part | None:
@@ -231,6 +250,8 @@ TRANSFORMERS = Engine(
               lambda given: LogSoftmax() if given.get("renormalize_logits") else None, lambda part: {"renormalize_logits": True}),
     ),
     strategies=(
+        Place("constrained_beam", (*OF_BEAMS, Setting("force_words_ids")), _forced_words, _write_forced_words,
+              note="Since 5.0 remote code of the hub. What the prompt holds counts there, and a text that lacks a phrase may come."),
         Place("diverse_beam", (*OF_BEAMS, BEAM_GROUPS, DIVERSITY), _groups, partial(written_groups, _write_beams),
               note="Since 5.0 remote code of the hub. The penalty stands before the other processors there; a group that is done counts as "
               "taking the token that fills up."),
@@ -259,8 +280,7 @@ TRANSFORMERS = Engine(
     unsaid={
         "guidance_scale": Unsaid("add guidance(scale, model) in Python: it holds a model", (1,)),
         "dola_layers": Unsaid("layers of the model are not compared here"),
-        "constraints": Unsaid("forced(...) says where a token comes, not that it comes somewhere", ([],)),
-        "force_words_ids": Unsaid("forced(...) says where a token comes, not that it comes somewhere", ([],)),
+        "constraints": Unsaid("they are objects: write force_words_ids, lists of token ids", ([],)),
         "token_healing": Unsaid("the prompt's tokens stay as they are here"),
         "assistant_ensemble_weight": Unsaid("no second model has a say here", (0,)),
         "prompt_lookup_num_tokens": Unsaid(FASTER, (), REMARK),
