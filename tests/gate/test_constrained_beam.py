@@ -79,9 +79,9 @@ def test_what_the_prompt_says_does_not_count():
     assert {4, 2} <= set(found[0].tokens)
 
 
-def test_where_no_text_can_hold_them_it_is_an_error_that_says_so():
+def test_where_there_is_no_room_for_them_there_is_no_text():
     model = table(seed=1, vocabulary=5, end_tokens=(END,))
-    with pytest.raises(un.DeadEnd, match="raise the limit"):
+    with pytest.raises(un.DeadEnd, match="no hypothesis is left"):
         un.LanguageModel(model).generate([1], "constrained_beam(2, phrases=((0, 1, 2),))", max_new_tokens=2)
 
 

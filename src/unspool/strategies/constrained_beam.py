@@ -14,9 +14,8 @@ from unspool.core.candidates import Candidates, running_count
 from unspool.core.decoder import Part
 from unspool.core.frontier import Frontier
 from unspool.core.strategy import Choice
-from unspool.errors import DeadEnd, check
+from unspool.errors import check
 from unspool.processors.phrases import checked_phrases, ids_in, phrases_of, tokens_of
-from unspool.record.step import Hypothesis
 from unspool.strategies.beam import Beam, Finished
 from unspool.strategies.progress import Progress
 
@@ -30,8 +29,8 @@ class ConstrainedBeam(Beam):
     Beams compete within banks: those that need the same number of tokens until all phrases are said. Beside the best continuations of
     all beams the candidates are all that bring a phrase on; the `width` beams are dealt to the banks in turn, the nearest to the goal
     first (Post and Vilar 2018, N18-1119; Hu et al. 2019, N19-1090). A text may end only when it has said all of them, and goes on
-    only while there is room for what it still needs, one phrase after the other, so every text that is returned holds them. Where there is
-    room for none, that is an error.
+    only while there is room for what it still needs, one phrase after the other, so every text that is returned holds them; where the
+    limit leaves no room for them, there is no text.
 
     phrases: texts, token ids or tuples of token ids; a list is a set of them, of which one is enough. A text is looked for as
     it is tokenised alone and after a space. What the prompt holds does not count. ordered: whether the phrases come in this order,
@@ -50,7 +49,7 @@ class ConstrainedBeam(Beam):
         check(len(given) > 0, f'constrained_beam needs phrases, as in constrained_beam({self.width}, phrases=("dog", ["ran", "runs"]))')
         for one in given:
             checked_phrases("constrained_beam", one if isinstance(one, list) else (one,))
-        object.__setattr__(self, "phrases", tuple([short(p) for p in one] if isinstance(one, list) else short(one) for one in given))
+        object.__setattr__(self, "phrases", tuple(map(short, given)))
         check(isinstance(self.ordered, bool), f"ordered is True or False; got {self.ordered!r}")
         check(self.banks in BANKS, f"banks is one of {', '.join(BANKS)}; got {self.banks!r}")
 
@@ -132,16 +131,11 @@ class ConstrainedBeam(Beam):
         kept[order] = running_count(found.group[order]) < self.width
         return kept
 
-    def rank(self, finished: list[Hypothesis]) -> list[Hypothesis]:
-        """The n best by score."""
-        if not finished:
-            raise DeadEnd(f"no text within the limit holds all phrases of {self}: raise the limit, or see what its processors forbid")
-        return super().rank(finished)
-
     def most_rows(self) -> int:
         return self.width * (self.progress.need(0) + 1 if self.banks == "each" else 1)
 
 
 def short(phrase: Any) -> Any:
-    """A phrase, as its token if it is one."""
-    return phrase[0] if isinstance(phrase, tuple) and len(phrase) == 1 else phrase
+    """A phrase of one token as that token, a set of one phrase as that phrase."""
+    found = [short(p) for p in phrase] if isinstance(phrase, list) else phrase
+    return found[0] if isinstance(found, tuple | list) and len(found) == 1 else found
