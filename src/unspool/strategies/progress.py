@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-Said = tuple[int, ...]
+Spelled = tuple[int, ...]
 
 
 @dataclass(eq=False)
@@ -16,10 +16,10 @@ class Progress:
     each after the end of the phrase before it; otherwise phrases may overlap.
     """
 
-    sets: Sequence[Sequence[Said]]
+    sets: Sequence[Sequence[Spelled]]
     ordered: bool = False
-    states: list[tuple[frozenset[int], Said]] = field(default_factory=lambda: [(frozenset(), ())])
-    _numbers: dict[tuple[frozenset[int], Said], int] = field(default_factory=lambda: {(frozenset(), ()): 0})
+    states: list[tuple[frozenset[int], Spelled]] = field(default_factory=lambda: [(frozenset(), ())])
+    _numbers: dict[tuple[frozenset[int], Spelled], int] = field(default_factory=lambda: {(frozenset(), ()): 0})
     _steps: dict[tuple[int, int], int] = field(default_factory=dict)
     _needs: dict[int, int] = field(default_factory=dict)
 
@@ -34,7 +34,7 @@ class Progress:
             self._steps[state, token] = self._number(*self._after(*self.states[state], token))
         return self._steps[state, token]
 
-    def _after(self, met: frozenset[int], tail: Said, token: int) -> tuple[frozenset[int], Said]:
+    def _after(self, met: frozenset[int], tail: Spelled, token: int) -> tuple[frozenset[int], Spelled]:
         text = (*tail, token)
         new = {i for i in self.open(met) if any(text[-len(p) :] == p for p in self.sets[i])}
         if new and self.ordered:
@@ -42,7 +42,7 @@ class Progress:
         beginnings = {p[:n] for i in self.open(met | new) for p in self.sets[i] for n in range(len(p))}
         return met | new, next(text[k:] for k in range(len(text) + 1) if text[k:] in beginnings or k == len(text))
 
-    def _number(self, met: frozenset[int], tail: Said) -> int:
+    def _number(self, met: frozenset[int], tail: Spelled) -> int:
         if (met, tail) not in self._numbers:
             self._numbers[met, tail] = len(self.states)
             self.states.append((met, tail))
@@ -64,6 +64,6 @@ class Progress:
         return [t for t in tokens if self.need(self.step(state, t)) < self.need(state)]
 
 
-def begun(phrase: Said, tail: Said) -> int:
+def begun(phrase: Spelled, tail: Spelled) -> int:
     """How many tokens of a phrase, not all of them, stand at the end of a text."""
     return next(n for n in range(len(phrase) - 1, -1, -1) if tail[len(tail) - n :] == phrase[:n])
