@@ -368,7 +368,7 @@ def test_a_loaded_model_says_what_its_folder_asks_for(tmp_path):
         ("ctranslate2", {"sampling_topk": 5, "repetition_penalty": 1.2, "include_prompt_in_result": False},
          "repetition_penalty(1.2, scope='generated') | top_k(5) | sample"),
         ("ctranslate2", {"beam_size": 4, "patience": 2, "include_prompt_in_result": False},
-         "beam(4, early_stopping=True, patience=2.0, length='without_end')"),
+         "beam(4, early_stopping=True, patience=2.0)"),
         ("ctranslate2", {"beam_size": 4, "num_hypotheses": 2}, "beam(4, early_stopping=True, n=2, length='with_prompt')"),
         ("openvino", {"do_sample": True, "top_p": 0.9, "top_k": 5, "temperature": 0.7, "min_p": 0.1, "repetition_penalty": 1.2},
          "repetition_penalty(1.2) | top_k(5) | temperature(0.7) | min_p(0.1) | top_p(0.9) | sample"),

@@ -37,8 +37,8 @@ class Beam(Strategy):
     n: how many hypotheses to return.
     renormalise: whether the processors' scores are made log-probabilities again before they are summed. False with
     log_softmax first is what transformers computes: log_softmax | repetition_penalty(1.2) | beam(4, renormalise=False).
-    length: what counts. "generated": new tokens with the end token (transformers, fairseq, vLLM since 0.33); "without_end":
-    without it (CTranslate2); "with_prompt": prompt and new tokens, without it (vLLM before); "gnmt": ((5 + n) / 6) **
+    length: what counts. "generated": new tokens with the end token (transformers, fairseq, CTranslate2, vLLM since 0.33);
+    "without_end": without it; "with_prompt": prompt and new tokens, without it (vLLM before); "gnmt": ((5 + n) / 6) **
     length_penalty for n new tokens (Wu et al. 2016, arXiv 1609.08144).
     """
 
