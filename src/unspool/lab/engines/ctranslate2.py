@@ -36,7 +36,7 @@ def _beams(given: Given) -> Part | None:
     if width == 1:
         return None
     if Setting("sampling_topk", 1).of(given) != 1:
-        raise Unsupported("beam_size with sampling_topk draws the beams, but not as beam_sample(...) does: take that, beam(...) or sample(...)")
+        raise Unsupported("beam_size with sampling_topk draws the beams, not as beam_sample(...) does: take that, beam(...) or sample")
     inside, kept = INSIDE.of(given), KEPT_END.of(given)
     if inside and kept:
         raise Unsupported("return_end_token beside include_prompt_in_result counts prompt and end, which has no equal")
