@@ -112,9 +112,13 @@ from unspool.strategies.alternatives import Alternatives as Alternatives
 from unspool.strategies.arithmetic import Arithmetic as Arithmetic
 from unspool.strategies.backtrack import Backtrack as Backtrack
 from unspool.strategies.beam import Beam as Beam
+from unspool.strategies.beam_sample import BeamSample as BeamSample
+from unspool.strategies.best_first import BestFirst as BestFirst
 from unspool.strategies.best_of import BestOf as BestOf
+from unspool.strategies.constrained_beam import ConstrainedBeam as ConstrainedBeam
 from unspool.strategies.contrastive_search import ContrastiveSearch as ContrastiveSearch
 from unspool.strategies.cot import Cot as Cot
+from unspool.strategies.diverse_beam import DiverseBeam as DiverseBeam
 from unspool.strategies.exact import Exact as Exact
 from unspool.strategies.follow import Follow as Follow
 from unspool.strategies.greedy import Greedy as Greedy

@@ -41,10 +41,14 @@ def tiny_llama(seed, layers=2, heads=4, key_heads=2, width=16, inner=24, vocabul
 def in_transformers(config, weights):
     """The same checkpoint as a transformers model."""
     import torch
-    from transformers import GPT2Config, GPT2LMHeadModel
+    import transformers
 
-    model = GPT2LMHeadModel(GPT2Config(**{k: v for k, v in config.items() if k != "model_type"}))
-    state = {f"transformer.{name}": torch.from_numpy(array) for name, array in weights.items()}
+    shape = {k: v for k, v in config.items() if k != "model_type"}
+    if config["model_type"] == "llama":
+        model, prefix = transformers.LlamaForCausalLM(transformers.LlamaConfig(**shape)), ""
+    else:
+        model, prefix = transformers.GPT2LMHeadModel(transformers.GPT2Config(**shape)), "transformer."
+    state = {f"{prefix}{name}": torch.from_numpy(array) for name, array in weights.items()}
     lacking, strange = model.load_state_dict(state, strict=False)
     assert not strange, strange
     assert set(lacking) <= {"lm_head.weight"}, lacking

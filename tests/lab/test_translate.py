@@ -241,7 +241,6 @@ def test_what_has_no_equal_is_said():
     [
         ("vllm", {"tempreature": 1.0}, UnknownName),
         ("nobody", {}, UnknownName),
-        ("transformers", {"num_beams": 2, "do_sample": True}, Unsupported),
         ("llama.cpp", {"samplers": ["top_q"]}, UnknownName),
         ("vllm", "temperature 0.8", ParameterError),
         ("vllm", "[1]", ParameterError),
@@ -358,3 +357,13 @@ def test_budgets_of_thinking_and_a_top_p_that_decays_are_read(engine, settings, 
     read = from_engine(engine, settings)
     assert decoder in str(read.decoder)
     assert from_engine(engine, to_engine(engine, read.decoder, **read.options).settings).decoder == read.decoder
+
+
+def test_beam_sampling_of_transformers_goes_both_ways():
+    settings = {"num_beams": 4, "do_sample": True, "temperature": 0.7, "top_k": 0, "length_penalty": 0.5}
+    read = from_engine("transformers", settings)
+    assert str(read.decoder) == "log_softmax | temperature(0.7) | beam_sample(4, length_penalty=0.5, renormalise=False)"
+    written = to_engine("transformers", read.decoder)
+    assert written.settings["do_sample"] is True
+    assert from_engine("transformers", written.settings).decoder == read.decoder
+    assert str(to_engine("transformers", "beam_sample(3)").decoder) == "beam_sample(3)"

@@ -85,6 +85,17 @@ def strategies(backend=np.asarray):
             un.Exact(2, length_penalty=1.0, nodes=20),
             un.Exact(3, length_penalty=-0.5, length="without_end"),
         ],
+        un.BeamSample: [un.BeamSample(3, n=2), un.BeamSample(2, length_penalty=0.0, early_stopping=True, renormalise=False)],
+        un.BestFirst: [un.BestFirst(2), un.BestFirst(4, 3)],
+        un.ConstrainedBeam: [
+            un.ConstrainedBeam(3, phrases=(2, [0, (1, 4)]), n=2),
+            un.ConstrainedBeam(2, length_penalty=0.0, early_stopping="never", phrases=(3, 1), ordered=True, banks="each"),
+        ],
+        un.DiverseBeam: [
+            un.DiverseBeam(4, groups=2, n=4),
+            un.DiverseBeam(3, groups=3, discount=0.5, penalise="selection", n=2),
+            un.DiverseBeam(3, length_penalty=0.0, early_stopping="never", siblings=0.7),
+        ],
         un.Follow: [un.Follow((1, 3, 0, 2)), un.Follow(((1, 0, 4, 2), (1, 0, 3), (4,), (1, 0)))]
         + [un.Follow((0, 3), then) for then in (un.Sample(2), un.Beam(2))],
         un.Speculative: [
@@ -300,12 +311,12 @@ def named(parts):
 STRATEGY_KINDS = {
     "plain": (un.Greedy,),
     "draws": (un.Sample, un.Arithmetic),
-    "competes": (un.Beam,),
+    "competes": (un.Beam, un.BeamSample, un.DiverseBeam, un.ConstrainedBeam),
     "looks ahead": (
         *(un.ContrastiveSearch, un.Power, un.PowerRollouts),
         *(un.Speculative, un.EarlyExit, un.PromptLookup, un.SuffixLookup, un.Lookahead),
     ),
-    "waits": (un.Exact,),
+    "waits": (un.Exact, un.BestFirst),
     "forces": (un.Follow,),
     "weighs": (un.SequentialMonteCarlo,),
     "hands on": (un.Alternatives,),

@@ -73,9 +73,9 @@ def theirs_of():
     """A Checkpoint's `generate` in transformers for one prompt."""
     torch = pytest.importorskip("torch")
 
-    def generate(checkpoint: Checkpoint, prompt: list[int], limit: int, end_tokens=(), **settings):
+    def generate(checkpoint: Checkpoint, prompt: list[int], limit: int, end_tokens=(), do_sample=False, **settings):
         ids = torch.tensor([prompt])
-        fixed = {"do_sample": False, "pad_token_id": 0, "return_dict_in_generate": True, "output_scores": True, "use_cache": True}
+        fixed = {"do_sample": do_sample, "pad_token_id": 0, "return_dict_in_generate": True, "output_scores": True, "use_cache": True}
         with torch.no_grad():
             return checkpoint.theirs.generate(
                 ids, attention_mask=torch.ones_like(ids), max_new_tokens=limit, eos_token_id=list(end_tokens) or None, **fixed, **settings

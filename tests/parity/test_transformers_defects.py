@@ -86,3 +86,41 @@ def test_a_row_draws_what_its_neighbours_leave(tally):
         "theirs draws from one stream for the whole batch, so a text depends on its neighbours; here every text has its own, whatever runs "
         "beside it",
     )
+
+
+def test_beams_are_filled_up_with_the_end_token(tally):
+    """Texts that ended early are filled up with the first end token in place of the pad token, if that is 0."""
+    model, short = in_transformers(*tiny_gpt2(0)), []
+    for prompt in ([3, 8, 11], [5, 5, 2], [7]):
+        probe = generated(model, prompt, num_beams=3).sequences[0, len(prompt) :].tolist()
+        rows = generated(model, prompt, num_beams=3, num_return_sequences=3, eos_token_id=probe[1], early_stopping=True).sequences
+        short += [new for row in rows.tolist() if probe[1] in (new := row[len(prompt) :])[:-1]]
+    assert short
+    assert all(new[-1] == new[-2] != 0 for new in short)
+    tally.defect(
+        "filling up under beam search",
+        "where the pad token is 0, texts that ended are filled up with the end token in its place; ours have no filling",
+    )
+
+
+def test_a_stream_beside_beam_sampling_stays_empty(tally):
+    model, told = in_transformers(*tiny_gpt2(0)), []
+
+    class Listener:
+        def put(self, value):
+            told.append(value.tolist())
+
+        def end(self):
+            told.append("end")
+
+    ids = torch.tensor([[3, 8, 11]])
+    with torch.no_grad():
+        out = model.generate(
+            ids, attention_mask=torch.ones_like(ids), num_beams=2, do_sample=True, max_new_tokens=4, pad_token_id=0, streamer=Listener()
+        )
+    assert out.shape[1] == 7
+    assert told == [[[3, 8, 11], [3, 8, 11]]]
+    tally.defect(
+        "a streamer beside beam sampling",
+        "it hears the prompt, once for each beam, and nothing more, not even the end; here a search says that it does not stream",
+    )

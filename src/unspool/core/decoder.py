@@ -336,4 +336,6 @@ def _literal(value: Any) -> str:
         return repr(value)
     if isinstance(value, tuple):
         return f"({', '.join(map(_literal, value))}{',' if len(value) == 1 else ''})"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_literal, value))}]"
     return f"<{type(value).__name__}>"                                    # a live object: readable, but cannot be parsed back

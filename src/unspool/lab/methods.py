@@ -128,7 +128,12 @@ def of(cls: type[Part]) -> Method:
     """The explanation of a class."""
     said = _texts().get(cls.name, {})
     known = [f for f in fields(cls) if f.init and not f.name.startswith("_")]  # type: ignore[arg-type]
-    paragraphs, told = read_docstring(getdoc(cls) or "", [f.name for f in known])
+    names = [f.name for f in known]
+    paragraphs, told = read_docstring(getdoc(cls) or "", names)
+    parents = [c for c in cls.__mro__[1:] if issubclass(c, Part) and c.name in _texts()]     # methods that it has settings from
+    for parent in parents:
+        told = read_docstring(getdoc(parent) or "", names)[1] | told
+        said = {name: text for name, text in _texts()[parent.name].items() if name in names} | said
     example = Example(
         said.get("Example", cls.name),
         said.get("Prompt", EXAMPLE_PROMPT),

@@ -25,6 +25,10 @@ from unspool.strategies.beam import Beam
 from unspool.strategies.greedy import Greedy
 
 T = TypeVar("T")
+SEARCHED = ("beam", "diverse_beam")
+"""Strategies that are beam search to an engine."""
+DRAWN = ("sample", "beam_sample")
+"""Strategies that draw tokens: beside them engines apply what they apply only where they sample."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,7 @@ def to_engine(engine: str, decoder: Any, *, tokenizer: Any = None, **options: An
     notes: list[Note] = []
     found: dict[str, tuple[Place, Part]] = {}
     for part in processors:
-        place = _place(there, (*(there.searching if strategy.name == "beam" else ()), *there.places), part)
+        place = _place(there, (*(there.searching if strategy.name in SEARCHED else ()), *there.places), part)
         check(place.method not in found, f"{there.title} applies {place.method} once; this decoder twice")
         free = not chosen.bare or place.method in chosen.takes
         check(free, f"{there.title}'s {chosen.method} search takes no processors; this decoder has {part}")
@@ -121,7 +125,7 @@ def to_engine(engine: str, decoder: Any, *, tokenizer: Any = None, **options: An
         check(not chosen.bare or place.method in chosen.takes, f"{there.title}'s {chosen.method} search does not hear {stop}")
         settings = _merged(there, settings, _written(there, place, stop)[0])
     for place in there.ordered(there.places, settings):
-        if place.neutral and place.method not in found and not chosen.bare and (writer(strategy).name == "sample" or not place.sampling):
+        if place.neutral and place.method not in found and not chosen.bare and (writer(strategy).name in DRAWN or not place.sampling):
             settings = place.neutral | settings
     for name, value in options.items():
         settings |= _called(there, name, value)
@@ -164,9 +168,9 @@ def _meant(there: Engine, given: Mapping[str, Any], nulls: Iterable[str]) -> tup
     notes = _said(there, chosen, given)
     parts: list[Part] = []
     ordering = {name: given[name] for name in there.ordering if name in given}
-    beams = there.searching if strategy.name == "beam" else ()
+    beams = there.searching if strategy.name in SEARCHED else ()
     for place in (*beams, *_valued(there, ordering, lambda: there.ordered(there.places, given))):
-        if (chosen.bare and place.method not in chosen.takes) or (place.sampling and writer(strategy).name != "sample"):
+        if (chosen.bare and place.method not in chosen.takes) or (place.sampling and writer(strategy).name not in DRAWN):
             continue
         if (part := _read(there, place, given)) is not None:
             parts.append(part)
@@ -318,7 +322,7 @@ def _merged(engine: Engine, settings: dict[str, Any], more: dict[str, Any]) -> d
 
 def _check_drawn(engine: Engine, place: Place, part: Part, strategy: Part) -> None:
     check(
-        not place.sampling or writer(strategy).name == "sample",
+        not place.sampling or writer(strategy).name in DRAWN,
         f"{engine.title} applies {place.method} only where it samples; this decoder has {strategy}: leave {part} out",
     )
     cold = part.name == "temperature" and getattr(part, "t") == 0 and getattr(writer(strategy), "n", 1) == 1  # noqa: B009
@@ -353,7 +357,7 @@ def _check_back(engine: Engine, wanted: Sequence[Any], back: Decoder) -> None:
 def _plain(part: Any) -> Any:
     """A part in the one of its forms that settings are read as."""
     if isinstance(part, Beam):
-        return Beam(**{**vars(part), "renormalise": True})
+        return replace(part, renormalise=True)
     if isinstance(part, ForcedBegin | ForcedEnd):
         return replace(part, certain=False)
     if isinstance(part, Bias):

@@ -37,7 +37,7 @@ def _beams(given: Given) -> Part | None:
     if width == 1:
         return None
     if Setting("sampling_topk", 1).of(given) != 1:
-        raise Unsupported("beam_size with sampling_topk draws the beams, which has no equal: take beam(...) or sample(...)")
+        raise Unsupported("beam_size with sampling_topk draws the beams, not as beam_sample(...) does: take that, beam(...) or sample")
     inside, kept = INSIDE.of(given), KEPT_END.of(given)
     if inside and kept:
         raise Unsupported("return_end_token beside include_prompt_in_result counts prompt and end, which has no equal")
@@ -47,12 +47,12 @@ def _beams(given: Given) -> Part | None:
         early_stopping=True,
         patience=float(Setting("patience", 1.0).of(given)),
         n=Setting("num_hypotheses", 1).of(given),
-        length="with_prompt" if inside else "generated" if kept else "without_end",
+        length="with_prompt" if inside else "generated",
     )
 
 
 def _write_beams(part: Beam) -> dict[str, Any]:
-    lengths = {"with_prompt": {}, "without_end": {INSIDE.name: False}, "generated": {INSIDE.name: False, KEPT_END.name: True}}
+    lengths: dict[str, dict[str, Any]] = {"with_prompt": {}, "generated": {INSIDE.name: False}}
     if part.early_stopping is not True or part.length not in lengths:
         raise ParameterError(f"its search ends with enough hypotheses, early_stopping=True, and knows the lengths {', '.join(lengths)}")
     found = {"beam_size": part.width, "num_hypotheses": part.n, "length_penalty": part.length_penalty, "patience": part.patience}

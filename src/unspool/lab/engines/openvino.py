@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from unspool.core.decoder import Part
 from unspool.errors import ParameterError, Unsupported
 from unspool.lab.engines.engine import REMARK, CallSetting, Engine, Given, Place, Setting, Unsaid
-from unspool.lab.engines.places import GENERATED, LARK, LIST, NO_LIMIT, NO_SEED, TOKENS, end_tokens, known_keys, names_in, place, structured
+from unspool.lab.engines.places import (
+    BEAM_GROUPS,
+    DIVERSITY,
+    GENERATED,
+    LARK,
+    LIST,
+    NO_LIMIT,
+    NO_SEED,
+    TOKENS,
+    end_tokens,
+    known_keys,
+    names_in,
+    place,
+    structured,
+    written_groups,
+)
 from unspool.strategies.beam import Beam
+from unspool.strategies.diverse_beam import DiverseBeam
 from unspool.strategies.greedy import Greedy
 from unspool.strategies.sample import Sample
 
+BEAM_SETTINGS: tuple[Setting, ...] = (Setting("num_beams", 1), Setting("length_penalty", 1.0), Setting("stop_criteria"))
+BEAM_SETTINGS += (Setting("early_stopping", False, also=("never",)), Setting("num_return_sequences", 1))
 CRITERIA: dict[str, bool | str] = {"EARLY": True, "HEURISTIC": False, "NEVER": "never"}
 ALL_TOKENS = 2**63
 """From here on top_k keeps all."""
@@ -23,18 +42,24 @@ def _beams(given: Given) -> Part | None:
         return None
     if Setting("do_sample", False).of(given):
         raise Unsupported("num_beams with do_sample is refused there")
-    if Setting("num_beam_groups", 1).of(given) != 1:
-        raise Unsupported("groups of beams that differ (num_beam_groups) have no equal: take beam(...) or stochastic_beam(...)")
     for name, neutral in (("repetition_penalty", 1), ("presence_penalty", 0), ("frequency_penalty", 0)):
         if Setting(name, neutral).of(given) != neutral:
             raise Unsupported(f"beam search there takes no {name}")
     criterion = given.get("stop_criteria")
-    return Beam(
-        width,
-        length_penalty=float(Setting("length_penalty", 1.0).of(given)),
-        early_stopping=Setting("early_stopping", False).of(given) if criterion is None else CRITERIA[str(criterion).rpartition(".")[2]],
-        n=Setting("num_return_sequences", 1).of(given),
-    )
+    shared = {
+        "length_penalty": float(Setting("length_penalty", 1.0).of(given)),
+        "early_stopping": Setting("early_stopping", False).of(given) if criterion is None else CRITERIA[str(criterion).rpartition(".")[2]],
+        "n": Setting("num_return_sequences", 1).of(given),
+    }
+    if BEAM_GROUPS.of(given) == 1:
+        return Beam(width, **shared)
+    return DiverseBeam(width, groups=BEAM_GROUPS.of(given), diversity=float(DIVERSITY.of(given)), **shared)
+
+
+def _beams_of(kind: type[Beam], given: Given) -> Part | None:
+    found = _beams(given)
+    return found if type(found) is kind else None
+
 
 
 def _write_beams(part: Beam) -> dict[str, Any]:
@@ -82,9 +107,10 @@ OPENVINO = Engine(
               differs="where the kept tokens have exactly this mass one more is kept there"),
     ),
     strategies=(
-        Place("beam", (Setting("num_beams", 1), Setting("length_penalty", 1.0), Setting("stop_criteria"),
-                       Setting("early_stopping", False, also=("never",)), Setting("num_return_sequences", 1)),
-              _beams, _write_beams, note="Penalties are refused beside it."),
+        Place("beam", BEAM_SETTINGS, partial(_beams_of, Beam), _write_beams, note="Penalties are refused beside it."),
+        Place("diverse_beam", (*BEAM_SETTINGS, BEAM_GROUPS, DIVERSITY), partial(_beams_of, DiverseBeam),
+              partial(written_groups, _write_beams),
+              note="Penalties are refused beside it."),
         Place("sample", (Setting("do_sample", False, "do_sample=True"), Setting("num_return_sequences", 1)),
               lambda given: Sample(Setting("num_return_sequences", 1).of(given)) if given.get("do_sample") else None,
               lambda part: {"do_sample": True} | ({"num_return_sequences": part.n} if part.n > 1 else {})),
@@ -102,8 +128,6 @@ OPENVINO = Engine(
         CallSetting("end_tokens", Setting("eos_token_id", -1), lambda end: None if end < 0 else (int(end),), _one),
     ),
     unsaid={
-        "num_beam_groups": Unsaid("beams do not compete in groups here", (1,)),
-        "diversity_penalty": Unsaid("beams do not compete in groups here", (0,)),
         "include_stop_str_in_output": Unsaid("the text is cut before a stop string here"),
         "adapters": Unsaid("merge the adapter into the model first"),
         "enable_thinking": Unsaid("there is no thinking here", (True,)),

@@ -256,6 +256,16 @@ def names_in(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
+BEAM_GROUPS, DIVERSITY = Setting("num_beam_groups", 1), Setting("diversity_penalty", 0.0)
+
+
+def written_groups(beams: Callable[[Any], dict[str, Any]], part: Any) -> dict[str, Any]:
+    """The settings of group beams, beside those that all beams have."""
+    if part.discount or part.siblings or part.penalise != "score":
+        raise ParameterError(f"its groups have the Hamming penalty in the score, and no other: {part}")
+    return beams(part) | {BEAM_GROUPS.name: part.groups, DIVERSITY.name: part.diversity}
+
+
 NO_SEED = Codec(lambda seed: None if seed is None or counted(seed) < 0 else seed, lambda seed: seed)
 NO_LIMIT = Codec(lambda n: None if n is None or counted(n) < 0 else n, lambda n: n)
 ALL, GENERATED = {"scope": "all"}, {"scope": "generated"}

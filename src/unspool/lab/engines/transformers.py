@@ -10,13 +10,30 @@ from typing import Any
 from unspool.core.decoder import REGISTRY, Part
 from unspool.errors import ParameterError, Unsupported
 from unspool.lab.engines.engine import DIFFERENT, REMARK, CallSetting, Engine, Given, Note, Place, Setting, Unsaid
-from unspool.lab.engines.places import LIST, PHRASES, SEQUENCES, TOKENS, Codec, as_tuple, looked_up, names_in, place
+from unspool.lab.engines.places import (
+    BEAM_GROUPS,
+    DIVERSITY,
+    LIST,
+    PHRASES,
+    SEQUENCES,
+    TOKENS,
+    Codec,
+    as_ids,
+    as_tuple,
+    looked_up,
+    names_in,
+    place,
+    written_groups,
+)
 from unspool.processors.constrain import Banned, RemoveInvalid
 from unspool.processors.endings import ExponentialDecayLength, ForcedEnd
 from unspool.processors.force import ForcedBegin
 from unspool.processors.shape import LogSoftmax
 from unspool.strategies.beam import Beam
+from unspool.strategies.beam_sample import BeamSample
+from unspool.strategies.constrained_beam import ConstrainedBeam
 from unspool.strategies.contrastive_search import ContrastiveSearch
+from unspool.strategies.diverse_beam import DiverseBeam
 from unspool.strategies.greedy import Greedy
 from unspool.strategies.lookup import PromptLookup
 from unspool.strategies.sample import Sample
@@ -29,6 +46,8 @@ def _above_zero(t: Any) -> Any:
 
 
 POSITIVE = Codec(_above_zero, lambda t: t)
+OF_BEAMS: tuple[Setting, ...] = (Setting("num_beams", 1), Setting("length_penalty", 1.0), Setting("early_stopping", False, also=("never",)))
+OF_BEAMS += (Setting("num_return_sequences", 1),)
 FASTER = "it makes the same text faster"
 EXACT_CACHES = ("dynamic", "static", "offloaded", "offloaded_static", "hybrid", "sliding_window", "dynamic_full")
 """Its caches that keep every number as it is."""
@@ -38,16 +57,45 @@ def _beams(given: Given) -> Part | None:
     width = Setting("num_beams", 1).of(given)
     if width == 1:
         return None
+    kind = BeamSample if Setting("do_sample", False).of(given) else Beam
+    return kind(width, **_shared(given))
+
+
+def _shared(given: Given) -> dict[str, Any]:
+    """What all kinds of beams have."""
+    early, n = (Setting(*one).of(given) for one in (("early_stopping", False), ("num_return_sequences", 1)))
+    return {"length_penalty": float(Setting("length_penalty", 1.0).of(given)), "early_stopping": early, "n": n}
+
+
+def _forced_words(given: Given) -> Part | None:
+    words, width = given.get("force_words_ids"), Setting("num_beams", 1).of(given)
+    if not words:
+        return None
+    if width == 1 or Setting("do_sample", False).of(given) or BEAM_GROUPS.of(given) != 1:
+        raise Unsupported("force_words_ids is refused there without num_beams, and with do_sample or num_beam_groups")
+    sets = [list(map(tuple, one)) if isinstance(one[0], list | tuple) else tuple(one) for one in words]
+    return ConstrainedBeam(width, phrases=tuple(sets), **_shared(given))
+
+
+def _write_forced_words(part: ConstrainedBeam) -> dict[str, Any]:
+    if part.ordered or part.banks != "shared":
+        raise ParameterError(f"its phrases come in any order and share the beams: {part}")
+    ids = [[as_ids(p) for p in one] if isinstance(one, list) else as_ids(one) for one in part.phrases]
+    return _write_beams(part) | {"force_words_ids": ids}
+
+
+def _groups(given: Given) -> Part | None:
+    width, groups = Setting("num_beams", 1).of(given), BEAM_GROUPS.of(given)
+    if groups == 1 or width == 1:
+        return None
     if Setting("do_sample", False).of(given):
-        raise Unsupported("transformers' beam sampling (num_beams and do_sample) has no equal: take beam(...) or sample(...)")
-    if Setting("num_beam_groups", 1).of(given) != 1:
-        raise Unsupported("groups of beams that differ (num_beam_groups) have no equal: take beam(...) or stochastic_beam(...)")
-    return Beam(
-        width,
-        length_penalty=float(Setting("length_penalty", 1.0).of(given)),
-        early_stopping=Setting("early_stopping", False).of(given),
-        n=Setting("num_return_sequences", 1).of(given),
-    )
+        raise Unsupported("num_beam_groups with do_sample is refused there")
+    return DiverseBeam(width, groups=groups, diversity=float(DIVERSITY.of(given)), **_shared(given))
+
+
+
+def _beams_if(drawn: bool, given: Given) -> Part | None:
+    return _beams(given) if bool(Setting("do_sample", False).of(given)) == drawn else None
 
 
 def _write_beams(part: Beam) -> dict[str, Any]:
@@ -55,7 +103,7 @@ def _write_beams(part: Beam) -> dict[str, Any]:
         raise ParameterError(f"it counts the generated tokens of {part}, the end token too: length must be 'generated'")
     if part.patience != 1:
         raise ParameterError(f"it has no patience: {part}")
-    found = {"do_sample": False, "num_beams": part.width, "num_return_sequences": part.n}
+    found = {"do_sample": isinstance(part, BeamSample), "num_beams": part.width, "num_return_sequences": part.n}
     return found | {"length_penalty": part.length_penalty, "early_stopping": part.early_stopping}
 
 
@@ -225,9 +273,15 @@ TRANSFORMERS = Engine(
               lambda given: LogSoftmax() if given.get("renormalize_logits") else None, lambda part: {"renormalize_logits": True}),
     ),
     strategies=(
-        Place("beam", (Setting("num_beams", 1), Setting("length_penalty", 1.0), Setting("early_stopping", False, also=("never",)),
-                       Setting("num_return_sequences", 1)), _beams, _write_beams,
+        Place("constrained_beam", (*OF_BEAMS, Setting("force_words_ids")), _forced_words, _write_forced_words,
+              note="Since 5.0 remote code of the hub. What the prompt holds counts there, and a text that lacks a phrase may come."),
+        Place("diverse_beam", (*OF_BEAMS, BEAM_GROUPS, DIVERSITY), _groups, partial(written_groups, _write_beams),
+              note="Since 5.0 remote code of the hub. The penalty stands before the other processors there; a group that is done counts as "
+              "taking the token that fills up."),
+        Place("beam", OF_BEAMS, partial(_beams_if, False), _write_beams,
               note="Processors see log-probabilities, and their scores are not renormalised before they are summed."),
+        Place("beam_sample", (*OF_BEAMS, Setting("do_sample", False, "do_sample=True")), partial(_beams_if, True), _write_beams,
+              note="As beam; temperature, top_k and the other samplers are applied too. One generator for the whole batch."),
         Place("contrastive_search", (Setting("penalty_alpha"), Setting("top_k", 50)), _contrastive,
               lambda part: {"penalty_alpha": part.alpha, "top_k": part.k}, note="Since 5.0 remote code of the hub."),
         looked_up(_PLAIN, (Setting("prompt_lookup_num_tokens", number=True), Setting("max_matching_ngram_size", 2)), _lookup, _write_lookup,
@@ -245,11 +299,8 @@ TRANSFORMERS = Engine(
     ),
     unsaid={
         "guidance_scale": Unsaid("add guidance(scale, model) in Python: it holds a model", (1,)),
-        "num_beam_groups": Unsaid("beams do not compete in groups here", (1,)),
-        "diversity_penalty": Unsaid("beams do not compete in groups here", (0,)),
         "dola_layers": Unsaid("layers of the model are not compared here"),
-        "constraints": Unsaid("forced(...) says where a token comes, not that it comes somewhere", ([],)),
-        "force_words_ids": Unsaid("forced(...) says where a token comes, not that it comes somewhere", ([],)),
+        "constraints": Unsaid("they are objects: write force_words_ids, lists of token ids", ([],)),
         "token_healing": Unsaid("the prompt's tokens stay as they are here"),
         "assistant_ensemble_weight": Unsaid("no second model has a say here", (0,)),
         "assistant_early_exit": Unsaid("it makes the same text faster, as early_exit(layer) does", (), REMARK),
