@@ -9,7 +9,7 @@ from unspool.core.decoder import Decoder, Part, as_decoder
 from unspool.core.model import Model
 from unspool.core.room import check_rows, prompts_together
 from unspool.core.search import Search
-from unspool.errors import ParameterError, PromptError, Unsupported, check, is_whole, plain, whole
+from unspool.errors import ParameterError, PromptError, UnspoolError, Unsupported, check, is_whole, plain, whole
 from unspool.models.chat import Messages, words_of
 from unspool.output import Output, Outputs, Scores
 from unspool.prompt import Prompt, is_prompt, is_sequence, several
@@ -121,6 +121,25 @@ class LanguageModel:
         )
         model = {"name": self.name, "tokenizer": self.tokenizer.hash, **self.info}
         return Stream(search, strategy, resolved.stops, self._words, texts, recipe, model, alone, asked)
+
+    def resume(self, trace: Trace, decoder: DecoderLike = None, **options: Unpack[Options]) -> Stream:
+        """Go on with a run that was broken off, from its record, to the texts that it would have come to.
+
+        Every draw follows from the seed and the place of its text, so the run is the same run: the recorded steps are taken again, which
+        costs what they cost, and are compared with the record; where they depart from it, that is an error. The Stream gives out
+        what comes after them. Prompt, decoder, seed, limit and level are those of the record; decoder: where it holds what no text can say, as
+        a model or a function. options: what else was given (`end_tokens`, `ids`), or a later limit.
+        """
+        check(isinstance(trace, Trace) and len(trace.prompts) == 1, f"resume goes on with the trace of one prompt; got {trace!r:.80}")
+        maker = trace.model.get("tokenizer", self.tokenizer.hash)
+        if maker != self.tokenizer.hash:
+            raise UnspoolError(f"the run was made with another tokenizer, by the model {trace.model.get('name')!r}; load that model")
+        limits = {name: trace.recipe[name] for name in ("max_new_tokens", "max_length") if name in trace.recipe}
+        given: Any = {"seed": trace.recipe.get("seed", 0), "level": trace.level}
+        given |= {} if "max_new_tokens" in options or "max_length" in options else limits
+        run = self.stream(trace.prompts[0], trace.recipe.get("decoder") if decoder is None else decoder, **(given | options))
+        run.take_again(trace.steps)
+        return run
 
     def resolve(self, decoder: DecoderLike) -> Decoder:
         """A decoder with its texts turned into tokens of this model; a text of tokens that the model lacks is refused."""

@@ -12,7 +12,7 @@ from unspool.core.loop import decode
 from unspool.core.search import Search
 from unspool.core.stop import Stop
 from unspool.core.strategy import Strategy
-from unspool.errors import check
+from unspool.errors import UnspoolError, check
 from unspool.models.chat import Messages
 from unspool.output import GeneratedText, Output, Outputs
 from unspool.record.certificate import Certificate
@@ -135,6 +135,24 @@ class Stream:
     def _keep(self, step: Step) -> None:
         if self._search.recorder.level != "off":
             self._kept.append(step)
+
+    def take_again(self, steps: Sequence[Step]) -> None:
+        """Take the recorded steps of an earlier run; an error where this run departs from them. What it gives out then comes after them."""
+        recorded = [step for step in steps if len(step)]
+        for number, old in enumerate(recorded, 1):
+            new = next((step for step in self._taken() if len(step)), None)
+            if new is None or not (np.array_equal(new.tokens, old.tokens) and np.array_equal(new.parents, old.parents)):
+                self.interrupt()
+                where = f"step {number} of the {len(recorded)} that were recorded"
+                raise UnspoolError(
+                    f"the run departs from its record at {where}: the model, the decoder, the seed or an option such as end_tokens is another"
+                )
+
+    def _taken(self) -> Iterator[Step]:
+        for step in self._steps:
+            self._keep(step)
+            self.certain(step)
+            yield step
 
     def interrupt(self) -> None:
         """End now: what was generated so far is the output. A run that is over stays as it is."""
