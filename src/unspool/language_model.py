@@ -127,8 +127,8 @@ class LanguageModel:
 
         Every draw follows from the seed and the place of its text, so the run is the same run: the recorded steps are taken again, which
         costs what they cost, and are compared with the record; where they depart from it, that is an error. The Stream gives out
-        what comes after them. Prompt, decoder, seed, limit and level are those of the record; decoder: where it holds what no text can say, as
-        a model or a function. options: what else was given (`end_tokens`, `ids`), or a later limit.
+        what comes after them. Prompt, seed, limit and level are those of the record, and the decoder, unless it holds what no text can
+        say, as a model or a function: then give it. options: what else was given (`end_tokens`, `ids`), or a later limit.
         """
         check(isinstance(trace, Trace) and len(trace.prompts) == 1, f"resume goes on with the trace of one prompt; got {trace!r:.80}")
         maker = trace.model.get("tokenizer", self.tokenizer.hash)

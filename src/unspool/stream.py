@@ -145,7 +145,7 @@ class Stream:
                 self.interrupt()
                 where = f"step {number} of the {len(recorded)} that were recorded"
                 raise UnspoolError(
-                    f"the run departs from its record at {where}: the model, the decoder, the seed or an option such as end_tokens is another"
+                    f"the run departs from its record at {where}: the model, the decoder, the seed or an option is not the one of then"
                 )
 
     def _taken(self) -> Iterator[Step]:
