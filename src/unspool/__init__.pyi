@@ -47,7 +47,14 @@ from unspool.processors.constrain import (
     Suppress as Suppress,
     SuppressAtBegin as SuppressAtBegin,
 )
-from unspool.processors.contrast import Guidance as Guidance
+from unspool.processors.contrast import (
+    ContextAware as ContextAware,
+    ContrastiveDecoding as ContrastiveDecoding,
+    Ensemble as Ensemble,
+    Expert as Expert,
+    Guidance as Guidance,
+    Guide as Guide,
+)
 from unspool.processors.dry import Dry as Dry
 from unspool.processors.endings import (
     ExponentialDecayLength as ExponentialDecayLength,
