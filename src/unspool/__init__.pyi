@@ -65,7 +65,7 @@ from unspool.processors.endings import (
 from unspool.processors.force import Forced as Forced, ForcedBegin as ForcedBegin, PrefixConstrained as PrefixConstrained
 from unspool.processors.from_hf import FromHf as FromHf
 from unspool.processors.grammar import Grammar as Grammar, JsonSchema as JsonSchema, Regex as Regex
-from unspool.processors.layers import Dola as Dola
+from unspool.processors.layers import ConfidentLayer as ConfidentLayer, Dola as Dola
 from unspool.processors.penalize import (
     EncoderNoRepeatNgram as EncoderNoRepeatNgram,
     EncoderRepetitionPenalty as EncoderRepetitionPenalty,

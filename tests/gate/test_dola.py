@@ -1,4 +1,4 @@
-"""DoLa against its formula, from models that are cut short."""
+"""DoLa and confident layers against their formulas, from models that are cut short."""
 
 from dataclasses import replace
 
@@ -56,6 +56,34 @@ def test_every_token_has_the_probability_of_the_formula(kind, backend, layers, a
                 texts = [[*prompt, *h.tokens[:i]] for i in range(len(h.tokens))]
                 told = [dola(model, text, part.reads_layers, alpha, divergence)[v] for text, v in zip(texts, h.tokens, strict=True)]
                 np.testing.assert_allclose(h.processed, told, atol=2e-3)
+
+
+def surest(model, tokens, layers):
+    """The layer at the first valley of the entropies, from the last one back."""
+    entropy = {k: -(p_after(model, tokens, k) * np.log(p_after(model, tokens, k))).sum() for k in (*layers, LAYERS)}
+    at = LAYERS
+    for k in sorted(layers, reverse=True):
+        if entropy[k] >= entropy[at]:
+            break
+        at = k
+    return at
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("kind", ["gpt2", "llama"])
+def test_the_confident_layer_decides(kind, backend):
+    taken = set()
+    for seed in range(4):
+        model, layers = transformer(kind, seed), (1, 2, 3)
+        decoder = un.ConfidentLayer(layers) | un.Beam(3, n=3)
+        for prompt, found in zip(PROMPTS, run(transformer(kind, seed, backend), decoder, PROMPTS, 4, end_tokens=()), strict=True):
+            for h in found:
+                for i, v in enumerate(h.tokens):
+                    text = [*prompt, *h.tokens[:i]]
+                    at = surest(model, text, layers)
+                    taken.add(at)
+                    assert h.processed[i] == pytest.approx(np.log(p_after(model, text, at)[v]), abs=2e-3)
+    assert len(taken) > 1
 
 
 @pytest.mark.parametrize("given", [(), 0, (1, 0), "high", 1.5, (True,)])

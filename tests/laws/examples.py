@@ -82,6 +82,7 @@ def processors(backend=np.asarray):
         un.Bias: [un.Bias({1: 1.5, (2, 3): -2.0})],
         un.FrequencyPenalty: [un.FrequencyPenalty(0.7), un.FrequencyPenalty(0.4, "all", window=3)],
         un.FromHf: [un.FromHf(less_of_what_stands_last)],
+        un.ConfidentLayer: [un.ConfidentLayer((1, 2, 3))],
         un.ContextAware: [un.ContextAware(0.8, other, 1)],
         un.ContrastiveDecoding: [
             un.ContrastiveDecoding(other),
@@ -167,6 +168,7 @@ def neutral(backend=np.asarray):
         un.Bias: un.Bias({1: 0.0}),
         un.FrequencyPenalty: un.FrequencyPenalty(0.0),
         un.FromHf: un.FromHf(unchanged_scores),
+        un.ConfidentLayer: None,
         un.ContextAware: un.ContextAware(0.0, other, 1),
         un.ContrastiveDecoding: un.ContrastiveDecoding(other, 0, beta=0.0),
         un.Dola: None,

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from unspool.arrays import Array, log_softmax, namespace, or_zero, summed
+from unspool.arrays import INF, Array, block, log_softmax, namespace, or_zero, summed
 from unspool.core.processor import Processor, Rows
 from unspool.errors import check, is_whole, number, plain
 from unspool.processors.contrast import moved, plausible
+from unspool.processors.measures import entropy
 
 
 def layers_of(given: Any, place: str) -> tuple[int, ...]:
@@ -56,3 +57,29 @@ class Dola(Processor):
         if self.divergence == "transformers":
             return summed(middle * (2 * log_middle - or_zero(own) - or_zero(other)))
         return summed(p * (or_zero(own) - log_middle) + q * (or_zero(other) - log_middle))
+
+
+@dataclass(frozen=True)
+class ConfidentLayer(Processor):
+    """Confident layer decoding: the logits of the layer, nearest to the last, at which the model stopped becoming surer.
+
+    From the last layer back through `reads_layers` (those near the end), as long as the one before has a lower entropy, each row goes back
+    to it; where it stops is the first valley of the entropies, and the logits after that layer stand in place of the scores. What
+    processors before it ruled out stays ruled out. Zhang et al. 2026, arXiv 2606.21906.
+    """
+
+    reads_layers: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reads_layers", layers_of(self.reads_layers, "confident_layer(reads_layers)"))
+
+    def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
+        xp, found = namespace(scores), log_softmax(scores)
+        able, least = scores > -INF, entropy(found)
+        back = xp.ones_like(least) > 0                                   # (R, 1), whether a row still goes back
+        for logits in rows.layers[::-1]:
+            before = log_softmax(block(logits, able))
+            unsure = entropy(before)
+            back = back & (unsure < least)
+            found, least = xp.where(back, before, found), xp.where(back, unsure, least)
+        return found
