@@ -50,7 +50,14 @@ from unspool.processors.constrain import (
     Suppress as Suppress,
     SuppressAtBegin as SuppressAtBegin,
 )
-from unspool.processors.contrast import Guidance as Guidance
+from unspool.processors.contrast import (
+    ContextAware as ContextAware,
+    ContrastiveDecoding as ContrastiveDecoding,
+    Ensemble as Ensemble,
+    Expert as Expert,
+    Guidance as Guidance,
+    Guide as Guide,
+)
 from unspool.processors.dry import Dry as Dry
 from unspool.processors.endings import (
     ExponentialDecayLength as ExponentialDecayLength,
@@ -66,6 +73,7 @@ from unspool.processors.force import (
 )
 from unspool.processors.from_hf import FromHf as FromHf
 from unspool.processors.grammar import Grammar as Grammar, JsonSchema as JsonSchema, Regex as Regex
+from unspool.processors.layers import ConfidentLayer as ConfidentLayer, Dola as Dola
 from unspool.processors.parts import After as After, Between as Between, Until as Until, When as When
 from unspool.processors.penalize import (
     EncoderNoRepeatNgram as EncoderNoRepeatNgram,

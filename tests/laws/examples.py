@@ -44,6 +44,11 @@ def not_twice_four(tokens):
     return list(tokens)[-2:] not in ([4, 4], ["e", "e"])
 
 
+def likes_odd_sums(texts):
+    """How likely a property is of each text, as a function of its tokens."""
+    return [0.9 if sum(text) % 2 else 0.3 for text in texts]
+
+
 def spelled(part, characters):
     """A constraint for tokens that stand for these characters, whatever tokenizer it is given later."""
     letters = Letters()
@@ -119,7 +124,7 @@ def strategies(backend=np.asarray):
 
 
 def processors(backend=np.asarray):
-    other = table(seed=78, backend=backend)
+    other, third = table(seed=78, backend=backend), table(seed=79, backend=backend)
     return {
         un.Allowed: [un.Allowed(0, 2, 3, END)],
         un.Automaton: [un.Automaton(Alternating())],
@@ -127,7 +132,17 @@ def processors(backend=np.asarray):
         un.Bias: [un.Bias({1: 1.5, (2, 3): -2.0})],
         un.FrequencyPenalty: [un.FrequencyPenalty(0.7), un.FrequencyPenalty(0.4, "all", window=3)],
         un.FromHf: [un.FromHf(less_of_what_stands_last)],
+        un.ConfidentLayer: [un.ConfidentLayer((1, 2, 3))],
+        un.ContextAware: [un.ContextAware(0.8, other, 1)],
+        un.ContrastiveDecoding: [
+            un.ContrastiveDecoding(other),
+            un.ContrastiveDecoding(other, 0.05, beta=0.5, temperature=0.7, context=1),
+        ],
+        un.Dola: [un.Dola(1), un.Dola((1, 2, 3), 0.05), un.Dola((1, 3), divergence="transformers")],
+        un.Ensemble: [un.Ensemble((other,)), un.Ensemble((other, third), (0.5, 0.2, 0.3), "mixture")],
+        un.Expert: [un.Expert(other, third, 0.7)],
         un.Guidance: [un.Guidance(1.7, other), un.Guidance(0.4, other, (3, 1))],
+        un.Guide: [un.Guide(likes_odd_sums, 2.0, 4)],
         un.Regex: [spelled(un.Regex("[abd]*(c|a[^a])"), "abcdef")],
         un.JsonSchema: [spelled(un.JsonSchema({"type": ["array", "integer"]}), "[]1 0f")],
         un.Grammar: [spelled(un.Grammar('start: "a" start "b" | /[cd]+e?/'), "abcdef")],
@@ -229,7 +244,14 @@ def neutral(backend=np.asarray):
         un.Bias: un.Bias({1: 0.0}),
         un.FrequencyPenalty: un.FrequencyPenalty(0.0),
         un.FromHf: un.FromHf(unchanged_scores),
+        un.ConfidentLayer: None,
+        un.ContextAware: un.ContextAware(0.0, other, 1),
+        un.ContrastiveDecoding: un.ContrastiveDecoding(other, 0, beta=0.0),
+        un.Dola: None,
+        un.Ensemble: un.Ensemble((other,), (1.0, 0.0)),
+        un.Expert: un.Expert(other, other, 0.0),
         un.Guidance: un.Guidance(1.0, other),
+        un.Guide: un.Guide(likes_odd_sums, 0.0, VOCABULARY),
         un.Regex: spelled(un.Regex("[a-e]*"), "abcdef"),
         un.JsonSchema: None,
         un.Grammar: spelled(un.Grammar("start: /[a-e]/*"), "abcdef"),

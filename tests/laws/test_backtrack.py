@@ -199,9 +199,12 @@ def test_a_text_that_has_no_other_way_dies():
     assert set(lm(3).generate("b", allowed, max_new_tokens=4, end_tokens=()).text[:3]) == {"b"}
 
 
-def test_what_looks_ahead_is_refused():
-    with pytest.raises(un.Unsupported, match="looks ahead"):
-        lm().generate("b", un.Backtrack(un.Speculative(table(seed=2)), "a"))
+@pytest.mark.parametrize("phrases", PHRASES)
+def test_what_looks_ahead_holds_no_phrase(phrases):
+    for seed in range(4):
+        for inner in (un.Speculative(table(seed=2)), un.Speculative(table(seed=2), 2)):
+            for out in lm(seed).generate(PROMPTS, un.Backtrack(inner, phrases), max_new_tokens=6, seed=seed):
+                assert not any(phrase in out.text for phrase in phrases)
 
 
 WRONG = ["", ", ''", ", 3", ", patterns='('", ", patterns='a*'", ", 'a', ignore_case=1"]

@@ -26,6 +26,9 @@ MADE = (
     *('tail_free(0.5, variant="llama.cpp")', "top_h(0.4)", 'top_h(0.4, variant="transformers")', "top_a(0.2)", "p_less()"),
     *("p_less(normalised=True)", "p_less(order=1.0)", "p_less(order=3.0, min_keep=5)", "log_softmax()", "smoothing(0.3)"),
     *("dynamic_temperature(0.0, 1.5)", "skew(0.5)", "xtc(0.05, 0.6)", "mirostat(2.0)", "mirostat(2.0, version=1)", "adaptive_p(0.4)"),
+    *("min_k(3.0)", "min_k(0.0, min_keep=4)", "factual_nucleus(0.9, reset=())", "entropy_temperature(0.9, theta=0.5)"),
+    *('after("", top_p(0.8))', "until(1, temperature(0.5))", "between(1, 2, top_k(3), prompt=True)", 'when("entropy > 1", top_p(0.5))'),
+    *('when("varentropy > 1 or top_probability < 0.2", min_p(0.1))', "when('loop >= 1', mirostat(2.0))"),
     *('mirostat(2.0, surprise="truncated", version=1)', "bias({0: 2.0})", "banned(1)", "repetition_penalty(1.3)"),
 )
 

@@ -23,13 +23,14 @@ def left_by(part, model, prompt):
     rows = un.Rows(np.asarray([prompt]), length, length, tuple(model.end_tokens), lambda purpose: np.zeros(1))
     scores, memory = logits_of(model, prompt), [part.begin(np.asarray(prompt))] if part.stateful else None
     rows.companions = tuple(logits_of(c, part.companion_prompt(np.asarray(prompt), i)) for i, c in enumerate(part.companions()))
+    rows.layers = tuple(logits_of(model, prompt, layer) for layer in part.reads_layers)
     after = part.process(rows, scores, memory)[0].astype(np.float64)
     return {(token,): p for token, p in enumerate(softmax(after[None])[0]) if p > 0}
 
 
-def logits_of(model, text):
-    session = model.session()
-    return host(session.logits(session.extend([-1], [list(map(int, text))])))
+def logits_of(model, text, layer=None):
+    session = model.session(un.Plan(layers=() if layer is None else (layer,)))
+    return host(session.logits(session.extend([-1], [list(map(int, text))]), layer))
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

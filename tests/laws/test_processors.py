@@ -50,6 +50,7 @@ def processed(part, backend, seed=0):
     rows, scores = rows_of(rng, backend), BACKENDS[backend](scores_of(rng))
     memory = [part.begin(np.asarray([1, 2])) for _ in range(5)] if part.stateful else None
     rows.companions = tuple(BACKENDS[backend](rng.normal(size=scores.shape).astype(np.float32)) for _ in part.companions())
+    rows.layers = tuple(BACKENDS[backend](rng.normal(size=scores.shape).astype(np.float32)) for _ in part.reads_layers)
     return scores, part.process(rows, scores, memory)
 
 

@@ -6,12 +6,16 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from unspool.arrays import copy
+import numpy as np
+
+from unspool.arrays import copy, host, log_softmax
 from unspool.core.decoder import Decoder, Part, as_decoder
+from unspool.core.model import ROOT, Model
 from unspool.errors import ParameterError, check
 from unspool.lab.methods import Method
+from unspool.models.toy import TableModel
 from unspool.processors.constrain import Automaton
-from unspool.processors.contrast import Guidance
+from unspool.processors.contrast import ContextAware, ContrastiveDecoding, Ensemble, Expert, Guidance, Guide
 from unspool.processors.from_hf import FromHf
 from unspool.processors.shape import Temperature
 from unspool.stops.tokens import StopFunction
@@ -166,6 +170,21 @@ def no_repeated_token(input_ids: Any, scores: Any) -> Any:
     return scores
 
 
+def _markov(model: Model) -> TableModel:
+    """A small second model: after every text, what `model` says after that text's last token alone."""
+
+    def probabilities(tokens: tuple[int, ...]) -> Any:
+        session = model.session()
+        return np.exp(host(log_softmax(session.logits(session.extend([ROOT], [tokens[-1:]]))))[0].astype(np.float64))
+
+    return TableModel(probabilities, model.vocabulary, end_tokens=model.end_tokens)
+
+
+def _short_words(lm: LanguageModel) -> Callable[[list[tuple[int, ...]]], list[float]]:
+    """How likely texts are to be simple, judged by the length of their last token."""
+    return lambda texts: [0.9 if len(lm.tokenizer.bytes_of(text[-1])) < 5 else 0.1 for text in texts]
+
+
 def a_token_came_twice(tokens: tuple[int, ...]) -> bool:
     """Whether the newest token was there before."""
     return tokens[-1] in tokens[:-1]
@@ -173,6 +192,11 @@ def a_token_came_twice(tokens: tuple[int, ...]) -> bool:
 
 HOLDING: dict[str, Callable[[LanguageModel], Part | Decoder]] = {
     "guidance": lambda lm: Guidance(3.0, lm.model),
+    "context_aware": lambda lm: ContextAware(1.0, lm.model, 3),
+    "contrastive_decoding": lambda lm: ContrastiveDecoding(lm.model, context=1),
+    "expert": lambda lm: Expert(lm.model, _markov(lm.model), 1.0),
+    "ensemble": lambda lm: Ensemble((_markov(lm.model),)),
+    "guide": lambda lm: Guide(_short_words(lm), k=20),
     "rerank": lambda lm: Temperature(0.8) | Rerank(lm.model, 4),
     "speculative": lambda lm: Temperature(0.7) | Speculative(lm.model, tokens=4),
     "automaton": lambda lm: Automaton(NoLetterE(lm)),

@@ -36,7 +36,8 @@ class Say(Processor):
 
     when: a condition as of the rule `when`, on the distribution as it comes in. instead: a token, or a text by its first token, in whose
     place the phrase comes: where it would be the likeliest, the phrase begins, and elsewhere it cannot come until the phrase was said
-    as often as it may be. times: how often at most; None is always. What earlier processors ruled out stays ruled out.
+    as often as it may be. times: how often at most; None is always. What earlier processors ruled out stays ruled
+    out: write it before those that cut.
 
     With the phrase "Wait" and instead="</think>" it is budget forcing; the evidence that it helps is mixed. Muennighoff et al. 2025,
     arXiv 2501.19393.

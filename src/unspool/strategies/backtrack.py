@@ -11,7 +11,7 @@ import numpy as np
 
 from unspool.core.frontier import Frontier, Places
 from unspool.core.strategy import Around, Asks, Choice, Each, Look, Strategy
-from unspool.errors import ParameterError, Unsupported, check
+from unspool.errors import ParameterError, check
 from unspool.record.step import Hypothesis
 from unspool.text import TextReader
 
@@ -92,12 +92,11 @@ class Backtrack(Around):
                         break
                     ask.frees = [row for row in {*ask.frees, *known} if row != root]
                     ask.waits, known = [*(row for row in ask.waits if row != root), root], set()
-                else:
-                    raise Unsupported(f"backtrack({self.then}): it looks ahead, at texts that may be taken back; take sample or beam")
-                frontier = yield ask
-                frontier.forbid([bans.get(tuple(frontier.tokens(i).tolist()), ()) for i in range(len(frontier))])
+                answer = yield ask
+                if isinstance(ask, Choice):                              # what was only looked at is no text yet
+                    answer.forbid([bans.get(tuple(answer.tokens(i).tolist()), ()) for i in range(len(answer))])
                 try:
-                    ask = walk.send(frontier)
+                    ask = walk.send(answer)
                 except StopIteration:
                     return
             if not found:

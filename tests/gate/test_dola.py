@@ -1,0 +1,97 @@
+"""DoLa and confident layers against their formulas, from models that are cut short."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from helpers.checkpoints import tiny_gpt2, tiny_llama
+from helpers.tables import BACKENDS, run
+
+import unspool as un
+from unspool.arrays import host
+from unspool.models.reading import read_transformer
+
+PROMPTS, LAYERS = [[1, 2, 3], [7], [4, 4, 9, 0, 2]], 4
+
+
+def transformer(kind, seed, backend="numpy"):
+    config, weights = (tiny_gpt2 if kind == "gpt2" else tiny_llama)(seed, layers=LAYERS)
+    return read_transformer(kind, config, {name: BACKENDS[backend](array) for name, array in weights.items()})
+
+
+def p_after(model, tokens, layers=LAYERS):
+    """The distribution of the model that ends after so many layers, from scratch."""
+    one = replace(model, blocks=model.blocks[:layers], rules=model.rules[:layers])
+    session = one.session()
+    logits = host(session.logits(session.extend([-1], [tokens])))[0].astype(np.float64)
+    return np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
+
+
+def kl(p, q):
+    return (p * np.log(p / q)).sum()
+
+
+def apart(p, q, divergence):
+    m = (p + q) / 2
+    return kl(p, m) + kl(q, m) if divergence == "paper" else kl(m, p) + kl(m, q)
+
+
+def dola(model, tokens, layers, alpha, divergence):
+    p = p_after(model, tokens)
+    q = max((p_after(model, tokens, k) for k in layers), key=lambda q: apart(p, q, divergence))
+    s = np.where(p >= alpha * p.max(), p / q, 0)
+    with np.errstate(divide="ignore"):
+        return np.log(s / s.sum())
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("kind", ["gpt2", "llama"])
+@pytest.mark.parametrize(("layers", "alpha", "divergence"), [(2, 0.1, "paper"), ((1, 2, 3), 0.3, "paper"), ((1, 3), 0.0, "transformers")])
+def test_every_token_has_the_probability_of_the_formula(kind, backend, layers, alpha, divergence):
+    for seed in range(3):
+        model, part = transformer(kind, seed), un.Dola(layers, alpha, divergence)
+        tested = transformer(kind, seed, backend)
+        for prompt, found in zip(PROMPTS, run(tested, part | un.Beam(3, n=3), PROMPTS, 5, end_tokens=()), strict=True):
+            for h in found:
+                texts = [[*prompt, *h.tokens[:i]] for i in range(len(h.tokens))]
+                told = [dola(model, text, part.reads_layers, alpha, divergence)[v] for text, v in zip(texts, h.tokens, strict=True)]
+                np.testing.assert_allclose(h.processed, told, atol=2e-3)
+
+
+def surest(model, tokens, layers):
+    """The layer at the first valley of the entropies, from the last one back."""
+    entropy = {k: -(p_after(model, tokens, k) * np.log(p_after(model, tokens, k))).sum() for k in (*layers, LAYERS)}
+    at = LAYERS
+    for k in sorted(layers, reverse=True):
+        if entropy[k] >= entropy[at]:
+            break
+        at = k
+    return at
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("kind", ["gpt2", "llama"])
+def test_the_confident_layer_decides(kind, backend):
+    taken = set()
+    for seed in range(4):
+        model, layers = transformer(kind, seed), (1, 2, 3)
+        decoder = un.ConfidentLayer(layers) | un.Beam(3, n=3)
+        for prompt, found in zip(PROMPTS, run(transformer(kind, seed, backend), decoder, PROMPTS, 4, end_tokens=()), strict=True):
+            for h in found:
+                for i, v in enumerate(h.tokens):
+                    text = [*prompt, *h.tokens[:i]]
+                    at = surest(model, text, layers)
+                    taken.add(at)
+                    assert h.processed[i] == pytest.approx(np.log(p_after(model, text, at)[v]), abs=2e-3)
+    assert len(taken) > 1
+
+
+@pytest.mark.parametrize("given", [(), 0, (1, 0), "high", 1.5, (True,)])
+def test_what_is_no_layer_is_refused(given):
+    with pytest.raises(un.ParameterError, match=r"dola\(reads_layers\) needs layers"):
+        un.Dola(given)
+
+
+def test_other_divergences_are_refused():
+    with pytest.raises(un.ParameterError, match='"paper" or "transformers"'):
+        un.Dola(1, divergence="kl")
