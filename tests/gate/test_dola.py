@@ -88,7 +88,7 @@ def test_the_confident_layer_decides(kind, backend):
 
 @pytest.mark.parametrize("given", [(), 0, (1, 0), "high", 1.5, (True,)])
 def test_what_is_no_layer_is_refused(given):
-    with pytest.raises(un.ParameterError, match=r"dola\(reads_layers\) needs layers"):
+    with pytest.raises(un.ParameterError, match=r"dola\(layers\) needs layers"):
         un.Dola(given)
 
 
