@@ -95,3 +95,18 @@ def test_what_is_no_layer_is_refused(given):
 def test_other_divergences_are_refused():
     with pytest.raises(un.ParameterError, match='"paper" or "transformers"'):
         un.Dola(1, divergence="kl")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_two_divergences_choose_other_layers(backend):
+    """A layer that all but rules a token out is far by the exchanged sides, whose logarithms meet it; by the paper's another is farther."""
+    p = np.asarray([0.5, 0.3, 0.2])
+    near_nothing, flat = np.asarray([0.55, 0.45 - 1e-9, 1e-9]), np.asarray([0.05, 0.3, 0.65])
+    assert apart(p, flat, "paper") > apart(p, near_nothing, "paper")
+    assert apart(p, flat, "transformers") < apart(p, near_nothing, "transformers")
+    rows = un.Rows.of(BACKENDS[backend](np.asarray([[1]])))
+    rows.layers = tuple(BACKENDS[backend](np.log(q)[None].astype(np.float32)) for q in (near_nothing, flat))
+    scores = BACKENDS[backend](np.log(p)[None].astype(np.float32))
+    for divergence, chosen in {"paper": flat, "transformers": near_nothing}.items():
+        found = host(un.Dola((1, 2), 0, divergence).process(rows, scores))[0]
+        np.testing.assert_allclose(found, np.log(p / chosen), atol=1e-4)
