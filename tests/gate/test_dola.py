@@ -110,3 +110,14 @@ def test_the_two_divergences_choose_other_layers(backend):
     for divergence, chosen in {"paper": flat, "transformers": near_nothing}.items():
         found = host(un.Dola((1, 2), 0, divergence).process(rows, scores))[0]
         np.testing.assert_allclose(found, np.log(p / chosen), atol=1e-4)
+
+
+@pytest.mark.parametrize("divergence", ["paper", "transformers"])
+def test_of_many_layers_the_farthest_is_taken(divergence):
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        p, *early = rng.dirichlet(np.full(4, 0.7), 6) * 0.99 + 0.0025
+        rows = un.Rows.of(np.asarray([[1]]))
+        rows.layers = tuple(np.log(q)[None].astype(np.float32) for q in early)
+        found = un.Dola((1, 2, 3, 4, 5), 0, divergence).process(rows, np.log(p)[None].astype(np.float32))[0]
+        np.testing.assert_allclose(found, np.log(p / max(early, key=lambda q, p=p: apart(p, q, divergence))), atol=1e-4)
