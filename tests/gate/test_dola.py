@@ -88,10 +88,36 @@ def test_the_confident_layer_decides(kind, backend):
 
 @pytest.mark.parametrize("given", [(), 0, (1, 0), "high", 1.5, (True,)])
 def test_what_is_no_layer_is_refused(given):
-    with pytest.raises(un.ParameterError, match=r"dola\(reads_layers\) needs layers"):
+    with pytest.raises(un.ParameterError, match=r"dola\(layers\) needs layers"):
         un.Dola(given)
 
 
 def test_other_divergences_are_refused():
     with pytest.raises(un.ParameterError, match='"paper" or "transformers"'):
         un.Dola(1, divergence="kl")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_two_divergences_choose_other_layers(backend):
+    """A layer that all but rules a token out is far by the exchanged sides, whose logarithms meet it; by the paper's another is farther."""
+    p = np.asarray([0.5, 0.3, 0.2])
+    near_nothing, flat = np.asarray([0.55, 0.45 - 1e-9, 1e-9]), np.asarray([0.05, 0.3, 0.65])
+    assert apart(p, flat, "paper") > apart(p, near_nothing, "paper")
+    assert apart(p, flat, "transformers") < apart(p, near_nothing, "transformers")
+    rows = un.Rows.of(BACKENDS[backend](np.asarray([[1]])))
+    rows.layers = tuple(BACKENDS[backend](np.log(q)[None].astype(np.float32)) for q in (near_nothing, flat))
+    scores = BACKENDS[backend](np.log(p)[None].astype(np.float32))
+    for divergence, chosen in {"paper": flat, "transformers": near_nothing}.items():
+        found = host(un.Dola((1, 2), 0, divergence).process(rows, scores))[0]
+        np.testing.assert_allclose(found, np.log(p / chosen), atol=1e-4)
+
+
+@pytest.mark.parametrize("divergence", ["paper", "transformers"])
+def test_of_many_layers_the_farthest_is_taken(divergence):
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        p, *early = rng.dirichlet(np.full(4, 0.7), 6) * 0.99 + 0.0025
+        rows = un.Rows.of(np.asarray([[1]]))
+        rows.layers = tuple(np.log(q)[None].astype(np.float32) for q in early)
+        found = un.Dola((1, 2, 3, 4, 5), 0, divergence).process(rows, np.log(p)[None].astype(np.float32))[0]
+        np.testing.assert_allclose(found, np.log(p / max(early, key=lambda q, p=p: apart(p, q, divergence))), atol=1e-4)

@@ -29,12 +29,13 @@ class Dola(Processor):
     transformers 4.49 computes it. Tokens that q rules out keep log p(v). Chuang et al. 2023, arXiv 2309.03883.
     """
 
-    reads_layers: tuple[int, ...]
+    layers: tuple[int, ...]
     alpha: float = 0.1
     divergence: str = "paper"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "reads_layers", layers_of(self.reads_layers, "dola(reads_layers)"))
+        object.__setattr__(self, "layers", layers_of(self.layers, "dola(layers)"))
+        object.__setattr__(self, "reads_layers", self.layers)
         number("dola(alpha=...)", self.alpha, 0, 1)
         check(self.divergence in ("paper", "transformers"), f'dola(divergence=...) is "paper" or "transformers"; got {self.divergence!r}')
 
@@ -63,15 +64,16 @@ class Dola(Processor):
 class ConfidentLayer(Processor):
     """Confident layer decoding: the logits of the layer, nearest to the last, at which the model stopped becoming surer.
 
-    From the last layer back through `reads_layers` (those near the end), as long as the one before has a lower entropy, each row goes back
+    From the last layer back through `layers` (those near the end), as long as the one before has a lower entropy, each row goes back
     to it; where it stops is the first valley of the entropies, and the logits after that layer stand in place of the scores. What
     processors before it ruled out stays ruled out. Zhang et al. 2026, arXiv 2606.21906.
     """
 
-    reads_layers: tuple[int, ...]
+    layers: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "reads_layers", layers_of(self.reads_layers, "confident_layer(reads_layers)"))
+        object.__setattr__(self, "layers", layers_of(self.layers, "confident_layer(layers)"))
+        object.__setattr__(self, "reads_layers", self.layers)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         xp, found = namespace(scores), log_softmax(scores)
