@@ -17,13 +17,14 @@ def generated(model, prompt, **settings):
         return model.generate(ids, attention_mask=torch.ones_like(ids), **settings)
 
 
-def guided(model, scale, prompt, new):
-    """The log-probability of a text under guidance, whose other branch begins with the prompt's last token."""
+def guided(model, scale, prompt, new, renormalise):
+    """The sum of a text's scores under guidance, whose other branch begins with the prompt's last token."""
     total = 0.0
     for i, token in enumerate(new):
         with torch.no_grad():
             p, q = (model(torch.tensor([[*begin, *new[:i]]])).logits[0, -1].double().log_softmax(-1) for begin in (prompt, prompt[-1:]))
-        total += float((q + scale * (p - q)).log_softmax(-1)[token])
+        mixed = q + scale * (p - q)
+        total += float((mixed.log_softmax(-1) if renormalise else mixed)[token])
     return total
 
 
@@ -35,12 +36,29 @@ def test_guidance_under_beams(tally):
         new = out.sequences[0, 3:].tolist()
         steps = [float(s[0].log_softmax(-1)[t]) for s, t in zip(out.scores, new, strict=True)]
         score = sum(steps) if width == 1 else float(out.sequences_scores[0])
-        errors[width] = abs(score - guided(model, 3.0, [3, 8, 11], new))
+        errors[width] = abs(score - guided(model, 3.0, [3, 8, 11], new, renormalise=width == 1))
     assert errors[1] < 1e-3 < 0.1 < errors[3]
     tally.defect(
         "guidance under beam search",
         "the cache of its second branch is not reordered with the beams, so their scores are not those of their texts; every hypothesis of "
         "ours has its own",
+    )
+
+
+def test_guidance_beside_drafts(tally):
+    """Where it draws up a draft, the text is another than that of greedy search, or there is an error."""
+    wrong = 0
+    for seed in range(4):
+        model, draft = (in_transformers(*tiny_gpt2(s)) for s in (seed, seed + 50))
+        greedy = generated(model, [3, 8, 11], guidance_scale=3.0).sequences.tolist()
+        try:
+            wrong += generated(model, [3, 8, 11], guidance_scale=3.0, assistant_model=draft).sequences.tolist() != greedy
+        except IndexError:
+            wrong += 1
+    assert wrong == 4
+    tally.defect(
+        "guidance beside drafts",
+        "its second branch is grown once for each drafted place, so the text is not that without a draft, or an IndexError ends it; ours is",
     )
 
 

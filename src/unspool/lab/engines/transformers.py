@@ -299,7 +299,7 @@ TRANSFORMERS = Engine(
     ),
     unsaid={
         "guidance_scale": Unsaid("add guidance(scale, model) in Python: it holds a model", (1,)),
-        "dola_layers": Unsaid("layers of the model are not compared here"),
+        "dola_layers": Unsaid("add dola(layers) with the layers by number; there the earlier ones lack the final norm"),
         "constraints": Unsaid("they are objects: write force_words_ids, lists of token ids", ([],)),
         "token_healing": Unsaid("the prompt's tokens stay as they are here"),
         "assistant_ensemble_weight": Unsaid("no second model has a say here", (0,)),
