@@ -55,10 +55,10 @@ def test_guidance_beside_drafts(tally):
             wrong += generated(model, [3, 8, 11], guidance_scale=3.0, assistant_model=draft).sequences.tolist() != greedy
         except IndexError:
             wrong += 1
-    assert wrong == 4
+    assert wrong >= 3
     tally.defect(
         "guidance beside drafts",
-        "its second branch is grown once for each drafted place, so the text is not that without a draft, or an IndexError ends it; ours is",
+        "its second branch is grown once for each drafted place: the text is not that without a draft, or an IndexError ends it; ours is",
     )
 
 
