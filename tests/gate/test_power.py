@@ -8,7 +8,7 @@ from helpers.checks import fits
 from helpers.tables import BACKENDS, enumerate_texts, normalised, run, table, texts
 
 import unspool as un
-from unspool.strategies.power import Draft, ratio
+from unspool.strategies.power import ChainText, ratio
 from unspool.strategies.power_rollouts import sharpened
 
 PROMPT, LIMIT, ALPHA = (1, 0), 4, 3.0
@@ -28,7 +28,7 @@ def chain(model):
     exact = dict(enumerate_texts(model, PROMPT, LIMIT))
     every = list(start)
     target = normalised(np.asarray([exact[text] ** ALPHA for text in every]))
-    drafts = [Draft(list(text), [], [sum_after(model, text[:i]) for i in range(len(text))], True) for text in every]
+    drafts = [ChainText(list(text), [], [sum_after(model, text[:i]) for i in range(len(text))], True) for text in every]
     moves = np.zeros((len(every), len(every)))
     for i, old in enumerate(drafts):
         for j, new in enumerate(drafts):

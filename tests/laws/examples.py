@@ -184,7 +184,7 @@ def processors(backend=np.asarray):
         un.Forced: [un.Forced({1: 3, 2: 0})],
         un.ForcedBegin: [un.ForcedBegin(4), un.ForcedBegin(3, certain=True)],
         un.PrefixConstrained: [un.PrefixConstrained(((0, 3) * 5, (1, 4) * 5, (1,) * 9)), un.PrefixConstrained(anything_but_the_last)],
-        un.OneOf: [un.OneOf((0, 3) * 5, (1, 4) * 5, (1,) * 9), un.OneOf((0,), (0, 1, 2), (2, 3, 4, 4), (3, 1))],
+        un.OneOf: [un.OneOf((0, 3) * 5, (1, 4) * 5, (1,) * 9), un.OneOf((0,), (0, 1, 2), (0, 3, 4, 4), (3, 1))],
         un.After: [
             un.After(1, un.Mirostat(0.8, eta=0.9)),
             un.After((3,), un.Until(2, un.Forced({0: 4, 1: 0}))),

@@ -103,6 +103,11 @@ class Frontier:
             raise ModelError("only a frontier that was looked at has chains")
         return self._chains
 
+    @property
+    def looked_along(self) -> tuple[Frontier, ...]:
+        """Of looked-at chains, the one frontier of the rows after every token; nothing of others."""
+        return () if self._chains is None else self._chains[:1]
+
     # --- the call -------------------------------------------------------------------------------------------------------
 
     @property

@@ -416,4 +416,6 @@ def light(call: Call, frontier: Frontier, i: int) -> tuple[Frontier, int]:
     lane, some = frontier.source.lane, slice(i, i + 1)
     if isinstance(frontier.source, Without):                             # which nobody could compute again
         return frontier.take(some), 0
-    return Frontier.of(call, lane, frontier.rows[some], frontier.lengths[some], {k: v[some] for k, v in frontier.columns.items()}), 0
+    found = Frontier.of(call, lane, frontier.rows[some], frontier.lengths[some], {k: v[some] for k, v in frontier.columns.items()})
+    found.places = frontier.places                                       # a strategy may begin anew from it
+    return found, 0

@@ -93,8 +93,8 @@ class Backtrack(Around):
                     ask.frees = [row for row in {*ask.frees, *known} if row != root]
                     ask.waits, known = [*(row for row in ask.waits if row != root), root], set()
                 answer = yield ask
-                if isinstance(ask, Choice):                              # what was only looked at is no text yet
-                    answer.forbid([bans.get(tuple(answer.tokens(i).tolist()), ()) for i in range(len(answer))])
+                for rows in (answer, *answer.looked_along):
+                    rows.forbid([bans.get(tuple(rows.tokens(i).tolist()), ()) for i in range(len(rows))])
                 try:
                     ask = walk.send(answer)
                 except StopIteration:
