@@ -31,6 +31,8 @@ ALONE = tuple(s for some in STRATEGIES.values() for s in some)
 STOPPED = tuple(f"{s} | {stop}" for some in STOPS.values() for stop in some for s in ("sample(3)", "beam(3)"))
 DRAWING = frozenset(p for p, kind in KIND_OF.items() if kind == "draws")
 """Processors that draw: their distributions cannot be recomputed from the text alone."""
+FORCING = frozenset(str(part) for part in strategies()[un.Follow] if part.then)
+"""Strategies that go on behind a given text: a constraint that refuses that text leaves them nothing."""
 
 
 @cache
@@ -41,7 +43,7 @@ def pairs():
     def meet(some_processors, some_strategies):
         """Of these the two that bring together what has not met, and have been used least."""
         p, s = min(
-            product(some_processors, some_strategies),
+            ((p, s) for p, s in product(some_processors, some_strategies) if s not in FORCING or KIND_OF[p] != "dead end"),
             key=lambda two: (used[two[0]], used[KIND_OF[two[0]], two[1]] > 0, used[two[1]]),
         )
         found[p, s] = None
@@ -50,7 +52,7 @@ def pairs():
     for cls, kind in product(PROCESSORS, STRATEGY_KINDS):
         meet(PROCESSORS[cls], OF_KIND[kind])
     for kind, s in product(PROCESSOR_KINDS, ALONE):
-        if not used[kind, s]:
+        if not used[kind, s] and (s not in FORCING or kind != "dead end"):
             meet([p for p in KIND_OF if KIND_OF[p] == kind], [s])
     return tuple(found)
 

@@ -119,7 +119,7 @@ def test_layers_may_be_asked_for_in_any_order_and_twice(variant):
 @pytest.fixture(scope="module")
 def both():
     """A small GPT-2 over the laws' letters, in numpy and in the kernels."""
-    config, weights = tiny_gpt2(5, vocabulary=VOCABULARY)
+    config, weights = tiny_gpt2(5, layers=4, vocabulary=VOCABULARY)
     plain = read_transformer("gpt2", config | {"eos_token_id": END}, weights)
     return plain, CompiledTransformer(plain)
 
