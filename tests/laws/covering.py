@@ -31,8 +31,9 @@ ALONE = tuple(s for some in STRATEGIES.values() for s in some)
 STOPPED = tuple(f"{s} | {stop}" for some in STOPS.values() for stop in some for s in ("sample(3)", "beam(3)"))
 DRAWING = frozenset(p for p, kind in KIND_OF.items() if kind == "draws")
 """Processors that draw: their distributions cannot be recomputed from the text alone."""
-FORCING = frozenset(str(part) for part in strategies()[un.Follow] if part.then)
-"""Strategies that go on behind a given text: a constraint that refuses that text leaves them nothing."""
+WANTED = frozenset(map(str, strategies()[un.ConstrainedBeam]))
+NO_WAY = {"reads scores": WANTED, "dead end": WANTED | {str(part) for part in strategies()[un.Follow] if part.then}}
+"""Strategies that want certain tokens, beside kinds of processors that may rule these out and leave nothing."""
 
 
 @cache
@@ -43,7 +44,7 @@ def pairs():
     def meet(some_processors, some_strategies):
         """Of these the two that bring together what has not met, and have been used least."""
         p, s = min(
-            ((p, s) for p, s in product(some_processors, some_strategies) if s not in FORCING or KIND_OF[p] != "dead end"),
+            ((p, s) for p, s in product(some_processors, some_strategies) if s not in NO_WAY.get(KIND_OF[p], ())),
             key=lambda two: (used[two[0]], used[KIND_OF[two[0]], two[1]] > 0, used[two[1]]),
         )
         found[p, s] = None
@@ -52,7 +53,7 @@ def pairs():
     for cls, kind in product(PROCESSORS, STRATEGY_KINDS):
         meet(PROCESSORS[cls], OF_KIND[kind])
     for kind, s in product(PROCESSOR_KINDS, ALONE):
-        if not used[kind, s] and (s not in FORCING or kind != "dead end"):
+        if not used[kind, s] and s not in NO_WAY.get(kind, ()):
             meet([p for p in KIND_OF if KIND_OF[p] == kind], [s])
     return tuple(found)
 

@@ -2,7 +2,7 @@
 
 from itertools import product
 
-from laws.covering import ALONE, DRAWING, FORCING, KIND_OF, OF_KIND, PROCESSORS, STOPPED, build, kinds, names, pairs, whole
+from laws.covering import ALONE, DRAWING, KIND_OF, NO_WAY, OF_KIND, PROCESSORS, STOPPED, build, kinds, names, pairs, whole
 from laws.examples import PROCESSOR_KINDS, STRATEGY_KINDS, processors, stops, strategies
 
 
@@ -19,7 +19,7 @@ def test_every_processor_meets_every_kind_of_strategy():
 
 
 def test_every_strategy_is_alone_and_meets_every_kind_of_processor():
-    every = set(product(PROCESSOR_KINDS, ALONE)) - set(product(["dead end"], FORCING))
+    every = set(product(PROCESSOR_KINDS, ALONE)) - {(kind, s) for kind, some in NO_WAY.items() for s in some}
     for found in (pairs(), kinds()):
         assert {(KIND_OF[p], s) for p, s in found} == every
     assert len(kinds()) == len(every)
