@@ -66,6 +66,7 @@ from unspool.processors.force import (
 )
 from unspool.processors.from_hf import FromHf as FromHf
 from unspool.processors.grammar import Grammar as Grammar, JsonSchema as JsonSchema, Regex as Regex
+from unspool.processors.heal import Heal as Heal
 from unspool.processors.parts import After as After, Between as Between, Until as Until
 from unspool.processors.penalize import (
     EncoderNoRepeatNgram as EncoderNoRepeatNgram,

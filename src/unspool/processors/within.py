@@ -37,6 +37,7 @@ class Within(Processor, Stop):
         inner = self.then
         ok = isinstance(inner, Part) and inner.role in ("processor", "stop")
         check(ok, f"{self.name}(...) takes a processor or a stop, as temperature(0.5); got {inner!r:.80}")
+        check(not inner.takes_back, f"{inner} stands for itself, not in {self.name}(...): it takes tokens of the prompt back")
 
     def _ask(self, name: str, default: Any) -> Any:
         return getattr(self.then, name, default)
