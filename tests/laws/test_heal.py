@@ -259,6 +259,30 @@ def test_a_grammar_begins_behind_the_bytes():
     assert whole == {t: math.log(p) for t, p in expected.items()}
 
 
+def test_a_token_that_goes_on_against_the_grammar_cannot_come():
+    pytest.importorskip("llguidance")
+    texts = found(LM, [5, 0, 1], 'heal(2) | regex("c*|a*") | sample(20)')
+    assert len(texts) == 20                                               # none came to where nothing may follow
+    assert all(set(s.text) <= {"c"} or set(s.text) <= {"a"} for s in texts)
+
+
+def test_a_stop_waits_for_something_behind_the_bytes():
+    for s in found(LM, [5, 0, 1], 'heal(2) | sample(20) | stop_regex("x*")'):
+        assert (s.reason == "stop") == (s.text != "")
+
+
+def test_a_draft_of_the_model_itself_owes_the_same_bytes():
+    for prompt, _, n in PROMPTS[1:]:
+        run = LM.stream(prompt, un.Heal(n) | un.Speculative(language().model, tokens=6, then=un.Greedy()), max_new_tokens=6, end_tokens=())
+        assert len(run.output.tokens) == 6
+        assert run.cost()["forwards"] <= 3                                # the prompt, and all of the draft at once
+
+
+def test_prompts_that_stay_alike_have_draws_of_their_own():
+    drawn = [LM.generate(p, "heal | sample", max_new_tokens=1, level="choices").trace.steps[0].uniform for p in ([5, 0, 1], [5, 0, 2])]
+    assert drawn[0] != drawn[1]
+
+
 def test_processors_after_it_see_what_may_come():
     for s in found(LM, [5, 0, 1], "heal(2) | top_k(1) | sample(5)"):
         assert s.tokens == found(LM, [5, 0, 1], "heal(2)")[0].tokens
