@@ -73,8 +73,9 @@ from unspool.processors.force import (
 )
 from unspool.processors.from_hf import FromHf as FromHf
 from unspool.processors.grammar import Grammar as Grammar, JsonSchema as JsonSchema, Regex as Regex
+from unspool.processors.heal import Heal as Heal
 from unspool.processors.layers import ConfidentLayer as ConfidentLayer, Dola as Dola
-from unspool.processors.parts import After as After, Between as Between, Until as Until, When as When
+from unspool.processors.parts import After as After, Between as Between, Until as Until
 from unspool.processors.penalize import (
     EncoderNoRepeatNgram as EncoderNoRepeatNgram,
     EncoderRepetitionPenalty as EncoderRepetitionPenalty,
@@ -106,6 +107,7 @@ from unspool.processors.watermark_gumbel import WatermarkGumbel as WatermarkGumb
 from unspool.processors.watermark_kgw import WatermarkKgw as WatermarkKgw
 from unspool.processors.watermark_sbw import WatermarkSbw as WatermarkSbw
 from unspool.processors.watermark_synthid import WatermarkSynthid as WatermarkSynthid
+from unspool.processors.when import When as When
 from unspool.processors.xtc import Xtc as Xtc
 from unspool.record.certificate import Certificate as Certificate
 from unspool.record.step import Hypothesis as Hypothesis, Step as Step

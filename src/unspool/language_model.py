@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, cast, overload
 
+import numpy as np
+
 from unspool.core.decoder import Decoder, Part, as_decoder
 from unspool.core.model import Model
 from unspool.core.room import check_rows, prompts_together
@@ -12,6 +14,7 @@ from unspool.core.search import Search
 from unspool.errors import ParameterError, PromptError, UnspoolError, Unsupported, check, is_whole, plain, whole
 from unspool.models.chat import Messages, words_of
 from unspool.output import Output, Outputs, Scores
+from unspool.processors.heal import behind, healing
 from unspool.prompt import Prompt, is_prompt, is_sequence, several
 from unspool.record.step import LEVELS
 from unspool.record.trace import Trace
@@ -91,11 +94,14 @@ class LanguageModel:
         check(named, f"ids is a list with a name, a text, for each prompt; got {ids!r:.60} for {len(tokens)} prompts")
         chosen = as_decoder(Decoder() if decoder is None else decoder)
         new, total = given.get("max_new_tokens"), given.get("max_length")
-        limits, reasons = self._limits(tokens, new, total)
         recipe = {"decoder": str(chosen if chosen.strategy else chosen | Greedy()), "seed": seed, "model": self.name}
         recipe |= {"revision": self.info["revision"]} if "revision" in self.info else {}
         recipe |= {"max_length": total} if total is not None else {"max_new_tokens": new or DEFAULT_NEW_TOKENS}
         resolved = self.resolve(chosen)
+        heal = healing(resolved.processors)
+        parts = (resolved.processors, resolved.stops) if heal is None else (behind(heal, resolved.processors), behind(heal, resolved.stops))
+        stays = tokens if heal is None else [t[: heal.kept(np.asarray(t))] for t in tokens]
+        limits, reasons = self._limits(stays, new, total)
         strategy = resolved.strategy or Greedy()
         together = given.get("together")
         inside: Any = strategy
@@ -103,12 +109,11 @@ class LanguageModel:
             if (rows := inside.most_rows()) is not None:
                 check_rows(str(inside), rows, min(together or 1, len(tokens)), self.model.vocabulary)
             inside = getattr(inside, "inner", None)
-        longest = max((len(t) + limit for t, limit in zip(tokens, limits, strict=True)), default=0)
+        longest = max((len(t) + limit for t, limit in zip(stays, limits, strict=True)), default=0)
         search = Search(
             self.model,
             tokens,
-            resolved.processors,
-            resolved.stops,
+            *parts,
             limits=limits,
             limit_reasons=reasons,
             end_tokens=self._end_tokens(given.get("end_tokens"), resolved),
@@ -120,7 +125,8 @@ class LanguageModel:
             together=together or prompts_together(self.model, strategy.most_rows(), longest),
         )
         model = {"name": self.name, "tokenizer": self.tokenizer.hash, **self.info}
-        return Stream(search, strategy, resolved.stops, self._words, texts, recipe, model, alone, asked)
+        spelling = None if heal is None else heal.spelling
+        return Stream(search, strategy, resolved.stops, self._words, texts, recipe, model, alone, asked, spelling)
 
     def resume(self, trace: Trace, decoder: DecoderLike = None, **options: Unpack[Options]) -> Stream:
         """Go on with a run that was broken off, from its record, to the texts that it would have come to.

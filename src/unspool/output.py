@@ -49,6 +49,7 @@ class Output(Shown):
     prompt: str
     """The prompt as text."""
     prompt_tokens: list[int]
+    """Its tokens as the model read them: under heal those that stayed."""
     sequences: list[GeneratedText]
     recipe: dict[str, Any]
     trace: Trace = field(repr=False)

@@ -18,6 +18,7 @@ from unspool.output import GeneratedText, Output, Outputs
 from unspool.record.certificate import Certificate
 from unspool.record.step import LEVELS, Hypothesis, Step
 from unspool.record.trace import Trace
+from unspool.respelling import Respelling, RespellingDetokenizer
 from unspool.text import Detokenizer, Tokenizer
 
 
@@ -55,7 +56,8 @@ class Stream:
 
     If the iteration is broken off (Ctrl-C, or `close`), what was generated so far is the output, with the reason "interrupted".
     `prompts` are the texts, `recipe` what makes the run again. alone: one prompt, not a list of them, so that it is an error if
-    nothing comes of it. asked: what is shown in place of prompts that a chat template made.
+    nothing comes of it. asked: what is shown in place of prompts that a chat template made. spelling: where the ends of prompts are spelled
+    anew, by which tokens.
     """
 
     def __init__(
@@ -69,8 +71,10 @@ class Stream:
         model: dict[str, Any],
         alone: bool = True,
         asked: Sequence[str] = (),
+        spelling: Respelling | None = None,
     ) -> None:
         self.prompts, self.recipe, self.asked = list(prompts), recipe, list(asked)
+        self._spelling = spelling
         self._search, self._tokenizer, self._model, self._alone = search, tokenizer, model, alone
         waits = [(s, stop.cuts_after) for stop in stops for s in stop.cuts]
         self._cuts = dict(sorted(waits, key=lambda wait: -wait[1]))       # of several with one string the first to count
@@ -86,7 +90,7 @@ class Stream:
 
     @property
     def prompt_tokens(self) -> list[list[int]]:
-        """The token ids of every prompt."""
+        """The token ids of every prompt; under heal those that stay."""
         return [p.tolist() for p in self._search.call.prompts]
 
     @property
@@ -240,7 +244,11 @@ class Stream:
         return GeneratedText(text, h.tokens, h.logprobs, h.processed, h.score, h.reason)
 
     def _new_writer(self, prompt: int) -> Detokenizer:
-        return Detokenizer(self._tokenizer, self._cuts, self._search.call.prompts[prompt].tolist())
+        stays, taken = self._search.call.prompts[prompt].tolist(), self._search.call.taken[prompt].tolist()
+        if self._spelling is None:
+            return Detokenizer(self._tokenizer, self._cuts, stays)
+        owed = b"".join(map(self._tokenizer.bytes_of, taken))
+        return RespellingDetokenizer(self._spelling, self._cuts, [*stays, *taken], owed)
 
 
 def told(steps: Sequence[Step], prompts: Sequence[int]) -> dict[int, list[Step]]:

@@ -196,10 +196,14 @@ class TextReader:
 
     def read(self, reading: ReadSoFar, token: int) -> tuple[str, ReadSoFar]:
         """The characters that are whole after one more token; bytes that can be no character are U+FFFD."""
-        begun, opening, due = reading
         if token in self.marks.mark_of:
             return self.marks.mark_of[token], reading
-        data = begun + self.tokenizer.bytes_of(token)
+        return self.read_bytes(reading, self.tokenizer.bytes_of(token))
+
+    def read_bytes(self, reading: ReadSoFar, data: bytes) -> tuple[str, ReadSoFar]:
+        """The characters that are whole after these bytes."""
+        begun, opening, due = reading
+        data = begun + data
         if self._closes and data:
             data, due = b" " * due + data.removesuffix(b" "), data.endswith(b" ")
         text, used = codecs.utf_8_decode(data, "replace", False)

@@ -239,7 +239,8 @@ def test_notes_are_data(engine):
 
 def test_notes_are_plain_in_json():
     found = from_engine("transformers", {"token_healing": True}).to_dict()
-    assert {"setting": "token_healing", "what": "the prompt's tokens stay as they are here", "severity": "lost"} in found["notes"]
+    what = "put heal(n) first, which takes n tokens back and spells their bytes anew"
+    assert {"setting": "token_healing", "what": what, "severity": "lost"} in found["notes"]
 
 
 def test_several_texts_at_temperature_zero_are_kept_or_refused():

@@ -213,6 +213,7 @@ def processors(backend=np.asarray):
         un.WatermarkGumbel: [un.WatermarkGumbel(7, 2), un.WatermarkGumbel(3, 1, 0.4, 2)],
         un.WatermarkSbw: [un.WatermarkSbw(0.4, 1.5), un.WatermarkSbw(0.5, 2.0, 9, 2)],
         un.WatermarkSynthid: [un.WatermarkSynthid(7, ngram_len=2), un.WatermarkSynthid((3, 1, 4), ngram_len=3, context_history_size=1)],
+        un.Heal: [spelled(un.Heal(0), "abcdef")],
     }
 
 
@@ -298,6 +299,7 @@ def neutral(backend=np.asarray):
         un.Until: un.Until("", un.TopK(1)),
         un.Between: un.Between(1, 2, un.Temperature(1.0)),
         un.When: un.When("never", un.TopK(1)),
+        un.Heal: spelled(un.Heal(0), "abcdef"),
         un.Say: un.Say(2, when="never"),
         un.ThinkingBudget: spelled(un.ThinkingBudget(10**6, "a", "b"), "abcdef"),
         un.Cite: un.Cite(0.0),

@@ -14,7 +14,7 @@ from unspool.testing import check_processor, check_stop
 from unspool.testing.worlds import Definition
 
 RULES = (un.After, un.Until, un.Between, un.When)
-PROCESSORS = {str(p): p for cls, some in processors().items() for p in some if cls not in RULES}
+PROCESSORS = {str(p): p for cls, some in processors().items() for p in some if cls not in (*RULES, un.Heal)}
 STOPS = {str(p): p for some in stops().values() for p in some}
 MODEL = table(seed=3)
 every_processor = pytest.mark.parametrize("name", PROCESSORS)

@@ -17,7 +17,7 @@ class Call:
     """The settings of a decoding run that strategies may read.
 
     limits: the most new tokens of each prompt, and limit_reasons what that is called. names: what tells prompts apart for randomness,
-    their tokens if not given.
+    their tokens if not given. taken: the last tokens of each prompt where they are taken back; they are none of the prompt's then.
     """
 
     def __init__(
@@ -29,6 +29,7 @@ class Call:
         names: Sequence[str] | None = None,
         limit_reasons: Sequence[str] | None = None,
         records: bool = False,
+        taken: Sequence[Sequence[int]] | None = None,
     ) -> None:
         whole("seed", seed)
         check(len(limits) == len(prompts), f"limits needs one number for each prompt; got {len(limits)} for {len(prompts)}")
@@ -39,7 +40,9 @@ class Call:
         self.prompt_lengths = np.asarray([len(p) for p in self.prompts], np.int64)
         self.limits, self.limit_reasons = np.asarray(limits, np.int64), np.asarray(limit_reasons or ["length"] * len(self.prompts))
         self.end_tokens, self.seed, self.records = tuple(int(t) for t in end_tokens), int(seed), records
-        keys = [p.tobytes() for p in self.prompts] if names is None else names
+        self.taken = [np.asarray(t, np.int64) for t in taken or [()] * len(self.prompts)]
+        """Tokens that stood at the end of each prompt, and that new ones are to spell anew."""
+        keys = [p.tobytes() + t.tobytes() for p, t in zip(self.prompts, self.taken, strict=True)] if names is None else names
         self.lineages: Lineage = np.asarray([word(key) for key in keys], np.uint64)
         self.drew = False
         """Whether anything random was asked for: without a draw, every seed gives the same texts."""

@@ -40,6 +40,8 @@ class Part:
     aliases: ClassVar[tuple[str, ...]] = ()
     variadic: ClassVar[bool] = False
     """Its first field is a tuple written as separate arguments; others are written by name."""
+    takes_back: ClassVar[bool] = False
+    """Whether it has to do with tokens of the prompt that are taken back: its `begin` is given the whole prompt."""
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)

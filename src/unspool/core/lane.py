@@ -76,13 +76,15 @@ class Lane:
             parts = ", ".join(map(str, who))
             raise Unsupported(f"this model's session gives no {', '.join(sorted(lacking))}, which {parts} needs")
 
-    def begin(self, prompts: Sequence[Ints]) -> Ints:
-        """One row for each prompt."""
+    def begin(self, prompts: Sequence[Ints], taken: Sequence[Ints] | None = None) -> Ints:
+        """One row for each prompt; taken: what was taken back from the end of each."""
+        whole = prompts if taken is None else [np.concatenate(both) for both in zip(prompts, taken, strict=True)]
         rows = self.extend([ROOT] * len(prompts), prompts)
         self.prompt_lengths |= {int(row) // SPAN: len(prompt) for row, prompt in zip(rows, prompts, strict=True)}
         for seat in (*self.chain, *self.ending):
             if seat.memory:
-                seat.memory.values.update((int(row), seat.part.begin(prompt)) for row, prompt in zip(rows, prompts, strict=True))
+                given = whole if seat.part.takes_back else prompts
+                seat.memory.values.update((int(row), seat.part.begin(prompt)) for row, prompt in zip(rows, given, strict=True))
             for i, twins in enumerate(seat.twins):
                 twins.begin(rows, [np.asarray(seat.part.companion_prompt(prompt, i), np.int64) for prompt in prompts])
         return rows
@@ -232,9 +234,9 @@ class Twins:
     def __init__(self, nodes: TokenForest, lane: Lane) -> None:
         self.nodes, self.lane, self.twin = nodes, lane, dict[int, int]()
 
-    def begin(self, rows: Ints, prompts: Sequence[Ints]) -> None:
+    def begin(self, rows: Ints, prompts: Sequence[Ints], taken: Sequence[Ints] | None = None) -> None:
         """The twins of the prompts' rows."""
-        self.twin.update(zip(map(int, rows), map(int, self.lane.begin(prompts)), strict=True))
+        self.twin.update(zip(map(int, rows), map(int, self.lane.begin(prompts, taken)), strict=True))
 
     def __call__(self, rows: Iterable[int]) -> Ints:
         """The twins of rows, extended in one forward where they lag behind."""

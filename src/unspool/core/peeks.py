@@ -90,7 +90,8 @@ class Peeks:
         if new:
             self._begun |= {(id(model), prompt) for prompt in new}
             starts = [int(nodes.path(row)[self.call.prompt_lengths[prompt] - 1]) for prompt, row in new.items()]
-            twins.begin(np.asarray(starts), [self.call.prompts[prompt] for prompt in new])
+            given = [self.call.prompts[prompt] for prompt in new], [self.call.taken[prompt] for prompt in new]
+            twins.begin(np.asarray(starts), *given)
         return twins
 
 

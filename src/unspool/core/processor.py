@@ -115,6 +115,10 @@ class Processor(Part):
         """This processor with the setting nearest its own at which it would have kept a token; None if it cannot say."""
         return None
 
+    def kept(self, prompt: Ints) -> int:
+        """How many tokens of a prompt the model reads; the others are taken back. Asked of one that `takes_back`."""
+        return len(prompt)
+
     def companions(self) -> Sequence[Model]:
         """Other models whose logits `process` finds in its rows; their rows are extended by the same tokens."""
         return ()

@@ -56,7 +56,11 @@ class Search:
         rows: int | None = None,
         together: int | None = None,
     ) -> None:
-        self.call = Call(prompts, limits, end_tokens, seed, names, limit_reasons)
+        back = [p for p in processors if p.takes_back]
+        kept = [min((p.kept(np.asarray(prompt)) for p in back), default=len(prompt)) for prompt in prompts]
+        taken = [prompt[n:] for prompt, n in zip(prompts, kept, strict=True)]
+        prompts = [prompt[:n] for prompt, n in zip(prompts, kept, strict=True)]
+        self.call = Call(prompts, limits, end_tokens, seed, names, limit_reasons, taken=taken)
         self.recorder = Recorder(len(prompts), level, choices)
         self.record(level)
         longest = int((self.call.prompt_lengths + self.call.limits).max(initial=0))
@@ -129,7 +133,8 @@ class Search:
             "processed": np.zeros(count),
             "lineage": self.call.lineages[prompts],
         }
-        rows = self.lane.begin([self.call.prompts[prompt] for prompt in prompts.tolist()])
+        which = prompts.tolist()
+        rows = self.lane.begin([self.call.prompts[prompt] for prompt in which], [self.call.taken[prompt] for prompt in which])
         self.waiting = self.waiting[count:]
         return Frontier.of(self.call, self.lane, rows, self.call.prompt_lengths[prompts], columns)
 

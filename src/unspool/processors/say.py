@@ -14,9 +14,10 @@ from unspool.core.processor import PROMPT_END, Processor, Rows
 from unspool.errors import check, number, whole
 from unspool.processors.conditions import Condition, Repeats, condition, measured, positions
 from unspool.processors.force import only
-from unspool.processors.parts import Between, Within
+from unspool.processors.parts import Between
 from unspool.processors.penalize import texts_in
 from unspool.processors.phrases import Phrase, checked_phrases, encoded, ids_in, tokens_of
+from unspool.processors.within import Within
 
 
 class _Said(NamedTuple):

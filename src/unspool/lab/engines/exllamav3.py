@@ -68,7 +68,7 @@ EXLLAMAV3 = Engine(
     ),
     calls=(CallSetting("max_new_tokens", Setting("max_new_tokens", 100)), CallSetting("seed", Setting("seed"), *NO_SEED)),
     unsaid={
-        "token_healing": Unsaid("the prompt's tokens stay as they are here"),
+        "token_healing": Unsaid("put heal(1) first, which takes the last token back and spells its bytes anew"),
         "stop_on_loop": Unsaid("write loop(count, period=...)"),
         "filters": Unsaid("write regex(...), json_schema(...) or grammar(...)", ([],)),
         "filter_prefer_eos": Unsaid("an end is as likely as the model has it here"),

@@ -301,7 +301,7 @@ TRANSFORMERS = Engine(
         "guidance_scale": Unsaid("add guidance(scale, model) in Python: it holds a model", (1,)),
         "dola_layers": Unsaid("add dola(layers) with the layers by number; there the earlier ones lack the final norm"),
         "constraints": Unsaid("they are objects: write force_words_ids, lists of token ids", ([],)),
-        "token_healing": Unsaid("the prompt's tokens stay as they are here"),
+        "token_healing": Unsaid("put heal(n) first, which takes n tokens back and spells their bytes anew"),
         "assistant_ensemble_weight": Unsaid("no second model has a say here", (0,)),
         "assistant_early_exit": Unsaid("it makes the same text faster, as early_exit(layer) does", (), REMARK),
         "use_mtp": Unsaid(FASTER, (False,), REMARK),
