@@ -265,7 +265,7 @@ def test_completion():
     assert complete("unspool st") == ["steps"]
     assert "--max-new-tokens" in complete("unspool hello --max")
     assert complete("unspool hello -o js") == ["json", "jsonl"]
-    assert complete("unspool hello -d contr") == ["contrastive_search"]
+    assert complete("unspool hello -d contrastive_s") == ["contrastive_search"]
     assert complete("unspool hello -m bun") == ["bundled"]
 
 

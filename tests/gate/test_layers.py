@@ -5,16 +5,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from helpers.checkpoints import tiny_gpt2, tiny_llama
+from helpers.checkpoints import tiny_gpt2
+from helpers.layered import END, transformer
 from helpers.tables import BACKENDS, normalised, run, same, texts
 
 import unspool as un
 from unspool.arrays import Array, log_softmax, namespace, or_zero
 from unspool.core.model import Model
-from unspool.models.reading import read_transformer
 from unspool.models.toy import TableModel
 
-VOCABULARY, END, LAYERS = 24, 23, 4
+VOCABULARY = 24
 PROMPTS = [[1, 2, 3], [7], [4, 4, 9, 0, 2]]
 
 
@@ -52,12 +52,6 @@ class Together(un.Processor):
 
     def process(self, rows: un.Rows, scores: Array, memory: object = None) -> Array:
         return sum((log_softmax(logits) for logits in rows.companions), log_softmax(scores)) / (1 + len(rows.companions))
-
-
-def transformer(kind, seed=0, backend="numpy"):
-    config, weights = (tiny_gpt2 if kind == "gpt2" else tiny_llama)(seed, layers=LAYERS)
-    model = read_transformer(kind, config, {name: BACKENDS[backend](array) for name, array in weights.items()})
-    return replace(model, end_tokens=(END,))
 
 
 def cut(model, layers):
