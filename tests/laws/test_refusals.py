@@ -154,9 +154,3 @@ def test_a_refused_setting_is_named_with_its_method(decoder, says):
 def test_amounts_of_cite_together_stay_within_float32(lm, recwarn):
     lm.generate("abab", "cite(3e38, 3e38)", max_new_tokens=2)
     assert not recwarn.list
-
-
-@pytest.mark.parametrize("answer", ["a", None, [1]])
-def test_a_potential_that_is_no_number_is_refused(lm, answer):
-    with pytest.raises(un.PartError, match="it returns a number"):
-        lm.generate("a", un.SequentialMonteCarlo(2, potential=lambda text: answer), max_new_tokens=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -10,7 +11,6 @@ from typing import Any, ClassVar, TypeAlias
 from unspool.core.strategy import Around, Strategy
 from unspool.errors import ParameterError, PartError, check, is_whole, whole
 from unspool.record.step import Hypothesis
-from unspool.strategies.functions_of_text import a_number
 from unspool.strategies.sample import Sample
 from unspool.text import TextReader
 
@@ -89,7 +89,14 @@ class Chooser(Around):
 
     def asked(self, function: Callable[..., Any], *texts: str) -> float:
         """What a function says of texts; an error if that is no number."""
-        return a_number(function(*texts), self.name, function)
+        found = function(*texts)
+        try:
+            value = float(found)
+        except (TypeError, ValueError):
+            value = math.nan
+        if math.isnan(value):
+            raise PartError(f"{self.name}: {named(function)} answered {found!r:.60}; it returns a number")
+        return value
 
     def answer_in(self, h: Hypothesis, answer: str | Callable[[str], str | None] | None) -> Answer | None:
         """The answer in a text: the last that a pattern matches, its first group if it has one; what a function says; None, its tokens."""

@@ -9,20 +9,7 @@ from typing import Any
 
 from unspool.arrays import INF, Floats, Ints
 from unspool.core.frontier import Frontier
-from unspool.errors import PartError
 from unspool.text import TextReader
-
-
-def a_number(found: Any, name: str, function: Any) -> float:
-    """What a function answered as a number; an error if it is none."""
-    try:
-        value = float(found)
-    except (TypeError, ValueError):
-        value = math.nan
-    if math.isnan(value):
-        said = f"the function {getattr(function, '__name__', function)}"
-        raise PartError(f"{name}: {said} answered {found!r:.60}; it returns a number")
-    return value
 
 
 @dataclass(frozen=True)

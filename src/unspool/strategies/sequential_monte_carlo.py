@@ -16,7 +16,7 @@ from unspool.core.frontier import Frontier
 from unspool.core.strategy import Asks, Choice, Dropped, Strategy
 from unspool.errors import DeadEnd, PartError, check, is_whole, number, whole
 from unspool.record.step import Hypothesis
-from unspool.strategies.functions_of_text import OfText, a_number, first_allowed, new_tokens, of_text, told
+from unspool.strategies.functions_of_text import OfText, first_allowed, new_tokens, of_text, told
 from unspool.strategies.stochastic_beam import gumbel
 from unspool.text import TokenIds
 
@@ -130,8 +130,7 @@ class SequentialMonteCarlo(Strategy):
         """(R,), the logarithm of each new text's potential, or of its last one where there is no boundary."""
         found, at = np.array(frontier["potential"]), np.arange(len(frontier))
         for i in at[(reasons != "") | self.asked(frontier, tokens)]:
-            answer = told(self.potential, frontier, i, (*new_tokens(frontier, i), int(tokens[i])))
-            weight = a_number(answer, self.name, getattr(self.potential, "function", self.potential))
+            weight = float(told(self.potential, frontier, i, (*new_tokens(frontier, i), int(tokens[i]))))
             if not 0 <= weight < INF:
                 raise PartError(f"sequential_monte_carlo(potential=...) gives weights of 0 or more; it gave {weight!r}")
             found[i] = math.log(weight) if weight else -INF
