@@ -38,7 +38,7 @@ def test_decoders(decoder, says):
     assert says in refusal(PROMPT, *FEW, "-d", decoder)
 
 
-@pytest.mark.parametrize("decoder", ["beam(99999999)", "sample(1000000000)", "stochastic_beam(99999999)"])
+@pytest.mark.parametrize("decoder", ["beam(99999999)", "sample(1000000000)", "stochastic_beam(99999999)", "power(n=1000000000)"])
 def test_more_rows_than_memory_holds_are_refused_before_any_is_made(decoder):
     said = refusal(PROMPT, *FEW, "-d", decoder)
     assert f"{decoder} needs at least " in said

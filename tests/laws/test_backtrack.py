@@ -214,3 +214,9 @@ WRONG = ["", ", ''", ", 3", ", patterns='('", ", patterns='a*'", ", 'a', ignore_
 def test_settings_out_of_range_are_refused(text):
     with pytest.raises(un.UnspoolError, match="backtrack"):
         un.parse(text)
+
+
+def test_what_cannot_be_avoided_is_said():
+    """A ban that was there already when it was begun again will not help the next time either."""
+    with pytest.raises(un.PartError, match="keeps to tokens that hold a phrase"):
+        un.load().generate("Once upon a time", "backtrack(follow(' a king'), ' a')", max_new_tokens=LIMIT)

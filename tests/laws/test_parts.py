@@ -353,3 +353,10 @@ def test_a_grammar_acts_only_behind_its_phrase():
     assert len(behind) > 10
     assert all(re.fullmatch("(c[de]*f?)?", t) for t in behind)
     assert len({t[:2] for t in texts}) > 5
+
+
+@pytest.mark.parametrize("token", [99999, 1114112, 99999999999999999999, (0, 1114112)])
+@pytest.mark.parametrize("rule", ["after({}, top_k(2))", "until({}, top_k(2))", "between({}, 1, top_k(2))", "between(1, {}, top_k(2))"])
+def test_tokens_that_no_model_has_are_refused_however_large(rule, token):
+    with pytest.raises(un.ParameterError, match=r"ids are 0 to 5|0 to 5"):
+        un.LanguageModel(MODEL, Letters()).generate("a", rule.format(token))

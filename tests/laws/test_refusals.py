@@ -132,3 +132,25 @@ def test_what_is_no_token_is_refused(make, token):
 def test_what_is_no_amount_is_refused(amount):
     with pytest.raises(un.ParameterError):
         un.Bias({1: amount})
+
+
+@pytest.mark.parametrize(
+    ("decoder", "says"),
+    [
+        ("smc(4, truncated='x')", "sequential_monte_carlo(truncated=...) is True or False"),
+        ("beam(4, length='x')", "beam(length=...) is one of"),
+        ("diverse_beam(4, early_stopping='x')", "diverse_beam(early_stopping=...) is True"),
+        ("diverse_beam(4, penalise='x')", "diverse_beam(penalise=...) is one of"),
+        ("constrained_beam(4, phrases=(1,), banks='x')", "constrained_beam(banks=...) is one of"),
+        ("constrained_beam(4, phrases=(1,), ordered=2)", "constrained_beam(ordered=...) is True"),
+    ],
+)
+def test_a_refused_setting_is_named_with_its_method(decoder, says):
+    with pytest.raises(un.ParameterError) as error:
+        un.parse(decoder)
+    assert says in str(error.value)
+
+
+def test_amounts_of_cite_together_stay_within_float32(lm, recwarn):
+    lm.generate("abab", "cite(3e38, 3e38)", max_new_tokens=2)
+    assert not recwarn.list

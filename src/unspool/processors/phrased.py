@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, NamedTuple
@@ -37,6 +38,11 @@ class _Place(NamedTuple):
     """The memory of what acts in the part; None outside."""
 
 
+def character(token: int) -> str:
+    """A token as a character; what is no token of any model, which is refused when the model is known, as the last one."""
+    return chr(min(token, sys.maxunicode))
+
+
 class _Tokens:
     """Tokens read as characters, one for each, so that a phrase of token ids is found like a text."""
 
@@ -46,7 +52,7 @@ class _Tokens:
         return UNREAD
 
     def read(self, reading: ReadSoFar, token: int) -> tuple[str, ReadSoFar]:
-        return chr(token), reading
+        return character(token), reading
 
 
 @dataclass(frozen=True)
@@ -85,7 +91,7 @@ class Phrased(Within):
         check(isinstance(self._prompt, bool), f"{self.name}(prompt=...) is True or False; got {self._prompt!r}")
         if True not in kinds:
             object.__setattr__(self, "_reader", _Tokens())
-            written = ["".join(map(chr, (p,) if isinstance(p, int) else p)) for p in self.phrases()]
+            written = ["".join(map(character, (p,) if isinstance(p, int) else p)) for p in self.phrases()]
             object.__setattr__(self, "_forms", tuple((text,) for text in written))
 
     @property

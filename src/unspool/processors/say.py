@@ -14,6 +14,7 @@ from unspool.core.processor import PROMPT_END, Processor, Rows
 from unspool.errors import check, number, whole
 from unspool.processors.conditions import Condition, Repeats, condition, measured, positions
 from unspool.processors.force import only
+from unspool.processors.measures import limited
 from unspool.processors.parts import Between
 from unspool.processors.penalize import texts_in
 from unspool.processors.phrases import Phrase, checked_phrases, encoded, ids_in, tokens_of
@@ -202,6 +203,6 @@ class Cite(Processor):
             return scores
         amounts = np.zeros(tuple(scores.shape), np.float32)
         for r, (prompt, text) in enumerate(zip(texts_in(rows, "prompt"), texts_in(rows, "all"), strict=True)):
-            amounts[r, np.unique(prompt)] += self.amount
-            amounts[r, np.unique(prompt[1:][prompt[:-1] == text[-1:]])] += self.following
+            amounts[r, np.unique(prompt)] += limited(self.amount)
+            amounts[r, np.unique(prompt[1:][prompt[:-1] == text[-1:]])] += limited(self.following)
         return scores + like(amounts.astype(host(scores[:1, :1]).dtype), scores)

@@ -11,7 +11,7 @@ import numpy as np
 
 from unspool.core.frontier import Frontier, Places
 from unspool.core.strategy import Around, Asks, Choice, Each, Look, Strategy
-from unspool.errors import ParameterError, check
+from unspool.errors import ParameterError, PartError, check
 from unspool.record.step import Hypothesis
 from unspool.text import TextReader
 
@@ -87,7 +87,10 @@ class Backtrack(Around):
                 if isinstance(ask, Each):
                     ask = replace(ask, strategy=replaced(self, ask.strategy))
                 elif isinstance(ask, Choice):
+                    known_before = sum(map(len, bans.values()))
                     found = self._learn(places, ask, len(begin), bans)
+                    if found and sum(map(len, bans.values())) == known_before:       # it would go the same way for ever
+                        raise PartError(f"{self}: {self.then} keeps to tokens that hold a phrase, whatever is banned: let it say others")
                     if found:
                         break
                     ask.frees = [row for row in {*ask.frees, *known} if row != root]

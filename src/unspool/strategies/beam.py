@@ -58,9 +58,9 @@ class Beam(Strategy):
         kept = max(1, round(self.width * self.patience))
         check(self.n <= kept, f"{self.name}(n={self.n}) asks for more hypotheses than are kept ({kept}); raise width")
         known = isinstance(self.early_stopping, bool) or self.early_stopping == "never"
-        check(known, f'early_stopping is True, False or "never"; got {self.early_stopping!r}')
+        check(known, f'{self.name}(early_stopping=...) is True, False or "never"; got {self.early_stopping!r}')
         check(self.patience == 1 or self.early_stopping is True, "patience counts finished hypotheses: it needs early_stopping=True")
-        check(self.length in LENGTHS, f"length is one of {', '.join(LENGTHS)}; got {self.length!r}")
+        check(self.length in LENGTHS, f"{self.name}(length=...) is one of {', '.join(LENGTHS)}; got {self.length!r}")
         number(f"{self.name}(length_penalty=...)", self.length_penalty)
 
     @property

@@ -50,8 +50,8 @@ class ConstrainedBeam(Beam):
         for one in given:
             checked_phrases("constrained_beam", one if isinstance(one, list) else (one,))
         object.__setattr__(self, "phrases", tuple(map(short, given)))
-        check(isinstance(self.ordered, bool), f"ordered is True or False; got {self.ordered!r}")
-        check(self.banks in BANKS, f"banks is one of {', '.join(BANKS)}; got {self.banks!r}")
+        check(isinstance(self.ordered, bool), f"constrained_beam(ordered=...) is True or False; got {self.ordered!r}")
+        check(self.banks in BANKS, f"constrained_beam(banks=...) is one of {', '.join(BANKS)}; got {self.banks!r}")
 
     def __hash__(self) -> int:
         return hash(str(self))

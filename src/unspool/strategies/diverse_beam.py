@@ -49,7 +49,7 @@ class DiverseBeam(Beam):
         number("diverse_beam(diversity=...)", self.diversity, 0)
         number("diverse_beam(discount=...)", self.discount, 0, 1)
         number("diverse_beam(siblings=...)", self.siblings, 0)
-        check(self.penalise in PENALISE, f"penalise is one of {', '.join(PENALISE)}; got {self.penalise!r}")
+        check(self.penalise in PENALISE, f"diverse_beam(penalise=...) is one of {', '.join(PENALISE)}; got {self.penalise!r}")
 
     @property
     def beams(self) -> int:

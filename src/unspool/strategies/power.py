@@ -85,6 +85,9 @@ class Power(Strategy):
             seen = text.places[i + 1] if i + 1 < len(text.tokens) else None
             frontier = yield Choice([token], frontier.rows, seen=seen, columns={"taken": np.asarray([taken / max(made, 1)])})
 
+    def most_rows(self) -> int:
+        return self.n
+
     def grown(self, text: ChainText, at: int, bound: int, move: int) -> Generator[Ask, Frontier, ChainText]:
         """The text with new tokens from position `at` on, until it ends or has `bound` tokens."""
         new = ChainText(text.tokens[:at], text.places[: at + 1], text.sums[:at])

@@ -70,6 +70,7 @@ class SequentialMonteCarlo(Strategy):
         check(self.n <= self.particles, f"sequential_monte_carlo(n={self.n}) asks for more texts than particles ({self.particles})")
         number("sequential_monte_carlo(resample=...)", self.resample, 0, 1)
         number("sequential_monte_carlo(power=...)", self.power, above=0)
+        check(type(self.truncated) is bool, f"sequential_monte_carlo(truncated=...) is True or False; got {self.truncated!r}")
         for field in ("potential", "condition"):
             function = getattr(self, field)
             what = f"sequential_monte_carlo({field}=...) is a function of the new text; got {function!r}"
