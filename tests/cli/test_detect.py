@@ -31,3 +31,11 @@ def test_a_marked_text_is_found_by_its_own_key(mark, tmp_path):
 )  # fmt: skip
 def test_refusals(arguments, words):
     assert words in refusal("detect", *arguments)
+
+
+def test_a_mean_that_is_no_share_is_no_percentage():
+    told = out("detect", "Once upon a time there was a king", "-d", "watermark_gumbel(7)", "-d", MARKS[0])
+    gumbel, green = told.split(MARKS[0])
+    assert "%" not in gumbel
+    assert "1.00" in gumbel
+    assert green.count("%") == 2

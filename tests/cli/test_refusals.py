@@ -60,6 +60,7 @@ PROMPT = "Once upon a time"
         (["--trace", "x", "-d", "greedy", "-d", "sample"], "one decoder"),
         (["--stream", "-o", "json"], "--stream"),
         (["--stream", "-d", "beam(2)"], "nothing to stream"),
+        (["--stream", "-d", "mbr(3)"], "knows only at the end which one it returns"),
         (["--stream", "--output-file", "x"], "--stream"),
         (["-f", "/no/such/file"], "not both"),
         (["--backend", "numpy", "--dtype", "float16"], "numpy"),

@@ -300,3 +300,11 @@ def test_alternatives_are_in_the_json_when_they_were_recorded(tmp_path):
     plain = json.loads(out(*options))[0]["sequences"]
     assert [{k: v for k, v in s.items() if k != "alternatives"} for s in found] == plain
     assert "alternatives" in json.loads(out(*options, "--trace", str(tmp_path / "t")))[0]["sequences"][0]
+
+
+def test_a_vote_is_shown_with_its_answer_and_ballot():
+    text = out("2 + 3 =", "-d", r'vote(3, answer="^\\s*\\S")', *FEW)
+    answer, had, of = re.search(r"answer (.+): (\d) of (\d)", text).groups()
+    assert answer in text.splitlines()[0]
+    assert f"score {int(had) / int(of):.3f}" in text
+    assert "answer" not in out(PROMPT, "-d", "best_of(3)", *FEW)

@@ -151,3 +151,7 @@ def test_a_run_needs_its_method(bundled):
         run_method(method("top_p"), bundled, "top_k(3)")
     with pytest.raises(ParameterError, match="is not among them"):
         run_method(method("top_k"), bundled, "top_k(3) | stop('a')", "Once upon a time", 80)
+
+
+def test_every_line_of_elsewhere_names_an_engine():
+    assert [(m.name, e.engine) for m in methods() for e in m.elsewhere if re.search(r"[_=;]", e.engine)] == []

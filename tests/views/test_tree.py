@@ -221,3 +221,22 @@ def test_a_trace_that_holds_too_little_says_how_to_record_more():
     trace = un.LanguageModel(table(3), Letters()).generate("abc", "beam(2)", max_new_tokens=3).trace
     with pytest.raises(un.UnspoolError, match="level='choices'"):
         Tree.from_trace(trace)
+
+
+@pytest.mark.parametrize("decoder", ["mbr(4)", "best_of(3, n=2)"])
+def test_texts_that_were_chosen_have_the_score_they_were_chosen_by(decoder):
+    output = un.LanguageModel(table(3), Letters()).generate("abc", decoder, max_new_tokens=4, level="choices")
+    tree = Tree.from_trace(output.trace)
+    chosen = [node for node, _, _ in tree.walk() if node.returned]
+    assert {node.score for node in chosen} == {s.score for s in output.sequences}
+    assert sum(node.best for node in chosen) == 1
+    text = draw_tree(tree, 80, Paint(False))
+    assert f"{output.sequences[0].score:.2f}" in next(line for line in text.splitlines() if line.endswith("returned"))
+    assert "of returned texts" in text
+    assert all("returned" in tree.to_form(form) for form in ("svg", "html", "json"))
+
+
+def test_a_tree_without_a_choice_over_whole_texts_marks_none(output):
+    tree = Tree.from_trace(output.trace)
+    assert not any(node.returned for node, _, _ in tree.walk())
+    assert "returned" not in draw_tree(tree, 80, Paint(False))

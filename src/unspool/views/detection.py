@@ -22,7 +22,9 @@ def draw_detections(found: Sequence[Scan], width: int, paint: Paint) -> str:
     for mark in dict.fromkeys(mark for _, mark, _ in found):
         lines = [["Text", "Tokens", "Mean", "Expected", "z", "p-value"]]
         mine = [(text, d) for text, other, d in found if other == mark]
-        lines += [[shown(text), str(d.scored), f"{d.mean:.2%}", f"{d.expected:.2%}", f"{d.z:.2f}", p_text(d.p_value)] for text, d in mine]
+        form = ".2%" if all(d.expected < 1 for _, d in mine) else ".2f"    # watermark_gumbel's mean of -log(1 - u) is no share
+        for text, d in mine:
+            lines.append([shown(text), str(d.scored), f"{d.mean:{form}}", f"{d.expected:{form}}", f"{d.z:.2f}", p_text(d.p_value)])
         style, widest = {0: "new", 3: "dim", 5: "chosen"}, max(8, (width or 80) - 46)
         table = draw_columns(lines, paint, right={1, 2, 3, 4, 5}, style=style, widest=widest)
         out.append(paint(mark, "dim") + "\n" + table)

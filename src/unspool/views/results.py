@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from unspool.output import GeneratedText, Output
 from unspool.score import Score
 from unspool.views.characters import safe, shown
-from unspool.views.terminal import Paint, display_width, draw_columns, pad, wrap
+from unspool.views.terminal import Paint, display_width, draw_columns, fit_right, pad, wrap
 
 
 def draw_output(output: Output, width: int, paint: Paint, numbers: bool = True, question: bool = True) -> str:
@@ -22,10 +23,11 @@ def draw_output(output: Output, width: int, paint: Paint, numbers: bool = True, 
     several = len(output.sequences) > 1
     indent = len(str(len(output.sequences))) + 2 if several else 0
     blocks = []
-    for rank, s in enumerate(output.sequences, 1):
+    votes = [h.columns for h in output.trace.hypotheses[0]]
+    for rank, (s, told) in enumerate(zip(output.sequences, votes, strict=True), 1):
         lead = pad(str(rank), indent) if several else ""
         lines = _two_styles(prompt, safe(s.text), width - indent if several and width else 0, paint)
-        lines += [paint(_numbers(s), "dim")] if numbers else []
+        lines += _paragraph(_numbers(s) + _vote(told), width - indent if width else 0, paint) if numbers else []
         blocks.append("".join((paint(lead, "head") if i == 0 else " " * indent * bool(line)) + line + "\n" for i, line in enumerate(lines)))
     return "\n".join([*blocks, *draw_proofs(output, width, paint)])
 
@@ -44,6 +46,18 @@ def draw_failure(output: Output, width: int, paint: Paint) -> str:
 
 def _numbers(s: GeneratedText) -> str:
     return f"log-prob {s.logprob:.2f}  score {s.score:.3f}  tokens {len(s.tokens)}  {s.reason}"
+
+
+def _vote(columns: dict[str, Any]) -> str:
+    """What a text answered and how many votes that had, where texts have voted."""
+    answer, ballot = columns.get("answer"), columns.get("ballot")
+    if not isinstance(ballot, dict) or answer not in ballot:
+        return ""
+    return f"  answer {fit_right(shown(str(answer)), 40)}: {ballot[answer]:.4g} of {math.fsum(ballot.values()):.4g}"
+
+
+def _paragraph(text: str, width: int, paint: Paint) -> list[str]:
+    return [paint(text[i:j], "dim") for i, j in wrap(text, width)]
 
 
 def draw_score(score: Score, width: int, paint: Paint, title: bool = False) -> str:

@@ -62,6 +62,9 @@ class Tree:
                 d = step.dropped
                 for parent, token, score, why in zip(d["parents"], d["tokens"], d["score"], d["reason"], strict=True):
                     add(int(parent), Node(text_of(int(parent), int(token)), int(token), math.nan, float(score), PRUNED, str(why)))
+        for h in trace.hypotheses[0]:
+            if h.nodes and (last := made.get(h.nodes[-1])) and "chosen" in h.columns:        # over whole texts, after the steps' scores
+                last.returned, last.score = True, h.score
         decoder, proofs = str(trace.recipe.get("decoder", "")), tuple(map(str, trace.certificates))
         tree = cls(visible(start), roots, decoder, not trace.hypotheses[0], proofs)
         tree._overlay()
@@ -77,6 +80,8 @@ class Tree:
                 if first is not node:
                     first.count += node.count
                     first.best |= node.best
+                    if node.returned and not first.returned:
+                        first.returned, first.score = True, node.score
                     first.children += node.children
             return sorted(by_token.values(), key=lambda n: (not n.best, n.state == PRUNED))
 

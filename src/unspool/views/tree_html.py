@@ -19,6 +19,7 @@ WIDE_LINE = 40
 """Characters from which on a line's text takes the place of the preview, too, which then stands below."""
 EXPLANATION = "log-prob: of the tokens of a line. score: of the text up to there, what it was ranked by."
 ENDS = {FINISHED: "■ a finished text.", PRUNED: "✗ a candidate that was not taken."}
+RETURNED = "returned: chosen among the finished texts by its score."
 TREE_STYLE = """
 .unspool .tree-best { font-size: 1.15rem; line-height: 1.7; margin: 1rem 0 .3rem; max-width: 50rem; }
 .unspool .tree-best .new { color: var(--best); }
@@ -69,7 +70,8 @@ def tree_html(roots: list[Node], prompt: str, picture: str) -> str:
     parts = [f'<p class="text tree-best"><span class="prompt">{html.escape(safe(prompt))}</span>{text}</p>']
     parts.append(f'<p class="faint">{" · ".join(words)}</p>')
     if roots:
-        legend = " ".join([EXPLANATION, *(words for state, words in ENDS.items() if counts[state])])
+        ends = [words for state, words in ENDS.items() if counts[state]] + [RETURNED] * any(node.returned for node, _, _ in walk(roots))
+        legend = " ".join([EXPLANATION, *ends])
         parts += ['<div class="tree">', *_Lines(roots).all(), "</div>", f'<p class="faint">{legend} A line with ▸ opens.</p>']
         if picture:
             parts.append(f'<details class="tree-picture"><summary>As a picture</summary><div class="wide">{picture}</div></details>')
@@ -117,7 +119,7 @@ class _Lines:
         text = shown("".join(n.text for n in run)) or "∅"
         kind = ("best" if last.best else last.state) + (" long" if len(text) > WIDE_LINE else "")
         mark = {FINISHED: "■", PRUNED: "✗"}.get(last.state, "")
-        notes = " ".join(filter(None, [mark if inside else "", f"×{last.count}" if last.count > 1 else "", last.why]))
+        notes = " ".join(filter(None, [mark if inside else "", f"×{last.count}" if last.count > 1 else "", last.end()]))
         notes = f"<small>{html.escape(notes)}</small>" if notes else ""
         logprob = sum(node.logprob for node in run)                       # none is recorded of a candidate that was not taken
         numbers = ["" if math.isnan(logprob) else score_text(logprob), score_text(last.score)]

@@ -30,10 +30,16 @@ class Node:
     """Whether it lies on the best hypothesis."""
     count: int = 1
     """How many rows came this way: several where samples agree."""
+    returned: bool = False
+    """Whether a text that ends here was chosen among finished ones; its score is then the one it was chosen by."""
     children: list[Node] = field(default_factory=list)
 
     def label(self) -> str:
         return shown(self.text) or "∅"
+
+    def end(self) -> str:
+        """Why it ended, and whether it was then chosen."""
+        return " ".join(filter(None, [self.why, "returned" * self.returned]))
 
     def to_dict(self) -> dict[str, Any]:
         values = {k: v for k, v in vars(self).items() if k != "children"}

@@ -65,7 +65,7 @@ class TreePicture:
         return fit_right(node.label(), self.LETTERS - len(times)) + times
 
     def _node(self, node: Node, kind: str, x: float, y: float) -> str:
-        about = " · ".join(filter(None, [node.label(), f"score {score_text(node.score)}", node.why]))
+        about = " · ".join(filter(None, [node.label(), f"score {score_text(node.score)}", node.end()]))
         end = f'<circle class="end" cx="{self.end_of(node)[0]:g}" cy="{y:g}" r="3"/>' if node.state == FINISHED else ""
         return (
             f'<g class="{kind}"><title>{html.escape(about)}</title><text x="{x + 4:g}" y="{y:g}">{html.escape(self.caption(node))}</text>'

@@ -82,7 +82,7 @@ def generate(
     asked |= {"level": "choices" if trace or choices else "off", "choices": choices or 5}
     runs = [lm.stream(prompts, d, **asked, chat=chat, seed=seed) for d in decoders]
     if stream and not all(run.single for run in runs):
-        raise ParameterError("there is nothing to stream: beams compare several texts and know the best only at the end")
+        raise ParameterError("there is nothing to stream: this decoder has several texts, or knows only at the end which one it returns")
     outputs: list[Output] = []
     for run in runs:
         if len(runs) > 1 and sink.form == "text":
