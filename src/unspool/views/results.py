@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from unspool.output import GeneratedText, Output
@@ -27,7 +28,7 @@ def draw_output(output: Output, width: int, paint: Paint, numbers: bool = True, 
     for rank, (s, told) in enumerate(zip(output.sequences, votes, strict=True), 1):
         lead = pad(str(rank), indent) if several else ""
         lines = _two_styles(prompt, safe(s.text), width - indent if several and width else 0, paint)
-        lines += _paragraph(_numbers(s) + _vote(told), width - indent if width else 0, paint) if numbers else []
+        lines += _paragraph(_numbers(s) + _vote(told, s.tokens), width - indent if width else 0, paint) if numbers else []
         blocks.append("".join((paint(lead, "head") if i == 0 else " " * indent * bool(line)) + line + "\n" for i, line in enumerate(lines)))
     return "\n".join([*blocks, *draw_proofs(output, width, paint)])
 
@@ -48,12 +49,14 @@ def _numbers(s: GeneratedText) -> str:
     return f"log-prob {s.logprob:.2f}  score {s.score:.3f}  tokens {len(s.tokens)}  {s.reason}"
 
 
-def _vote(columns: dict[str, Any]) -> str:
+def _vote(columns: dict[str, Any], tokens: Sequence[int]) -> str:
     """What a text answered and how many votes that had, where texts have voted."""
     answer, ballot = columns.get("answer"), columns.get("ballot")
     if not isinstance(ballot, dict) or answer not in ballot:
         return ""
-    return f"  answer {fit_right(shown(str(answer)), 40)}: {ballot[answer]:.4g} of {math.fsum(ballot.values()):.4g}"
+    whole = answer == " ".join(map(str, tokens))                         # a text is its own answer
+    what = "this text" if whole else f"answer {fit_right(shown(str(answer)), 40)}"
+    return f"  {what}: {ballot[answer]:.4g} of {math.fsum(ballot.values()):.4g}"
 
 
 def _paragraph(text: str, width: int, paint: Paint) -> list[str]:
