@@ -10,7 +10,7 @@ from unspool.views.tree import Tree
 from unspool.views.tree_nodes import FINISHED, KEPT, PRUNED, Node, came_to_none, score_text
 
 LEGEND = {KEPT: "numbers: the score so far", FINISHED: "of finished texts (■) the one they are ranked by", PRUNED: "✗: not taken"}
-RETURNED = "of returned texts (■ returned) the one they were chosen by"
+LEGEND_OF_RETURNED = "of returned texts (■ returned) the one they were chosen by"
 LEAST_TEXT = 24
 """Columns that a token and its numbers have at least; a deeper tree is shown from the right."""
 
@@ -29,7 +29,7 @@ def draw_tree(tree: Tree, width: int, paint: Paint, most: int = 400) -> str:
         words = came_to_none(tree.roots)
         lines += [paint(words[i:j], "bad") for i, j in wrap(words, width)]
     counts = tree.counts()
-    ends = LEGEND | ({FINISHED: RETURNED} if any(node.returned for node, _, _ in tree.walk()) else {})
+    ends = LEGEND | ({FINISHED: LEGEND_OF_RETURNED} if any(node.returned for node, _, _ in tree.walk()) else {})
     legend = "; ".join(words for state, words in ends.items() if counts[state] or (state == KEPT and counts))
     notes = [*_notes(tree, width, paint), *(paint(legend[i:j], "dim") for i, j in wrap(legend, width))] if counts else []
     return "\n".join([*lines, *notes]) + "\n"
