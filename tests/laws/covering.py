@@ -67,7 +67,7 @@ def kinds():
 def whole():
     """Every processor with the first example of every strategy, and what the two smaller sets hold."""
     every = product((p for some in PROCESSORS.values() for p in some), (some[0] for some in STRATEGIES.values()))
-    return tuple(dict.fromkeys((*every, *pairs())))
+    return tuple(dict.fromkeys(two for two in (*every, *pairs()) if two[1] not in NO_WAY.get(KIND_OF[two[0]], ())))
 
 
 def names(which, draws=True):

@@ -19,7 +19,7 @@ WIDE_LINE = 40
 """Characters from which on a line's text takes the place of the preview, too, which then stands below."""
 EXPLANATION = "log-prob: of the tokens of a line. score: of the text up to there, what it was ranked by."
 ENDS = {FINISHED: "■ a finished text.", PRUNED: "✗ a candidate that was not taken."}
-RETURNED_TEXTS = "returned: chosen among the finished texts by its score."
+OF_RETURNED = "returned: chosen among the finished texts by its score."
 TREE_STYLE = """
 .unspool .tree-best { font-size: 1.15rem; line-height: 1.7; margin: 1rem 0 .3rem; max-width: 50rem; }
 .unspool .tree-best .new { color: var(--best); }
@@ -70,7 +70,7 @@ def tree_html(roots: list[Node], prompt: str, picture: str) -> str:
     parts = [f'<p class="text tree-best"><span class="prompt">{html.escape(safe(prompt))}</span>{text}</p>']
     parts.append(f'<p class="faint">{" · ".join(words)}</p>')
     if roots:
-        ends = [words for state, words in ENDS.items() if counts[state]] + [RETURNED_TEXTS] * any(node.returned for node, _, _ in walk(roots))
+        ends = [words for state, words in ENDS.items() if counts[state]] + [OF_RETURNED] * any(node.returned for node, _, _ in walk(roots))
         legend = " ".join([EXPLANATION, *ends])
         parts += ['<div class="tree">', *_Lines(roots).all(), "</div>", f'<p class="faint">{legend} A line with ▸ opens.</p>']
         if picture:
