@@ -65,9 +65,10 @@ def kinds():
 
 
 def whole():
-    """Every processor with the first example of every strategy, and what the two smaller sets hold."""
+    """Every processor with the first example of every strategy that wants no tokens, and what the two smaller sets hold."""
     every = product((p for some in PROCESSORS.values() for p in some), (some[0] for some in STRATEGIES.values()))
-    return tuple(dict.fromkeys(two for two in (*every, *pairs()) if two[1] not in NO_WAY.get(KIND_OF[two[0]], ())))
+    possible = (two for two in every if two[1] not in WANTED | NO_WAY.get(KIND_OF[two[0]], frozenset()))
+    return tuple(dict.fromkeys((*possible, *pairs())))
 
 
 def names(which, draws=True):
