@@ -34,6 +34,9 @@ DRAWING = frozenset(p for p, kind in KIND_OF.items() if kind == "draws")
 WANTED = frozenset(map(str, strategies()[un.ConstrainedBeam]))
 NO_WAY = {"reads scores": WANTED, "dead end": WANTED | {str(part) for part in strategies()[un.Follow] if part.then}}
 """Strategies that want certain tokens, beside kinds of processors that may rule these out and leave nothing."""
+READING_LAYERS = [str(part) for some in processors().values() for part in some if part.reads_layers]
+SHALLOW = frozenset(product(READING_LAYERS, map(str, strategies()[un.EarlyExit])))
+"""Processors that read layers beside drafts of a first layer, which has none: refused by name."""
 
 
 @cache
@@ -67,7 +70,7 @@ def kinds():
 def whole():
     """Every processor with the first example of every strategy that wants no tokens, and what the two smaller sets hold."""
     every = product((p for some in PROCESSORS.values() for p in some), (some[0] for some in STRATEGIES.values()))
-    possible = (two for two in every if two[1] not in WANTED | NO_WAY.get(KIND_OF[two[0]], frozenset()))
+    possible = (two for two in every if two not in SHALLOW and two[1] not in WANTED | NO_WAY.get(KIND_OF[two[0]], frozenset()))
     return tuple(dict.fromkeys((*possible, *pairs())))
 
 
