@@ -211,6 +211,14 @@ class TextReader:
             text, opening = text.removeprefix(" "), False
         return text, (data[used:], opening, due)
 
+    def pieces(self, tokens: Iterable[int], reading: ReadSoFar = UNREAD) -> tuple[list[str], ReadSoFar]:
+        """What each token adds, and how far they are read then."""
+        found = []
+        for token in tokens:
+            text, reading = self.read(reading, token)
+            found.append(text)
+        return found, reading
+
     def rest(self, reading: ReadSoFar) -> str:
         """What is left where the text ends: a character that is not whole, as U+FFFD."""
         return reading[0].decode("utf-8", "replace")

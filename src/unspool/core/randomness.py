@@ -19,6 +19,8 @@ from unspool.arrays import IN_CACHE, IN_TURN, Array, Floats, Ints, like, namespa
 Lineage = NDArray[np.uint64]
 ONES, GOLDEN = 2**64 - 1, 0x9E3779B97F4A7C15
 CDF_BLOCK = 256
+LEAST = 2.0**-54
+"""In place of a uniform of 0, which has no logarithm."""
 
 
 def _mix(z: Any) -> Any:
@@ -144,3 +146,8 @@ def _draw_one(scores: Floats, u: Any) -> int:
     if found >= len(inside) or not inside[found]:                        # rounding never leaves the support
         found = int(np.flatnonzero(inside)[-1]) if inside.any() else 0
     return block * CDF_BLOCK + found
+
+
+def gumbel(u: Floats) -> Floats:
+    """Gumbel numbers of uniforms, -log(-log u)."""
+    return np.asarray(-np.log(-np.log(np.maximum(u, LEAST))))

@@ -11,6 +11,7 @@ from unspool.core.frontier import Frontier
 from unspool.core.strategy import Choice, Strategy
 from unspool.errors import whole
 from unspool.record.step import Hypothesis
+from unspool.strategies.sample import as_begun
 
 FINEST, COARSEST = 2.0**-53, 2.0**-24
 """A code is known to so much when it is drawn; where it is known to less, digits are drawn below what is known."""
@@ -52,7 +53,7 @@ class Arithmetic(Strategy):
 
     def rank(self, finished: list[Hypothesis]) -> list[Hypothesis]:
         """In the order of their numbers."""
-        return sorted(finished, key=lambda h: int(h.columns.get("text", -1)))
+        return as_begun(finished)
 
     def most_rows(self) -> int:
         return self.n

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -139,12 +140,11 @@ class Backtrack(Around):
     def read(self, tokens: Iterable[int]) -> tuple[str, list[int], bool]:
         """The text of new tokens, of each the place of its first character, -1 for one without bytes, and whether a character is open."""
         assert self.tokenizer is not None
-        reader, reading, text, places = TextReader(self.tokenizer), (b"", False, False), "", []
-        for token in tokens:
-            places.append(len(text) if self.tokenizer.bytes_of(token) else -1)
-            more, reading = reader.read(reading, token)
-            text += more
-        return text, places, bool(reading[0])
+        tokens = list(tokens)
+        pieces, reading = TextReader(self.tokenizer).pieces(tokens)
+        starts = accumulate(map(len, pieces), initial=0)
+        places = [start if self.tokenizer.bytes_of(token) else -1 for token, start in zip(tokens, starts, strict=False)]
+        return "".join(pieces), places, bool(reading[0])
 
     def first_of(self, tokens: list[int]) -> int | None:
         """Where the first token of a phrase stands; None if there is no phrase."""

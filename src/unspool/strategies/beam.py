@@ -86,7 +86,7 @@ class Beam(Strategy):
 
     def considered(self, frontier: Frontier) -> int:
         """How many candidates there are in a round, so that enough of them go on."""
-        return max(2, 1 + len(frontier.end_tokens)) * self.beams
+        return enough(frontier, self.beams)
 
     def found(self, frontier: Frontier, many: int) -> Candidates:
         """The candidates of one round: of each prompt so many, best first."""
@@ -144,3 +144,8 @@ class Beam(Strategy):
     def rank(self, finished: list[Hypothesis]) -> list[Hypothesis]:
         """The n best by score."""
         return sorted(finished, key=lambda h: -h.score)[: self.n]
+
+
+def enough(frontier: Frontier, beams: int) -> int:
+    """So many continuations that as many as there are beams go on, whichever of them end."""
+    return max(2, 1 + len(frontier.end_tokens)) * beams

@@ -9,8 +9,8 @@ import numpy as np
 from unspool.arrays import Floats, host, topk
 from unspool.core.candidates import Candidates
 from unspool.core.frontier import Frontier
+from unspool.core.randomness import gumbel
 from unspool.strategies.beam import Beam
-from unspool.strategies.stochastic_beam import gumbel
 
 
 @dataclass(frozen=True)

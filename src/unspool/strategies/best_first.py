@@ -12,6 +12,7 @@ from unspool.core.frontier import Frontier
 from unspool.core.strategy import Asks, Choice, Strategy
 from unspool.errors import check, whole
 from unspool.record.step import Hypothesis
+from unspool.strategies.beam import enough
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class BestFirst(Strategy):
         order = found = 0
         while True:
             if len(frontier):
-                many = max(2, 1 + len(frontier.end_tokens)) * self.width
+                many = enough(frontier, self.width)
                 values, tokens = frontier.top(many)
                 row, length = int(frontier.rows[0]), int(frontier.generated[0]) + 1
                 possible = values[0] > -np.inf

@@ -54,10 +54,8 @@ class Chooser(Around):
         """The text of every token: characters stand where they are whole."""
         if self.tokenizer is None:
             raise ParameterError(f"{self.name}: to read texts it needs a tokenizer; decode with a LanguageModel")
-        reader, reading, found = TextReader(self.tokenizer), (b"", False, False), []
-        for token in h.tokens:
-            text, reading = reader.read(reading, token)
-            found.append(text)
+        reader = TextReader(self.tokenizer)
+        found, reading = reader.pieces(h.tokens)
         return [*found[:-1], found[-1] + reader.rest(reading)]
 
     def text(self, h: Hypothesis) -> str:

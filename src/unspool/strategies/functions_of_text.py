@@ -21,11 +21,8 @@ class OfText:
 
     def __call__(self, prompt: Ints, new: tuple[int, ...]) -> Any:
         """What it says of new tokens after a prompt."""
-        reader, pieces = TextReader(self.tokenizer), []
-        reading = reader.begin(prompt.tolist())
-        for token in new:
-            piece, reading = reader.read(reading, token)
-            pieces.append(piece)
+        reader = TextReader(self.tokenizer)
+        pieces, reading = reader.pieces(new, reader.begin(prompt.tolist()))
         return self.function("".join(pieces) + reader.rest(reading))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from unspool.arrays import INF, host, logsumexp
+from unspool.arrays import INF, Floats, host, logsumexp
 from unspool.core.frontier import Frontier
 from unspool.core.randomness import draw
 from unspool.core.strategy import Ask, Asks, Choice, Each, Look, Strategy
@@ -93,13 +93,12 @@ class Power(Strategy):
         new = ChainText(text.tokens[:at], text.places[: at + 1], text.sums[:at])
         while len(new.tokens) < bound:
             here = new.places[-1]
-            scores = host(here.logprobs).astype(np.float64) * self.alpha
-            total = float(logsumexp(scores)[0, 0])
+            scores, (total,) = raised(here, self.alpha)
             if not total > -INF:
                 return replace(new, dead=True)
             token = int(draw(scores, here.uniform("power", np.asarray([move]))[:, 0])[0])
             new.tokens.append(token)
-            new.sums.append(total)
+            new.sums.append(float(total))
             if here.reasons(np.zeros(1, np.int64), np.asarray([token]))[0]:
                 return replace(new, done=True)
             new.places.append((yield Look(here, [[token]])))
@@ -110,3 +109,9 @@ def ratio(old: ChainText, new: ChainText, at: int) -> float:
     """log r of a move that draws the tokens from position `at` on anew."""
     lengths = np.log(len(old.tokens)) - np.log(len(new.tokens))
     return float(sum(new.sums[at:]) - sum(old.sums[at:]) + lengths)
+
+
+def raised(frontier: Frontier, alpha: float) -> tuple[Floats, Floats]:
+    """alpha * log p(v) after each row, (R, V), and log of the sum of p(v) ** alpha, (R,)."""
+    scores = host(frontier.logprobs).astype(np.float64) * alpha
+    return scores, logsumexp(scores)[:, 0]

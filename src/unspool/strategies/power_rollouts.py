@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unspool.arrays import INF, Array, Floats, host, logsumexp, or_zero
+from unspool.arrays import INF, Array, Floats, or_zero
 from unspool.core.frontier import Frontier
 from unspool.core.randomness import draw
 from unspool.core.strategy import Ask, Asks, Choice, Look, Strategy
 from unspool.errors import number, whole
 from unspool.record.step import Hypothesis
+from unspool.strategies.power import raised
+from unspool.strategies.sample import as_begun
 
 
 @dataclass(frozen=True)
@@ -72,8 +74,7 @@ class PowerRollouts(Strategy):
         seen.columns["lineage"] = seen.lineages                          # so that rollouts of one token part
         which = np.repeat(at, self.rollouts), np.repeat(place, self.rollouts), np.tile(np.arange(self.rollouts), len(at))
         for depth in range(self.horizon):
-            scores = host(seen.logprobs).astype(np.float64) * self.alpha
-            total = logsumexp(scores)[:, 0]
+            scores, total = raised(seen, self.alpha)
             gains[which] += total
             drawn = np.asarray(draw(scores, seen.uniform(f"power_rollouts {depth}")))
             goes_on = np.flatnonzero((total > -INF) & (seen.reasons(np.arange(len(seen)), drawn) == ""))
@@ -85,7 +86,7 @@ class PowerRollouts(Strategy):
 
     def rank(self, finished: list[Hypothesis]) -> list[Hypothesis]:
         """In the order in which they were begun."""
-        return sorted(finished, key=lambda h: int(h.columns.get("text", -1)))
+        return as_begun(finished)
 
     def most_rows(self) -> int:
         return self.n * self.candidates * self.rollouts

@@ -35,7 +35,12 @@ class Sample(Strategy):
 
     def rank(self, finished: list[Hypothesis]) -> list[Hypothesis]:
         """In the order in which they were begun; first what ended before that."""
-        return sorted(finished, key=lambda h: int(h.columns.get("text", -1)))
+        return as_begun(finished)
 
     def most_rows(self) -> int:
         return self.n
+
+
+def as_begun(finished: list[Hypothesis]) -> list[Hypothesis]:
+    """Texts in the order of their numbers; first what ended before it had one."""
+    return sorted(finished, key=lambda h: int(h.columns.get("text", -1)))

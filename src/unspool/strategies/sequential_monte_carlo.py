@@ -13,11 +13,11 @@ import numpy as np
 from unspool.arrays import INF, Floats, Ints, host, logsumexp, or_zero
 from unspool.core.decoder import Part
 from unspool.core.frontier import Frontier
+from unspool.core.randomness import gumbel
 from unspool.core.strategy import Asks, Choice, Dropped, Strategy
 from unspool.errors import DeadEnd, PartError, check, is_whole, number, whole
 from unspool.record.step import Hypothesis
 from unspool.strategies.functions_of_text import OfText, first_allowed, new_tokens, of_text, told
-from unspool.strategies.stochastic_beam import gumbel
 from unspool.text import TokenIds
 
 WHOLE = ("end", "complete", "stop")

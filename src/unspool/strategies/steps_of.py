@@ -101,7 +101,7 @@ class StepsOf(Chooser):
             order = np.argsort(-scores, kind="stable")
             return [i for rank, i in enumerate(order.tolist()) if rank + better[i] < self.width]
         top, which = rows[0]
-        u = float(top.call.uniform(top.call.lineages[top["prompt"][[which]]], top.generated[[which]], "resample")[0])
+        u = float(top.uniform("resample", of="prompt")[which])
         shares = np.cumsum(np.exp(scores - scores.max()))
         return np.searchsorted(shares / shares[-1], (np.arange(self.width) + u) / self.width, side="right").clip(0, len(rows) - 1).tolist()
 

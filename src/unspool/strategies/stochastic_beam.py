@@ -9,12 +9,11 @@ import numpy as np
 
 from unspool.arrays import Floats, host, topk
 from unspool.core.frontier import Frontier
+from unspool.core.randomness import gumbel
 from unspool.core.strategy import Asks, Choice, Strategy
 from unspool.errors import UnspoolError, whole
 from unspool.record.step import Hypothesis
 from unspool.record.trace import Trace
-
-LEAST = 2.0**-54
 
 
 @dataclass(frozen=True)
@@ -84,11 +83,6 @@ def perturbed(frontier: Frontier, top: Floats) -> Floats:
     with np.errstate(divide="ignore"):
         below = top[:, None] - np.where(possible, noisy, 0.0) + np.log(-np.expm1(-gap))
     return np.where(possible, top[:, None] - np.logaddexp(0.0, below), -np.inf)
-
-
-def gumbel(u: Floats) -> Floats:
-    """Gumbel numbers of uniforms, -log(-log u)."""
-    return np.asarray(-np.log(-np.log(np.maximum(u, LEAST))))
 
 
 def log_inclusion(excess: float) -> float:
