@@ -52,9 +52,9 @@ def same(one, other, tolerance=1e-5):
     """Whether two lists of hypotheses hold the same texts with the same numbers."""
     assert [(h.tokens, h.reason) for h in one] == [(h.tokens, h.reason) for h in other]
     for a, b in zip(one, other, strict=True):
-        np.testing.assert_allclose(a.logprobs, b.logprobs, atol=tolerance)
-        np.testing.assert_allclose(a.processed, b.processed, atol=tolerance)
-        np.testing.assert_allclose(a.score, b.score, atol=tolerance)
+        np.testing.assert_allclose(a.logprobs, b.logprobs, rtol=1e-6, atol=tolerance)
+        np.testing.assert_allclose(a.processed, b.processed, rtol=1e-6, atol=tolerance)
+        np.testing.assert_allclose(a.score, b.score, rtol=1e-6, atol=tolerance)
 
 
 Rule = Callable[[np.ndarray, Sequence[int], Sequence[int]], np.ndarray]

@@ -1,9 +1,9 @@
-"""Which decoders the laws run over: the whole product with `--all`, and without it what covers it.
+"""Which decoders the laws run over: with `--all` the next larger set than without it.
 
 A law that some processor may break runs over `pairs`: every processor with every kind of strategy, and every strategy with
-every kind of processor. A law that is kept by the record, the text or the loop, whichever processor runs, runs over `kinds`:
-every strategy alone and with one processor of every kind. Every stop is in both. A decoder is named by its text form, and
-is built when its test runs.
+every kind of processor; with `--all` over the whole product. A law that is kept by the record, the text or the loop,
+whichever processor runs, runs over `kinds`: every strategy alone and with one processor of every kind; with `--all` over
+`pairs`. Every stop is in all of them. A decoder is named by its text form, and is built when its test runs.
 """
 
 from collections import Counter
@@ -103,5 +103,5 @@ def known_halves(name):
 
 
 def over(which, *, backends=False, draws=True):
-    """Runs a law over a set, or over the whole with `--all`; on the other backends over strategies alone, if wanted."""
+    """Runs a law over a set, or over the next larger one with `--all`; on the other backends over strategies alone, if wanted."""
     return pytest.mark.over(which, backends=backends, draws=draws)
