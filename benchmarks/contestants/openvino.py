@@ -1,6 +1,7 @@
 """OpenVINO GenAI's LLMPipeline, of a model that optimum-intel exported.
 
-Its number formats are of the weights; it computes in float32, keys and values too, if asked for it, which is done in the float32 rows, and else as it finds best.
+Its number formats are of the weights. In the float32 rows it is asked to compute in float32 and to keep keys and values so; in
+others it does as it finds best.
 """
 
 from __future__ import annotations
