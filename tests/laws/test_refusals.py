@@ -1,6 +1,7 @@
 """Wrong kinds of values and names are refused with a message that says what to do."""
 
 import math
+import re
 from dataclasses import dataclass, fields, replace
 
 import pytest
@@ -154,3 +155,34 @@ def test_a_refused_setting_is_named_with_its_method(decoder, says):
 def test_amounts_of_cite_together_stay_within_float32(lm, recwarn):
     lm.generate("abab", "cite(3e38, 3e38)", max_new_tokens=2)
     assert not recwarn.list
+
+
+def every_example():
+    return [part for some in (strategies() | processors() | stops()).values() for part in some]
+
+
+def settings_of_every_part():
+    """Every part with every setting, which in turn is a strategy, a processor and a decoder of two parts."""
+    for part in {type(part): part for part in every_example()}.values():
+        for field in fields(part):
+            if field.init and not type(part).variadic:
+                yield from (f"{part.name}({field.name}={value})" for value in ("greedy", "top_k(2)", "top_k(2) | greedy"))
+
+
+@pytest.mark.parametrize("text", list(settings_of_every_part()))
+def test_what_is_wrong_with_a_text_form_is_said_in_its_own_spelling(text):
+    try:
+        un.parse(text)
+    except un.UnspoolError as error:
+        assert not re.search(r"Greedy|TopK|Decoder", str(error))
+        assert "\n" not in str(error)
+    assert repr(un.Greedy()) == "Greedy()"
+
+
+def test_a_resolved_part_is_called_what_its_user_called_it():
+    some = 0
+    for part in every_example():
+        resolved = part.resolve(Letters())
+        assert str(resolved) == str(part)
+        some += resolved != part
+    assert some > 5

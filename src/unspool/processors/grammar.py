@@ -209,6 +209,8 @@ class JsonSchema(_Constraint):
     _begin: Beginning | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        known = isinstance(self.schema, dict | bool | str)
+        check(known, f"json_schema(schema) is an object, as {{'type': 'object'}}, or its text; got {str(self.schema)[:60]}")
         try:
             schema = json.loads(self.schema) if isinstance(self.schema, str) else self.schema
             text = json.dumps(schema, ensure_ascii=False)

@@ -54,7 +54,7 @@ class ConstrainedBeam(Beam):
         check(self.banks in BANKS, f"constrained_beam(banks=...) is one of {', '.join(BANKS)}; got {self.banks!r}")
 
     def __hash__(self) -> int:
-        return hash(str(self))
+        return hash((self.name, self.width, str(self.phrases)))
 
     def token_ids(self) -> Iterable[int]:
         return ids_in(p for some in self.sets for p in some)
