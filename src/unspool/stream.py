@@ -220,6 +220,7 @@ class Stream:
         if self.interrupted:
             return f"the run was interrupted before the first token of the prompt {self.prompts[prompt][:60]!r}"
         about = "the processors leave no token" if self._search.lane.processors else "the strategy chose no text"
+        about = self._search.call.hopeless.get(prompt, about)
         return f"no hypothesis is left for the prompt {self.prompts[prompt][:60]!r}: {about} under {self.recipe['decoder']}"
 
     def so_far(self) -> Trace:

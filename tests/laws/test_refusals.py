@@ -169,14 +169,40 @@ def settings_of_every_part():
                 yield from (f"{part.name}({field.name}={value})" for value in ("greedy", "top_k(2)", "top_k(2) | greedy"))
 
 
-@pytest.mark.parametrize("text", list(settings_of_every_part()))
-def test_what_is_wrong_with_a_text_form_is_said_in_its_own_spelling(text):
+def refusal_of(text):
+    """What is wrong with a text form; nothing if it is right."""
     try:
         un.parse(text)
     except un.UnspoolError as error:
-        assert not re.search(r"Greedy|TopK|Decoder", str(error))
-        assert "\n" not in str(error)
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("text", list(settings_of_every_part()))
+def test_what_is_wrong_with_a_text_form_is_said_in_its_own_spelling(text):
+    assert not re.search(r"Greedy|TopK|Decoder|\n", refusal_of(text))
     assert repr(un.Greedy()) == "Greedy()"
+
+
+def empty_settings():
+    """Every part with every setting empty, and one that is variadic with nothing."""
+    parts = {type(part): part for part in every_example()}.values()
+    for part in parts:
+        yield from (f"{part.name}({some})" for some in ("", "()", "''", "0.5", "(0.5,)", "([],)"))
+        names = [field.name for field in fields(part) if field.init and not type(part).variadic]
+        others = {"width": "3", "n": "3", "amateur": "3", "then": "greedy"}
+        for name in names:
+            first = ", ".join(f"{other}={others[other]}" for other in names if other in others and other != name)
+            yield from (f"{part.name}({', '.join(filter(None, [first, f'{name}={value}']))})" for value in ("()", "''", "([],)", "0.5"))
+
+
+def test_what_an_error_advises_is_not_refused():
+    advised = set()
+    for text in empty_settings():
+        said = refusal_of(text)
+        advised.update(re.findall(r"(?:as in|as|such as) ([a-z_]+\(.*?\))(?=;| and |, or |$)", said))
+    assert len(advised) > 8
+    assert {call: refusal_of(call) for call in advised if refusal_of(call)} == {}
 
 
 def test_a_resolved_part_is_called_what_its_user_called_it():

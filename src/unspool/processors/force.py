@@ -34,7 +34,7 @@ class Forced(Processor):
         except (TypeError, ValueError):
             raise ParameterError(f'forced(pairs) takes a dict or pairs such as {{0: "The", 1: 13}}; got {given!r}') from None
         object.__setattr__(self, "pairs", pairs)
-        checked_phrases("forced", [token for _, token in pairs])
+        checked_phrases("forced", [token for _, token in pairs], 'forced({0: "The", 1: 13})')
         for place, token in pairs:
             check(is_whole(place, 0), f"forced(pairs) has places >= 0, counted in new tokens; got {place!r}")
             check(isinstance(token, str | int), f"forced(pairs) has one token at each place; got {token!r}")
@@ -67,7 +67,7 @@ class ForcedBegin(Processor):
     certain: bool = False
 
     def __post_init__(self) -> None:
-        checked_phrases("forced_begin", [self.token])
+        checked_phrases("forced_begin", [self.token], 'forced_begin("The")')
         check(isinstance(self.token, str | int), f"forced_begin(token) takes one token; got {self.token!r}")
         check(isinstance(self.certain, bool), f"forced_begin(certain=...) is True or False; got {self.certain!r}")
 
@@ -104,8 +104,8 @@ class PrefixConstrained(Processor):
         what = "prefix_constrained(allowed) takes a function of the tokens so far, or texts or tuples of token ids"
         given: Any = self.allowed
         check(isinstance(given, Sequence) and not isinstance(given, str), f"{what}; got {given!r}")
-        found = checked_phrases("prefix_constrained", [tuple(s) if isinstance(s, list) else s for s in given])
-        check(not any(isinstance(s, int) for s in found), f"{what}; got {given!r}")
+        example = 'prefix_constrained(("yes", "no"))'
+        found = checked_phrases("prefix_constrained", [tuple(s) if isinstance(s, list) else s for s in given], example, whole=True)
         object.__setattr__(self, "allowed", found)
 
     def token_ids(self) -> Iterable[int]:
@@ -161,10 +161,9 @@ class OneOf(Processor):
 
     def __init__(self, *texts: Any) -> None:
         given: Any = texts
-        if len(texts) == 1 and isinstance(texts[0], list | tuple) and not all(is_whole(t) for t in texts[0]):
+        if len(texts) == 1 and isinstance(texts[0], list | tuple) and not (texts[0] and all(is_whole(t) for t in texts[0])):
             given = texts[0]
-        found = checked_phrases("choice", [tuple(text) if isinstance(text, list) else text for text in given])
-        check(not any(isinstance(text, int) for text in found), f"choice() takes texts or tuples of token ids; got {texts!r}")
+        found = checked_phrases("choice", [tuple(text) if isinstance(text, list) else text for text in given], 'choice("yes", "no")', True)
         object.__setattr__(self, "texts", found)
 
     def token_ids(self) -> Iterable[int]:
