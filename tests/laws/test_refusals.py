@@ -1,9 +1,11 @@
 """Wrong kinds of values and names are refused with a message that says what to do."""
 
+import contextlib
 import math
 import re
 from dataclasses import dataclass, fields, replace
 
+import numpy as np
 import pytest
 from helpers.tables import Letters, table
 from laws.examples import processors, stops, strategies
@@ -212,3 +214,37 @@ def test_a_resolved_part_is_called_what_its_user_called_it():
         assert str(resolved) == str(part)
         some += resolved != part
     assert some > 5
+
+
+ASKED = {
+    "sequential_monte_carlo(potential": lambda f: un.SequentialMonteCarlo(3, truncated=True, potential=f),
+    "sequential_monte_carlo(condition": lambda f: un.SequentialMonteCarlo(3, truncated=True, condition=f),
+    "steps_of": lambda f: un.StepsOf(boundary=2, by=f),
+    "steps_of(particles=True)": lambda f: un.StepsOf(boundary=2, by=f, particles=True),
+    "best_of": lambda f: un.BestOf(3, f),
+    "mbr": lambda f: un.Mbr(3, f),
+    "rerank": lambda f: un.Rerank(f, 3),
+    "vote": lambda f: un.Vote(3, f),
+    "cot": lambda f: un.Cot(3, f),
+    "guide": lambda f: un.Guide(f),
+    "stop_function": lambda f: un.Greedy() | un.StopFunction(f),
+    "prefix_constrained": lambda f: un.PrefixConstrained(f),
+}
+"""Every part that asks a function of its user's, by what its errors begin with."""
+ANSWERS = ["x", None, math.nan, math.inf, -math.inf, -1, np.asarray([1.0, 2.0]), [1], 1 + 2j, {}]
+NO_NUMBERS, WEIGHED = ("x", None, [1], 1 + 2j, {}), ("potential", "steps_of", "best_of", "mbr", "rerank")
+
+
+@pytest.mark.parametrize("answer", ANSWERS, ids=repr)
+@pytest.mark.parametrize("place", ASKED)
+def test_what_a_function_answers_wrongly_is_said_with_its_part(lm, place, answer):
+    """An answer that can be used is used; of any other the error names the part, and what is no number is never taken for one."""
+    decoder = ASKED[place](lambda *_: answer)
+    unusable = isinstance(answer, np.ndarray) or (any(name in place for name in WEIGHED) and (answer in NO_NUMBERS or math.isnan(answer)))
+    unusable = unusable or (place in ("mbr", "steps_of(particles=True)") and answer in (math.inf, -math.inf))
+    if unusable:
+        with pytest.raises(un.PartError, match=f"^{re.escape(place.partition('(particles')[0])}"):
+            lm.generate("bcd", decoder, max_new_tokens=4)
+        return
+    with contextlib.suppress(un.DeadEnd, un.PartError):
+        lm.generate("bcd", decoder, max_new_tokens=4)

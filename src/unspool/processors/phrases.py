@@ -68,8 +68,10 @@ def ids_of(given: Iterable[str | int], tokenizer: Any, name: str) -> tuple[int, 
     return tuple(ids)
 
 
-def known_ids(part: Any, ids: Iterable[Any], vocabulary: int) -> Ints:
+def known_ids(part: Any, ids: Any, vocabulary: int) -> Ints:
     """The token ids that a function of the user's gave, refused where the model has no such."""
+    if not isinstance(ids, Iterable):
+        raise PartError(f"{part}: the tokens that may come are a list of ids; got {ids!r:.60}")
     given = np.asarray(list(ids))
     if not len(given):
         return given.astype(np.int64)

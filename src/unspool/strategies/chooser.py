@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, ClassVar, TypeAlias
 
 from unspool.core.strategy import Around, Strategy
-from unspool.errors import ParameterError, PartError, check, is_whole, whole
+from unspool.errors import ParameterError, PartError, check, is_whole, named, said_number, whole
 from unspool.record.step import Hypothesis
 from unspool.strategies.sample import Sample
 from unspool.text import TextReader
@@ -87,13 +87,10 @@ class Chooser(Around):
 
     def asked(self, function: Callable[..., Any], *texts: str) -> float:
         """What a function says of texts; an error if that is no number."""
-        found = function(*texts)
-        try:
-            value = float(found)
-        except (TypeError, ValueError):
-            value = math.nan
+        who = f"{self.name}: {named(function)}"
+        value = said_number(who, function(*texts))
         if math.isnan(value):
-            raise PartError(f"{self.name}: {named(function)} answered {found!r:.60}; it returns a number")
+            raise PartError(f"{who} answered {value}; it returns a number")
         return value
 
     def answer_in(self, h: Hypothesis, answer: str | Callable[[str], str | None] | None) -> Answer | None:
@@ -115,11 +112,6 @@ class Chooser(Around):
             raise PartError(f"{self.name}: {named(answer)} answered {said!r:.60}; it returns a text or None")
         place = text.rfind(said)
         return (said.strip(), place, place + len(said)) if place >= 0 else (said.strip(), 0, len(text))
-
-
-def named(function: Callable[..., Any]) -> str:
-    """A function as errors call it."""
-    return f"the function {getattr(function, '__name__', function)}"
 
 
 def check_answer(place: str, answer: Any) -> None:
