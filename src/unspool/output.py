@@ -56,6 +56,8 @@ class Output(Shown):
     failure: str = ""
     asked: str = ""
     """Where a chat template made the prompt: what is shown in its place, the user's words in a line or what the assistant began."""
+    fewer: str = ""
+    """Where fewer texts came than the decoder asks for: how many were asked for, and how many came."""
 
     @property
     def best(self) -> GeneratedText:
@@ -90,6 +92,7 @@ class Output(Shown):
         values |= {"asked": self.asked} if self.asked else {}
         proved = [certificate.to_dict() for certificate in self.trace.certificates]
         values |= {"certificates": proved} if proved else {}
+        values |= {"fewer": self.fewer} if self.fewer else {}
         return values | ({"failure": self.failure} if self.failure else {})
 
 

@@ -133,6 +133,12 @@ class Backtrack(Around):
         ranked: list[Hypothesis] = self.then.rank(finished)
         return ranked
 
+    def most_texts(self) -> int | None:
+        return self.then.most_texts()  # type: ignore[no-any-return]
+
+    def most_rows(self) -> int | None:
+        return self.then.most_rows()  # type: ignore[no-any-return]
+
     # --- reading --------------------------------------------------------------------------------------------------------
 
     @property

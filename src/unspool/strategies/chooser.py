@@ -39,6 +39,9 @@ class Chooser(Around):
         what = f"{self.name}(then) takes a number of samples, or a strategy that finds several texts, such as beam(4, n=4)"
         check(isinstance(self.then, Strategy), f"{what}; got {self.then!r}")
         whole(f"{self.name}(n=...)", self.n, 1)
+        most = self.candidates()
+        ok = most is None or self.n <= most
+        check(ok, f"{self.name}(n={self.n}) asks for more texts than the {most} that it chooses among; lower n, or let it find more")
 
     def resolve(self, tokenizer: Any) -> Any:
         """With the strategy inside resolved, and able to read texts."""
@@ -80,6 +83,16 @@ class Chooser(Around):
     def choose_among(self, finished: list[Hypothesis]) -> list[Hypothesis]:
         """The n best of what the run found."""
         raise PartError(f"the strategy {self} lacks a method: choose_among(finished)")
+
+    def candidates(self) -> int | None:
+        """How many texts it chooses among at most; None where nobody can say."""
+        return self.then.most_texts()  # type: ignore[no-any-return]
+
+    def most_texts(self) -> int:
+        return self.n
+
+    def most_rows(self) -> int | None:
+        return self.then.most_rows()  # type: ignore[no-any-return]
 
     def ranked(self, finished: list[Hypothesis]) -> list[Hypothesis]:
         """What the strategy inside returns of it."""

@@ -89,6 +89,11 @@ class Mbr(Chooser):
         for h in frontier.found[candidates:]:
             h.columns["reference"] = True
 
+    def most_rows(self) -> int | None:
+        """Of the candidates or of the references, which grow after them."""
+        counts = [some.most_rows() for some in (self.then, self.references) if some is not None]
+        return None if None in counts else max(counts)
+
     def choose_among(self, finished: list[Hypothesis]) -> list[Hypothesis]:
         """The n candidates of the greatest expected utility, which is their score; the column `of`: how many candidates and references."""
         if self.references is None:

@@ -186,6 +186,9 @@ class SequentialMonteCarlo(Strategy):
     def most_rows(self) -> int:
         return self.particles
 
+    def most_texts(self) -> int:
+        return self.n
+
 
 def among(prompts: Ints, some: Any) -> Ints:
     """(R,), for each row how many of some rows are of its prompt."""

@@ -121,6 +121,12 @@ class StepsOf(Chooser):
             return self.asked(self.by, self.read(tokens))
         return processed if self.by == "logprob" else processed / len(tokens)
 
+    def candidates(self) -> None:
+        """Finished texts are kept beside those that grow, as many as there are."""
+
+    def most_rows(self) -> int:
+        return self.width * self.each
+
     def choose_among(self, finished: list[Hypothesis]) -> list[Hypothesis]:
         """The n best of those that have finished."""
         scores = [self._score(h.tokens, float(np.sum(h.processed))) for h in finished]

@@ -184,6 +184,9 @@ def finish(runs: Sequence[Stream], outputs: Sequence[Output], sink: Sink, trace:
         for certificate in failed[0].trace.certificates:
             note(str(certificate))
         return FAILED
+    few = [output for output in outputs if output.fewer]
+    if few:
+        note(few[0].fewer + (f" ({len(few)} of {len(outputs)} prompts came to fewer)" if len(outputs) > 1 else ""))
     if not any(run.interrupted for run in runs):
         return 0
     note("interrupted" if outputs else "interrupted before the first token")
