@@ -26,7 +26,8 @@ class GeneratedText(Shown):
     score: float
     """What the strategy ranks by."""
     reason: str
-    """Why it ended: end, complete, length, context, stop, loop, confidence, time, followed, interrupted, or a reason of one's own stop."""
+    """Why it ended: end, complete, length, context, unfinished (by a limit, before a constraint was met), stop, loop, confidence, time,
+    followed, interrupted, or a reason of one's own stop."""
 
     @property
     def logprob(self) -> float:

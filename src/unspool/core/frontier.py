@@ -322,6 +322,10 @@ class Frontier:
         full = (found == "") & (self.left[at] <= 1)
         if full.any():
             found[full] = call.limit_reasons[self.columns["prompt"][at[full]]]
+            for seat in lane.chain:
+                if seat.part.completes and seat.memory:
+                    cut = np.flatnonzero(full)
+                    found[cut[~lane.whole(seat, self.rows[at[cut]], tokens[cut])]] = "unfinished"
         for token in call.end_tokens:
             found[tokens == token] = "end"
         return found
