@@ -67,6 +67,9 @@ class StochasticBeam(Strategy):
     def most_rows(self) -> int:
         return self.n + 1
 
+    def most_texts(self) -> int:
+        return self.n
+
     def rank(self, finished: list[Hypothesis]) -> list[Hypothesis]:
         """The n of the largest sums, each with the log-probability that its own exceeds the threshold."""
         found = sorted(finished, key=lambda h: -h.score)
