@@ -109,7 +109,8 @@ def test_layers_that_are_none_are_not_taken_for_layers(tally):
     assert all(score == 0 for step in odd["layer -1"] for score in step.values())
     with pytest.raises(un.ParameterError, match="needs layers"):
         un.Dola(-1)
-    tally.defect("DoLa's layers", "'low' fails for three layers under a tied head; layer -1 sets the model against itself, and all scores are 0")
+    why = "'low' fails for three layers under a tied head; layer -1 sets the model against itself, and all scores are 0"
+    tally.defect("DoLa's layers", why)
 
 
 def test_the_norm_changes_most_texts(tally):
