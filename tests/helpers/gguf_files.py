@@ -162,3 +162,22 @@ def changed(kind, config, name, tensor):
         grouped = tensor.reshape(groups, heads // groups + 2, size, *rest)
         return np.concatenate([grouped[:, :-2].reshape(-1, *rest), grouped[:, -2].reshape(-1, *rest), grouped[:, -1].reshape(-1, *rest)])
     return tensor
+
+
+def write_words(path, split, kinds=None, **more):
+    """GPT-2's tokens without a model, with three special ones behind them."""
+    import gguf
+
+    names, merges = gpt2_words()
+    writer = gguf.GGUFWriter(str(path), "llama")
+    describe(writer, "llama", SMALLEST)
+    extra = {"<|im_start|>": 3, "<|im_end|>": 3, "<tool>": 4}
+    held = [*(3 if name == "<|endoftext|>" else 1 for name in names), *extra.values()]
+    describe_words(writer, [*names, *extra], merges, split, held, len(names), len(names) + 1)
+    finish(writer)
+
+
+SMALLEST = {
+    "num_attention_heads": 2, "hidden_size": 32, "max_position_embeddings": 64, "num_hidden_layers": 1, "intermediate_size": 32,
+    "num_key_value_heads": 2, "rms_norm_eps": 1e-5,
+}  # fmt: skip
