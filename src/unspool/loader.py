@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unspool.errors import check
 from unspool.language_model import LanguageModel
 from unspool.text import Tokenizer
+
+if TYPE_CHECKING:
+    from unspool.models.loading import Found
 
 IDS = {"bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id", "transformers_version", "_from_model_config", "use_cache"}
 """What a generation_config.json holds that asks for no decoder."""
@@ -46,10 +49,12 @@ def open_quietly(name: Any, *, tokenizer: Any = None, backend: str | None, devic
         return _hold(name, tokenizer, backend, device, dtype)
     from unspool.models.chat import FolderChat, template_of
     from unspool.models.engine import notes_of
-    from unspool.models.loading import find, fingerprint, read_model
+    from unspool.models.loading import find, fingerprint, is_gguf, read_model
     from unspool.models.tokenizer_folder import read_tokenizer
 
     found = find(name)
+    if is_gguf(found.folder):
+        return _open_gguf(found, tokenizer, backend, device, dtype)
     model, engine = read_model(found.folder, backend, device, dtype)
     info = {"fingerprint": fingerprint(found.folder), "architecture": model.architecture, "backend": engine.backend}
     info |= {"device": engine.device, "dtype": engine.dtype} | ({"revision": found.revision} if found.revision else {})
@@ -57,6 +62,22 @@ def open_quietly(name: Any, *, tokenizer: Any = None, backend: str | None, devic
     chat = template_of(tokenizer) or FolderChat(found.folder)
     notes = [*_asked(found.folder, found.name), *notes_of(engine, backend)]
     return LanguageModel(model, reads, found.name, info, chat, notes)
+
+
+def _open_gguf(found: Found, tokenizer: Any, backend: str | None, device: str | None, dtype: str | None) -> LanguageModel:
+    """The same from a GGUF file, which holds its tokenizer and chat template too."""
+    from unspool.models.chat import template_of
+    from unspool.models.engine import notes_of
+    from unspool.models.gguf.checkpoint import GgufCheckpoint
+    from unspool.models.loading import build
+
+    check(backend != "transformers", "a GGUF file is not run by transformers; leave out the backend, or give the model's folder")
+    file = GgufCheckpoint.open(found.folder)
+    model, engine = build(file, backend, device, dtype)
+    info = {"fingerprint": file.fingerprint, "architecture": model.architecture, "backend": engine.backend}
+    info |= {"device": engine.device, "dtype": engine.dtype} | ({"revision": found.revision} if found.revision else {})
+    reads, notes = (file.tokenizer(), file.notes()) if tokenizer is None else (_reader(tokenizer), [])
+    return LanguageModel(model, reads, found.name, info, template_of(tokenizer) or file.chat(), [*notes, *notes_of(engine, backend)])
 
 
 def _asked(folder: Path, name: str) -> list[str]:

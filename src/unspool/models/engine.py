@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,26 +98,39 @@ def read_torch(folder: Path, device: str, dtype: str) -> dict[str, Array]:
     Each goes from the file to its dtype and device by itself, so that no more is held than the model and one tensor.
     """
     torch = import_torch()
+
+    def read(path: Path) -> Iterator[tuple[str, Array]]:
+        for name, array in read_stored(path, private=True).items():
+            tensor = torch.from_numpy(array)
+            tensor = tensor.view(torch.bfloat16) if array.dtype == np.uint16 else tensor
+            found = put(f"{path}: {name}", tensor)
+            yield name, found
+            if found is not tensor:
+                release(array)
+
+    with placing(device, dtype) as put:
+        return gather_files(folder, read)
+
+
+@contextmanager
+def placing(device: str, dtype: str) -> Iterator[Callable[[str, Array], Array]]:
+    """What puts a named tensor on a device, in a dtype that holds its numbers."""
+    torch = import_torch()
     try:
         place = torch.device(device)
     except RuntimeError:
         raise unknown("device", device, DEVICES) from None
     wanted = getattr(torch, dtype)
 
-    def read(path: Path) -> Iterator[tuple[str, Array]]:
-        for name, array in read_stored(path, private=True).items():
-            tensor = torch.from_numpy(array)
-            tensor = tensor.view(torch.bfloat16) if array.dtype == np.uint16 else tensor
-            found = tensor.to(place, wanted)
-            if narrower(dtype, tensor) and bool((found.isinf().to(tensor.device) != tensor.isinf()).any()):
-                hint = "; load the model in bfloat16 or float32" if dtype == "float16" else ""
-                raise ModelError(f"{path}: {name} holds numbers beyond {dtype}{hint}")
-            yield name, found
-            if found is not tensor:
-                release(array)
+    def put(name: str, tensor: Array) -> Array:
+        found = tensor.to(place, wanted)
+        if narrower(dtype, tensor) and bool((found.isinf().to(tensor.device) != tensor.isinf()).any()):
+            hint = "; load the model in bfloat16 or float32" if dtype == "float16" else ""
+            raise ModelError(f"{name} holds numbers beyond {dtype}{hint}")
+        return found
 
     try:
-        return gather_files(folder, read)
+        yield put
     except (RuntimeError, AssertionError, NotImplementedError) as error:  # a build without CUDA asserts
         raise ParameterError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from None
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 Config = Mapping[str, Any]
@@ -260,3 +260,14 @@ REFUSED: dict[str, tuple[bool, str]] = {
 
 GPT2_WORDS = ("codegen", "gpt2", "gpt_bigcode", "gpt_neo", "gptj", "opt", "phi", "starcoder2")
 """Types of models whose vocab.json with merges.txt is read as GPT-2's is, if no class of tokenizer is named."""
+
+
+def filled(architecture: str, config: Config) -> dict[str, Any]:
+    """A config.json with the family's defaults, without what it says to be none."""
+    return {key: value for key, value in {**FAMILIES[architecture].defaults, **config}.items() if value is not None}
+
+
+def family_of(architecture: str, config: Config) -> Family:
+    """The entry of an architecture, with what a config.json changes of it."""
+    family = FAMILIES[architecture]
+    return replace(family, **family.variant(filled(architecture, config)))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,15 @@ from unspool.models.sums import check_sums
 from unspool.models.weights import read_weights, stored_dtype
 
 BUNDLED = Path(__file__).parent / "bundled"
+LATER_FILE = re.compile(r"-(?!00001)\d{5}-of-\d{5}\.gguf$", re.IGNORECASE)
+"""How a GGUF file ends that is not the first of its model's."""
 TYPING_ERROR = 0.8
 """How much a word is like "bundled" if it is not sought on the hub."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a name finds: a folder, and for a model of the hub the commit that it is at."""
+    """What a name finds: a folder or a GGUF file, and for a model of the hub the commit that it is at."""
 
     name: str
     folder: Path
@@ -47,9 +50,11 @@ def find(name: str | Path | None) -> Found:
         return _fetch(known)
     folder = Path(name).expanduser()
     if folder.is_dir():
+        return Found(text, gguf_in(folder) or folder)
+    if folder.is_file() and is_gguf(folder):
         return Found(text, folder)
     if folder.exists():
-        raise ModelError(f"{text!r} is a file; a model is a folder with config.json and model.safetensors")
+        raise ModelError(f"{text!r} is a file; a model is a folder with config.json and model.safetensors, or a file that ends in .gguf")
     if known is None:
         raise ModelError(f"there is no model at {text!r}; give a folder with config.json and model.safetensors, or 'bundled'")
     if known.bare:
@@ -108,8 +113,24 @@ def _instead(folder: Path) -> str:
     """What else lies in a folder that was taken for a model."""
     if (folder / "adapter_config.json").is_file():
         return "; it is an adapter (adapter_config.json), which has to be merged into its model first"
-    others = sorted(path.name for path in folder.glob("*.gguf"))
-    return f"; {others[0]} is in the format GGUF, which cannot be read; use the model's safetensors" if others else ""
+    others = gguf_files(folder)
+    return f"; it has {len(others)} files in the format GGUF, of which one is to be named, as {folder / others[0].name}" if others else ""
+
+
+def is_gguf(path: Path) -> bool:
+    """Whether a file is to be read as a GGUF file."""
+    return path.suffix.lower() == ".gguf"
+
+
+def gguf_files(folder: Path) -> list[Path]:
+    """The models in a folder that are GGUF files, of those in several files the first."""
+    return sorted(path for path in folder.iterdir() if is_gguf(path) and path.is_file() and not LATER_FILE.search(path.name))
+
+
+def gguf_in(folder: Path) -> Path | None:
+    """The GGUF file in a folder that holds one, and no other weights."""
+    files = gguf_files(folder)
+    return files[0] if len(files) == 1 and not any(folder.glob("*.safetensors*")) else None
 
 
 def read_model(folder: Path, backend: str | None = None, device: str | None = None, dtype: str | None = None) -> tuple[Any, Compute]:
@@ -123,32 +144,67 @@ def read_model(folder: Path, backend: str | None = None, device: str | None = No
         raise ModelError(f"{folder} {error}") from None
     if backend == "transformers":
         return _through_transformers(folder, device, dtype)
-    engine = choose(backend, device, dtype, lambda: stored_dtype(folder))
+    return build(Checkpoint(folder, kind, config), backend, device, dtype)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model's weights with its family and config.json, in a folder."""
+
+    place: Path
+    kind: str
+    config: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def settings(self) -> str:
+        """What its config stands in."""
+        return "config.json"
+
+    def dtype(self) -> str:
+        """The number format that most of it is stored in, as torch calls it."""
+        return stored_dtype(self.place)
+
+    def matrices(self) -> Mapping[str, Any]:
+        """For who packs them: matrices as they are stored, see `unspool.models.stored`."""
+        return read_matrices(self.place)
+
+    def weights(self) -> Mapping[str, Any]:
+        """In float32."""
+        return read_weights(self.place)
+
+    def on(self, device: str, dtype: str) -> Mapping[str, Any]:
+        """In torch."""
+        return read_torch(self.place, device, dtype)
+
+
+def build(found: Checkpoint, backend: str | None, device: str | None, dtype: str | None) -> tuple[Any, Compute]:
+    """The model of a checkpoint, and what computes it; see `unspool.models.engine.choose`."""
+    engine = choose(backend, device, dtype, found.dtype)
     if engine.backend == "compiled":
-        matrices = read_matrices(folder)
-        with _said_of(folder):
-            plain = read_transformer(kind, config, matrices)
+        matrices = found.matrices()
+        with _said_of(found):
+            plain = read_transformer(found.kind, found.config, matrices)
             if not (lack := beyond_kernels(plain)):
-                return CompiledTransformer(plain, engine.dtype, folder), engine
+                return CompiledTransformer(plain, engine.dtype, found.place), engine
         if backend is not None or dtype not in (None, "float32"):
-            raise ParameterError(f"{folder} has {lack}; leave out the backend and dtype, and numpy computes it")
+            raise ParameterError(f"{found.place} has {lack}; leave out the backend and dtype, and numpy computes it")
         engine = Compute("numpy", "cpu", "float32")
-    weights: Any = read_torch(folder, engine.device, engine.dtype) if engine.backend == "torch" else read_weights(folder)
-    with _said_of(folder):
-        return read_transformer(kind, config, weights), engine
+    weights = found.on(engine.device, engine.dtype) if engine.backend == "torch" else found.weights()
+    with _said_of(found):
+        return read_transformer(found.kind, found.config, weights), engine
 
 
 @contextmanager
-def _said_of(folder: Path) -> Iterator[None]:
-    """What is wrong with a model, with its folder; what a config.json should not hold can raise anything."""
+def _said_of(found: Checkpoint) -> Iterator[None]:
+    """What is wrong with a model, with its place; what a config.json should not hold can raise anything."""
     try:
         yield
     except ModelError as error:
-        raise ModelError(f"{folder}: {error}") from None
+        raise ModelError(f"{found.place}: {str(error).replace('config.json', found.settings)}") from None
     except ParameterError:
         raise
     except (ArithmeticError, KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{folder / 'config.json'} is broken: {type(error).__name__}: {error}") from None
+        raise ModelError(f"{found.settings} of {found.place} is broken: {type(error).__name__}: {error}") from None
 
 
 def _through_transformers(folder: Path, device: str | None, dtype: str | None) -> tuple[Any, Compute]:

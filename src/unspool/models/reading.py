@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from unspool.arrays import Array, Floats, namespace
 from unspool.errors import ModelError, is_whole
-from unspool.models.families import FAMILIES, KEYS, REFUSED, Config
+from unspool.models.families import KEYS, REFUSED, Config, family_of, filled
 from unspool.models.rope import Rope, make_rope, rope_settings
 from unspool.models.slots import Rule
 from unspool.models.stored import in_memory, let_go
@@ -26,9 +25,8 @@ class Reader:
     """Takes a family's weights out of a checkpoint, and says what is missing or does not fit."""
 
     def __init__(self, architecture: str, config: Config, weights: Mapping[str, Array]) -> None:
-        self.architecture, family = architecture, FAMILIES[architecture]
-        self.config = {k: v for k, v in {**family.defaults, **config}.items() if v is not None}
-        self.family = replace(family, **family.variant(self.config))
+        self.architecture = architecture
+        self.config, self.family = filled(architecture, config), family_of(architecture, config)
         self.prefix = self.family.embedding.rsplit(".", 1)[0] + "."
         self.weights = dict(weights)
         if self.family.embedding + ".weight" not in self.weights:        # some checkpoints hold the trunk alone

@@ -71,12 +71,22 @@ def make_rope(config: Mapping[str, Any], settings: Mapping[str, Any], size: int,
         return Rope(plain, interleaved)
     if kind == "linear":
         return Rope(plain / float(settings["factor"]), interleaved)
+    if kind == "divided":
+        return Rope(_divided(plain, settings), interleaved)
     if kind == "llama3":
         return Rope(_llama3(plain, settings), interleaved)
     if kind == "yarn":
         frequencies, factor = _yarn(plain, config, settings, size)
         return Rope(frequencies, interleaved, factor)
     raise ModelError(f"rope scaling {kind!r} is not supported; supported are default, linear, llama3 and yarn")
+
+
+def _divided(plain: Floats, settings: Mapping[str, Any]) -> Floats:
+    """Each wave is slowed by a divisor of its own, as files of llama.cpp have those of Llama 3."""
+    divisors = np.asarray(settings["divisors"], np.float64)
+    if divisors.shape != plain.shape or not (divisors > 0).all():
+        raise ModelError(f"the rotary positions have {len(divisors)} divisors for {len(plain)} frequencies; it is one above 0 for each")
+    return plain / divisors
 
 
 def _llama3(plain: Floats, settings: Mapping[str, Any]) -> Floats:

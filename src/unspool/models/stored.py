@@ -36,12 +36,18 @@ class Stored:
     def __getitem__(self, which: Any) -> Stored:
         """Some rows: a slice, or an array of indices."""
         if self.rows is not None:
-            return Stored(self.numbers, self.rows[which])
-        return Stored(self.numbers[which]) if isinstance(which, slice) else Stored(self.numbers, np.asarray(which))
+            return self._like(self.numbers, self.rows[which])
+        return self._like(self.numbers[which]) if isinstance(which, slice) else self._like(self.numbers, np.asarray(which))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        wide = widen(self.numbers if self.rows is None else self.numbers[self.rows])
+        wide = self._widen(self.numbers if self.rows is None else self.numbers[self.rows])
         return wide if dtype is None else wide.astype(dtype, copy=False)
+
+    def _like(self, numbers: NDArray[Any], rows: NDArray[Any] | None = None) -> Stored:
+        return Stored(numbers, rows)
+
+    def _widen(self, numbers: NDArray[Any]) -> NDArray[np.float32]:
+        return widen(numbers)
 
     def __array_namespace__(self, *, api_version: str | None = None) -> ModuleType:
         return np

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from unspool.errors import ParameterError, UnspoolError
 from unspool.files import write
 from unspool.kernels.build import stamp
+from unspool.models.gguf.container import set_of
 from unspool.models.threads import SMALL
 
 Bytes = NDArray[np.uint8]
@@ -36,6 +37,7 @@ DAY = 24 * 60 * 60
 GIGABYTE = 10**9
 MOST_KEPT = 16.0
 """Gigabytes of all files together, if UNSPOOL_CACHE_SIZE does not say it."""
+OF_FILES = tuple(f"gguf/{name}.py" for name in ("container", "formats", "layouts", "weights"))
 LEFT_FREE, PART_LEFT_FREE = 2 * GIGABYTE, 0.05
 """Bytes, and the part of a disk, that stay free."""
 
@@ -67,7 +69,8 @@ def file_of(checkpoint: Path, kind: str) -> Path | None:
     """The file for a checkpoint's weights in a format, whether it is there or not."""
     folder, place = cache_folder(), checkpoint.resolve()
     digest = hashlib.sha256(f"{stamp()} {_readers()} {kind}".encode())
-    for path in sorted(path.resolve() for path in [place / "config.json", *place.glob("*.safetensors*")] if path.is_file()):
+    files = [place / "config.json", *place.glob("*.safetensors*")] if place.is_dir() else set_of(checkpoint)
+    for path in sorted(path.resolve() for path in files if path.is_file()):
         its = path.stat()
         digest.update(f"{path} {its.st_size} {its.st_mtime_ns}".encode())
     whose = hashlib.sha256(os.fsencode(place)).hexdigest()[:12]
@@ -78,7 +81,7 @@ def file_of(checkpoint: Path, kind: str) -> Path | None:
 def _readers() -> str:
     """What the modules are that decide which numbers lie where in a file, beside the kernels."""
     models, digest = Path(__file__).parents[1], hashlib.sha256()
-    for name in ("compiled/packing.py", "compiled/model.py", "reading.py", "families.py", "weights.py", "stored.py"):
+    for name in ("compiled/packing.py", "compiled/model.py", "reading.py", "families.py", "weights.py", "stored.py", *OF_FILES):
         digest.update((models / name).read_bytes())
     return digest.hexdigest()
 

@@ -1,0 +1,106 @@
+"""A model in a GGUF file: its weights as a checkpoint's, its tokenizer and its chat template."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unspool.arrays import Array
+from unspool.errors import ModelError
+from unspool.models.chat import ChatTemplate
+from unspool.models.engine import import_torch, placing
+from unspool.models.gguf.container import Container, read_container, set_of
+from unspool.models.gguf.layouts import config_of
+from unspool.models.gguf.tokens import chat_of, notes_of, tokenizer_of
+from unspool.models.gguf.vocabulary import vocabulary_of
+from unspool.models.gguf.weights import PLAIN, Turned, read_weights
+from unspool.models.loading import Checkpoint
+from unspool.models.stored import let_go
+from unspool.models.weights import NAMES
+from unspool.text import Tokenizer
+
+HASHED = 1 << 16
+"""Bytes at both ends of a file that its fingerprint is made of."""
+
+
+@dataclass(frozen=True)
+class GgufCheckpoint(Checkpoint):
+    """A file as the checkpoint that it holds."""
+
+    container: Container = field(repr=False)
+
+    @classmethod
+    def open(cls, path: Path) -> GgufCheckpoint:
+        """Read what a file says of itself; nothing of its tensors."""
+        container = read_container(path)
+        with said_of(path):
+            config = config_of(container)
+        return cls(path, config["model_type"], config, container)
+
+    @property
+    def settings(self) -> str:
+        return "the file"
+
+    def dtype(self) -> str:
+        """The format of most weights if it is one of torch's, and bfloat16 for weights in blocks, whose numbers it holds in any case."""
+        counts: dict[str, int] = {}
+        for tensor in self.container.tensors.values():
+            counts[tensor.format.name] = counts.get(tensor.format.name, 0) + tensor.bytes.size
+        most = max(counts, key=lambda name: counts[name], default="F32")
+        return NAMES.get(most, "float32" if most in PLAIN else "bfloat16")
+
+    def matrices(self) -> Mapping[str, Any]:
+        with said_of(self.place):
+            return read_weights(self.container, self.config)
+
+    def weights(self) -> Mapping[str, Any]:
+        return {name: np.asarray(weight) for name, weight in self._one_by_one()}
+
+    def on(self, device: str, dtype: str) -> Mapping[str, Any]:
+        torch = import_torch()
+        with placing(device, dtype) as put:
+            return {name: put(name, torch.from_numpy(np.require(weight, requirements="W"))) for name, weight in self._one_by_one()}
+
+    def _one_by_one(self) -> Iterator[tuple[str, Array]]:
+        """Every weight in float32, its part of the file let go once it was used."""
+        for name, weight in self.matrices().items():
+            yield name, np.asarray(weight)
+            let_go(weight.T if isinstance(weight, Turned) else weight)
+
+    def tokenizer(self) -> Tokenizer:
+        with said_of(self.place):
+            return tokenizer_of(vocabulary_of(self.container.keys))
+
+    def notes(self) -> list[str]:
+        """What the user should know of the tokenizer."""
+        return notes_of(vocabulary_of(self.container.keys))
+
+    def chat(self) -> ChatTemplate:
+        return chat_of(self.container.keys)
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 over the sizes and both ends of its files: tells checkpoints apart without reading them whole."""
+        digest = hashlib.sha256()
+        for path in set_of(self.place):
+            with path.open("rb") as file:
+                size = path.stat().st_size
+                digest.update(f"{path.name} {size}".encode() + file.read(HASHED))
+                file.seek(max(size - HASHED, 0))
+                digest.update(file.read(HASHED))
+        return digest.hexdigest()
+
+
+@contextmanager
+def said_of(path: Path) -> Iterator[None]:
+    """What is wrong with a file, with its name."""
+    try:
+        yield
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from None
