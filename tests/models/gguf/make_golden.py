@@ -1,4 +1,4 @@
-"""Write tests/data/gguf-tokens.json.gz: the tokens of llama.cpp for hard texts, under every name of a way to cut them, with GPT-2's vocabulary.
+"""Write tests/data/gguf-tokens.json.gz: llama.cpp's tokens of hard texts, under every name of a way to cut them, with GPT-2's vocabulary.
 
     pip install llama-cpp-python==0.3.36 gguf
     PYTHONPATH=tests:src python tests/models/gguf/make_golden.py
@@ -11,12 +11,11 @@ from tempfile import TemporaryDirectory
 
 import llama_cpp as lib
 from helpers.gguf_files import DATA, write_words
-from helpers.hard_texts import HARD_TEXTS
+from helpers.hard_texts import HARD_TEXTS, SPECIAL_TEXTS
 
 from unspool.models.gguf.splits import SPLITS
 
 TARGET = DATA / "gguf-tokens.json.gz"
-SPECIAL_TEXTS = ["<|im_start|>user\nHi there<|im_end|>\n", "a <tool> b<tool>c", "<|endoftext|>", "x<|im_start|><|im_end|> y", "<|im_start|", "two  <tool>  spaces"]
 
 
 class Words:

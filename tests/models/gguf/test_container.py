@@ -35,7 +35,10 @@ KEYS = (
 )
 
 
-def file(keys=KEYS, tensors=(tensor(), tensor("b.weight", (4,), 0, 96)), data=b"\5" * 128, version=3, counts=None):
+TENSORS = (tensor(), tensor("b.weight", (4,), 0, 96))
+
+
+def file(keys=KEYS, tensors=TENSORS, data=b"\5" * 128, version=3, counts=None):
     counts = counts or (len(tensors), len(keys))
     head = b"GGUF" + struct.pack("<IQQ", version, *counts) + b"".join(keys) + b"".join(tensors)
     return head + b"\0" * (-len(head) % 32) + data

@@ -8,7 +8,7 @@ import pytest
 gguf = pytest.importorskip("gguf")
 
 from helpers.gguf_files import DATA, write_words  # noqa: E402
-from helpers.hard_texts import HARD_TEXTS  # noqa: E402
+from helpers.hard_texts import HARD_TEXTS, SPECIAL_TEXTS  # noqa: E402
 
 import unspool as un  # noqa: E402
 from unspool.models.gguf.container import read_container  # noqa: E402
@@ -19,7 +19,6 @@ from unspool.text import text_of  # noqa: E402
 
 GOLDEN = json.loads(gzip.decompress((DATA / "gguf-tokens.json.gz").read_bytes()))
 REFERENCE = f"llama-cpp-python {GOLDEN['llama-cpp-python']}"
-SPECIAL_TEXTS = ["<|im_start|>user\nHi there<|im_end|>\n", "a <tool> b<tool>c", "<|endoftext|>", "x<|im_start|><|im_end|> y", "<|im_start|", "two  <tool>  spaces"]
 
 
 @pytest.fixture(scope="module")
