@@ -15,7 +15,8 @@ def data(tmp_path_factory):
     """A tiny model as a file."""
     config, weights = tiny_gpt2(0, layers=1, width=8, vocabulary=300, positions=16)
     path = tmp_path_factory.mktemp("gguf") / "tiny.gguf"
-    write_model(path, "gpt2", config | {"layer_norm_epsilon": 1e-5, "eos_token_id": 0}, {f"transformer.{name}": w for name, w in weights.items()})
+    config |= {"layer_norm_epsilon": 1e-5, "eos_token_id": 0}
+    write_model(path, "gpt2", config, {f"transformer.{name}": weight for name, weight in weights.items()})
     return path.read_bytes()
 
 
