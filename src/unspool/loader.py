@@ -6,7 +6,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unspool.errors import check
+from unspool.errors import ModelError, check
 from unspool.language_model import LanguageModel
 from unspool.text import Tokenizer
 
@@ -70,15 +70,46 @@ def _open_gguf(found: Found, tokenizer: Any, backend: str | None, device: str | 
     from unspool.models.chat import template_of
     from unspool.models.engine import notes_of
     from unspool.models.gguf.checkpoint import GgufCheckpoint
+    from unspool.models.gguf.layouts import NotRead
+    from unspool.models.llama_cpp.library import EXTRA, is_installed
     from unspool.models.loading import build
 
     check(backend != "transformers", "a GGUF file is not run by transformers; leave out the backend, or give the model's folder")
-    file = GgufCheckpoint.open(found.folder)
-    model, engine = build(file, backend, device, dtype)
+    if backend == "llama.cpp":
+        return _open_in_llama_cpp(found, tokenizer, device, dtype)
+    try:
+        checkpoint = GgufCheckpoint.open(found.folder)
+    except NotRead as error:
+        if backend is None and is_installed():
+            return _open_in_llama_cpp(found, tokenizer, device, dtype)
+        raise ModelError(f"{error}; llama.cpp may run it, by backend='llama.cpp': {EXTRA}") from None
+    model, engine = build(checkpoint, backend, device, dtype)
+    file = checkpoint.file
     info = {"fingerprint": file.fingerprint, "architecture": model.architecture, "backend": engine.backend}
     info |= {"device": engine.device, "dtype": engine.dtype} | ({"revision": found.revision} if found.revision else {})
     reads, notes = (file.tokenizer(), file.notes()) if tokenizer is None else (_reader(tokenizer), [])
     return LanguageModel(model, reads, found.name, info, template_of(tokenizer) or file.chat(), [*notes, *notes_of(engine, backend)])
+
+
+def _open_in_llama_cpp(found: Found, tokenizer: Any, device: str | None, dtype: str | None) -> LanguageModel:
+    """The same in llama.cpp, with the tokenizer that is read here, or with llama.cpp's own."""
+    from unspool.models.chat import template_of
+    from unspool.models.gguf.checkpoint import GgufFile
+    from unspool.models.llama_cpp.model import LlamaCppModel
+    from unspool.models.llama_cpp.words import LlamaCppWords
+
+    check(dtype is None, f"dtype {dtype!r}: llama.cpp computes with the file's own number formats; leave it out")
+    file = GgufFile.open(found.folder)
+    model = LlamaCppModel(found.folder, device)
+    info = {"fingerprint": file.fingerprint, "architecture": model.architecture, "backend": "llama.cpp"}
+    info |= {"device": model.device, "dtype": file.format} | ({"revision": found.revision} if found.revision else {})
+    if tokenizer is not None:
+        return LanguageModel(model, _reader(tokenizer), found.name, info, template_of(tokenizer) or file.chat(), [])
+    try:
+        reads, notes = file.tokenizer(), file.notes()
+    except ModelError as error:
+        reads, notes = LlamaCppWords(model), [f"llama.cpp's own tokenizer reads texts, for {error}"]
+    return LanguageModel(model, reads, found.name, info, file.chat(), notes)
 
 
 def _asked(folder: Path, name: str) -> list[str]:

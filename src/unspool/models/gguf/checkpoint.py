@@ -30,48 +30,24 @@ HASHED = 1 << 16
 
 
 @dataclass(frozen=True)
-class GgufCheckpoint(Checkpoint):
-    """A file as the checkpoint that it holds."""
+class GgufFile:
+    """What a file holds beside its weights: the tokenizer and the chat template."""
 
+    place: Path
     container: Container = field(repr=False)
 
     @classmethod
-    def open(cls, path: Path) -> GgufCheckpoint:
+    def open(cls, path: Path) -> GgufFile:
         """Read what a file says of itself; nothing of its tensors."""
-        container = read_container(path)
-        with said_of(path):
-            config = config_of(container)
-        return cls(path, config["model_type"], config, container)
+        return cls(path, read_container(path))
 
     @property
-    def settings(self) -> str:
-        return "the file"
-
-    def dtype(self) -> str:
-        """The format of most weights if it is one of torch's, and bfloat16 for weights in blocks, whose numbers it holds in any case."""
+    def format(self) -> str:
+        """The number format of most of its weights."""
         counts: dict[str, int] = {}
         for tensor in self.container.tensors.values():
             counts[tensor.format.name] = counts.get(tensor.format.name, 0) + tensor.bytes.size
-        most = max(counts, key=lambda name: counts[name], default="F32")
-        return NAMES.get(most, "float32" if most in PLAIN else "bfloat16")
-
-    def matrices(self) -> Mapping[str, Any]:
-        with said_of(self.place):
-            return read_weights(self.container, self.config)
-
-    def weights(self) -> Mapping[str, Any]:
-        return {name: np.asarray(weight) for name, weight in self._one_by_one()}
-
-    def on(self, device: str, dtype: str) -> Mapping[str, Any]:
-        torch = import_torch()
-        with placing(device, dtype) as put:
-            return {name: put(name, torch.from_numpy(np.require(weight, requirements="W"))) for name, weight in self._one_by_one()}
-
-    def _one_by_one(self) -> Iterator[tuple[str, Array]]:
-        """Every weight in float32, its part of the file let go once it was used."""
-        for name, weight in self.matrices().items():
-            yield name, np.asarray(weight)
-            let_go(weight.T if isinstance(weight, Turned) else weight)
+        return max(counts, key=lambda name: counts[name], default="F32")
 
     def tokenizer(self) -> Tokenizer:
         with said_of(self.place):
@@ -97,10 +73,52 @@ class GgufCheckpoint(Checkpoint):
         return digest.hexdigest()
 
 
+@dataclass(frozen=True)
+class GgufCheckpoint(Checkpoint):
+    """A file as the checkpoint that it holds."""
+
+    file: GgufFile = field(repr=False)
+
+    @classmethod
+    def open(cls, path: Path) -> GgufCheckpoint:
+        """Read what a file says of itself; nothing of its tensors."""
+        file = GgufFile.open(path)
+        with said_of(path):
+            config = config_of(file.container)
+        return cls(path, config["model_type"], config, file)
+
+    @property
+    def settings(self) -> str:
+        return "the file"
+
+    def dtype(self) -> str:
+        """The format of most weights if it is one of torch's, and bfloat16 for weights in blocks, whose numbers it holds in any case."""
+        most = self.file.format
+        return NAMES.get(most, "float32" if most in PLAIN else "bfloat16")
+
+    def matrices(self) -> Mapping[str, Any]:
+        with said_of(self.place):
+            return read_weights(self.file.container, self.config)
+
+    def weights(self) -> Mapping[str, Any]:
+        return {name: np.asarray(weight) for name, weight in self._one_by_one()}
+
+    def on(self, device: str, dtype: str) -> Mapping[str, Any]:
+        torch = import_torch()
+        with placing(device, dtype) as put:
+            return {name: put(name, torch.from_numpy(np.require(weight, requirements="W"))) for name, weight in self._one_by_one()}
+
+    def _one_by_one(self) -> Iterator[tuple[str, Array]]:
+        """Every weight in float32, its part of the file let go once it was used."""
+        for name, weight in self.matrices().items():
+            yield name, np.asarray(weight)
+            let_go(weight.T if isinstance(weight, Turned) else weight)
+
+
 @contextmanager
 def said_of(path: Path) -> Iterator[None]:
     """What is wrong with a file, with its name."""
     try:
         yield
     except ModelError as error:
-        raise ModelError(f"{path}: {error}") from None
+        raise type(error)(f"{path}: {error}") from None
