@@ -18,6 +18,9 @@ from unspool.models.llama_cpp.library import library, why
 TOKENS_OF_A_BATCH = 512
 LEAST_CELLS = 512
 NO_ROOM = 1
+FLOAT16 = 1
+"""How llama.cpp numbers the format in which it keeps keys and values."""
+NO_POOLING = 0
 
 
 class Full(Exception):
@@ -27,7 +30,7 @@ class Full(Exception):
 class Context:
     """Room for so many cells, freed with it."""
 
-    def __init__(self, model: Any, cells: int, threads: int, embeddings: bool) -> None:
+    def __init__(self, model: Any, cells: int, threads: int) -> None:
         lib = library()
         params = lib.llama_context_default_params()
         params.n_ctx = self.cells = cells
@@ -35,12 +38,13 @@ class Context:
         params.n_seq_max = self.sequences = int(lib.llama_max_parallel_sequences())
         params.n_threads = params.n_threads_batch = threads
         params.kv_unified = params.swa_full = True                       # cells are shared by sequences, and none is lost to a window
-        params.embeddings = embeddings
+        params.type_k = params.type_v = FLOAT16
+        params.pooling_type = NO_POOLING                                 # a hidden state for every token
         params.no_perf = True
         why()
         self.pointer = lib.llama_init_from_model(model, params)
         if not self.pointer:
-            raise ModelError(f"llama.cpp finds no room for {cells} tokens: {why()}")
+            raise ModelError(f"llama.cpp finds no room for {cells} tokens ({why()}): ask for fewer rows, prompts at once (together) or tokens")
         self.memory = lib.llama_get_memory(self.pointer)
         self.lib = lib
         self.vocabulary = int(lib.llama_vocab_n_tokens(lib.llama_model_get_vocab(model)))
@@ -68,6 +72,11 @@ class Context:
     def clear(self) -> None:
         """Forget everything."""
         self.lib.llama_memory_clear(self.memory, False)
+        self.show_states(False)
+
+    def show_states(self, shown: bool) -> None:
+        """Whether hidden states are given from now on, for which llama.cpp computes the logits of every token, too."""
+        self.lib.llama_set_embeddings(self.pointer, shown)
 
     def copy(self, source: int, target: int, length: int) -> None:
         """The first cells of a sequence belong to another, too."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -89,7 +90,7 @@ def open_file(path: Path, layers: int) -> Any:
 
     params.progress_callback = lib.llama_progress_callback(heard)
     why()
-    model = lib.llama_model_load_from_file(str(path).encode(), params)
+    model = lib.llama_model_load_from_file(os.fsencode(path), params)
     if interrupted:
         if model:
             lib.llama_model_free(model)

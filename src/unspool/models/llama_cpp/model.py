@@ -44,7 +44,6 @@ class LlamaCppModel:
         start = int(lib.llama_vocab_bos(self.words))
         self.start = start if start >= 0 else None
         self.architecture = self.said("general.architecture")
-        self.gives_hidden = True
 
     def __del__(self) -> None:
         if getattr(self, "pointer", None):
@@ -78,7 +77,7 @@ class LlamaCppModel:
             found.clear()
             return found
         self._idle.clear()
-        return Context(self.pointer, -(-max(cells, LEAST_CELLS) // CELLS_AT_ONCE) * CELLS_AT_ONCE, self.threads, self.gives_hidden)
+        return Context(self.pointer, -(-max(cells, LEAST_CELLS) // CELLS_AT_ONCE) * CELLS_AT_ONCE, self.threads)
 
     def give_back(self, context: Any) -> None:
         """A context is idle; the largest waits for the next session."""

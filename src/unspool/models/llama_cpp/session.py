@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 FEW_ROWS = 8
 """So many rows get room from the start if nobody says how many there will be."""
+CELLS_AT_FIRST = 2048
+"""Room is made for at most so many tokens before they are there: a context takes all its memory at once."""
+HELD = 64
+"""The numbers of so many rows stay beside those of rows that have not grown."""
 
 
 class LlamaCppSession:
@@ -30,11 +34,12 @@ class LlamaCppSession:
 
     def __init__(self, model: LlamaCppModel, plan: Plan = NO_PLAN) -> None:
         self.model, self.nodes = model, TokenForest(model.vocabulary, model.context)
-        self.can = frozenset({"hidden"} if model.gives_hidden else ())
+        self.can = frozenset({"hidden"})
         if plan.layers:
-            raise Unsupported("llama.cpp shows no layers between the first and the last, which are asked for here: use another backend")
+            _refuse(plan.layers[0])
         length = min(plan.length or LEAST_CELLS, model.context)
-        self.context = model.take_context((plan.rows or FEW_ROWS) * length)
+        self.context = model.take_context(min((plan.rows or FEW_ROWS) * length, CELLS_AT_FIRST))
+        self.shows_states = False
         self.ends: dict[int, int] = {}                                   # of each sequence in use the row that it ends in
         self.through: dict[int, int] = {}                                # for each row a sequence that goes through it
         self.free = list(range(self.context.sequences))[::-1]
@@ -83,10 +88,15 @@ class LlamaCppSession:
 
     def logits(self, rows: Sequence[int] | Ints, layer: int | None = None) -> Array:
         """Those after rows, (R, V)."""
+        _refuse(layer)
         return np.stack([logits for logits, _ in self._numbers(rows)])
 
     def hidden(self, rows: Sequence[int] | Ints, layer: int | None = None) -> Array:
-        """Final hidden states (R, E)."""
+        """Final hidden states (R, E); from the first question on they are kept with the logits."""
+        _refuse(layer)
+        if not self.shows_states:
+            self.context.show_states(True)
+            self.shows_states, self.found = True, {}
         return np.stack([state for _, state in self._numbers(rows) if state is not None])
 
     # --- computing --------------------------------------------------------------------------------------------------------
@@ -102,6 +112,8 @@ class LlamaCppSession:
                 self.ends[sequence] = int(new[-1])
                 first = self.nodes.length(int(new[0])) - 1
                 todo += [(int(row), first + i, sequence, every or i == len(new) - 1) for i, row in enumerate(new)]
+            if len(self.through) + len(todo) > self.context.cells:
+                self._grow(len(todo))
             for start in range(0, len(todo), TOKENS_OF_A_BATCH):
                 self._run(todo[start : start + TOKENS_OF_A_BATCH])
         except BaseException:
@@ -118,6 +130,13 @@ class LlamaCppSession:
             self.found = {row: numbers for row, numbers in self.found.items() if row not in made}
             raise
         self.forwards += 1
+        self._forget_numbers()
+
+    def _forget_numbers(self) -> None:
+        """The logits of a long text would take more room than the text: rows that have grown are computed again if they are asked."""
+        if len(self.found) > 2 * len(self.ends) + HELD:
+            ends, last = set(self.ends.values()), list(self.found)[-HELD:]
+            self.found = {row: numbers for row, numbers in self.found.items() if row in ends} | {row: self.found[row] for row in last}
 
     def _sequence_after(self, parent: int) -> int:
         """A sequence that ends in a row: the row's own, if it ends there, or a copy."""
@@ -135,8 +154,8 @@ class LlamaCppSession:
         """A sequence that is not in use."""
         if not self.free:
             raise ModelError(
-                f"llama.cpp holds at most {self.context.sequences} rows at once, and more are needed here: ask for fewer samples, beams "
-                "or prompts at once, or use a backend without that limit (compiled)"
+                f"llama.cpp holds at most {self.context.sequences} rows at once, and more are needed here: ask for fewer samples or beams, "
+                "or prompts at once (together), or use a backend without that limit (compiled)"
             )
         return self.free.pop()
 
@@ -155,12 +174,13 @@ class LlamaCppSession:
                 self.found[row] = self._at(place)
 
     def _at(self, place: int) -> tuple[Floats, Floats | None]:
-        return self.context.logits(place), self.context.hidden(place) if self.model.gives_hidden else None
+        return self.context.logits(place), self.context.hidden(place) if self.shows_states else None
 
     def _grow(self, more: int) -> None:
         """Twice as many cells: what the rows hold is computed again in a new context."""
         old, cells = self.context, 2 * max(self.context.cells, len(self.through) + more)
         self.context = self.model.take_context(cells)
+        self.context.show_states(self.shows_states)
         filled: dict[int, int] = {}                                      # row -> a sequence in the new context that goes through it
         for sequence in sorted(self.ends):
             path = [row for row in self.nodes.path(self.ends[sequence]).tolist() if row in self.through]
@@ -210,3 +230,8 @@ class LlamaCppSession:
     def _cut(self, sequence: int, end: int) -> None:
         """A sequence ends in a row."""
         self.context.cut(sequence, 0 if end == ROOT else self.nodes.length(end))
+
+
+def _refuse(layer: int | None) -> None:
+    if layer is not None:
+        raise Unsupported(f"llama.cpp shows no layer but the last, and layer {layer} is asked for: use another backend")

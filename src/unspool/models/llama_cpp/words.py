@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 from functools import cached_property
 
 import numpy as np
 
+from unspool.arrays import Ints
 from unspool.models.llama_cpp.model import LlamaCppModel
 from unspool.text import TokenizerBase
 
@@ -35,10 +37,14 @@ class LlamaCppWords(TokenizerBase):
     def _tokenised(self, text: str, whole: bool) -> list[int]:
         data = text.encode()
         room = np.zeros(len(data) + 8, np.int32)
-        array = room.ctypes.data_as(self.model.lib.llama_token_p)
-        count = self.model.lib.llama_tokenize(self.model.words, data, len(data), array, len(room), whole, True)
-        found: list[int] = room[: max(count, 0)].tolist()
+        while (count := self._tokenise(data, room, whole)) < 0:          # how many there would be
+            room = np.zeros(-count, np.int32)
+        found: list[int] = room[:count].tolist()
         return found
+
+    def _tokenise(self, data: bytes, room: Ints, whole: bool) -> int:
+        array = room.ctypes.data_as(ctypes.POINTER(ctypes.c_int32))
+        return int(self.model.lib.llama_tokenize(self.model.words, data, len(data), array, len(room), whole, True))
 
     def name_of(self, token: int) -> str:
         """A token's own name."""
@@ -47,8 +53,6 @@ class LlamaCppWords(TokenizerBase):
 
     def spell(self, token: int) -> bytes:
         """The bytes of a token that is not special."""
-        import ctypes
-
         room = ctypes.create_string_buffer(64)
         size = self.model.lib.llama_token_to_piece(self.model.words, int(token), room, len(room), 0, True)
         if size < 0:
