@@ -20,6 +20,8 @@ LEAST_CELLS = 512
 NO_ROOM = 1
 FLOAT16 = 1
 """How llama.cpp numbers the format in which it keeps keys and values."""
+FLASH_WHERE_IT_CAN = -1
+"""The same for the kind of attention, which computes in float16, too."""
 NO_POOLING = 0
 
 
@@ -39,12 +41,13 @@ class Context:
         params.n_threads = params.n_threads_batch = threads
         params.kv_unified = params.swa_full = True                       # cells are shared by sequences, and none is lost to a window
         params.type_k = params.type_v = FLOAT16
+        params.flash_attn_type = FLASH_WHERE_IT_CAN
         params.pooling_type = NO_POOLING                                 # a hidden state for every token
         params.no_perf = True
         why()
         self.pointer = lib.llama_init_from_model(model, params)
         if not self.pointer:
-            raise ModelError(f"llama.cpp finds no room for {cells} tokens ({why()}): ask for fewer rows, prompts at once (together) or tokens")
+            raise ModelError(f"llama.cpp finds no room for {cells} tokens ({why()}): ask for fewer rows, tokens or prompts (together)")
         self.memory = lib.llama_get_memory(self.pointer)
         self.lib = lib
         self.vocabulary = int(lib.llama_vocab_n_tokens(lib.llama_model_get_vocab(model)))
@@ -110,4 +113,5 @@ class Context:
     def _read(self, pointer: Any, size: int) -> Floats:
         if not pointer:
             raise ModelError(f"llama.cpp holds no numbers for a token that it was asked for: {why()}")
-        return np.ctypeslib.as_array(pointer, (size,)).copy()
+        found: Floats = np.ctypeslib.as_array(pointer, (size,)).copy()
+        return found

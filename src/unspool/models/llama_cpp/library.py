@@ -67,7 +67,7 @@ def layers_on(device: str | None) -> tuple[str, int]:
     if not library().llama_supports_gpu_offload():
         if device == "auto":
             return "cpu", 0
-        raise ParameterError(f"device {device!r}: this build of llama.cpp computes on the CPU alone; install one with CUDA, Metal or Vulkan")
+        raise ParameterError(f"device {device!r}: this build of llama.cpp computes on the CPU; install one with CUDA, Metal or Vulkan")
     return "gpu", ALL_LAYERS
 
 
@@ -76,7 +76,7 @@ def open_file(path: Path, layers: int) -> Any:
     lib = library()
     params = lib.llama_model_default_params()
     params.n_gpu_layers = layers
-    interrupted = []
+    interrupted = list[bool]()
 
     def goes_on(_: float, __: Any) -> bool:                              # called as it loads, where an interrupt is heard
         return not interrupted

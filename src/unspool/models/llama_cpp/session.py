@@ -1,6 +1,6 @@
 """Rows of a model in llama.cpp.
 
-Every row at the end of a branch has a sequence of its own, which marks the cells of its tokens; the rows before it lie on that sequence, too.
+Every row at the end of a branch has a sequence of its own, which marks the cells of its tokens; the rows before it lie on it, too.
 A row at the end of a sequence grows in it, any other in a copy. Numbers are kept for the last token of each chain and computed
 again, from the row's tokens, where others are asked for.
 """
@@ -16,7 +16,7 @@ from unspool.arrays import Array, Floats, Ints
 from unspool.core.model import NO_PLAN, ROOT, Plan
 from unspool.core.tree import TokenForest
 from unspool.errors import ModelError, Unsupported
-from unspool.models.llama_cpp.contexts import LEAST_CELLS, TOKENS_OF_A_BATCH, Context, Full
+from unspool.models.llama_cpp.contexts import LEAST_CELLS, TOKENS_OF_A_BATCH, Full
 
 if TYPE_CHECKING:
     from unspool.models.llama_cpp.model import LlamaCppModel
@@ -130,12 +130,12 @@ class LlamaCppSession:
             self.found = {row: numbers for row, numbers in self.found.items() if row not in made}
             raise
         self.forwards += 1
-        self._forget_numbers()
+        self._forget_numbers(sum(wanted for *_, wanted in todo))
 
-    def _forget_numbers(self) -> None:
+    def _forget_numbers(self, new: int) -> None:
         """The logits of a long text would take more room than the text: rows that have grown are computed again if they are asked."""
-        if len(self.found) > 2 * len(self.ends) + HELD:
-            ends, last = set(self.ends.values()), list(self.found)[-HELD:]
+        if len(self.found) > 2 * len(self.ends) + new + HELD:
+            ends, last = set(self.ends.values()), list(self.found)[-new - HELD :]
             self.found = {row: numbers for row, numbers in self.found.items() if row in ends} | {row: self.found[row] for row in last}
 
     def _sequence_after(self, parent: int) -> int:

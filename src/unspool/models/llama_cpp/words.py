@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from unspool.arrays import Ints
+from unspool.arrays import Array
 from unspool.models.llama_cpp.model import LlamaCppModel
 from unspool.text import TokenizerBase
 
@@ -36,13 +36,13 @@ class LlamaCppWords(TokenizerBase):
 
     def _tokenised(self, text: str, whole: bool) -> list[int]:
         data = text.encode()
-        room = np.zeros(len(data) + 8, np.int32)
+        room: Array = np.zeros(len(data) + 8, np.int32)
         while (count := self._tokenise(data, room, whole)) < 0:          # how many there would be
             room = np.zeros(-count, np.int32)
         found: list[int] = room[:count].tolist()
         return found
 
-    def _tokenise(self, data: bytes, room: Ints, whole: bool) -> int:
+    def _tokenise(self, data: bytes, room: Array, whole: bool) -> int:
         array = room.ctypes.data_as(ctypes.POINTER(ctypes.c_int32))
         return int(self.model.lib.llama_tokenize(self.model.words, data, len(data), array, len(room), whole, True))
 
