@@ -6,15 +6,15 @@ import pytest
 pytest.importorskip("llama_cpp")
 pytest.importorskip("gguf")
 
-from helpers.llama_cpp import greedy_of_llama_cpp, tiny_file  # noqa: E402
+from helpers.llama_cpp import greedy_of_llama_cpp, tiny_file
 
-import unspool as un  # noqa: E402
-from unspool.core.model import ROOT, Plan  # noqa: E402
-from unspool.errors import ModelError, Unsupported  # noqa: E402
-from unspool.models.llama_cpp import contexts, session as sessions  # noqa: E402
-from unspool.models.llama_cpp.model import LlamaCppModel  # noqa: E402
-from unspool.testing import check_model  # noqa: E402
-from unspool.testing.strategies import Trial, batch_is_alone  # noqa: E402
+import unspool as un
+from unspool.core.model import ROOT, Plan
+from unspool.errors import ModelError, Unsupported
+from unspool.models.llama_cpp import contexts, session as sessions
+from unspool.models.llama_cpp.model import LlamaCppModel
+from unspool.testing import check_model
+from unspool.testing.strategies import Trial, batch_is_alone
 
 FORMATS = [None, "F16", "Q8_0", "Q4_0"]
 IN_16_BITS = 3e-2
