@@ -42,6 +42,16 @@ class GgufFile:
         return cls(path, read_container(path))
 
     @property
+    def architecture(self) -> str:
+        """What the file calls it."""
+        return str(self.container.keys.get("general.architecture", "unknown"))
+
+    @property
+    def bytes(self) -> int:
+        """The size of the file, or of all that make up the model."""
+        return sum(path.stat().st_size for path in set_of(self.place))
+
+    @property
     def format(self) -> str:
         """The number format of most of its weights."""
         counts: dict[str, int] = {}
@@ -82,10 +92,14 @@ class GgufCheckpoint(Checkpoint):
     @classmethod
     def open(cls, path: Path) -> GgufCheckpoint:
         """Read what a file says of itself; nothing of its tensors."""
-        file = GgufFile.open(path)
-        with said_of(path):
+        return cls.of(GgufFile.open(path))
+
+    @classmethod
+    def of(cls, file: GgufFile) -> GgufCheckpoint:
+        """The checkpoint in a file, if its architecture is one that is read here; otherwise NotRead is raised."""
+        with said_of(file.place):
             config = config_of(file.container)
-        return cls(path, config["model_type"], config, file)
+        return cls(file.place, config["model_type"], config, file)
 
     @property
     def settings(self) -> str:
