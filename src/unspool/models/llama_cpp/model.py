@@ -9,7 +9,7 @@ from typing import Any
 from unspool.core.model import NO_PLAN, Plan
 from unspool.errors import Unsupported
 from unspool.models.llama_cpp.contexts import LEAST_CELLS, Context
-from unspool.models.llama_cpp.library import layers_on, library, open_file
+from unspool.models.llama_cpp.library import Weights, layers_on, library, open_file
 from unspool.models.llama_cpp.session import LlamaCppSession
 
 CELLS_AT_ONCE = 256
@@ -29,6 +29,7 @@ class LlamaCppModel:
         self.device, layers = layers_on(device)
         self.path, self.threads, self._idle = path, thread_count(), list[Context]()
         self.pointer = open_file(path, layers)
+        self.weights = Weights(self.pointer)
         self.lib = lib
         for held, what in ((lib.llama_model_has_encoder, "has an encoder"), (lib.llama_model_is_diffusion, "is a diffusion model")):
             if held(self.pointer):
@@ -48,8 +49,8 @@ class LlamaCppModel:
     def __del__(self) -> None:
         if getattr(self, "pointer", None):
             self._idle.clear()
-            self.lib.llama_model_free(self.pointer)
             self.pointer = None
+            self.weights.let_go()
 
     def __repr__(self) -> str:
         return f"LlamaCppModel({str(self.path)!r}, {self.description})"
@@ -77,7 +78,7 @@ class LlamaCppModel:
             found.clear()
             return found
         self._idle.clear()
-        return Context(self.pointer, -(-max(cells, LEAST_CELLS) // CELLS_AT_ONCE) * CELLS_AT_ONCE, self.threads)
+        return Context(self.weights, -(-max(cells, LEAST_CELLS) // CELLS_AT_ONCE) * CELLS_AT_ONCE, self.threads)
 
     def give_back(self, context: Any) -> None:
         """A context is idle; the largest waits for the next session."""
