@@ -1,5 +1,7 @@
 """llama.cpp's sessions: the laws of every engine, greedy search equal to llama.cpp's own, and what is refused."""
 
+import gc
+
 import numpy as np
 import pytest
 
@@ -146,6 +148,18 @@ def test_an_interrupt_leaves_a_session_as_it_was(model, monkeypatch):
     grown = session.extend([*rows, *rows], [[7], [10]])
     for found, text in zip(session.logits(grown), ([5, 6, 7], [5, 6, 10]), strict=True):
         np.testing.assert_allclose(found, logits(model, text), atol=IN_16_BITS)
+
+
+def test_sessions_in_a_cycle_end_in_any_order(model):
+    for turn in range(4):
+        session = model.session()
+        ring = [session, session.context]
+        ring.append(ring[:: 1 if turn % 2 else -1])
+        session.ring, session.context.ring = ring, ring
+        del session, ring
+        gc.collect()
+        found = logits(model, [5, 6, 7])
+        assert found.shape == (300,)
 
 
 def test_layers_are_refused(model):

@@ -73,7 +73,7 @@ class LlamaCppModel:
 
     def take_context(self, cells: int) -> Context:
         """A context with room for so many tokens, empty: one that is idle, if it is large enough."""
-        if self._idle and self._idle[-1].cells >= cells:
+        if self._idle and self._idle[-1].pointer and self._idle[-1].cells >= cells:
             found = self._idle.pop()
             found.clear()
             return found
@@ -81,5 +81,5 @@ class LlamaCppModel:
         return Context(self.weights, -(-max(cells, LEAST_CELLS) // CELLS_AT_ONCE) * CELLS_AT_ONCE, self.threads)
 
     def give_back(self, context: Any) -> None:
-        """A context is idle; the largest waits for the next session."""
-        self._idle = [max([*self._idle, context], key=lambda one: one.cells)]
+        """A context is idle; the largest waits for the next session. One that a collection of garbage has ended already does not."""
+        self._idle = sorted((one for one in (*self._idle, context) if one.pointer), key=lambda one: one.cells)[-1:]
