@@ -17,6 +17,7 @@ from unspool.models.architecture import check_architecture, check_kind
 from unspool.models.compiled.model import CompiledTransformer, beyond_kernels
 from unspool.models.engine import Compute, choose, read_torch
 from unspool.models.hub_errors import Missing, Unreachable
+from unspool.models.known import KNOWN, here
 from unspool.models.reading import read_transformer
 from unspool.models.stored import read_matrices
 from unspool.models.sums import check_sums
@@ -39,7 +40,7 @@ class Found:
 
 
 def find(name: str | Path | None) -> Found:
-    """The model of a name: the bundled one for None or "bundled", a folder, or a model of the hub, which is fetched."""
+    """The model of a name: the bundled one for None or "bundled", a folder or file, a known one, or one of the hub, which is fetched."""
     text = str(name)
     if name is None or text == "bundled":
         return Found("bundled", BUNDLED)
@@ -55,6 +56,8 @@ def find(name: str | Path | None) -> Found:
         return Found(text, folder)
     if folder.exists():
         raise ModelError(f"{text!r} is a file; a model is a folder with config.json and model.safetensors, or a file that ends in .gguf")
+    if (model := KNOWN.get(text)) and model.repository != text:
+        return Found(text, here(model)) if model.packaged else _fetch(hub.HubName(model.repository))
     if known is None:
         raise ModelError(f"there is no model at {text!r}; give a folder with config.json and model.safetensors, or 'bundled'")
     if known.bare:
