@@ -1,6 +1,7 @@
 """OpenVINO GenAI's LLMPipeline, of a model that optimum-intel exported.
 
-Its number formats are of the weights; it computes in float32 if asked for it, which is done in the float32 rows, and else as it finds best.
+Its number formats are of the weights. In the float32 rows it is asked to compute in float32 and to keep keys and values so; in
+others it does as it finds best.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class OpenVINO:
         self.version = genai.__version__.split("-")[0]
         self.folder = Path(converted)
         self.settings: dict[str, Any] = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
-        self.settings |= {"INFERENCE_PRECISION_HINT": "f32"} if number == "fp32" else {}
+        self.settings |= {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32"} if number == "fp32" else {}
         self.pipeline = genai.LLMPipeline(converted, "CPU", **self.settings)
 
     def prepare(self, row: Workload, prompts: Texts) -> Call:

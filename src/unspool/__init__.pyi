@@ -125,6 +125,7 @@ from unspool.strategies.beam import Beam as Beam
 from unspool.strategies.beam_sample import BeamSample as BeamSample
 from unspool.strategies.best_first import BestFirst as BestFirst
 from unspool.strategies.best_of import BestOf as BestOf
+from unspool.strategies.conditional_poisson_beam import ConditionalPoissonBeam as ConditionalPoissonBeam
 from unspool.strategies.constrained_beam import ConstrainedBeam as ConstrainedBeam
 from unspool.strategies.contrastive_search import ContrastiveSearch as ContrastiveSearch
 from unspool.strategies.cot import Cot as Cot

@@ -136,3 +136,24 @@ def number(
         wanted = "a finite number" + "".join(f" {sign} {bound}" for sign, _, bound in within)
     beyond = ", within float32's +-3.4e38" if real and not -FLOAT32_MAX <= value <= FLOAT32_MAX and value - value == 0 else ""
     check(ok, f"{place} needs {wanted}{beyond}{note}; got {value!r}")
+
+
+def named(function: Any) -> str:
+    """A function as errors call it."""
+    return f"the function {getattr(function, '__name__', function)}"
+
+
+def said_number(who: str, found: Any) -> float:
+    """What a function of the user's answered, as a number, which may be NaN or infinite; who: the part and its function."""
+    try:
+        return float("" if isinstance(found, str | bytes) else found)
+    except (TypeError, ValueError, OverflowError):
+        raise PartError(f"{who} answered {found!r:.60}; it returns a number") from None
+
+
+def said_truth(who: str, found: Any) -> bool:
+    """What a function of the user's answered, as True or False."""
+    try:
+        return bool(found)
+    except (TypeError, ValueError):
+        raise PartError(f"{who} answered {found!r:.60}; it returns True or False") from None

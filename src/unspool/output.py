@@ -26,7 +26,8 @@ class GeneratedText(Shown):
     score: float
     """What the strategy ranks by."""
     reason: str
-    """Why it ended: end, complete, length, context, stop, loop, confidence, time, followed, interrupted, or a reason of one's own stop."""
+    """Why it ended: end, complete, length, context, unfinished (by a limit, before a constraint was met), stop, loop, confidence, time,
+    followed, interrupted, or a reason of one's own stop."""
 
     @property
     def logprob(self) -> float:
@@ -56,6 +57,8 @@ class Output(Shown):
     failure: str = ""
     asked: str = ""
     """Where a chat template made the prompt: what is shown in its place, the user's words in a line or what the assistant began."""
+    fewer: str = ""
+    """Where fewer texts came than the decoder asks for: how many were asked for, and how many came."""
 
     @property
     def best(self) -> GeneratedText:
@@ -90,6 +93,7 @@ class Output(Shown):
         values |= {"asked": self.asked} if self.asked else {}
         proved = [certificate.to_dict() for certificate in self.trace.certificates]
         values |= {"certificates": proved} if proved else {}
+        values |= {"fewer": self.fewer} if self.fewer else {}
         return values | ({"failure": self.failure} if self.failure else {})
 
 

@@ -78,6 +78,7 @@ class Stream:
         self._search, self._tokenizer, self._model, self._alone = search, tokenizer, model, alone
         waits = [(s, stop.cuts_after) for stop in stops for s in stop.cuts]
         self._cuts = dict(sorted(waits, key=lambda wait: -wait[1]))       # of several with one string the first to count
+        self._wanted = strategy.most_texts()
         self.single = strategy.streams
         """Whether the first prompt has had one row throughout, so that its text can be shown as it grows."""
         self.interrupted = False
@@ -211,7 +212,14 @@ class Stream:
         tokens, texts = self.prompt_tokens[prompt], [self._sequence(h) for h in found]
         failure = "" if found else self._failure(prompt)
         asked = self.asked[prompt] if self.asked else ""
-        return Output(self.prompts[prompt], tokens, texts, self.recipe, self._trace(prompt, found, steps), failure, asked)
+        trace, fewer = self._trace(prompt, found, steps), self._fewer(found)
+        return Output(self.prompts[prompt], tokens, texts, self.recipe, trace, failure, asked, fewer)
+
+    def _fewer(self, found: Sequence[Hypothesis]) -> str:
+        """That fewer texts came than were asked for, if some came."""
+        if not found or self.interrupted or self._wanted is None or len(found) >= self._wanted:
+            return ""
+        return f"{self.recipe['decoder']} asks for {self._wanted} texts and {len(found)} came"
 
     def _failure(self, prompt: int) -> str:
         """Why nothing came of a prompt."""
@@ -220,6 +228,7 @@ class Stream:
         if self.interrupted:
             return f"the run was interrupted before the first token of the prompt {self.prompts[prompt][:60]!r}"
         about = "the processors leave no token" if self._search.lane.processors else "the strategy chose no text"
+        about = self._search.call.hopeless.get(prompt, about)
         return f"no hypothesis is left for the prompt {self.prompts[prompt][:60]!r}: {about} under {self.recipe['decoder']}"
 
     def so_far(self) -> Trace:

@@ -38,7 +38,11 @@ def test_decoders(decoder, says):
     assert says in refusal(PROMPT, *FEW, "-d", decoder)
 
 
-@pytest.mark.parametrize("decoder", ["beam(99999999)", "sample(1000000000)", "stochastic_beam(99999999)", "power(n=1000000000)"])
+INSIDE = ["lookahead(width=99999999)", "steps_of(width=99999, each=99999)", "mbr(sample(2), references=sample(1000000000))"]
+INSIDE += ["cot(999999999)", "alternatives(999999999)", "vote(sample(1000000000))", "backtrack(beam(99999999), phrases=('a',))"]
+
+
+@pytest.mark.parametrize("decoder", ["beam(99999999)", "sample(1000000000)", "stochastic_beam(99999999)", "power(n=1000000000)", *INSIDE])
 def test_more_rows_than_memory_holds_are_refused_before_any_is_made(decoder):
     said = refusal(PROMPT, *FEW, "-d", decoder)
     assert f"{decoder} needs at least " in said

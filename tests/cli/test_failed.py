@@ -129,3 +129,18 @@ def test_a_file_keeps_what_it_holds_if_there_is_nothing_to_write(tmp_path):
     file.write_text("as it was")
     refusal("then the", "-d", DYING, *FEW, "--output-file", str(file))
     assert file.read_text() == "as it was"
+
+
+def test_that_fewer_texts_came_than_were_asked_for_is_a_line_of_its_own(prompts):
+    code, _, said = called("Once upon a time", "-d", "top_k(1) | beam(2, n=2)", *FEW)
+    assert (code, one_line(said)) == (0, "unspool: top_k(1) | beam(2, n=2) asks for 2 texts and 1 came\n")
+    code, _, said = called("-f", prompts, "-d", "top_k(1) | alternatives(3)", *FEW, "-o", "json")
+    assert (code, one_line(said)) == (0, "unspool: top_k(1) | alternatives asks for 3 texts and 1 came (3 of 3 prompts came to fewer)\n")
+
+
+def test_that_a_text_was_cut_before_it_was_whole_is_a_line_of_its_own():
+    code, shown, said = called("Once upon a time", "-d", "choice('yes, of course', 'nobody knows it')", *FEW)
+    assert code == 0
+    assert shown
+    assert said == "unspool: the text ended early: unfinished, for max_new_tokens cut it before it was whole\n"
+    assert called("Once upon a time", "-d", "choice('a', 'b')", *FEW)[::2] == (0, "")

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers.tables import BACKENDS, enumerate_texts, run, table, texts
+from helpers.tables import BACKENDS, Letters, enumerate_texts, run, table, texts
 
 import unspool as un
 from unspool.strategies.progress import Progress
@@ -96,3 +96,14 @@ def test_where_there_is_no_room_for_them_there_is_no_text():
 def test_what_cannot_be_is_refused(text, words):
     with pytest.raises(un.ParameterError, match=words):
         un.parse(text)
+
+
+@pytest.mark.parametrize("limit", [1, 2])
+def test_phrases_that_have_no_room_are_a_dead_end_that_says_so(limit):
+    lm = un.LanguageModel(table(seed=1), Letters())
+    decoder = "constrained_beam(3, phrases=((0, 1), 2))"
+    with pytest.raises(un.DeadEnd, match=f"need 3 tokens and no more than {limit} may come"):
+        lm.generate("bcd", decoder, max_new_tokens=limit)
+    short, long = lm.generate(["b", "bcd"], decoder, max_length=4)
+    assert "c" in short.text
+    assert f"no more than {4 - 3} may come" in long.failure

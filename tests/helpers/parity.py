@@ -27,8 +27,8 @@ REFERENCES = {
     "ties, settings at their extremes and beyond. Strategies run on random checkpoints, against `generate`; their processed "
     "log-probabilities are compared token by token. The near ties of top_h are those of alpha = 1, where the line is the whole sum and "
     "rounding decides.",
-    "transformers 4": "The last minor release with contrastive search inside wrote down what it says; the file and the script that wrote "
-    "it lie with the tests.",
+    "transformers 4": "The last minor release with contrastive search, DoLa, group beams and constrained beams inside wrote down what it "
+    "says, on random checkpoints of GPT-2 and Llama; the files and the scripts that wrote them lie with the tests.",
     "llama.cpp": "Its samplers through their C interface, on the same scores in float32: vocabularies of 5 to 1500 tokens, impossible "
     "tokens, ties, all equal, one left, probabilities that are 0 in float32. What it says is stored in a file with the script that wrote "
     "it, and compared afresh where `llama_cpp` can be imported. Its random numbers are its own: where it draws, its tokens are taken over.",

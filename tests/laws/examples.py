@@ -120,6 +120,7 @@ def strategies(backend=np.asarray):
         un.PowerRollouts: [un.PowerRollouts(2.0, 3, 2, 2), un.PowerRollouts(3.0, 6, 3, 1, n=2)],
         un.Alternatives: [un.Alternatives(3), un.Alternatives(4, least=0.2, then=un.Beam(2)), un.Alternatives(2, then=un.Sample(2))],
         un.StochasticBeam: [un.StochasticBeam(1), un.StochasticBeam(3)],
+        un.ConditionalPoissonBeam: [un.ConditionalPoissonBeam(1), un.ConditionalPoissonBeam(3, annealing=0.5)],
     }
 
 
@@ -344,7 +345,7 @@ STRATEGY_KINDS = {
     "forces": (un.Follow,),
     "weighs": (un.SequentialMonteCarlo,),
     "hands on": (un.Alternatives,),
-    "excludes": (un.StochasticBeam,),
+    "excludes": (un.StochasticBeam, un.ConditionalPoissonBeam),
     "takes back": (un.Backtrack,),
     "chooses": (un.BestOf, un.Cot, un.Mbr, un.Rerank, un.StepsOf, un.Vote),
 }

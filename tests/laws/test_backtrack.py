@@ -216,6 +216,30 @@ def test_settings_out_of_range_are_refused(text):
         un.parse(text)
 
 
+@pytest.mark.parametrize("inner", ["greedy", "beam(3, n=3)", "exact(3)", "sample(2)", "best_of(beam(3, n=3))"])
+@pytest.mark.parametrize("outer", ["alternatives(5, then={})", "follow('ac', then={})", "cot(4, then={}, n=4)"])
+def test_a_phrase_that_begins_in_what_is_committed_is_not_completed(outer, inner):
+    """The run that goes on reads what stands before it; a phrase that was whole before it began is not its own."""
+    said = ("aa", "ab", "cc", "da", "ba", "ca")
+    whole = outer.format(f"backtrack({inner}, {said})") if outer.startswith("follow") else f"backtrack({outer.format(inner)}, {said})"
+    out = lm().generate("bcd", whole, max_new_tokens=LIMIT)
+    assert out.sequences
+    assert not any(phrase in s.text for s in out.sequences for phrase in said)
+    assert lm().generate("bcd", f"follow('ac', then=backtrack({inner}, 'ac'))", max_new_tokens=LIMIT).text.startswith("ac")
+
+
+FORCED = ["follow('ac')", "follow('ac', then=greedy)", "follow('ac', then=beam(2))", "alternatives(3, then=follow('ac'))"]
+
+
+@pytest.mark.parametrize("phrase", ["a", "c", "ac"])
+@pytest.mark.parametrize("inner", FORCED)
+@pytest.mark.parametrize("processors", ["", "banned(0) | ", "banned(2) | ", "banned((0, 2)) | "])
+def test_what_is_followed_is_never_a_phrase(processors, inner, phrase):
+    """Tokens that the processors forbid are followed all the same, and read all the same."""
+    with pytest.raises(un.PartError, match=r"follow\(.* keeps to tokens that hold a phrase"):
+        lm().generate("bcd", f"{processors}backtrack({inner}, '{phrase}')", max_new_tokens=LIMIT)
+
+
 def test_what_cannot_be_avoided_is_said():
     """A ban that was there already when it was begun again will not help the next time either."""
     with pytest.raises(un.PartError, match="keeps to tokens that hold a phrase"):

@@ -360,3 +360,35 @@ def test_a_grammar_acts_only_behind_its_phrase():
 def test_tokens_that_no_model_has_are_refused_however_large(rule, token):
     with pytest.raises(un.ParameterError, match=r"ids are 0 to 5|0 to 5"):
         un.LanguageModel(MODEL, Letters()).generate("a", rule.format(token))
+
+
+# --- texts that a limit cuts ---------------------------------------------------------------------------------------------
+
+
+WHOLE_OR_NOT = {
+    "choice((0, 1, 2), (0, 1), (3,))": ((0, 1, 2), (0, 1), (3,)),
+    "prefix_constrained(((0, 1, 2), (0, 1), (3,)))": ((0, 1, 2), (0, 1), (3,)),
+    "when('always', choice((0, 1, 2), (0, 1), (3,)))": ((0, 1, 2), (0, 1), (3,)),
+}
+
+
+@pytest.mark.parametrize("ends", [(), (5,)])
+@pytest.mark.parametrize("limit", [1, 2, 3, 4])
+@pytest.mark.parametrize("text", WHOLE_OR_NOT)
+def test_a_text_that_a_limit_cuts_before_it_is_whole_is_unfinished(text, limit, ends):
+    lm = un.LanguageModel(table(3), Letters())
+    for strategy in ("beam(6, n=3)", "sample(4)", "exact(3)", "prompt_lookup(2)"):
+        for s in lm.generate("abc", f"{text} | {strategy}", max_new_tokens=limit, end_tokens=ends).sequences:
+            new = tuple(t for t in s.tokens if t not in ends)
+            assert (s.reason == "unfinished") == (new not in WHOLE_OR_NOT[text])
+            assert s.reason in ("end", "complete", "length", "unfinished")
+
+
+def test_of_a_part_of_the_text_its_own_end_is_asked():
+    lm = un.LanguageModel(table(3), Letters())
+    for limit in range(1, 6):
+        s = lm.generate("abc", "forced({0: 4}) | after(4, choice((0, 1, 2)))", max_new_tokens=limit, end_tokens=()).best
+        assert s.reason == ("unfinished" if limit < 4 else "complete")
+    assert lm.generate("abc", "banned(4) | after(4, choice((0, 1, 2)))", max_new_tokens=3, end_tokens=()).best.reason == "length"
+    text = un.load().generate("Once upon a time", "heal | regex('[0-9]{10}')", max_new_tokens=2).best
+    assert text.reason == "unfinished"

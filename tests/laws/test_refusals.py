@@ -1,8 +1,11 @@
 """Wrong kinds of values and names are refused with a message that says what to do."""
 
+import contextlib
 import math
+import re
 from dataclasses import dataclass, fields, replace
 
+import numpy as np
 import pytest
 from helpers.tables import Letters, table
 from laws.examples import processors, stops, strategies
@@ -154,3 +157,94 @@ def test_a_refused_setting_is_named_with_its_method(decoder, says):
 def test_amounts_of_cite_together_stay_within_float32(lm, recwarn):
     lm.generate("abab", "cite(3e38, 3e38)", max_new_tokens=2)
     assert not recwarn.list
+
+
+def every_example():
+    return [part for some in (strategies() | processors() | stops()).values() for part in some]
+
+
+def settings_of_every_part():
+    """Every part with every setting, which in turn is a strategy, a processor and a decoder of two parts."""
+    for part in {type(part): part for part in every_example()}.values():
+        for field in fields(part):
+            if field.init and not type(part).variadic:
+                yield from (f"{part.name}({field.name}={value})" for value in ("greedy", "top_k(2)", "top_k(2) | greedy"))
+
+
+def refusal_of(text):
+    """What is wrong with a text form; nothing if it is right."""
+    try:
+        un.parse(text)
+    except un.UnspoolError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("text", list(settings_of_every_part()))
+def test_what_is_wrong_with_a_text_form_is_said_in_its_own_spelling(text):
+    assert not re.search(r"Greedy|TopK|Decoder|\n", refusal_of(text))
+    assert repr(un.Greedy()) == "Greedy()"
+
+
+def empty_settings():
+    """Every part with every setting empty, and one that is variadic with nothing."""
+    parts = {type(part): part for part in every_example()}.values()
+    for part in parts:
+        yield from (f"{part.name}({some})" for some in ("", "()", "''", "0.5", "(0.5,)", "([],)"))
+        names = [field.name for field in fields(part) if field.init and not type(part).variadic]
+        others = {"width": "3", "n": "3", "amateur": "3", "then": "greedy"}
+        for name in names:
+            first = ", ".join(f"{other}={others[other]}" for other in names if other in others and other != name)
+            yield from (f"{part.name}({', '.join(filter(None, [first, f'{name}={value}']))})" for value in ("()", "''", "([],)", "0.5"))
+
+
+def test_what_an_error_advises_is_not_refused():
+    advised = set()
+    for text in empty_settings():
+        said = refusal_of(text)
+        advised.update(re.findall(r"(?:as in|as|such as) ([a-z_]+\(.*?\))(?=;| and |, or |$)", said))
+    assert len(advised) > 8
+    assert {call: refusal_of(call) for call in advised if refusal_of(call)} == {}
+
+
+def test_a_resolved_part_is_called_what_its_user_called_it():
+    some = 0
+    for part in every_example():
+        resolved = part.resolve(Letters())
+        assert str(resolved) == str(part)
+        some += resolved != part
+    assert some > 5
+
+
+ASKED = {
+    "sequential_monte_carlo(potential": lambda f: un.SequentialMonteCarlo(3, truncated=True, potential=f),
+    "sequential_monte_carlo(condition": lambda f: un.SequentialMonteCarlo(3, truncated=True, condition=f),
+    "steps_of": lambda f: un.StepsOf(boundary=2, by=f),
+    "steps_of(particles=True)": lambda f: un.StepsOf(boundary=2, by=f, particles=True),
+    "best_of": lambda f: un.BestOf(3, f),
+    "mbr": lambda f: un.Mbr(3, f),
+    "rerank": lambda f: un.Rerank(f, 3),
+    "vote": lambda f: un.Vote(3, f),
+    "cot": lambda f: un.Cot(3, f),
+    "guide": lambda f: un.Guide(f),
+    "stop_function": lambda f: un.Greedy() | un.StopFunction(f),
+    "prefix_constrained": lambda f: un.PrefixConstrained(f),
+}
+"""Every part that asks a function of its user's, by what its errors begin with."""
+ANSWERS = ["x", None, math.nan, math.inf, -math.inf, -1, np.asarray([1.0, 2.0]), [1], 1 + 2j, {}]
+NO_NUMBERS, WEIGHED = ("x", None, [1], 1 + 2j, {}), ("potential", "steps_of", "best_of", "mbr", "rerank")
+
+
+@pytest.mark.parametrize("answer", ANSWERS, ids=repr)
+@pytest.mark.parametrize("place", ASKED)
+def test_what_a_function_answers_wrongly_is_said_with_its_part(lm, place, answer):
+    """An answer that can be used is used; of any other the error names the part, and what is no number is never taken for one."""
+    decoder = ASKED[place](lambda *_: answer)
+    unusable = isinstance(answer, np.ndarray) or (any(name in place for name in WEIGHED) and (answer in NO_NUMBERS or math.isnan(answer)))
+    unusable = unusable or (place in ("mbr", "steps_of(particles=True)") and answer in (math.inf, -math.inf))
+    if unusable:
+        with pytest.raises(un.PartError, match=f"^{re.escape(place.partition('(particles')[0])}"):
+            lm.generate("bcd", decoder, max_new_tokens=4)
+        return
+    with contextlib.suppress(un.DeadEnd, un.PartError):
+        lm.generate("bcd", decoder, max_new_tokens=4)

@@ -202,7 +202,7 @@ def test_weights_are_confidences(weights, inner):
     model = table(seed=5)
     then = un.parse(inner).strategy if inner else un.Sample(6)
     for prompt, drawn, found in zip(
-        PROMPTS, run(model, then, PROMPTS, 14), run(model, un.Vote(then, weights=weights, group=2, n=9), PROMPTS, 14), strict=True
+        PROMPTS, run(model, then, PROMPTS, 14), run(model, un.Vote(then, weights=weights, group=2, n=then.n), PROMPTS, 14), strict=True
     ):
         expected = Counter()
         for h in drawn:
@@ -318,3 +318,31 @@ def test_best_of_votes_by_hand():
 def test_settings_out_of_range_are_refused(text, said):
     with pytest.raises(un.UnspoolError, match=said):
         un.parse(text)
+
+
+CHOOSERS = ["best_of(3, n=4)", "mbr(beam(3, n=3), n=4)", "mbr(2, references=8, n=3)", "vote(2, n=5)", "cot(2, n=3)"]
+CHOOSERS += ["cot(2, then=sample(2), n=5)"]
+
+
+@pytest.mark.parametrize("text", [*CHOOSERS, "best_of(vote(6, n=3), n=4)", "best_of(exact(9, among=('a', 'b')), n=3)"])
+def test_more_texts_than_there_are_to_choose_among_are_refused_as_by_beams(text):
+    with pytest.raises(un.ParameterError, match="asks for more texts than the"):
+        un.parse(text)
+    with pytest.raises(un.ParameterError, match="asks for more texts than the"):
+        un.Rerank(small(), un.Sample(3), n=4)
+
+
+FEWER = ["beam(3, n=3)", "best_of(beam(3, n=3), n=3)", "vote(5, n=4)", "cot(4, n=2)", "steps_of(width=2, each=1, n=50)", "exact(3)"]
+FEWER += ["alternatives(3)", "stochastic_beam(3)", "follow((1, 2), then=beam(3, n=2))", "backtrack(beam(3, n=3), 'zz')"]
+
+
+@pytest.mark.parametrize("text", FEWER)
+def test_that_fewer_texts_came_is_said(text):
+    lm = un.LanguageModel(table(seed=5), Letters())
+    output = lm.generate("bcd", f"top_k(1) | {text}", max_new_tokens=4)
+    wanted = un.parse(text).strategy.most_texts()
+    assert 0 < len(output.sequences) < wanted
+    assert output.fewer == output.to_dict()["fewer"]
+    assert output.fewer.endswith(f"asks for {wanted} texts and {len(output.sequences)} came")
+    for enough in ("greedy", "sample(3)", "beam(3, n=2)", "vote(5)"):
+        assert not lm.generate("bcd", enough, max_new_tokens=4).fewer

@@ -172,6 +172,18 @@ class _GrowsMoreThanItSays(_Named, un.Strategy):
 
 
 @dataclass(frozen=True)
+class _FindsMoreThanItSays(_Named, un.Strategy):
+    def begin(self, frontier):
+        return frontier.fork(3, "which")
+
+    def choose(self, frontier):
+        return un.Choice(best(frontier)[:, 0], frontier.rows)
+
+    def most_texts(self):
+        return 2
+
+
+@dataclass(frozen=True)
 class _CountsItsRounds(_Named, un.Strategy):
     """It says that new prompts may join, and counts rounds for all of its rows together."""
 
@@ -257,6 +269,7 @@ BROKEN = {
     _FailsOnTheDead(): "prompts die alone",
     _DiesWithTheDead(): "prompts die alone",
     _GrowsMoreThanItSays(): "most_rows is true",
+    _FindsMoreThanItSays(): "most_texts is true",
     _CountsItsRounds(): "no text depends on how many run at once",
     _RowIsPrompt(): "inside another strategy, ",
     _YieldsRows(): "it runs",

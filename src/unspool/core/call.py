@@ -48,6 +48,8 @@ class Call:
         """Whether anything random was asked for: without a draw, every seed gives the same texts."""
         self.certificates: dict[tuple[int, int], Certificate] = {}
         """What searches have proved so far, by prompt and node."""
+        self.hopeless: dict[int, str] = {}
+        """Of prompts to which a strategy can find no text, why."""
 
     def uniform(self, lineage: Lineage, step: Any, purpose: str, index: Any = 0) -> Floats:
         """Uniforms in [0, 1) of this call's seed: the only draws there are."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from functools import wraps
 from importlib import import_module
@@ -28,6 +29,8 @@ OWN = ("unspool.processors", "unspool.strategies", "unspool.stops")
 """The modules of the package's own parts, imported before the first text form is read."""
 CONSTANTS = {"true": "True", "yes": "True", "false": "False", "no": "False", "none": "None", "null": "None"}
 """How others write what Python calls by these names."""
+READING = ContextVar("reading", default=False)
+"""Whether a text form is being read: what is wrong with it is said in its own spelling, `greedy` for Greedy()."""
 FROM_ELSEWHERE: set[type[Part]] = set()
 """The parts that a user imported from a file or module, or that installed packages announce."""
 
@@ -49,6 +52,8 @@ class Part:
             cls.__repr__ = Part.__repr__  # type: ignore[method-assign]
         if "__post_init__" in cls.__dict__:
             cls.__post_init__ = _after_plain_fields(cls.__post_init__)  # type: ignore[method-assign, assignment]
+        if "resolve" in cls.__dict__:
+            cls.resolve = _called_as_given(cls.resolve)  # type: ignore[method-assign]
         if not cls.__name__.startswith("_") and hasattr(cls, "role") and "role" not in cls.__dict__:
             cls.name = cls.__dict__.get("name") or snake(cls.__name__)
             for name in (cls.name, *cls.__dict__.get("aliases", ())):
@@ -69,14 +74,14 @@ class Part:
         return ()
 
     def resolve(self, tokenizer: Any) -> Part:
-        """This part with its texts turned into tokens."""
+        """This part with its texts turned into tokens; its text form stays the one that was given."""
         return self
 
     def __str__(self) -> str:
-        return _text(self, self.name, _literal)
+        return str(self.__dict__.get("_given") or _text(self, self.name, _literal))
 
     def __repr__(self) -> str:
-        return _text(self, type(self).__name__, repr, "()")
+        return str(self) if READING.get() else _text(self, type(self).__name__, repr, "()")
 
 
 def _plain_fields(part: Part) -> None:
@@ -97,6 +102,19 @@ def _after_plain_fields(check: Callable[[Any], None]) -> Callable[[Any], None]:
         check(self)
 
     return checked
+
+
+def _called_as_given(resolve: Callable[..., Any]) -> Callable[..., Any]:
+    """A part that was resolved is called in records and errors what its user called it: by texts, not by their tokens."""
+
+    @wraps(resolve)
+    def resolved(self: Any, tokenizer: Any) -> Any:
+        found = resolve(self, tokenizer)
+        if found is not self and isinstance(found, Part):
+            object.__setattr__(found, "_given", str(self))
+        return found
+
+    return resolved
 
 
 def snake(name: str) -> str:
@@ -148,6 +166,8 @@ class Decoder:
         return " | ".join(map(str, self.parts))
 
     def __repr__(self) -> str:
+        if READING.get():
+            return str(self)
         return " | ".join(map(repr, self.parts)) if len(self.parts) > 1 else f"Decoder({self.parts!r})"
 
 
@@ -172,7 +192,11 @@ def parse(text: str) -> Decoder:
         raise DecoderError(f"cannot read the decoder {text[:80]!r}: {detail}; an example, texts in quotes: {example}") from None
     except (RecursionError, MemoryError):
         raise DecoderError(f"the decoder is nested too deeply: {text[:40]!r}...") from None
-    return as_decoder(_build(tree.body))
+    token = READING.set(True)
+    try:
+        return as_decoder(_build(tree.body))
+    finally:
+        READING.reset(token)
 
 
 def _build(node: ast.expr) -> Decoder | Part:

@@ -146,6 +146,10 @@ class Frontier:
         """Put down what is proved by now, in place of what was proved before of the same node of the same prompt."""
         self.call.certificates[certificate.prompt, certificate.node] = certificate
 
+    def give_up(self, i: int, why: str) -> None:
+        """Say why no text can come of the prompt of the i-th row, before its rows are let go."""
+        self.call.hopeless[int(self.columns["prompt"][i])] = why
+
     def place(self, row: int) -> tuple[Frontier, int]:
         """Where a living row stands, here or waiting: its frontier and its position there."""
         return self.places[int(row)]
@@ -318,6 +322,10 @@ class Frontier:
         full = (found == "") & (self.left[at] <= 1)
         if full.any():
             found[full] = call.limit_reasons[self.columns["prompt"][at[full]]]
+            for seat in lane.chain:
+                if seat.part.completes and seat.memory:
+                    cut = np.flatnonzero(full)
+                    found[cut[~lane.whole(seat, self.rows[at[cut]], tokens[cut])]] = "unfinished"
         for token in call.end_tokens:
             found[tokens == token] = "end"
         return found

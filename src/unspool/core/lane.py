@@ -202,6 +202,12 @@ class Lane:
         found = seat.part.complete(seat.memory.after(handles, tokens))
         return np.asarray(counted(seat.part, "complete", found, len(tokens)), bool)
 
+    def whole(self, seat: Seat, handles: Ints, tokens: Ints) -> Flags:
+        """Which candidates a processor lets end."""
+        assert seat.memory is not None
+        found = seat.part.whole(seat.memory.after(handles, tokens))
+        return np.asarray(counted(seat.part, "whole", found, len(tokens)), bool)
+
     def _advance_stop(self, place: int) -> Callable[..., Sequence[Any]]:
         def advance(parents: list[int], values: list[Any], tokens: list[int]) -> Sequence[Any]:
             part = self.stops[place]

@@ -83,7 +83,8 @@ class Processor(Part):
     reads_scores: ClassVar[bool] = False
     """Whether `advance` needs the scores that entered the processor."""
     completes: ClassVar[bool] = False
-    """Whether it knows, by `complete`, where a text is whole and nothing can follow; asked if there are no end tokens."""
+    """Whether it knows where a text is whole: by `complete`, that nothing can follow, asked if there are no end tokens; and by `whole`,
+    that it may end, asked where a limit cuts it."""
     by_scores: ClassVar[bool] = False
     """Whether it looks at nothing but the scores above -inf and their order, so that it may be given those alone, (R, K) of them in
     ascending order of token, and rows filled up with -inf: by sums that left out zeros do not change (`unspool.arrays.summed`)."""
@@ -110,6 +111,10 @@ class Processor(Part):
     def complete(self, memories: Sequence[Any]) -> Flags:
         """For each memory whether the text is whole and nothing can follow, so that it ends."""
         raise PartError(f"the processor {self} says that it completes, and lacks a method: complete(memories)")
+
+    def whole(self, memories: Sequence[Any]) -> Flags:
+        """For each memory whether the text may end as it is; of one that may not, and is cut by a limit, the reason is "unfinished"."""
+        return self.complete(memories)
 
     def sparing(self, token: Standing) -> Processor | None:
         """This processor with the setting nearest its own at which it would have kept a token; None if it cannot say."""

@@ -19,7 +19,7 @@ from unspool.errors import PartError, check
 from unspool.record.certificate import Certificate
 from unspool.record.step import Hypothesis
 
-__all__ = ["Around", "Ask", "Asks", "Choice", "Dropped", "Each", "Look", "Strategy", "Twin"]
+__all__ = ["Around", "Ask", "Asks", "Choice", "Dropped", "Each", "Look", "Strategy", "Twin", "times"]
 
 
 @dataclass
@@ -142,7 +142,11 @@ class Strategy(Part):
         return finished
 
     def most_rows(self) -> int | None:
-        """How many rows of a prompt grow together at most; None where nobody can say."""
+        """How many rows of a prompt grow together at most, those that are only looked at among them; None where nobody can say."""
+        return None
+
+    def most_texts(self) -> int | None:
+        """How many texts of a prompt are asked for: more never come, and that fewer came is said; None where nobody can say."""
         return None
 
 
@@ -150,6 +154,11 @@ def row_by_row(strategy: Strategy, frontier: Frontier) -> Asks:
     """The `run` of a strategy whose `many` is False, wherever it is called from: every row has a run of its own."""
     if len(frontier):
         yield Each(frontier, strategy)
+
+
+def times(count: int, most: int | None) -> int | None:
+    """So many times what is known; None where it is not."""
+    return None if most is None else count * most
 
 
 class Around(Strategy):

@@ -175,27 +175,29 @@ static void int_blocks(const product *p, int block, int end)
 static void quantise_row(const float *x, int inputs, int zero, int8_t *values, float *scale, float *sum_of, int32_t *start)
 {
     for (int g = 0; g * GROUP < inputs; g++, x += GROUP, values += GROUP) {
-        float part[GROUP] = {0}, largest = 0, poison = 0;
-        int count = inputs - g * GROUP < GROUP ? inputs - g * GROUP : GROUP, total = 0;
-        memcpy(part, x, (size_t)count * sizeof(float));
+        float padded[GROUP];
+        const float *part = x;
+        if (inputs - g * GROUP < GROUP) {
+            memset(padded, 0, sizeof(padded));
+            memcpy(padded, x, (size_t)(inputs - g * GROUP) * sizeof(float));
+            part = padded;
+        }
         floats top = {}, wrong = {};
-        ints added = {};
         for (int i = 0; i < GROUP; i += VL) {
             floats v = load(part + i);
             top = larger(larger(v, -v), top);
             wrong += v * 0.0f;
         }
-        largest = largest_of(top), poison = sum(wrong);
-        float inverse = largest > 1e-30f ? 127.0f / largest : 0; /* what is smaller is 0 beside what 32 bits add it to */
+        const float largest = largest_of(top), inverse = largest > 1e-30f ? 127.0f / largest : 0; /* smaller ones are 0 beside what 32 bits add them to */
+        floats added = {};
         for (int i = 0; i < GROUP; i += VL) {
             floats rounded = load(part + i) * inverse + 12582912.0f; /* 1.5 * 2^23: the whole number is in the low bits */
-            ints whole = (ints)rounded - 0x4b400000;
-            VECTOR(int8_t, VL) narrow = __builtin_convertvector(whole, VECTOR(int8_t, VL));
+            VECTOR(int8_t, VL) narrow = __builtin_convertvector((ints)rounded - 0x4b400000, VECTOR(int8_t, VL));
             memcpy(values + i, &narrow, VL);
-            added += whole;
+            added += rounded - 12582912.0f;
         }
-        for (int i = 0; i < VL; i++) total += added[i];
-        scale[g] = largest / 127.0f + poison, sum_of[g] = scale[g] * (float)total, start[g] = -zero * total;
+        const float total = sum(added);                /* exact: at most 32 * 127 */
+        scale[g] = largest / 127.0f + sum(wrong), sum_of[g] = scale[g] * total, start[g] = -zero * (int32_t)total;
     }
 }
 

@@ -57,9 +57,22 @@ static inline float sum(floats v)
 
 static inline float largest_of(floats v)
 {
-    float most = v[0];
-    for (int i = 1; i < VL; i++)
-        most = v[i] > most ? v[i] : most;
+#if VL == 16
+    eight a = __builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7), b = __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15);
+    a = (eight)((a > b & (VECTOR(int32_t, 8))a) | (~(a > b) & (VECTOR(int32_t, 8))b));
+#elif VL == 8
+    eight a = v;
+#endif
+#if VL >= 8
+    four p = __builtin_shufflevector(a, a, 0, 1, 2, 3), q = __builtin_shufflevector(a, a, 4, 5, 6, 7);
+#else
+    four p = v, q = v;
+#endif
+    float most = p[0];
+    for (int i = 0; i < 4; i++) {
+        most = p[i] > most ? p[i] : most;
+        most = q[i] > most ? q[i] : most;
+    }
     return most;
 }
 

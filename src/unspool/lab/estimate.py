@@ -8,7 +8,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from unspool.errors import check, number
+from unspool.errors import UnspoolError, check, number
 from unspool.output import GeneratedText, Output
 from unspool.strategies.stochastic_beam import importance_weights
 
@@ -39,6 +39,8 @@ def estimate(output: Output, f: Callable[[GeneratedText], float], normalised: bo
     """
     number("estimate(confidence=...)", confidence, above=0, below=1)
     weights = importance_weights(output.trace)
+    if not all("log_inclusion" in h.columns for h in output.trace.hypotheses[0]):
+        raise UnspoolError("estimate has no intervals for conditional_poisson_beam; importance_weights(trace) give its means")
     kept = np.exp([h.columns["log_inclusion"] for h in output.trace.hypotheses[0]])
     check(len(weights) > 1 or bool((kept == 1).all()), "estimate needs stochastic_beam(n) of at least two texts: one tells no spread")
     values = np.asarray([float(f(text)) for text in output.sequences])

@@ -58,7 +58,7 @@ class Bias(Processor):
             pairs = tuple((tuple(p) if isinstance(p, list) else p, a) for p, a in pairs)
         except (TypeError, ValueError):
             raise ParameterError(f'bias(pairs) takes a dict or pairs such as {{"cat": 2.0, 13: -1.5}}; got {given!r}') from None
-        checked_phrases("bias", [p for p, _ in pairs])
+        checked_phrases("bias", [p for p, _ in pairs], 'bias({"cat": 2.0, 13: -1.5})')
         for _, amount in pairs:
             if amount != -INF:                                           # which bans
                 number("an amount of bias()", amount)

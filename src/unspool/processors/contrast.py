@@ -269,9 +269,13 @@ class Guide(Processor):
     def _log(self, text: Ints, candidates: Ints) -> Floats:
         """The logarithm of what the function says of each candidate."""
         head = tuple(text.tolist())
-        said = np.asarray(self.function([(*head, int(v)) for v in candidates]), np.float64)
+        answer = self.function([(*head, int(v)) for v in candidates])
+        try:
+            said = np.asarray(answer, np.float64)
+        except (TypeError, ValueError):
+            said = np.asarray(np.nan)
         if said.shape != candidates.shape or not ((said >= 0) & (said <= 1)).all():
-            given = f"{said.tolist()} for {len(candidates)} texts"
+            given = f"{answer!r:.80} for {len(candidates)} texts"
             raise PartError(f"guide: the function gave {given}; it gives a probability in [0, 1] for each")
         with np.errstate(divide="ignore"):
             return np.asarray(np.log(said))

@@ -44,7 +44,7 @@ class Dry(Processor):
         whole("dry(allowed_length=...)", self.allowed_length, 1)
         object.__setattr__(self, "breakers", several(self.breakers))
         if self.breakers:
-            checked_phrases("dry", self.breakers)
+            checked_phrases("dry", self.breakers, 'dry(breakers=(".", 13))')
         check_window("dry", self.window)
 
     def token_ids(self) -> Iterable[int]:

@@ -34,7 +34,7 @@ class Forced(Processor):
         except (TypeError, ValueError):
             raise ParameterError(f'forced(pairs) takes a dict or pairs such as {{0: "The", 1: 13}}; got {given!r}') from None
         object.__setattr__(self, "pairs", pairs)
-        checked_phrases("forced", [token for _, token in pairs])
+        checked_phrases("forced", [token for _, token in pairs], 'forced({0: "The", 1: 13})')
         for place, token in pairs:
             check(is_whole(place, 0), f"forced(pairs) has places >= 0, counted in new tokens; got {place!r}")
             check(isinstance(token, str | int), f"forced(pairs) has one token at each place; got {token!r}")
@@ -67,7 +67,7 @@ class ForcedBegin(Processor):
     certain: bool = False
 
     def __post_init__(self) -> None:
-        checked_phrases("forced_begin", [self.token])
+        checked_phrases("forced_begin", [self.token], 'forced_begin("The")')
         check(isinstance(self.token, str | int), f"forced_begin(token) takes one token; got {self.token!r}")
         check(isinstance(self.certain, bool), f"forced_begin(certain=...) is True or False; got {self.certain!r}")
 
@@ -86,17 +86,54 @@ class ForcedBegin(Processor):
         return certain(kept, (rows.generated == 0)[:, None] & np.isin(np.arange(scores.shape[-1]), wanted)) if self.certain else kept
 
 
+class _Texts(Processor):
+    """Certain texts, as a tree: the memory of a row is its place in it."""
+
+    completes = True
+
+    @property
+    def _tree(self) -> Any:
+        raise NotImplementedError
+
+    def begin(self, prompt: Ints) -> Any:
+        """The root of the tree; the prompt is not read."""
+        return self._tree
+
+    def advance(self, memories: Sequence[Any], tokens: Sequence[int], scores: Sequence[Array]) -> list[Any]:
+        return [at.get(int(token), {}) for at, token in zip(memories, tokens, strict=True)]
+
+    def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
+        places, ends = [self._tree] if memory is None else memory, list(rows.end_tokens)
+        return only(scores, [[t for t in at if t is not None] + (ends if None in at else []) for at in places])
+
+    def complete(self, memories: Sequence[Any]) -> Any:
+        return np.asarray([at.keys() == {None} for at in memories], bool)
+
+    def whole(self, memories: Sequence[Any]) -> Any:
+        """Whether one of the texts ends here."""
+        return np.asarray([None in at for at in memories], bool)
+
+
 @dataclass(frozen=True)
-class PrefixConstrained(Processor):
+class PrefixConstrained(_Texts):
     """Only tokens that a function of the text allows, or only these continuations.
 
     allowed: a function from the text's tokens, prompt included, to the token ids that may come next; or the texts or tuples of
-    token ids of which one, token for token, is what comes after the prompt. After a whole one only an end token may come, or what
-    makes it another. De Cao et al. 2021, arXiv 2010.00904.
+    token ids of which one, token for token, is what comes after the prompt, as of choice. De Cao et al. 2021, arXiv 2010.00904.
     """
 
     aliases = ("prefix_allowed_tokens",)
     allowed: Callable[[list[int]], Iterable[int]] | tuple[str | tuple[int, ...], ...]
+
+    @property
+    def stateful(self) -> bool:  # type: ignore[override]
+        """Whether it is given texts, of which each row has its place."""
+        return not callable(self.allowed)
+
+    @property
+    def completes(self) -> bool:  # type: ignore[override]
+        """Whether it knows where a text is whole: not if a function says what may come."""
+        return not callable(self.allowed)
 
     def __post_init__(self) -> None:
         if callable(self.allowed):
@@ -104,8 +141,8 @@ class PrefixConstrained(Processor):
         what = "prefix_constrained(allowed) takes a function of the tokens so far, or texts or tuples of token ids"
         given: Any = self.allowed
         check(isinstance(given, Sequence) and not isinstance(given, str), f"{what}; got {given!r}")
-        found = checked_phrases("prefix_constrained", [tuple(s) if isinstance(s, list) else s for s in given])
-        check(not any(isinstance(s, int) for s in found), f"{what}; got {given!r}")
+        example = 'prefix_constrained(("yes", "no"))'
+        found = checked_phrases("prefix_constrained", [tuple(s) if isinstance(s, list) else s for s in given], example, whole=True)
         object.__setattr__(self, "allowed", found)
 
     def token_ids(self) -> Iterable[int]:
@@ -120,12 +157,12 @@ class PrefixConstrained(Processor):
         return PrefixConstrained(tuple(sequences))
 
     def reads(self) -> Sequence[str]:
-        return () if callable(self.allowed) else (PROMPT_END, END_TOKENS)
+        return () if callable(self.allowed) else (END_TOKENS,)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         if callable(self.allowed):
             return only(scores, [known_ids(self, self.allowed(text.tolist()), scores.shape[-1]) for text in texts_in(rows, "all")])
-        return only(scores, [self._next(text.tolist(), rows.end_tokens) for text in texts_in(rows, "generated")])
+        return super().process(rows, scores, memory)
 
     @cached_property
     def _tree(self) -> Any:
@@ -134,15 +171,9 @@ class PrefixConstrained(Processor):
             raise ParameterError("prefix_constrained: texts need a tokenizer; decode with a LanguageModel, or give token ids")
         return tree_of(texts)
 
-    def _next(self, new: list[int], ends: tuple[int, ...]) -> list[int]:
-        at = self._tree
-        for token in new:
-            at = at.get(token, {})
-        return [t for t in at if t is not None] + (list(ends) if None in at else [])
-
 
 @dataclass(frozen=True, init=False)
-class OneOf(Processor):
+class OneOf(_Texts):
     """Only these texts, token for token: what comes after the prompt is one of them, and then an end token.
 
     texts: texts or tuples of token ids, or one list of them; choice("yes", "no"), or choice(["yes", "no"]). A text is spelled as its
@@ -156,15 +187,13 @@ class OneOf(Processor):
     aliases = ("one_of",)
     variadic = True
     stateful = True
-    completes = True
     texts: tuple[str | tuple[int, ...], ...]
 
     def __init__(self, *texts: Any) -> None:
         given: Any = texts
-        if len(texts) == 1 and isinstance(texts[0], list | tuple) and not all(is_whole(t) for t in texts[0]):
+        if len(texts) == 1 and isinstance(texts[0], list | tuple) and not (texts[0] and all(is_whole(t) for t in texts[0])):
             given = texts[0]
-        found = checked_phrases("choice", [tuple(text) if isinstance(text, list) else text for text in given])
-        check(not any(isinstance(text, int) for text in found), f"choice() takes texts or tuples of token ids; got {texts!r}")
+        found = checked_phrases("choice", [tuple(text) if isinstance(text, list) else text for text in given], 'choice("yes", "no")', True)
         object.__setattr__(self, "texts", found)
 
     def token_ids(self) -> Iterable[int]:
@@ -185,19 +214,6 @@ class OneOf(Processor):
             raise ParameterError("choice: texts need a tokenizer; decode with a LanguageModel, or give token ids")
         return tree_of(self.texts)
 
-    def begin(self, prompt: Ints) -> Any:
-        """The root of the tree; the prompt is not read."""
-        return self._tree
-
-    def advance(self, memories: Sequence[Any], tokens: Sequence[int], scores: Sequence[Array]) -> list[Any]:
-        return [at.get(int(token), {}) for at, token in zip(memories, tokens, strict=True)]
-
-    def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
-        places, ends = [self._tree] if memory is None else memory, list(rows.end_tokens)
-        return only(scores, [[t for t in at if t is not None] + (ends if None in at else []) for at in places])
-
-    def complete(self, memories: Sequence[Any]) -> Any:
-        return np.asarray([at.keys() == {None} for at in memories], bool)
 
 
 def tree_of(sequences: Iterable[Any]) -> dict[Any, Any]:

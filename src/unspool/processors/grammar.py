@@ -27,7 +27,7 @@ class _Constraint(Processor):
     The text is what is shown: where it begins, the tokenizer's own space is not in it.
 
     An end token may come where the text is complete. If there are no end tokens, a text ends where it is complete and nothing
-    can follow. A text that reaches the length limit before is cut there and need not match.
+    can follow. A text that reaches the length limit before is cut there and need not match; the reason is then "unfinished".
     """
 
     stateful = True
@@ -66,6 +66,10 @@ class _Constraint(Processor):
     def complete(self, memories: Sequence[Matched | None]) -> Flags:
         """Whether the text matches and no token can follow."""
         return np.asarray([state is not None and state.complete and not state.allowed().any() for state in memories], bool)
+
+    def whole(self, memories: Sequence[Matched | None]) -> Flags:
+        """Whether the text matches."""
+        return np.asarray([state is not None and state.complete for state in memories], bool)
 
 
 class MatcherState:
@@ -209,6 +213,8 @@ class JsonSchema(_Constraint):
     _begin: Beginning | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        known = isinstance(self.schema, dict | bool | str)
+        check(known, f"json_schema(schema) is an object, as {{'type': 'object'}}, or its text; got {str(self.schema)[:60]}")
         try:
             schema = json.loads(self.schema) if isinstance(self.schema, str) else self.schema
             text = json.dumps(schema, ensure_ascii=False)

@@ -180,6 +180,10 @@ class _Behind(Within):
         acts, _, inner = self._acts(memories)
         return self._completed(acts, inner)
 
+    def whole(self, memories: Sequence[_Owing]) -> Flags:
+        acts, _, inner = self._acts(memories)
+        return self._whole(acts, inner)
+
 
 def healing(processors: Sequence[Processor]) -> Heal | None:
     """The processor that takes tokens back, if there is one; two are refused."""

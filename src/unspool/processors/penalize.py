@@ -185,7 +185,9 @@ class NoRepeatNgram(Processor):
         whole("no_repeat_ngram(n)", self.n, 1)
         check_window("no_repeat_ngram", self.window)
         allowed = several(self.allowed)
-        fine = not allowed or all(isinstance(t, str | int) for t in checked_phrases("no_repeat_ngram", allowed))
+        if allowed:
+            checked_phrases("no_repeat_ngram", allowed, "no_repeat_ngram(3, allowed=(13,))")
+        fine = all(isinstance(t, str | int) for t in allowed)
         check(fine, f"no_repeat_ngram(allowed=...) takes token ids or texts of one token; got {self.allowed!r}")
         object.__setattr__(self, "allowed", allowed)
 

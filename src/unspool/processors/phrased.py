@@ -231,6 +231,9 @@ class Phrased(Within):
     def complete(self, memories: Sequence[_Place]) -> Flags:
         return self._completed(self._acts(memories), [place.inner for place in memories])
 
+    def whole(self, memories: Sequence[_Place]) -> Flags:
+        return self._whole(self._acts(memories), [place.inner for place in memories])
+
 
 def _whole_text(text: Any) -> list[int]:
     """The tokens of a text, oldest first."""

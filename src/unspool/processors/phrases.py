@@ -14,14 +14,15 @@ from unspool.errors import ParameterError, PartError, check, is_whole, plain
 Phrase = str | int | tuple[int, ...]
 
 
-def checked_phrases(name: str, given: Sequence[Any]) -> tuple[Any, ...]:
-    """Phrases, refused where they can be none."""
-    phrases = tuple(map(plain, given))
-    check(len(phrases) > 0, f'{name}() needs at least one phrase or token, as in {name}("very", 13)')
+def checked_phrases(name: str, given: Sequence[Any], example: str = "", whole: bool = False) -> tuple[Any, ...]:
+    """Phrases, refused where they can be none. example: a call that is right; whole: whether a token id alone is no phrase."""
+    phrases, example = tuple(map(plain, given)), example or f'{name}("very", 13)'
+    kinds = "texts or tuples of token ids" if whole else "texts, token ids or tuples of token ids"
+    check(len(phrases) > 0, f"{name} needs at least one phrase, as in {example}")
     for p in phrases:
-        ok = (isinstance(p, str) and p != "") or is_whole(p, 0)
+        ok = (isinstance(p, str) and p != "") or (not whole and is_whole(p, 0))
         ok = ok or (isinstance(p, tuple) and len(p) > 0 and all(is_whole(t, 0) for t in p))
-        check(ok, f"{name}() takes texts, token ids or tuples of token ids, none empty; got {p!r}")
+        check(ok, f"{name}() takes {kinds}, none empty, as in {example}; got {p!r}")
     return phrases
 
 
@@ -67,8 +68,10 @@ def ids_of(given: Iterable[str | int], tokenizer: Any, name: str) -> tuple[int, 
     return tuple(ids)
 
 
-def known_ids(part: Any, ids: Iterable[Any], vocabulary: int) -> Ints:
+def known_ids(part: Any, ids: Any, vocabulary: int) -> Ints:
     """The token ids that a function of the user's gave, refused where the model has no such."""
+    if not isinstance(ids, Iterable):
+        raise PartError(f"{part}: the tokens that may come are a list of ids; got {ids!r:.60}")
     given = np.asarray(list(ids))
     if not len(given):
         return given.astype(np.int64)

@@ -52,12 +52,12 @@ class Say(Processor):
     times: int | None = 1
 
     def __post_init__(self) -> None:
-        (phrase,) = checked_phrases("say", [tuple(self.phrase) if isinstance(self.phrase, list) else self.phrase])
+        (phrase,) = checked_phrases("say", [tuple(self.phrase) if isinstance(self.phrase, list) else self.phrase], 'say(" Wait")')
         object.__setattr__(self, "phrase", phrase)
         check(isinstance(self.when, str), f'say(when=...) is a text such as "position >= 50"; got {self.when!r}')
         _ = self._read
         if self.instead is not None:
-            checked_phrases("say", [self.instead])
+            checked_phrases("say", [self.instead], 'say(" Wait", instead="</think>")')
             check(isinstance(self.instead, str | int), f"say(instead=...) is a token id or a text; got {self.instead!r}")
         if self.times is not None:
             whole("say(times=...)", self.times, 1)

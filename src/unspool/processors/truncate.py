@@ -307,8 +307,10 @@ class FactualNucleus(_Cut):
         for name in ("p", "decay", "least"):
             number(f"factual_nucleus({name}=...)" if name != "p" else "factual_nucleus(p)", getattr(self, name), 0, 1)
         reset = several(self.reset)
-        check(all(isinstance(t, str | int) for t in checked_phrases("factual_nucleus", reset)) if reset else True,
-              f"factual_nucleus(reset=...) takes token ids or texts of one token; got {self.reset!r}")  # fmt: skip
+        if reset:
+            checked_phrases("factual_nucleus", reset, 'factual_nucleus(reset=(".", 13))')
+        fine = all(isinstance(t, str | int) for t in reset)
+        check(fine, f"factual_nucleus(reset=...) takes token ids or texts of one token; got {self.reset!r}")
         object.__setattr__(self, "reset", reset)
         super().__post_init__()
 

@@ -108,3 +108,8 @@ class When(Within):
         """Only where the condition always holds is what the processor inside knows the last word."""
         acts = np.full(len(memories), self.condition.strip() == "always")
         return self._completed(acts, [m.inner for m in memories])
+
+    def whole(self, memories: Sequence[_Watched]) -> Flags:
+        """Only where the condition always holds is what the processor inside asks for asked of the text."""
+        acts = np.full(len(memories), self.condition.strip() == "always")
+        return self._whole(acts, [m.inner for m in memories])

@@ -116,6 +116,13 @@ class Within(Processor, Stop):
             found[at] = inner.ends(some, tokens[at], [memories[i] for i in at.tolist()] if inner.stateful else [])
         return found
 
+    def _whole(self, acts: Flags, memories: Sequence[Any]) -> Flags:
+        """Which texts the processor inside lets end; where it does not act, all."""
+        found, at = np.ones(len(acts), bool), np.flatnonzero(acts)
+        if len(at):
+            found[at] = self.then.whole([memories[i] for i in at.tolist()])
+        return found
+
     def _completed(self, acts: Flags, memories: Sequence[Any]) -> Flags:
         """Which texts the processor inside knows to be whole, of those where it acts."""
         found, at = np.zeros(len(acts), bool), np.flatnonzero(acts)

@@ -38,7 +38,7 @@ class Xtc(Processor):
         number("xtc(probability=...)", self.probability, 0, 1)
         object.__setattr__(self, "protect", several(self.protect))
         if self.protect:
-            checked_phrases("xtc", self.protect)
+            checked_phrases("xtc", self.protect, 'xtc(protect=(".", 13))')
         known = ("tokens", "text-generation-webui")
         check(self.variant in known, f'xtc(variant=...) is "tokens" or "text-generation-webui"; got {self.variant!r}')
         whole("xtc(min_keep=...)", self.min_keep, 1)

@@ -142,7 +142,7 @@ class Hypothesis:
     score: float
     """What the strategy ranked by."""
     reason: str
-    """Why it ended: end, complete, length, context, stop, loop, confidence, time or interrupted."""
+    """Why it ended: end, complete, length, context, unfinished, stop, loop, confidence, time or interrupted."""
     nodes: list[int] = field(default_factory=list)
     """Its nodes in the record, from the prompt's on."""
     columns: dict[str, Any] = field(default_factory=dict)

@@ -11,7 +11,7 @@ import numpy as np
 from unspool.arrays import Array, Flags, Ints
 from unspool.core.processor import Rows
 from unspool.core.stop import Stop
-from unspool.errors import check, is_whole, plain
+from unspool.errors import check, is_whole, named, plain, said_truth
 
 
 @dataclass(frozen=True, init=False)
@@ -56,4 +56,5 @@ class StopFunction(Stop):
         return [(*m, int(t)) for m, t in zip(memories, tokens, strict=True)]
 
     def ends(self, rows: Rows, tokens: Ints, memory: Sequence[tuple[int, ...]]) -> Flags:
-        return np.asarray([bool(self.function(new)) for new in memory], bool)
+        who = f"stop_function: {named(self.function)}"
+        return np.asarray([said_truth(who, self.function(new)) for new in memory], bool)

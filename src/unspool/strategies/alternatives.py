@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from unspool.core.frontier import Frontier
-from unspool.core.strategy import Around, Asks, Choice, Each, Strategy
+from unspool.core.strategy import Around, Asks, Choice, Each, Strategy, times
 from unspool.errors import number, whole
 from unspool.record.step import Hypothesis
 from unspool.strategies.greedy import Greedy
@@ -47,6 +47,12 @@ class Alternatives(Around):
         frontier = yield Choice(found.tokens, found.parents, columns={"alternative": found.rank})
         if len(frontier):
             yield Each(frontier, self.then)
+
+    def most_texts(self) -> int | None:
+        return None if self.least else times(self.n, self.then.most_texts())
+
+    def most_rows(self) -> int | None:
+        return times(self.n, self.then.most_rows())
 
     def rank(self, finished: list[Hypothesis]) -> list[Hypothesis]:
         """In the order of the first tokens; of one of them as the strategy inside ranks them."""

@@ -58,6 +58,9 @@ class Arithmetic(Strategy):
     def most_rows(self) -> int:
         return self.n
 
+    def most_texts(self) -> int:
+        return self.n
+
 
 def sliced(logprobs: Array, codes: Floats) -> tuple[Ints, Floats, Floats]:
     """The token whose slice holds each code, the code's place within the slice and the slice's length: logprobs (R, V) -> three (R,)."""

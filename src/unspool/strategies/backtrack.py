@@ -30,7 +30,8 @@ class Backtrack(Around):
     while their end may be the beginning of a phrase, so that nothing that is shown or recorded is taken back, at the price of one
     forward for each token taken back. A strategy whose rows compete (beam, exact) begins again, with all tokens that were banned
     before, until none of its texts holds a phrase: that may take long. A text that has no other way to go on is taken back further, and
-    dies where it began.
+    dies where it began; a strategy that says a phrase all the same, as follow may, is an error. What was said before this strategy began
+    stays, and a phrase that is whole by then is none of its own.
     """
 
     many = False
@@ -80,6 +81,7 @@ class Backtrack(Around):
         """Let the strategy run; where a phrase is complete, ban its first token there and let it run once more."""
         root, bans = int(frontier.rows[0]), dict[tuple[int, ...], set[int]]()
         begin, places, texts = frontier.tokens(0), frontier.places, frontier.found
+        prompt = int(frontier.prompt_lengths[0])
         known: set[int] = set()                                          # rows of what was taken back
         while True:
             walk, found = self.then.start(frontier), False
@@ -89,7 +91,7 @@ class Backtrack(Around):
                     ask = replace(ask, strategy=replaced(self, ask.strategy))
                 elif isinstance(ask, Choice):
                     known_before = sum(map(len, bans.values()))
-                    found = self._learn(places, ask, len(begin), bans)
+                    found = self._learn(places, ask, prompt, len(begin), bans)
                     if found and sum(map(len, bans.values())) == known_before:       # it would go the same way for ever
                         raise PartError(f"{self}: {self.then} keeps to tokens that hold a phrase, whatever is banned: let it say others")
                     if found:
@@ -111,17 +113,18 @@ class Backtrack(Around):
             frontier = places[root][0]                                   # of one row
             frontier.forbid([bans.get(tuple(begin.tolist()), ())])
 
-    def _learn(self, places: Places, choice: Choice, begin: int, bans: dict[tuple[int, ...], set[int]]) -> bool:
-        """Ban the first token of every phrase that a choice completes; whether there was any."""
+    def _learn(self, places: Places, choice: Choice, prompt: int, begin: int, bans: dict[tuple[int, ...], set[int]]) -> bool:
+        """Ban the first token of every phrase that a choice completes, behind `begin` tokens; whether there was any."""
         found = False
         for token, parent in zip(np.asarray(choice.tokens).tolist(), np.asarray(choice.parents).tolist(), strict=True):
             source, i = places[parent]
-            if source.pick(np.asarray([i]), np.asarray([token]))[1][0] == -np.inf:
-                continue
+            if not choice.forced and source.pick(np.asarray([i]), np.asarray([token]))[1][0] == -np.inf:
+                continue                                                 # it dies where it is chosen
             tokens = [*source.tokens(i).tolist(), token]
-            first = self.first_of(tokens[begin:])
+            first = self.first_of(tokens[prompt:], begin - prompt)
             if first is not None:
-                bans.setdefault(tuple(tokens[: begin + first]), set()).add(tokens[begin + first])
+                place = max(prompt + first, begin)                       # what is committed stays
+                bans.setdefault(tuple(tokens[:place]), set()).add(tokens[place])
                 found = True
         return found
 
@@ -129,6 +132,12 @@ class Backtrack(Around):
         """As the strategy inside."""
         ranked: list[Hypothesis] = self.then.rank(finished)
         return ranked
+
+    def most_texts(self) -> int | None:
+        return self.then.most_texts()  # type: ignore[no-any-return]
+
+    def most_rows(self) -> int | None:
+        return self.then.most_rows()  # type: ignore[no-any-return]
 
     # --- reading --------------------------------------------------------------------------------------------------------
 
@@ -146,13 +155,14 @@ class Backtrack(Around):
         places = [start if self.tokenizer.bytes_of(token) else -1 for token, start in zip(tokens, starts, strict=False)]
         return "".join(pieces), places, bool(reading[0])
 
-    def first_of(self, tokens: list[int]) -> int | None:
-        """Where the first token of a phrase stands; None if there is no phrase."""
+    def first_of(self, tokens: list[int], before: int = 0) -> int | None:
+        """Where the first token of a phrase stands that was not there already after `before` tokens; None if there is no phrase."""
         text, places, _ = self.read(tokens)
-        matches = [m.start() for pattern in self._sought if (m := pattern.search(text))]
-        if not matches:
+        old = self.read(tokens[:before])[0] if before else None
+        starts = [start for pattern in self._sought if (start := first_match(pattern, text, old)) is not None]
+        if not starts:
             return None
-        start = min(matches)
+        start = min(starts)
         within = [i for i, place in enumerate(places) if 0 <= place <= start]
         return next(i for i in within if places[i] == places[within[-1]])
 
@@ -164,6 +174,14 @@ class Backtrack(Around):
         fold = str.lower if self.ignore_case else str
         text = fold(text)
         return any(text.endswith(fold(phrase)[:n]) for phrase in self.phrases for n in range(1, len(phrase)))
+
+
+def first_match(pattern: re.Pattern[str], text: str, before: str | None) -> int | None:
+    """Where the first match begins that the text's beginning, if one is given, did not have yet."""
+    match = pattern.search(text)
+    while match and before is not None and pattern.match(before, match.start()):
+        match = pattern.search(text, match.start() + 1)
+    return match.start() if match else None
 
 
 def replaced(around: Backtrack, inner: Strategy) -> Backtrack:
@@ -184,13 +202,14 @@ class _Text(Strategy):
     def run(self, frontier: Frontier) -> Asks:
         """Look ahead token by token; commit once nothing of it can be the beginning of a phrase."""
         said = frontier.tokens(0)[int(frontier.prompt_lengths[0]) :].tolist()
+        there = len(said)                                                # when it begins
         pending: Pending = []
         banned: dict[int, set[int]] = {}                                 # by place in the text
         while len(frontier):
             here = pending[-1][2] if pending else frontier
             choice = self.then.choose(here)
             (token,) = np.asarray(choice.tokens).tolist()
-            first = self.around.first_of([*said, token])
+            first = self.around.first_of([*said, token], there)
             dead = here.pick(np.asarray([0]), np.asarray([token]))[1][0] == -np.inf
             if dead and pending:
                 first = len(said) - 1                                    # nothing is left here: the token before must be another

@@ -141,6 +141,9 @@ class Beam(Strategy):
     def most_rows(self) -> int:
         return self.width
 
+    def most_texts(self) -> int:
+        return self.n
+
     def rank(self, finished: list[Hypothesis]) -> list[Hypothesis]:
         """The n best by score."""
         return sorted(finished, key=lambda h: -h.score)[: self.n]

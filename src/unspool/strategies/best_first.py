@@ -76,3 +76,6 @@ class BestFirst(Strategy):
     def rank(self, finished: list[Hypothesis]) -> list[Hypothesis]:
         """In the order found, which is by log-probability."""
         return finished[: self.n]
+
+    def most_texts(self) -> int:
+        return self.n

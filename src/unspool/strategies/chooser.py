@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, ClassVar, TypeAlias
 
 from unspool.core.strategy import Around, Strategy
-from unspool.errors import ParameterError, PartError, check, is_whole, whole
+from unspool.errors import ParameterError, PartError, check, is_whole, named, said_number, whole
 from unspool.record.step import Hypothesis
 from unspool.strategies.sample import Sample
 from unspool.text import TextReader
@@ -39,6 +39,9 @@ class Chooser(Around):
         what = f"{self.name}(then) takes a number of samples, or a strategy that finds several texts, such as beam(4, n=4)"
         check(isinstance(self.then, Strategy), f"{what}; got {self.then!r}")
         whole(f"{self.name}(n=...)", self.n, 1)
+        most = self.candidates()
+        ok = most is None or self.n <= most
+        check(ok, f"{self.name}(n={self.n}) asks for more texts than the {most} that it chooses among; lower n, or let it find more")
 
     def resolve(self, tokenizer: Any) -> Any:
         """With the strategy inside resolved, and able to read texts."""
@@ -81,19 +84,26 @@ class Chooser(Around):
         """The n best of what the run found."""
         raise PartError(f"the strategy {self} lacks a method: choose_among(finished)")
 
+    def candidates(self) -> int | None:
+        """How many texts it chooses among at most; None where nobody can say."""
+        return self.then.most_texts()  # type: ignore[no-any-return]
+
+    def most_texts(self) -> int:
+        return self.n
+
+    def most_rows(self) -> int | None:
+        return self.then.most_rows()  # type: ignore[no-any-return]
+
     def ranked(self, finished: list[Hypothesis]) -> list[Hypothesis]:
         """What the strategy inside returns of it."""
         return super().rank(finished)
 
     def asked(self, function: Callable[..., Any], *texts: str) -> float:
         """What a function says of texts; an error if that is no number."""
-        found = function(*texts)
-        try:
-            value = float(found)
-        except (TypeError, ValueError):
-            value = math.nan
+        who = f"{self.name}: {named(function)}"
+        value = said_number(who, function(*texts))
         if math.isnan(value):
-            raise PartError(f"{self.name}: {named(function)} answered {found!r:.60}; it returns a number")
+            raise PartError(f"{who} answered {value}; it returns a number")
         return value
 
     def answer_in(self, h: Hypothesis, answer: str | Callable[[str], str | None] | None) -> Answer | None:
@@ -115,11 +125,6 @@ class Chooser(Around):
             raise PartError(f"{self.name}: {named(answer)} answered {said!r:.60}; it returns a text or None")
         place = text.rfind(said)
         return (said.strip(), place, place + len(said)) if place >= 0 else (said.strip(), 0, len(text))
-
-
-def named(function: Callable[..., Any]) -> str:
-    """A function as errors call it."""
-    return f"the function {getattr(function, '__name__', function)}"
 
 
 def check_answer(place: str, answer: Any) -> None:

@@ -46,15 +46,16 @@ class ConstrainedBeam(Beam):
     def __post_init__(self) -> None:
         super().__post_init__()
         given = self.phrases if isinstance(self.phrases, tuple | list) else (self.phrases,)
-        check(len(given) > 0, f'constrained_beam needs phrases, as in constrained_beam({self.width}, phrases=("dog", ["ran", "runs"]))')
+        example = f'constrained_beam({self.width}, phrases=("dog", ["ran", "runs"]))'
+        check(len(given) > 0, f"constrained_beam needs phrases, as in {example}")
         for one in given:
-            checked_phrases("constrained_beam", one if isinstance(one, list) else (one,))
+            checked_phrases("constrained_beam", one if isinstance(one, list) else (one,), example)
         object.__setattr__(self, "phrases", tuple(map(short, given)))
         check(isinstance(self.ordered, bool), f"constrained_beam(ordered=...) is True or False; got {self.ordered!r}")
         check(self.banks in BANKS, f"constrained_beam(banks=...) is one of {', '.join(BANKS)}; got {self.banks!r}")
 
     def __hash__(self) -> int:
-        return hash(str(self))
+        return hash((self.name, self.width, str(self.phrases)))
 
     def token_ids(self) -> Iterable[int]:
         return ids_in(p for some in self.sets for p in some)
@@ -73,7 +74,10 @@ class ConstrainedBeam(Beam):
         return Progress([tokens_of(some, "constrained_beam") for some in self.sets], self.ordered)
 
     def begin(self, frontier: Frontier) -> Frontier:
-        """Nothing is said yet."""
+        """Nothing is said yet; where there is no room for the phrases there is no text."""
+        need = self.progress.need(0)
+        for i in np.flatnonzero(frontier.left < need).tolist():
+            frontier.give_up(i, f"the phrases need {need} tokens and no more than {frontier.left[i]} may come (max_new_tokens)")
         return frontier.fork(1, "said")
 
     def choose_among(self, frontier: Frontier, best: Finished) -> Choice:

@@ -43,6 +43,9 @@ class ContrastiveSearch(Strategy):
     def most_rows(self) -> int:
         return self.k
 
+    def most_texts(self) -> int:
+        return 1
+
 
 def likeness(frontier: Frontier, states: Array, k: int) -> Floats:
     """(R, k), for each of k states after a row the largest cosine with those of the row's tokens; states (R * k, E)."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from unspool.core.frontier import Frontier
-from unspool.core.strategy import Asks, Choice, Each
+from unspool.core.strategy import Asks, Choice, Each, times
 from unspool.errors import check, whole
 from unspool.record.step import Hypothesis
 from unspool.strategies.chooser import Chooser, check_answer
@@ -63,6 +63,12 @@ class Cot(Chooser):
         columns = [{"answer": a, "delta": d, "of": len(finished)} for d, a in zip(deltas, answers, strict=True)]
         order = sorted(range(len(finished)), key=lambda i: (answers[i] is None, -deltas[i]))      # of an answer the surest text
         return self.best([finished[i] for i in order], [scores[i] for i in order], [columns[i] for i in order])
+
+    def candidates(self) -> int | None:
+        return times(self.k, self.then.most_texts())
+
+    def most_rows(self) -> int | None:
+        return times(self.k, self.then.most_rows())
 
     def _delta(self, h: Hypothesis) -> tuple[float, str | None]:
         """The margin over the answer's tokens, and the answer."""

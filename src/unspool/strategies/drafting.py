@@ -13,7 +13,7 @@ import numpy as np
 
 from unspool.arrays import Array, Ints, host
 from unspool.core.frontier import Frontier
-from unspool.core.strategy import Around, Ask, Asks, Choice, Dropped, Look, Strategy
+from unspool.core.strategy import Around, Ask, Asks, Choice, Dropped, Look, Strategy, times
 from unspool.errors import check, whole
 from unspool.strategies.sample import Sample
 
@@ -79,6 +79,17 @@ class Drafting(Around):
 
     def rank(self, finished: list[Any]) -> list[Any]:
         return self.then.rank(finished)
+
+    @property
+    def beside(self) -> int:
+        """How many chains are looked along at once."""
+        return 1
+
+    def most_texts(self) -> int | None:
+        return self.then.most_texts()
+
+    def most_rows(self) -> int | None:
+        return times(self.beside, self.then.most_rows())
 
     def grow(self, frontier: Frontier) -> Asks:
         """Each round: the next token, the drafts after it, one look at them all, and as many commits as hold."""

@@ -127,6 +127,9 @@ class Exact(Strategy):
             raise DeadEnd(f"{self} found no text: none fits, or it takes more nodes, seconds or new tokens; the certificate says which")
         return sorted(whole_texts or finished, key=lambda h: -h.score)[: self.n]
 
+    def most_texts(self) -> int:
+        return min(self.n, len(self.among) or self.n)
+
 
 def _texts_of(name: str, given: Any) -> tuple[Any, ...]:
     """Texts, or tuples of token ids, of one or several of them; refused where they can be none."""

@@ -98,6 +98,12 @@ class Follow(Around):
             return super().rank(finished) if len(finished) > 1 else finished
         return sorted(finished, key=lambda h: int(h.columns.get("followed", -1)))
 
+    def most_texts(self) -> int | None:
+        return self.then.most_texts() if self.then else len(self._some)
+
+    def most_rows(self) -> int | None:
+        return self.then.most_rows() if self.then else len(self._some)
+
 
 class _Tree:
     """The tree of several token sequences; node 0 is before the first token."""

@@ -19,3 +19,6 @@ class Greedy(Strategy):
 
     def most_rows(self) -> int:
         return 1
+
+    def most_texts(self) -> int:
+        return 1

@@ -77,5 +77,9 @@ class Lookahead(Drafting):
         """The most that a chain holds."""
         return self.width + self.n
 
+    @property
+    def beside(self) -> int:
+        return self.width + self.candidates
+
     def proposer(self, frontier: Frontier) -> Draft:
         return Ahead(frontier.tokens(0), self.width, self.n, self.candidates)

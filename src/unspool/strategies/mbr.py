@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from unspool.arrays import Floats
 from unspool.core.frontier import Frontier
 from unspool.core.randomness import child
 from unspool.core.strategy import Asks, Each, Strategy
-from unspool.errors import MissingExtra, check, is_whole, whole
+from unspool.errors import MissingExtra, PartError, check, is_whole, whole
 from unspool.record.step import Hypothesis
 from unspool.strategies.chooser import Chooser
 from unspool.strategies.sample import Sample
@@ -88,6 +89,11 @@ class Mbr(Chooser):
         for h in frontier.found[candidates:]:
             h.columns["reference"] = True
 
+    def most_rows(self) -> int | None:
+        """Of the candidates or of the references, which grow after them."""
+        counts = [some.most_rows() for some in (self.then, self.references) if some is not None]
+        return None if None in counts else max(counts)
+
     def choose_among(self, finished: list[Hypothesis]) -> list[Hypothesis]:
         """The n candidates of the greatest expected utility, which is their score; the column `of`: how many candidates and references."""
         if self.references is None:
@@ -121,6 +127,8 @@ class Mbr(Chooser):
         def utility(one: Any, other: Any) -> float:
             if (one, other) not in known:
                 known[one, other] = self.asked(function, one, other)
+                if math.isinf(known[one, other]):
+                    raise PartError(f"mbr: the utility of {one!r:.40} for {other!r:.40} is {known[one, other]}; it is a finite number")
             return known[one, other]
 
         there = [read(h) for h in references]

@@ -88,6 +88,9 @@ class Power(Strategy):
     def most_rows(self) -> int:
         return self.n
 
+    def most_texts(self) -> int:
+        return self.n
+
     def grown(self, text: ChainText, at: int, bound: int, move: int) -> Generator[Ask, Frontier, ChainText]:
         """The text with new tokens from position `at` on, until it ends or has `bound` tokens."""
         new = ChainText(text.tokens[:at], text.places[: at + 1], text.sums[:at])

@@ -91,6 +91,9 @@ class PowerRollouts(Strategy):
     def most_rows(self) -> int:
         return self.n * self.candidates * self.rollouts
 
+    def most_texts(self) -> int:
+        return self.n
+
 
 def sharpened(weights: Floats) -> Floats:
     """Chances in proportion to the mean weight of each candidate, less most of their bias: (R, K, M) -> (R, K)."""

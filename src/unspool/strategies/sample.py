@@ -40,6 +40,9 @@ class Sample(Strategy):
     def most_rows(self) -> int:
         return self.n
 
+    def most_texts(self) -> int:
+        return self.n
+
 
 def as_begun(finished: list[Hypothesis]) -> list[Hypothesis]:
     """Texts in the order of their numbers; first what ended before it had one."""

@@ -15,7 +15,7 @@ from unspool.core.decoder import Part
 from unspool.core.frontier import Frontier
 from unspool.core.randomness import gumbel
 from unspool.core.strategy import Asks, Choice, Dropped, Strategy
-from unspool.errors import DeadEnd, PartError, check, is_whole, number, whole
+from unspool.errors import DeadEnd, PartError, check, is_whole, number, said_number, said_truth, whole
 from unspool.record.step import Hypothesis
 from unspool.strategies.functions_of_text import OfText, first_allowed, new_tokens, of_text, told
 from unspool.text import TokenIds
@@ -124,13 +124,14 @@ class SequentialMonteCarlo(Strategy):
 
     def allows(self, frontier: Frontier, i: int, new: tuple[int, ...], token: int) -> bool:
         """Whether the new text of the i-th row may go on with a token."""
-        return bool(told(self.condition, frontier, i, (*new, token)))
+        return said_truth("sequential_monte_carlo(condition=...)", told(self.condition, frontier, i, (*new, token)))
 
     def potentials(self, frontier: Frontier, tokens: Ints, reasons: Any) -> Floats:
         """(R,), the logarithm of each new text's potential, or of its last one where there is no boundary."""
         found, at = np.array(frontier["potential"]), np.arange(len(frontier))
         for i in at[(reasons != "") | self.asked(frontier, tokens)]:
-            weight = float(told(self.potential, frontier, i, (*new_tokens(frontier, i), int(tokens[i]))))
+            answer = told(self.potential, frontier, i, (*new_tokens(frontier, i), int(tokens[i])))
+            weight = said_number("sequential_monte_carlo(potential=...)", answer)
             if not 0 <= weight < INF:
                 raise PartError(f"sequential_monte_carlo(potential=...) gives weights of 0 or more; it gave {weight!r}")
             found[i] = math.log(weight) if weight else -INF
@@ -184,6 +185,9 @@ class SequentialMonteCarlo(Strategy):
 
     def most_rows(self) -> int:
         return self.particles
+
+    def most_texts(self) -> int:
+        return self.n
 
 
 def among(prompts: Ints, some: Any) -> Ints:

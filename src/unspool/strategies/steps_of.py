@@ -11,7 +11,7 @@ import numpy as np
 from unspool.arrays import Floats
 from unspool.core.frontier import Frontier
 from unspool.core.strategy import Asks, Strategy
-from unspool.errors import ParameterError, check, whole
+from unspool.errors import ParameterError, PartError, check, whole
 from unspool.record.step import Hypothesis
 from unspool.strategies.chooser import Chooser
 from unspool.strategies.sample import Sample
@@ -100,9 +100,12 @@ class StepsOf(Chooser):
             better = (over[None, :] >= scores[:, None]).sum(-1)          # finished texts keep their places
             order = np.argsort(-scores, kind="stable")
             return [i for rank, i in enumerate(order.tolist()) if rank + better[i] < self.width]
+        best = float(scores.max())
+        if not np.isfinite(best):
+            raise PartError(f"steps_of(particles=True) draws in proportion to exp(score), and the best score is {best}: give finite ones")
         top, which = rows[0]
         u = float(top.uniform("resample", of="prompt")[which])
-        shares = np.cumsum(np.exp(scores - scores.max()))
+        shares = np.cumsum(np.exp(scores - best))
         return np.searchsorted(shares / shares[-1], (np.arange(self.width) + u) / self.width, side="right").clip(0, len(rows) - 1).tolist()
 
     def read(self, tokens: list[int]) -> str:
@@ -117,6 +120,12 @@ class StepsOf(Chooser):
         if callable(self.by):
             return self.asked(self.by, self.read(tokens))
         return processed if self.by == "logprob" else processed / len(tokens)
+
+    def candidates(self) -> None:
+        """Finished texts are kept beside those that grow, as many as there are."""
+
+    def most_rows(self) -> int:
+        return self.width * self.each
 
     def choose_among(self, finished: list[Hypothesis]) -> list[Hypothesis]:
         """The n best of those that have finished."""

@@ -67,6 +67,9 @@ class StochasticBeam(Strategy):
     def most_rows(self) -> int:
         return self.n + 1
 
+    def most_texts(self) -> int:
+        return self.n
+
     def rank(self, finished: list[Hypothesis]) -> list[Hypothesis]:
         """The n of the largest sums, each with the log-probability that its own exceeds the threshold."""
         found = sorted(finished, key=lambda h: -h.score)
@@ -91,13 +94,16 @@ def log_inclusion(excess: float) -> float:
 
 
 def importance_weights(trace: Trace) -> Floats:
-    """The weights under which a sample without replacement estimates a mean: p(text) / P(its sum exceeds the threshold), (n,).
+    """The weights under which a sample without replacement estimates a mean: p(text) / q(text), (n,).
 
+    Of `stochastic_beam` q is the probability that a text's sum exceeds the threshold (column log_inclusion; Kool et al. 2019, arXiv
+    1903.06059), of `conditional_poisson_beam` the product of the chances with which its beginnings were kept (column log_kept). Of both
     sum(weights * f) estimates the expectation of f over all texts without bias; sum(weights * f) / sum(weights) is biased a
-    little and varies less (Kool et al. 2019, arXiv 1903.06059). The trace is one of `stochastic_beam`.
+    little and varies less.
     """
     found = trace.hypotheses[0]
-    if not all("log_inclusion" in h.columns for h in found):
+    name = next((name for name in ("log_inclusion", "log_kept") if all(name in h.columns for h in found)), None)
+    if name is None:
         decoder = trace.recipe.get("decoder", "another decoder")
-        raise UnspoolError(f"importance weights need a trace of stochastic_beam; this one is of {decoder}")
-    return np.exp([sum(h.processed) - h.columns["log_inclusion"] for h in found])
+        raise UnspoolError(f"importance weights need a trace of stochastic_beam or conditional_poisson_beam; this one is of {decoder}")
+    return np.exp([sum(h.processed) - h.columns[name] for h in found])

@@ -198,7 +198,7 @@ def texts_end_where_it_says(bench: StopBench) -> None:
                 with bench.law("a text ends where the stop says", f"the text {h.tokens} after {prompt} under {strategy}") as law:
                     flags = [bench.alone(prompt, h.tokens[:i], token) for i, token in enumerate(h.tokens)]
                     law.same(flags[:-1], [False] * (len(flags) - 1), "before the last token, where the text goes on, the flags")
-                    if h.tokens[-1] not in ends and (flags[-1] or h.reason not in ("length", "context")):
+                    if h.tokens[-1] not in ends and (flags[-1] or h.reason not in ("length", "context", "unfinished")):
                         law.same((flags[-1], h.reason), (True, part.reason), "at the end (flag, reason)")
 
 

@@ -300,6 +300,17 @@ def most_rows_is_true(trial: Trial) -> None:
             law.expect(most is None or grow <= most, f"{grow} rows of a prompt together", f"at most {most}")
 
 
+def most_texts_is_true(trial: Trial) -> None:
+    """No more texts of a prompt are returned than `most_texts` says."""
+    most = trial.strategy.most_texts()
+    with trial.law("most_texts is true") as law:
+        search = search_of(trial.model, trial.decoder, trial.prompts, LIMIT, seed=trial.seed)
+        for _ in decode(search, trial.strategy):
+            pass
+        many = max(map(len, search.found), default=0)
+        law.expect(most is None or many <= most, f"{many} texts of a prompt", f"at most {most}")
+
+
 def empty(law: Law, ran: Ran) -> None:
     """Nothing is left of a run that is over."""
     law.same(len(ran.search.runs), 0, "runs at work at the end, in number")
@@ -345,6 +356,7 @@ LAWS_TRIED_ONCE: tuple[Callable[[Trial], None], ...] = (
     the_dead_go_alone,
     rows_are_freed,
     most_rows_is_true,
+    most_texts_is_true,
     it_works_inside_another,
     others_work_inside_it,
 )

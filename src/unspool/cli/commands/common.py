@@ -20,6 +20,8 @@ INTERRUPTED = 130
 """The exit code of a program that Ctrl-C ends."""
 EXPECTED = ("end", "complete", "length", "followed", "interrupted")
 """Why a text ends without surprise, or with a line of its own."""
+EARLY = {"unfinished": "unfinished, for max_new_tokens cut it before it was whole"}
+"""Reasons that need a word more."""
 WRITTEN = {"output_file": "--output-file", "trace": "--trace", "save": "--save", "plot": "--plot"}
 """The options that name a file to write."""
 NAMED_IN = 28
@@ -160,7 +162,7 @@ def say_endings(outputs: Sequence[Output]) -> None:
     for reason in dict.fromkeys(reasons):
         if reason not in EXPECTED:
             which = "the text" if len(reasons) == 1 else f"{reasons.count(reason)} of {len(reasons)} texts"
-            note(f"{which} ended early: {reason}")
+            note(f"{which} ended early: {EARLY.get(reason, reason)}")
 
 
 def save(output: Output, trace: str | None) -> None:
@@ -184,6 +186,9 @@ def finish(runs: Sequence[Stream], outputs: Sequence[Output], sink: Sink, trace:
         for certificate in failed[0].trace.certificates:
             note(str(certificate))
         return FAILED
+    few = [output for output in outputs if output.fewer]
+    if few:
+        note(few[0].fewer + (f" ({len(few)} of {len(outputs)} prompts came to fewer)" if len(outputs) > 1 else ""))
     if not any(run.interrupted for run in runs):
         return 0
     note("interrupted" if outputs else "interrupted before the first token")

@@ -14,7 +14,6 @@ BEFORE = r"[^\r\n\p{L}\p{N}]?"
 """What a word may begin with."""
 MARKS = r" ?[^\s\p{L}\p{N}]+"
 SPACES = r"\s*[\r\n]+|\s+(?!\S)|\s+"
-CAPITALS, SMALL = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
 NO_SMALL, NO_CAPITAL = r"(?:(?=\p{L})[^a-z])", r"(?:(?=\p{L})[^A-Z])"
 PUNCTUATED = r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|" + SPACES
 HAN_AND_KANA = "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+"
@@ -64,7 +63,6 @@ _SPLITS: dict[tuple[str, ...], Split] = {
     ("minicpm5",): Split((r"\p{N}{1,3}", words("+")), whole=True),
     ("tekken",): Split((cased(NO_SMALL, NO_CAPITAL, ""),), whole=True, starts=True),
     ("gpt-4o", "llama4", "kanana2", "minimax-m2"): Split((cased(NO_SMALL, NO_CAPITAL, "{1,3}", f"{ANY_ENDINGS}?"),)),
-    ("tiny_aya",): Split((r"\d{1,3}(?=(?:\d{3})*\b)", cased(CAPITALS, SMALL, "{1,3}", f"{ANY_ENDINGS}?"))),
     ("deepseek-v3", "hunyuan-dense", "joyai-llm"): Split(DEEPSEEK_3),
     ("deepseek-coder",): Split((r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", "[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+", r"\p{N}")),
     ("falcon",): Split((r"[\p{P}\$\+<=>\^~\|`]+", GPT_2, "[0-9][0-9][0-9]")),
