@@ -7,15 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unspool.errors import ModelError
-from unspool.models import hub
+from unspool.models import hub, wheels
 from unspool.models.architecture import check_architecture
 from unspool.models.families import FAMILIES, KEYS
+from unspool.models.known import KNOWN
 from unspool.models.loading import BUNDLED, read_json
 from unspool.models.weights import BUFFERS, read_header
 
 NO_PARAMETERS = ("__metadata__", *BUFFERS)
 HEADS = {f"{family.head}.weight" for family in FAMILIES.values()}
 """Output weights, which are the embedding again if the configuration ties them."""
+
+EMBEDDING = "token_embd.weight"
+"""What a GGUF file calls a row for each token."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +44,9 @@ def bundled() -> ModelInfo:
 
 
 def models_cached() -> list[ModelInfo]:
-    """The models of the hub that were fetched before."""
-    return [describe(folder, name) for name, folder in hub.cached()]
+    """The models that were fetched before: those of the hub, and the files of packages."""
+    files = [(model.name, wheels.here(model.packaged)) for model in KNOWN.values() if model.packaged]
+    return [describe(folder, name) for name, folder in hub.cached()] + [describe_file(path, name) for name, path in files if path]
 
 
 def is_shelf(name: str) -> bool:
@@ -80,6 +85,19 @@ def describe(folder: Path, name: str) -> ModelInfo:
         )
     except (ModelError, OSError, TypeError, ValueError, ArithmeticError) as error:
         return ModelInfo(name, str(folder), problem=str(error))
+
+
+def describe_file(path: Path, name: str) -> ModelInfo:
+    """What a GGUF file says of itself."""
+    from unspool.models.gguf.checkpoint import GgufCheckpoint
+
+    try:
+        file = GgufCheckpoint.open(path)
+        shapes = {name: tensor.shape for name, tensor in file.container.tensors.items()}
+        context, vocabulary = int(file.config.get("max_position_embeddings") or 0), shapes.get(EMBEDDING, (0,))[0]
+        return ModelInfo(name, str(path), file.kind, sum(map(math.prod, shapes.values())), context, vocabulary, path.stat().st_size)
+    except (ModelError, OSError) as error:
+        return ModelInfo(name, str(path), problem=str(error))
 
 
 def _problem(config: dict[str, object]) -> str:

@@ -17,7 +17,7 @@ from unspool.models.architecture import check_architecture, check_kind
 from unspool.models.compiled.model import CompiledTransformer, beyond_kernels
 from unspool.models.engine import Compute, choose, read_torch
 from unspool.models.hub_errors import Missing, Unreachable
-from unspool.models.known import KNOWN, here
+from unspool.models.known import KNOWN, packaged_file
 from unspool.models.reading import read_transformer
 from unspool.models.stored import read_matrices
 from unspool.models.sums import check_sums
@@ -57,7 +57,7 @@ def find(name: str | Path | None) -> Found:
     if folder.exists():
         raise ModelError(f"{text!r} is a file; a model is a folder with config.json and model.safetensors, or a file that ends in .gguf")
     if (model := KNOWN.get(text)) and model.repository != text:
-        return Found(text, here(model)) if model.packaged else _fetch(hub.HubName(model.repository))
+        return Found(text, packaged_file(model)) if model.packaged else _fetch(hub.HubName(model.repository))
     if known is None:
         raise ModelError(f"there is no model at {text!r}; give a folder with config.json and model.safetensors, or 'bundled'")
     if known.bare:
@@ -81,9 +81,9 @@ def _fetch(name: hub.HubName) -> Found:
 
 
 def _nearest(text: str) -> str:
-    """The local names that a word may have meant."""
+    """The local and the known names that a word may have meant."""
     local = ["bundled", *(path.parent.name for path in Path().glob("*/config.json"))]
-    close = near(text, local)
+    close = near(text, {*local, *KNOWN} - {text})
     return f"; did you mean {' or '.join(close)}?" if close else f"; models here: {', '.join(local)}"
 
 
