@@ -4,11 +4,11 @@ import ast
 import importlib.util
 import json
 import re
-import sys
 import time
 from pathlib import Path
 
 import pytest
+from helpers.chapter import make
 
 ROOT = Path(__file__).parents[2]
 STORIES = ROOT / "tests" / "data" / "stories260K"
@@ -16,10 +16,6 @@ SECONDS = 20
 """Of processor time, for each page."""
 LARGEST = 200_000
 """Bytes of a notebook."""
-
-spec = importlib.util.spec_from_file_location("make", ROOT / "notebooks" / "make.py")
-make = sys.modules["make"] = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(make)
 
 NAMES = sorted(page.name for page in (make.PAGES / "en").glob("[0-9]-*.md"))
 EVERY = [(language, name) for language in make.LANGUAGES for name in NAMES]

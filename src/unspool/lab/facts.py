@@ -59,6 +59,8 @@ def verify_live(lm: LanguageModel) -> Iterator[Check]:
         yield from _table(lm, table)
     for text in facts["texts"] if facts else []:
         yield from _texts(lm, text)
+    for sums in facts.get("sums", []) if facts else []:
+        yield _sums(lm, sums)
 
 
 def recorded() -> list[dict[str, Any]]:
@@ -111,6 +113,16 @@ def _texts(lm: LanguageModel, fact: dict[str, Any]) -> Iterator[Check]:
     if "logprob" in fact:
         wanted = fact["logprob"]
         yield Check(f"log p of the {name}", wanted, f"{out.logprob:.2f}", abs(out.logprob - float(wanted)) <= TOLERANCE)
+
+
+def _sums(lm: LanguageModel, fact: dict[str, Any]) -> Check:
+    """A Check of how many of the hundred sums of two digits are right, after some that are shown; as the chapter asks them."""
+    pairs = [(a, b) for a in range(10) for b in range(10)]
+    shown_before = [f"{a} + {b} => {a + b}" for a, b in fact["shown"]]
+    prompts = [" \n ".join([*shown_before, f"{a} + {b} =>"]) for a, b in pairs]
+    outputs = lm.generate(prompts, 'greedy | stop("\\n")', max_new_tokens=4, level="off")
+    right = sum(out.text.strip() == str(a + b) for out, (a, b) in zip(outputs, pairs, strict=True))
+    return Check(f"sums of two digits, after {len(shown_before)}", f"{fact['right']} of 100", f"{right} of 100", right == fact["right"])
 
 
 def _short(prompt: str, width: int = 40) -> str:
