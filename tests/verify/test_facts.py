@@ -13,6 +13,7 @@ from safetensors.numpy import load_file, save_file
 import unspool as un
 from unspool.lab.facts import recorded
 from unspool.models.known import KNOWN
+from unspool.models.loading import Found
 
 STORIES = Path(__file__).parents[1] / "data" / "stories260K"
 
@@ -97,7 +98,7 @@ def test_facts_of_one_file_alone_are_of_no_other(monkeypatch):
 def test_the_file_of_a_package_is_hashed(monkeypatch):
     """The first check of a model that was loaded by its word."""
     lm, model = un.load(STORIES), KNOWN["smollm2"]
-    monkeypatch.setattr("unspool.lab.facts.here", lambda packaged: STORIES / "config.json")
+    monkeypatch.setattr("unspool.lab.facts.find", lambda name: Found(name, STORIES / "config.json"))
     lm.name = "smollm2"
     check = un.verify(lm)[0]
     assert (check.fact, check.recorded, check.ok) == ("sha256 of config.json", model.packaged.sha256, False)

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 from unspool.lab.soundness import Check, sound
 from unspool.models.details import folder_of
 from unspool.models.known import KNOWN
-from unspool.models.loading import read_json
+from unspool.models.loading import find, read_json
 from unspool.models.sums import hash_of, read_sums
-from unspool.models.wheels import here
 from unspool.views.characters import shown
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ def verify_live(lm: LanguageModel) -> Iterator[Check]:
         yield from sound(lm)
     if folder and beside:
         yield from _files(lm, folder)
-    if (known := KNOWN.get(lm.name)) and known.packaged and (path := here(known.packaged)):
+    if (known := KNOWN.get(lm.name)) and known.packaged and (path := find(lm.name).folder).is_file():
         found = hash_of(path)
         yield Check(f"sha256 of {path.name}", known.packaged.sha256, found, found == known.packaged.sha256)
     for table in facts["tables"] if facts else []:
