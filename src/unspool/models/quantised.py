@@ -115,7 +115,8 @@ def awq(t: Tensors, settings: Mapping[str, Any]) -> Grouped:
     def q(which: Any) -> NDArray[Any]:
         at = np.arange(outputs)[which]
         blocks, place = np.unique(at // 8, return_inverse=True)
-        return unpacked(np.ascontiguousarray(words[:, blocks]))[:, 8 * place + at % 8].T
+        found: NDArray[Any] = unpacked(np.ascontiguousarray(words[:, blocks]))[:, 8 * place + at % 8].T
+        return found
 
     return Grouped(outputs, inputs, bits, q, lambda which: scales.T[which], lambda which: zero.T[which])
 
@@ -147,7 +148,8 @@ def compressed_tensors(t: Tensors, settings: Mapping[str, Any]) -> Grouped:
         outputs, inputs = t["weight"].shape
 
         def q(which: Any) -> NDArray[Any]:
-            return t["weight"][which]
+            found: NDArray[Any] = t["weight"][which]
+            return found
 
     whole = np.broadcast_to(scale, (outputs, scale.shape[1]))
     zeros = None if zero is None or not zero.any() else np.broadcast_to(zero.reshape(len(zero) if zero.size > 1 else 1, -1), whole.shape)

@@ -25,34 +25,34 @@ HASHED = 1 << 16
 
 
 @dataclass(frozen=True)
-class GgufCheckpoint(Widened):
-    """A file as the checkpoint that it holds."""
+class GgufFile:
+    """What a file holds beside its weights: the tokenizer and the chat template."""
 
+    place: Path
     container: Container = field(repr=False)
 
     @classmethod
-    def open(cls, path: Path) -> GgufCheckpoint:
+    def open(cls, path: Path) -> GgufFile:
         """Read what a file says of itself; nothing of its tensors."""
-        container = read_container(path)
-        with said_of(path):
-            config = config_of(container)
-        return cls(path, config["model_type"], config, container)
+        return cls(path, read_container(path))
 
     @property
-    def settings(self) -> str:
-        return "the file"
+    def architecture(self) -> str:
+        """What the file calls it."""
+        return str(self.container.keys.get("general.architecture", "unknown"))
 
-    def dtype(self) -> str:
-        """The format of most weights if it is one of torch's, and bfloat16 for weights in blocks, whose numbers it holds in any case."""
+    @property
+    def bytes(self) -> int:
+        """The size of the file, or of all that make up the model."""
+        return sum(path.stat().st_size for path in set_of(self.place))
+
+    @property
+    def format(self) -> str:
+        """The number format of most of its weights."""
         counts: dict[str, int] = {}
         for tensor in self.container.tensors.values():
             counts[tensor.format.name] = counts.get(tensor.format.name, 0) + tensor.bytes.size
-        most = max(counts, key=lambda name: counts[name], default="F32")
-        return NAMES.get(most, "float32" if most in PLAIN else "bfloat16")
-
-    def matrices(self) -> Mapping[str, Any]:
-        with said_of(self.place):
-            return read_weights(self.container, self.config)
+        return max(counts, key=lambda name: counts[name], default="F32")
 
     def tokenizer(self) -> Tokenizer:
         with said_of(self.place):
@@ -78,10 +78,42 @@ class GgufCheckpoint(Widened):
         return digest.hexdigest()
 
 
+@dataclass(frozen=True)
+class GgufCheckpoint(Widened):
+    """A file as the checkpoint that it holds."""
+
+    file: GgufFile = field(repr=False)
+
+    @classmethod
+    def open(cls, path: Path) -> GgufCheckpoint:
+        """Read what a file says of itself; nothing of its tensors."""
+        return cls.of(GgufFile.open(path))
+
+    @classmethod
+    def of(cls, file: GgufFile) -> GgufCheckpoint:
+        """The checkpoint in a file, if its architecture is one that is read here; otherwise NotRead is raised."""
+        with said_of(file.place):
+            config = config_of(file.container)
+        return cls(file.place, config["model_type"], config, file)
+
+    @property
+    def settings(self) -> str:
+        return "the file"
+
+    def dtype(self) -> str:
+        """The format of most weights if it is one of torch's, and bfloat16 for weights in blocks, whose numbers it holds in any case."""
+        most = self.file.format
+        return NAMES.get(most, "float32" if most in PLAIN else "bfloat16")
+
+    def matrices(self) -> Mapping[str, Any]:
+        with said_of(self.place):
+            return read_weights(self.file.container, self.config)
+
+
 @contextmanager
 def said_of(path: Path) -> Iterator[None]:
     """What is wrong with a file, with its name."""
     try:
         yield
     except ModelError as error:
-        raise ModelError(f"{path}: {error}") from None
+        raise type(error)(f"{path}: {error}") from None
