@@ -77,7 +77,7 @@ def small_numbers(words: NDArray[np.int32], bits: int) -> NDArray[np.uint8]:
     """What is packed along the last axis, the lowest bits first: (..., N) words -> (..., N * 32 / bits)."""
     shifts = np.arange(0, WORD, bits, dtype=np.uint32)
     cut = words.view(np.uint32)[..., None] >> shifts & np.uint32((1 << bits) - 1)
-    found: NDArray[np.uint8] = cut.reshape(*words.shape[:-1], -1).astype(np.uint8)
+    found: NDArray[np.uint8] = cut.reshape(*words.shape[:-1], words.shape[-1] * len(shifts)).astype(np.uint8)
     return found
 
 
@@ -107,7 +107,7 @@ def awq(t: Tensors, settings: Mapping[str, Any]) -> Grouped:
     inputs, outputs = words.shape[0], words.shape[1] * WORD // bits
 
     def unpacked(words: NDArray[Any]) -> NDArray[Any]:
-        found: NDArray[Any] = small_numbers(words, bits).reshape(len(words), -1, 8)[..., list(AWQ_ORDER)].reshape(len(words), -1)
+        found: NDArray[Any] = small_numbers(words, bits).reshape(*words.shape, 8)[..., list(AWQ_ORDER)].reshape(len(words), -1)
         return found
 
     zero = unpacked(t["qzeros"])
