@@ -11,7 +11,7 @@ import click
 import unspool
 
 FORMS = ["text", "json", "jsonl", "csv", "md", "html"]
-BACKENDS = ["compiled", "numpy", "torch", "transformers"]
+BACKENDS = ["compiled", "numpy", "torch", "transformers", "llama.cpp"]
 _DTYPES = ["float32", "float16", "bfloat16", "int8", "int4"]
 SHELLS = ["bash", "zsh", "fish"]
 NAMED = {"FILE": "a file", "MODEL": "a model", "ENGINE": "an engine"}

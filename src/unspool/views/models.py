@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from unspool.models.known import KnownModel
     from unspool.models.listing import ModelInfo
 
-LABELS = {"end_tokens": "end tokens", "tokenizer_sha256": "tokenizer's sha256", "file_bytes": "files"}
+WIDEST = 80
+"""Of a table; where names would make it wider, they stand on lines of their own."""
+LABELS = {"engines": "run by", "end_tokens": "end tokens", "tokenizer_sha256": "tokenizer's sha256", "file_bytes": "files"}
 LABELS |= {"resident_bytes": "resident memory", "allocated_bytes": "allocated memory", "reserved_bytes": "reserved memory"}
 
 
@@ -26,9 +28,11 @@ def draw_models(models: Sequence[ModelInfo], paint: Paint) -> str:
     lines = [["Name", "Architecture", "Parameters", "Context", "Vocabulary", "Size"]]
     for m in models:
         numbers = [_count(m.parameters), str(m.context), str(m.vocabulary), f"{_count(m.bytes)}B"]
-        lines.append([m.name, m.problem] if m.problem else [m.name, m.architecture, *numbers])
+        kind = f"{m.architecture} {m.format}".rstrip()
+        lines.append([m.name, m.problem] if m.problem else [m.name, kind, *numbers])
     whole = [line for line in lines if len(line) == 6]
-    text = draw_columns(whole, paint, right={2, 3, 4, 5}, style={0: "chosen"})
+    width = sum(max(map(len, column)) + 2 for column in zip(*whole, strict=True)) - 2
+    text = draw_columns(whole, paint, right={2, 3, 4, 5}, style={0: "chosen"}) if width <= WIDEST else _below_names(whole, paint)
     return text + "".join(f"{paint(name, 'chosen')}  {paint(problem, 'bad')}\n" for name, problem in (x for x in lines if len(x) == 2))
 
 
@@ -45,6 +49,13 @@ def draw_got(name: str, place: Path, chat: bool, paint: Paint) -> str:
     """Where a model lies, and how to ask it."""
     asked = f'unspool "Why is the sky blue?" -m {name} --chat' if chat else f'unspool "Once upon a time" -m {name}'
     return f"{paint(name, 'chosen')}  {place}\n{paint(asked, 'dim')}\n"
+
+
+def _below_names(lines: Sequence[Sequence[str]], paint: Paint) -> str:
+    """The same with each name above what is said of it."""
+    rows = draw_columns([line[1:] for line in lines], paint, right={1, 2, 3, 4}).splitlines()
+    names = ["", *(f"{paint(line[0], 'chosen')}\n" for line in lines[1:])]
+    return "".join(f"{name}  {row}\n" for name, row in zip(names, rows, strict=True))
 
 
 def _count(number: int) -> str:

@@ -19,6 +19,10 @@ from unspool.models.gguf.vocabulary import vocabulary_of
 Config = dict[str, Any]
 
 
+class NotRead(ModelError):
+    """A model of an architecture, or of a variant of one, that is not read here."""
+
+
 @dataclass(frozen=True)
 class Layout:
     """How an architecture differs from the others."""
@@ -65,7 +69,7 @@ class Keys:
         if isinstance(value, list | np.ndarray):
             different = {v if isinstance(v, str) else v.item() for v in value}
             if len(different) != 1:
-                raise ModelError(f"{self.architecture}.{name} differs between layers, which is not supported")
+                raise NotRead(f"{self.architecture}.{name} differs between layers, which is not supported")
             return different.pop()
         return value
 
@@ -96,7 +100,7 @@ def window(keys: Keys) -> Config:
 def no_window(keys: Keys) -> Config:
     """Refuse a window, where its layers would differ in more than that."""
     if keys.whole("attention.sliding_window", 0):
-        raise ModelError(f"{keys.architecture} with a sliding window is not supported")
+        raise NotRead(f"{keys.architecture} with a sliding window is not supported")
     return {}
 
 
@@ -168,7 +172,7 @@ PASSED_OVER = ("rope_freqs.weight", ".attn_rot_embd.weight", ".rope_freqs.weight
 def layout_of(architecture: str) -> Layout:
     """The layout of an architecture; what is supported if it is not."""
     if architecture not in LAYOUTS:
-        raise ModelError(f"holds a model of the architecture {architecture!r:.60}; supported in GGUF are {', '.join(LAYOUTS)}")
+        raise NotRead(f"holds a model of the architecture {architecture!r:.60}; supported in GGUF are {', '.join(LAYOUTS)}")
     return LAYOUTS[architecture]
 
 
@@ -220,18 +224,18 @@ def _rope(keys: Keys) -> Config:
         scaling = {"rope_type": kind, "factor": float(factor), "original_max_position_embeddings": old, **betas}
         said["rope_scaling"] = {name: value for name, value in scaling.items() if value is not None}
     elif kind not in ("linear", "yarn", "none"):
-        raise ModelError(f"{keys.architecture}.rope.scaling.type is {kind!r:.40}; supported are none, linear and yarn")
+        raise NotRead(f"{keys.architecture}.rope.scaling.type is {kind!r:.40}; supported are none, linear and yarn")
     return said
 
 
 def _refuse(keys: Keys) -> None:
     """Variants of an architecture that are computed differently."""
     if keys.whole("expert_count", 0):
-        raise ModelError(f"the model is a mixture of {keys.whole('expert_count')} experts, which is not supported")
+        raise NotRead(f"the model is a mixture of {keys.whole('expert_count')} experts, which is not supported")
     if keys.whole("attention.value_length") not in (None, keys.whole("attention.key_length")):
-        raise ModelError("the keys and the values of its heads have different sizes, which is not supported")
+        raise NotRead("the keys and the values of its heads have different sizes, which is not supported")
     for name in ("attention.clamp_kqv", "logit_scale", "attention.scale", "embedding_scale", "residual_scale"):
         if keys.one(name):
-            raise ModelError(f"the key {keys.architecture}.{name} is not supported")
+            raise NotRead(f"the key {keys.architecture}.{name} is not supported")
     if any(keys.has(f"rope_factors_{name}.weight") for name in ("long", "short")):
-        raise ModelError("rope scaling 'longrope' is not supported; supported are none, linear and yarn")
+        raise NotRead("rope scaling 'longrope' is not supported; supported are none, linear and yarn")
