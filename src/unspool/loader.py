@@ -26,9 +26,10 @@ def load(
     device: str | None = None,
     dtype: str | None = None,
 ) -> LanguageModel:
-    """A LanguageModel: the bundled one if no name is given, a Hugging Face folder, or a model of the hub.
+    """A LanguageModel: the bundled one if no name is given, a Hugging Face folder, a GGUF file, or a model of the hub.
 
-    name: "bundled", a folder, or as on the hub: "gpt2", "org/name", "org/name@revision"; "hf:gpt2" if a folder has the name too.
+    name: "bundled", a folder or file, a word that `unspool models get` lists, or as on the hub: "gpt2", "org/name",
+    "org/name@revision"; "hf:gpt2" if a folder has the name too.
     It computes on the CPU in the package's own kernels (backend="compiled"), or in numpy where they are not built; dtype "bfloat16",
     "int8" or "int4" packs the weights in fewer bits there. backend="torch" or a device ("cuda", "mps", or "auto" for the best there
     is) chooses torch; backend="transformers" runs any causal model through that library, backend="llama.cpp" any GGUF file in llama.cpp,

@@ -1,11 +1,15 @@
 """GGUF files of the hub: the one that is meant is fetched, and nothing beside it."""
 
+import json
+import subprocess
+
 import pytest
 from helpers.checkpoints import tiny_gpt2
 
 pytest.importorskip("gguf")
 
 from helpers.gguf_files import write_model
+from helpers.program import PROGRAM
 
 from unspool.models.gguf.names import first_files, is_meant, patterns_of, quantisation_of
 
@@ -35,6 +39,9 @@ def test_the_format_that_is_named(hub, client, repository, data):
     assert named["text"] == found["text"]
     assert client.error("org/many").endswith("say which, as org/many:Q4_K_M: it has Q4_K_M, Q4_K_S, f16")
     assert client.error("org/many:Q8_0").endswith("org/many has no GGUF file 'Q8_0'; it has Q4_K_M, Q4_K_S, f16")
+    listed = subprocess.run([*PROGRAM, "models", "-o", "json"], capture_output=True, env=client.environment(), check=True)
+    shown = [(m["name"], m["architecture"], m["problem"]) for m in json.loads(listed.stdout)]
+    assert {("org/many:Q4_K_M", "gpt2", ""), ("org/many:f16", "gpt2", "")} <= set(shown)
     hub.close()
     assert client.load("org/many:Q4_K_M")[0]["text"] == found["text"]
     assert "not complete" in client.error("org/many:Q4_K_S")

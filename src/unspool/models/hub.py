@@ -160,16 +160,18 @@ def _listed(name: HubName) -> list[str]:
 
 
 def cached() -> Iterator[tuple[str, Path]]:
-    """Names and folders of the models in the hub's cache; nothing is fetched."""
+    """Names and folders of the models in the hub's cache, of GGUF files each by itself; nothing is fetched."""
     for repository in sorted(cache_folder().glob("models--*")):
         name = repository.name.removeprefix("models--").replace("--", "/")
         refs = repository / "refs"
         references = {_text(path): path.relative_to(refs).as_posix() for path in refs.rglob("*") if path.is_file()}
         for snapshot in sorted((repository / "snapshots").glob("*")):
-            if not (snapshot / "config.json").is_file() or not any(snapshot.glob("*.safetensors")):
-                continue
             revision = references.get(snapshot.name, snapshot.name)
-            yield name if revision == "main" else f"{name}@{revision}", snapshot
+            at = None if revision == "main" else revision
+            if (snapshot / "config.json").is_file() and any(snapshot.glob("*.safetensors")):
+                yield str(HubName(name, at)), snapshot
+            for file in gguf_files(snapshot):
+                yield str(HubName(name, at, file=quantisation_of(file.name))), file
 
 
 # --- parts ------------------------------------------------------------------------------------------------------------

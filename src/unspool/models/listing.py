@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unspool.errors import ModelError
-from unspool.models import hub
+from unspool.models import hub, wheels
 from unspool.models.architecture import check_architecture
 from unspool.models.families import FAMILIES, KEYS
 from unspool.models.gguf.checkpoint import GgufCheckpoint, GgufFile
 from unspool.models.gguf.layouts import NotRead
 from unspool.models.gguf.names import gguf_files
+from unspool.models.known import KNOWN
 from unspool.models.llama_cpp.library import is_installed
 from unspool.models.loading import BUNDLED, gguf_in, read_json
 from unspool.models.weights import BUFFERS, read_header
@@ -46,8 +47,10 @@ def bundled() -> ModelInfo:
 
 
 def models_cached() -> list[ModelInfo]:
-    """The models of the hub that were fetched before."""
-    return [describe(folder, name) for name, folder in hub.cached()]
+    """The models that were fetched before: those of the hub, and the files of packages."""
+    files = [(model.name, wheels.here(model.packaged)) for model in KNOWN.values() if model.packaged]
+    files = [*hub.cached(), *files]
+    return [(describe if place.is_dir() else describe_file)(place, name) for name, place in files if place]
 
 
 def is_shelf(name: str) -> bool:

@@ -9,19 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from unspool.arrays import Array
 from unspool.errors import ModelError
 from unspool.models.chat import ChatTemplate
-from unspool.models.engine import import_torch, placing
 from unspool.models.gguf.container import Container, read_container, set_of
 from unspool.models.gguf.layouts import config_of
 from unspool.models.gguf.tokens import chat_of, notes_of, tokenizer_of
 from unspool.models.gguf.vocabulary import vocabulary_of
-from unspool.models.gguf.weights import PLAIN, Turned, read_weights
-from unspool.models.loading import Checkpoint
-from unspool.models.stored import let_go
+from unspool.models.gguf.weights import PLAIN, read_weights
+from unspool.models.loading import Widened
 from unspool.models.weights import NAMES
 from unspool.text import Tokenizer
 
@@ -84,7 +79,7 @@ class GgufFile:
 
 
 @dataclass(frozen=True)
-class GgufCheckpoint(Checkpoint):
+class GgufCheckpoint(Widened):
     """A file as the checkpoint that it holds."""
 
     file: GgufFile = field(repr=False)
@@ -113,20 +108,6 @@ class GgufCheckpoint(Checkpoint):
     def matrices(self) -> Mapping[str, Any]:
         with said_of(self.place):
             return read_weights(self.file.container, self.config)
-
-    def weights(self) -> Mapping[str, Any]:
-        return {name: np.asarray(weight) for name, weight in self._one_by_one()}
-
-    def on(self, device: str, dtype: str) -> Mapping[str, Any]:
-        torch = import_torch()
-        with placing(device, dtype) as put:
-            return {name: put(name, torch.from_numpy(np.require(weight, requirements="W"))) for name, weight in self._one_by_one()}
-
-    def _one_by_one(self) -> Iterator[tuple[str, Array]]:
-        """Every weight in float32, its part of the file let go once it was used."""
-        for name, weight in self.matrices().items():
-            yield name, np.asarray(weight)
-            let_go(weight.T if isinstance(weight, Turned) else weight)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from unspool.models.families import Family, family_of
 from unspool.models.gguf.container import Container, Tensor
 from unspool.models.gguf.formats import Format
 from unspool.models.gguf.layouts import ENDS, PARTS, PASSED_OVER, TWO_NORMS, Layout, layout_of
-from unspool.models.stored import Stored
+from unspool.models.stored import Stored, Turned
 
 PLAIN = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 """Formats that are arrays as they lie in the file."""
@@ -35,17 +35,6 @@ class Blocks(Stored):
     def _widen(self, numbers: NDArray[Any]) -> NDArray[np.float32]:
         wide: NDArray[np.float32] = self.form.widen(numbers.reshape(-1, numbers.shape[-1]))
         return wide.reshape(*numbers.shape[:-1], -1)
-
-
-class Turned:
-    """A matrix that a family stores the other way round."""
-
-    def __init__(self, matrix: Stored) -> None:
-        self.T, self.shape = matrix, matrix.shape[::-1]
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        turned: NDArray[Any] = np.asarray(self.T, dtype).T
-        return turned
 
 
 def read_weights(container: Container, config: Mapping[str, Any]) -> dict[str, Any]:
