@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ class LlamaCppModel:
 
         lib = library()
         self.device, layers = layers_on(device)
-        self.path, self.threads, self._idle = path, thread_count(), list[Context]()
+        self.path, self.threads, self._idle, self._lent = path, thread_count(), list[Context](), list[Context]()
         self.pointer = open_file(path, layers)
         self.weights = Weights(self.pointer)
         self.lib = lib
@@ -49,6 +50,7 @@ class LlamaCppModel:
     def __del__(self) -> None:
         if getattr(self, "pointer", None):
             self._idle.clear()
+            self._lent.clear()
             self.pointer = None
             self.weights.let_go()
 
@@ -72,14 +74,26 @@ class LlamaCppModel:
         return LlamaCppSession(self, plan)
 
     def take_context(self, cells: int) -> Context:
-        """A context with room for so many tokens, empty: one that is idle, if it is large enough."""
-        if self._idle and self._idle[-1].pointer and self._idle[-1].cells >= cells:
-            found = self._idle.pop()
-            found.clear()
-            return found
+        """A context with room for so many tokens, empty: one that is idle, if it is large enough.
+
+        One is large, so before another is made, those of runs that are over and wait to be collected come back.
+        """
+        if self._lent and not self._fits(cells):
+            gc.collect()
+        found = self._idle.pop() if self._fits(cells) else self._made(cells)
+        self._lent.append(found)
+        return found
+
+    def _fits(self, cells: int) -> bool:
+        return bool(self._idle and self._idle[-1].pointer and self._idle[-1].cells >= cells)
+
+    def _made(self, cells: int) -> Context:
         self._idle.clear()
         return Context(self.weights, -(-max(cells, LEAST_CELLS) // CELLS_AT_ONCE) * CELLS_AT_ONCE, self.threads)
 
     def give_back(self, context: Any) -> None:
-        """A context is idle; the largest waits for the next session. One that a collection of garbage has ended already does not."""
+        """A context is idle; the largest waits for the next session. One that ended already, with its model, does not."""
+        self._lent = [one for one in self._lent if one is not context]
+        if context.pointer:
+            context.clear()
         self._idle = sorted((one for one in (*self._idle, context) if one.pointer), key=lambda one: one.cells)[-1:]
