@@ -30,7 +30,7 @@ from unspool.models.hub_errors import Unreachable
 from unspool.models.keeping import DAY, NO_CACHE, kept
 from unspool.models.sums import hash_of
 
-READ_AT_ONCE = 1 << 20
+BYTES_AT_ONCE = 1 << 20
 ROOM = "download-"
 """How the folders begin that packages are downloaded to."""
 BROKEN = (KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
@@ -119,7 +119,7 @@ def _has_size(path: Path, size: int) -> bool:
 
 
 def _pieces(file: IO[bytes]) -> Iterator[bytes]:
-    while piece := file.read(READ_AT_ONCE):
+    while piece := file.read(BYTES_AT_ONCE):
         yield piece
 
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from unspool.errors import MissingExtra, ModelError, ParameterError
 
-EXTRA = "pip install 'unspool[llama-cpp]'"
+LLAMA_EXTRA = "pip install 'unspool[llama-cpp]'"
 ERROR_LEVEL = 4
 ALL_LAYERS = 1 << 16
 """More layers than a model has."""
-DEVICES = ("cpu", "auto", "gpu", "cuda", "mps")
+LLAMA_DEVICES = ("cpu", "auto", "gpu", "cuda", "mps")
 _said: list[str] = []
 """What the library last complained of."""
 
@@ -25,7 +25,7 @@ def library() -> Any:
     try:
         from llama_cpp import llama_cpp as lib
     except ImportError:
-        raise MissingExtra(f"the llama.cpp backend needs llama-cpp-python: {EXTRA}") from None
+        raise MissingExtra(f"the llama.cpp backend needs llama-cpp-python: {LLAMA_EXTRA}") from None
     except (OSError, RuntimeError) as error:                             # a shared library that does not fit the machine
         raise ModelError(f"llama-cpp-python cannot be used: {error}") from None
     lib.llama_log_set(_listener(lib), ctypes.c_void_p(0))
@@ -60,7 +60,7 @@ def why() -> str:
 
 def layers_on(device: str | None) -> tuple[str, int]:
     """The device's name, and how many layers are computed there and not on the CPU."""
-    if device not in (None, *DEVICES):
+    if device not in (None, *LLAMA_DEVICES):
         raise ParameterError(f"device {device!r}: llama.cpp computes on cpu, or with gpu (auto, cuda, mps) on what it was built for")
     if device in (None, "cpu"):
         return "cpu", 0
