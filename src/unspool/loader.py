@@ -74,7 +74,7 @@ def _open_gguf(found: Found, tokenizer: Any, backend: str | None, device: str | 
     from unspool.models.engine import notes_of
     from unspool.models.gguf.checkpoint import GgufCheckpoint, GgufFile
     from unspool.models.gguf.layouts import NotRead
-    from unspool.models.llama_cpp.library import LLAMA_EXTRA, is_installed
+    from unspool.models.llama_cpp.library import HOW_INSTALLED, is_installed
     from unspool.models.loading import build
 
     check(backend != "transformers", "a GGUF file is not run by transformers; leave out the backend, or give the model's folder")
@@ -86,7 +86,7 @@ def _open_gguf(found: Found, tokenizer: Any, backend: str | None, device: str | 
     except NotRead as error:
         if backend is None and is_installed():
             return _open_in_llama_cpp(found, file, tokenizer, device, dtype)
-        raise ModelError(f"{error}; llama.cpp may run it: {'leave out the backend' if is_installed() else LLAMA_EXTRA}") from None
+        raise ModelError(f"{error}; llama.cpp may run it: {'leave out the backend' if is_installed() else HOW_INSTALLED}") from None
     model, engine = build(checkpoint, backend, device, dtype)
     info = {"fingerprint": file.fingerprint, "architecture": model.architecture, "backend": engine.backend}
     info |= {"device": engine.device, "dtype": engine.dtype} | ({"revision": found.revision} if found.revision else {})

@@ -13,7 +13,7 @@ import numpy as np
 
 from unspool.arrays import Floats
 from unspool.errors import ModelError
-from unspool.models.llama_cpp.library import library, why
+from unspool.models.llama_cpp.library import Weights, library, why
 
 TOKENS_OF_A_BATCH = 512
 LEAST_CELLS = 512
@@ -32,8 +32,8 @@ class Full(Exception):
 class Context:
     """Room for so many cells, freed with it."""
 
-    def __init__(self, model: Any, cells: int, threads: int) -> None:
-        lib = library()
+    def __init__(self, weights: Weights, cells: int, threads: int) -> None:
+        lib, model = library(), weights.pointer
         params = lib.llama_context_default_params()
         params.n_ctx = self.cells = cells
         params.n_batch = params.n_ubatch = TOKENS_OF_A_BATCH
@@ -48,6 +48,8 @@ class Context:
         self.pointer = lib.llama_init_from_model(model, params)
         if not self.pointer:
             raise ModelError(f"llama.cpp finds no room for {cells} tokens ({why()}): ask for fewer rows, tokens or prompts (together)")
+        weights.users += 1
+        self.weights = weights
         self.memory = lib.llama_get_memory(self.pointer)
         self.lib = lib
         self.vocabulary = int(lib.llama_vocab_n_tokens(lib.llama_model_get_vocab(model)))
@@ -69,8 +71,9 @@ class Context:
 
     def __del__(self) -> None:
         if getattr(self, "pointer", None):
-            self.lib.llama_free(self.pointer)
+            library().llama_free(self.pointer)
             self.pointer = None
+            self.weights.let_go()
 
     def clear(self) -> None:
         """Forget everything."""

@@ -10,11 +10,11 @@ from typing import Any
 
 from unspool.errors import MissingExtra, ModelError, ParameterError
 
-LLAMA_EXTRA = "pip install 'unspool[llama-cpp]'"
+HOW_INSTALLED = "pip install 'unspool[llama-cpp]'"
 ERROR_LEVEL = 4
 ALL_LAYERS = 1 << 16
 """More layers than a model has."""
-LLAMA_DEVICES = ("cpu", "auto", "gpu", "cuda", "mps")
+PLACES = ("cpu", "auto", "gpu", "cuda", "mps")
 _said: list[str] = []
 """What the library last complained of."""
 
@@ -25,7 +25,7 @@ def library() -> Any:
     try:
         from llama_cpp import llama_cpp as lib
     except ImportError:
-        raise MissingExtra(f"the llama.cpp backend needs llama-cpp-python: {LLAMA_EXTRA}") from None
+        raise MissingExtra(f"the llama.cpp backend needs llama-cpp-python: {HOW_INSTALLED}") from None
     except (OSError, RuntimeError) as error:                             # a shared library that does not fit the machine
         raise ModelError(f"llama-cpp-python cannot be used: {error}") from None
     lib.llama_log_set(_listener(lib), ctypes.c_void_p(0))
@@ -60,7 +60,7 @@ def why() -> str:
 
 def layers_on(device: str | None) -> tuple[str, int]:
     """The device's name, and how many layers are computed there and not on the CPU."""
-    if device not in (None, *LLAMA_DEVICES):
+    if device not in (None, *PLACES):
         raise ParameterError(f"device {device!r}: llama.cpp computes on cpu, or with gpu (auto, cuda, mps) on what it was built for")
     if device in (None, "cpu"):
         return "cpu", 0
@@ -69,6 +69,19 @@ def layers_on(device: str | None) -> tuple[str, int]:
             return "cpu", 0
         raise ParameterError(f"device {device!r}: this build of llama.cpp computes on the CPU; install one with CUDA, Metal or Vulkan")
     return "gpu", ALL_LAYERS
+
+
+class Weights:
+    """A model's weights, freed when it and every context over them is gone; a collection of garbage ends those in any order."""
+
+    def __init__(self, pointer: Any) -> None:
+        self.pointer, self.users = pointer, 1
+
+    def let_go(self) -> None:
+        """One of those that use them is gone."""
+        self.users -= 1
+        if not self.users:
+            library().llama_model_free(self.pointer)
 
 
 def open_file(path: Path, layers: int) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 from unspool.core.model import NO_PLAN, Plan
 from unspool.errors import Unsupported
 from unspool.models.llama_cpp.contexts import LEAST_CELLS, Context
-from unspool.models.llama_cpp.library import layers_on, library, open_file
+from unspool.models.llama_cpp.library import Weights, layers_on, library, open_file
 from unspool.models.llama_cpp.session import LlamaCppSession
 
 CELLS_AT_ONCE = 256
@@ -29,6 +29,7 @@ class LlamaCppModel:
         self.device, layers = layers_on(device)
         self.path, self.threads, self._idle = path, thread_count(), list[Context]()
         self.pointer = open_file(path, layers)
+        self.weights = Weights(self.pointer)
         self.lib = lib
         for held, what in ((lib.llama_model_has_encoder, "has an encoder"), (lib.llama_model_is_diffusion, "is a diffusion model")):
             if held(self.pointer):
@@ -48,8 +49,8 @@ class LlamaCppModel:
     def __del__(self) -> None:
         if getattr(self, "pointer", None):
             self._idle.clear()
-            self.lib.llama_model_free(self.pointer)
             self.pointer = None
+            self.weights.let_go()
 
     def __repr__(self) -> str:
         return f"LlamaCppModel({str(self.path)!r}, {self.description})"
@@ -72,13 +73,13 @@ class LlamaCppModel:
 
     def take_context(self, cells: int) -> Context:
         """A context with room for so many tokens, empty: one that is idle, if it is large enough."""
-        if self._idle and self._idle[-1].cells >= cells:
+        if self._idle and self._idle[-1].pointer and self._idle[-1].cells >= cells:
             found = self._idle.pop()
             found.clear()
             return found
         self._idle.clear()
-        return Context(self.pointer, -(-max(cells, LEAST_CELLS) // CELLS_AT_ONCE) * CELLS_AT_ONCE, self.threads)
+        return Context(self.weights, -(-max(cells, LEAST_CELLS) // CELLS_AT_ONCE) * CELLS_AT_ONCE, self.threads)
 
     def give_back(self, context: Any) -> None:
-        """A context is idle; the largest waits for the next session."""
-        self._idle = [max([*self._idle, context], key=lambda one: one.cells)]
+        """A context is idle; the largest waits for the next session. One that a collection of garbage has ended already does not."""
+        self._idle = sorted((one for one in (*self._idle, context) if one.pointer), key=lambda one: one.cells)[-1:]

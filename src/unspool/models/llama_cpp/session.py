@@ -8,7 +8,7 @@ again, from the row's tokens, where others are asked for.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
@@ -16,10 +16,7 @@ from unspool.arrays import Array, Floats, Ints
 from unspool.core.model import NO_PLAN, ROOT, Plan
 from unspool.core.tree import TokenForest
 from unspool.errors import ModelError, Unsupported
-from unspool.models.llama_cpp.contexts import LEAST_CELLS, TOKENS_OF_A_BATCH, Full
-
-if TYPE_CHECKING:
-    from unspool.models.llama_cpp.model import LlamaCppModel
+from unspool.models.llama_cpp.contexts import LEAST_CELLS, TOKENS_OF_A_BATCH, Context, Full
 
 FEW_ROWS = 8
 """So many rows get room from the start if nobody says how many there will be."""
@@ -29,10 +26,23 @@ HELD = 64
 """The numbers of so many rows stay beside those of rows that have not grown."""
 
 
+class HasContexts(Protocol):
+    """What a session needs of a LlamaCppModel."""
+
+    vocabulary: int
+    context: int
+
+    def take_context(self, cells: int) -> Context:
+        """An empty one with room for so many tokens."""
+
+    def give_back(self, context: Context) -> None:
+        """It is idle."""
+
+
 class LlamaCppSession:
     """The rows of one run; see `unspool.core.model.Session`."""
 
-    def __init__(self, model: LlamaCppModel, plan: Plan = NO_PLAN) -> None:
+    def __init__(self, model: HasContexts, plan: Plan = NO_PLAN) -> None:
         self.model, self.nodes = model, TokenForest(model.vocabulary, model.context)
         self.can = frozenset({"hidden"})
         if plan.layers:

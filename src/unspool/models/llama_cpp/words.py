@@ -12,7 +12,7 @@ from unspool.arrays import Array
 from unspool.models.llama_cpp.model import LlamaCppModel
 from unspool.text import TokenizerBase
 
-CONTROL_ATTRIBUTE = 1 << 3
+CONTROL_BIT = 1 << 3
 """The attribute of control tokens."""
 
 
@@ -22,7 +22,7 @@ class LlamaCppWords(TokenizerBase):
     def __init__(self, model: LlamaCppModel) -> None:
         self.model, self.size = model, model.vocabulary
         attributes = (int(model.lib.llama_vocab_get_attr(model.words, t)) for t in range(self.size))
-        self.specials = frozenset(t for t, its in enumerate(attributes) if its & CONTROL_ATTRIBUTE)
+        self.specials = frozenset(t for t, its in enumerate(attributes) if its & CONTROL_BIT)
         self.begins = tuple(self._tokenised("", True))
 
     @cached_property
