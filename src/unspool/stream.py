@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypedDict
 
@@ -109,6 +109,10 @@ class Stream:
     def certificate(self) -> Certificate | None:
         """What the last search to say so has proved by now; None where nothing is."""
         return next(reversed(self._search.call.certificates.values()), None)
+
+    def watch(self, beat: Callable[[], object]) -> None:
+        """Have something called again and again while the run is at work, also where it only looks ahead and makes no step for long."""
+        self._search.watch = beat
 
     def cost(self) -> dict[str, int]:
         """What models were asked to run: forwards and tokens of the model itself, other_forwards and other_tokens of other models."""
@@ -244,6 +248,7 @@ class Stream:
         tokens, level = self.prompt_tokens[prompt], self._search.recorder.level
         trace = Trace([tokens], steps, [[replace(h, prompt=0) for h in found]], level, self.recipe, self._model)
         trace.certificates = [replace(c, prompt=0) for c in self._search.call.certificates.values() if c.prompt == prompt]
+        trace.work = dict(self._search.call.work[prompt])
         trace.mention(self._tokenizer.bytes_of, self._tokenizer.name_of, self._tokenizer.specials)
         return trace
 

@@ -38,6 +38,7 @@ def decode(search: Search, strategy: Strategy) -> Iterator[Step]:
         go_on(run, None)
 
     while True:
+        search.watch()
         # 1. Rows that are handed over begin runs of their own.
         if each:
             run, handed = each.popitem()

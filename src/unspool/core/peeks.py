@@ -36,6 +36,8 @@ class Peeks:
             if len(ask.chains) != len(ask.frontier) or not all(len(np.atleast_1d(c)) for c in ask.chains):
                 raise misfit(run, f"looks from {len(ask.frontier)} rows; each needs a chain of one token or more")
         rows = lane.extend(joined.rows, chains, every=any(len(c) > 1 for c in chains))
+        if lane is self.lane:
+            self.call.count(set(joined["prompt"].tolist()), "forwards")
         paths = [lane.nodes.path(int(row))[-len(chain) :] for row, chain in zip(rows, chains, strict=True)]
         counts = np.asarray([len(p) for p in paths])
         of = np.repeat(np.arange(len(rows)), counts)                     # (every token looked at,), its chain

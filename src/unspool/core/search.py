@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -86,6 +86,8 @@ class Search:
         """Prompts of whose hypotheses none may be returned, and why."""
         self.untold: deque[Step] = deque()
         """Steps that are taken and were not yet given out."""
+        self.watch: Callable[[], object] = lambda: None
+        """Asked again and again while forwards are made, also where no step is: for who waits."""
         self._rows = 0                                                   # rows that runs have
         self._gone = 0.0                                                 # those given up since the last collection
 
@@ -139,6 +141,7 @@ class Search:
         which = prompts.tolist()
         rows = self.lane.begin([self.call.prompts[prompt] for prompt in which], [self.call.taken[prompt] for prompt in which])
         self.waiting = self.waiting[count:]
+        self.call.count(which, "forwards")
         return Frontier.of(self.call, self.lane, rows, self.call.prompt_lengths[prompts], columns)
 
     def _join(self, run: Run, start: Frontier) -> None:
@@ -306,6 +309,7 @@ class Search:
             rows = self.lane.extend(parents, list(tokens[:, None])) if len(tokens) else parents
             lengths = np.concatenate([children.lengths for *_, children in fresh])
             columns = fresh[0][2].columns
+            self.call.count(set().union(*(children.columns["prompt"].tolist() for *_, children in fresh)), "forwards")
             if len(fresh) > 1:
                 columns = {k: np.concatenate([children.columns[k] for *_, children in fresh]) for k in ("prompt", "lineage")}
             whole = Frontier.of(self.call, self.lane, rows, lengths, columns)

@@ -42,6 +42,8 @@ class Trace(Shown):
     names: dict[int, str] = field(default_factory=dict)
     certificates: list[Certificate] = field(default_factory=list)
     """What searches proved of their texts."""
+    work: dict[str, int] = field(default_factory=dict)
+    """What it took: `forwards` of the model, as many as the prompt takes alone, and what the strategy counts."""
 
     def __repr__(self) -> str:
         texts = sum(map(len, self.hypotheses))
@@ -104,6 +106,7 @@ class Trace(Shown):
         tokens = {t: data.hex() for t, data in self.tokens.items()}
         last: dict[str, Any] = {"hypotheses": results, "tokens": tokens, "names": self.names}
         last |= {"certificates": [plain(c) for c in self.certificates]} if self.certificates else {}
+        last |= {"work": self.work} if self.work else {}
         yield json.dumps(last, ensure_ascii=False)
 
     @classmethod
@@ -139,6 +142,7 @@ class Trace(Shown):
             trace.tokens = {int(t): bytes.fromhex(data) for t, data in last["tokens"].items()}
             trace.names = {int(t): str(name) for t, name in last["names"].items()}
             trace.certificates = [_certificate(c) for c in last.get("certificates", [])]
+            trace.work = {str(what): int(count) for what, count in last.get("work", {}).items()}
         except UnspoolError:
             raise
         except KeyError as error:
