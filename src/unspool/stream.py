@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from unspool.core.loop import decode
+from unspool.core.loop import Rounds, rounds, steps_of
 from unspool.core.search import Search
 from unspool.core.stop import Stop
 from unspool.core.strategy import Strategy
@@ -84,7 +84,9 @@ class Stream:
         self.interrupted = False
         self._writer, self._written = self._new_writer(0), ""
         self._kept: list[Step] = []
-        self._steps = decode(search, strategy)
+        self.rounds: Rounds = rounds(search, strategy)
+        """The loop at work, for whoever runs its forwards beside those of others; its steps are then to be given to `keep`."""
+        self._steps = steps_of(self.rounds)
         self._outputs: Outputs | None = None
 
     # --- what was asked for, and what it took ------------------------------------------------------------------------
@@ -129,7 +131,7 @@ class Stream:
     def __iter__(self) -> Iterator[Step]:
         try:
             for step in self._steps:
-                self._keep(step)
+                self.keep(step)
                 yield step
                 if self.interrupted:
                     return
@@ -137,7 +139,8 @@ class Stream:
             self.interrupt()
             raise
 
-    def _keep(self, step: Step) -> None:
+    def keep(self, step: Step) -> None:
+        """Take a step down, if steps are recorded."""
         if self._search.recorder.level != "off":
             self._kept.append(step)
 
@@ -155,7 +158,7 @@ class Stream:
 
     def _taken(self) -> Iterator[Step]:
         for step in self._steps:
-            self._keep(step)
+            self.keep(step)
             self.certain(step)
             yield step
 
@@ -164,8 +167,14 @@ class Stream:
         if not self.interrupted and not self._search.over:
             self.interrupted, self._steps = True, iter(())
             while self._search.untold:
-                self._keep(self._search.untold.popleft())
+                self.keep(self._search.untold.popleft())
             self._search.interrupt()
+
+    def give_up(self) -> None:
+        """Free every row, after an error that nobody can go on from."""
+        self.interrupted, self._steps = True, iter(())
+        for lane in self._search.lanes():
+            lane.session.keep([])
 
     def text(self) -> Iterator[str]:
         """The first prompt's text as it becomes certain; with several rows, only once the best is known."""

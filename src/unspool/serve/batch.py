@@ -1,0 +1,115 @@
+"""The batch: runs of many requests, each at its own place, whose forwards are one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from unspool.arrays import Ints
+from unspool.core.lane import Forward
+from unspool.core.together import run
+from unspool.record.step import Step
+from unspool.stream import Stream
+
+
+def _nothing(_: Any) -> None:
+    """Nobody listens."""
+
+
+@dataclass(eq=False)
+class Work:
+    """A run in the batch, and who is told of it."""
+
+    stream: Stream
+    told: Callable[[Step], None] = _nothing
+    """Of every step, as it is taken."""
+    over: Callable[[Exception | None], None] = _nothing
+    """At the end: None, or what went wrong."""
+    rows: int = 1
+    """How many rows it may have."""
+    until: float | None = None
+    """The time at which it is broken off."""
+    gone: bool = False
+    """Whether nobody waits for it any longer."""
+    answer: Ints | None = field(default=None, repr=False)
+
+    def go_on(self) -> Forward | None:
+        """Up to its next forward; None at its end."""
+        while True:
+            try:
+                ask = self.stream.rounds.send(self.answer)
+            except StopIteration:
+                return None
+            self.answer = None
+            if isinstance(ask, Forward):
+                return ask
+            self.stream.keep(ask)
+            self.told(ask)
+
+
+class Batch:
+    """Runs that go on together: in every round each comes to its next forward, and all of these are run in one."""
+
+    def __init__(self) -> None:
+        self.work: list[Work] = []
+        self.tokens = 0
+        """Tokens that went through the model for them."""
+
+    def add(self, work: Work) -> None:
+        """Let a run take part from the next round on."""
+        self.work.append(work)
+
+    @property
+    def rows(self) -> int:
+        """How many rows the runs may have."""
+        return sum(work.rows for work in self.work)
+
+    def round(self, now: float) -> int:
+        """Every run up to its next forward, and then that forward, of all; how many rows it had."""
+        asks: list[tuple[Work, Forward]] = []
+        for work in self.work:
+            if work.gone or (work.until is not None and now >= work.until):
+                self._break_off(work)
+                continue
+            try:
+                ask = work.go_on()
+            except Exception as error:                                   # its own fault, and nobody else's
+                self._fail(work, error)
+                continue
+            if ask is None:
+                work.over(None)
+            else:
+                asks.append((work, ask))
+        asks = self._run(asks)
+        self.work = [work for work, _ in asks]
+        self.tokens += sum(len(chain) for _, ask in asks for chain in ask.chains)
+        return sum(len(ask.chains) for _, ask in asks)
+
+    def _run(self, asks: list[tuple[Work, Forward]]) -> list[tuple[Work, Forward]]:
+        """Run the forwards, in one, or where that fails each by itself; those that went well."""
+        try:
+            for (work, _), rows in zip(asks, run([ask for _, ask in asks]), strict=True):
+                work.answer = rows
+            return asks
+        except Exception:
+            well = []
+            for work, ask in asks:
+                try:
+                    (work.answer,) = run([ask])
+                    well.append((work, ask))
+                except Exception as error:
+                    self._fail(work, error)
+            return well
+
+    def _break_off(self, work: Work) -> None:
+        """End a run as it is; its rows are given up."""
+        try:
+            work.stream.interrupt()
+            work.over(None)
+        except Exception as error:
+            self._fail(work, error)
+
+    def _fail(self, work: Work, error: Exception) -> None:
+        work.stream.give_up()
+        work.over(error)
