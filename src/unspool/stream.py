@@ -73,7 +73,7 @@ class Stream:
         asked: Sequence[str] = (),
         spelling: Respelling | None = None,
     ) -> None:
-        self.prompts, self.recipe, self.asked = list(prompts), recipe, list(asked)
+        self.prompts, self.recipe, self.asked, self.strategy = list(prompts), recipe, list(asked), strategy
         self._spelling = spelling
         self._search, self._tokenizer, self._model, self._alone = search, tokenizer, model, alone
         waits = [(s, stop.cuts_after) for stop in stops for s in stop.cuts]
@@ -82,7 +82,7 @@ class Stream:
         self.single = strategy.streams
         """Whether the first prompt has had one row throughout, so that its text can be shown as it grows."""
         self.interrupted = False
-        self._writer, self._written = self._new_writer(0), ""
+        self._writer, self._written = self.writer(0), ""
         self._kept: list[Step] = []
         self.rounds: Rounds = rounds(search, strategy)
         """The loop at work, for whoever runs its forwards beside those of others; its steps are then to be given to `keep`."""
@@ -169,6 +169,18 @@ class Stream:
             while self._search.untold:
                 self.keep(self._search.untold.popleft())
             self._search.interrupt()
+
+    def leaves(self, prompt: int) -> list[tuple[int, dict[str, Any]]]:
+        """Where the texts of a prompt stand, growing or ended: the node of each, and its columns. What all of them share is certain."""
+        return self._search.leaves(prompt)
+
+    def path(self, prompt: int, node: int, after: int = 0) -> list[int]:
+        """The nodes from one on, the prompt's own if not given, to a later one."""
+        return self._search.recorder.path(prompt, node, after)
+
+    def born(self, prompt: int, node: int) -> tuple[int, int, float]:
+        """Of a node the one before it, its token, and its log-probability under the model."""
+        return self._search.recorder.nodes[prompt][node][:3]
 
     def give_up(self) -> None:
         """Free every row, after an error that nobody can go on from."""
@@ -257,11 +269,12 @@ class Stream:
         return trace
 
     def _sequence(self, h: Hypothesis) -> GeneratedText:
-        writer = self._new_writer(h.prompt)
+        writer = self.writer(h.prompt)
         text = "".join(map(writer.add, h.tokens)) + writer.finish()
         return GeneratedText(text, h.tokens, h.logprobs, h.processed, h.score, h.reason)
 
-    def _new_writer(self, prompt: int) -> Detokenizer:
+    def writer(self, prompt: int) -> Detokenizer:
+        """What makes text of a prompt's new tokens as it becomes certain."""
         stays, taken = self._search.call.prompts[prompt].tolist(), self._search.call.taken[prompt].tolist()
         if self._spelling is None:
             return Detokenizer(self._tokenizer, self._cuts, stays)

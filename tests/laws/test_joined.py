@@ -38,7 +38,8 @@ def run_beside(works, every=1):
 def test_a_call_comes_to_the_same_beside_others(first, tmp_path):
     together = Together(MODEL)
     shared, alone = un.LanguageModel(together, Letters()), un.LanguageModel(MODEL, Letters())
-    calls = [(name, [RNG.integers(0, 5, n).tolist() for n in RNG.integers(1, 6, 2)], i) for i, name in enumerate(ALL[first : first + BESIDE])]
+    some = ALL[first : first + BESIDE]
+    calls = [(name, [RNG.integers(0, 5, n).tolist() for n in RNG.integers(1, 6, 2)], i) for i, name in enumerate(some)]
     how = {"max_new_tokens": 5, "level": "choices"}
     streams = [shared.stream(prompts, build(name), seed=seed, **how) for name, prompts, seed in calls]
     failed = []

@@ -384,6 +384,12 @@ class Search:
         alive = sum(int(f["prompt"][i]) == prompt for run in self.runs.values() for f, i in run.places.values())
         return alive + len(self.found[prompt])
 
+    def leaves(self, prompt: int) -> list[tuple[int, dict[str, Any]]]:
+        """Where the texts of a prompt stand, those that may still grow and those that have ended: their nodes, with the columns of each."""
+        stand = [place for run in self.runs.values() for place in run.places.values()]
+        alive = [(int(f["node"][i]), {k: v[i] for k, v in f.columns.items()}) for f, i in stand if int(f["prompt"][i]) == prompt]
+        return alive + [(h.nodes[-1], h.columns) for h in self.found[prompt]]
+
     @property
     def over(self) -> bool:
         """Whether every prompt has begun and every run come to its end."""

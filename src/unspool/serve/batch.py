@@ -4,13 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from unspool.arrays import Ints
 from unspool.core.lane import Forward
+from unspool.core.loop import Rounds
 from unspool.core.together import run
 from unspool.record.step import Step
-from unspool.stream import Stream
+
+
+class Runs(Protocol):
+    """What can take part: a `Stream`, or whoever else asks for forwards."""
+
+    rounds: Rounds
+
+    def keep(self, step: Step) -> None:
+        """Take a step down."""
+
+    def interrupt(self) -> None:
+        """End now."""
+
+    def give_up(self) -> None:
+        """Free every row."""
 
 
 def _nothing(_: Any) -> None:
@@ -21,7 +36,7 @@ def _nothing(_: Any) -> None:
 class Work:
     """A run in the batch, and who is told of it."""
 
-    stream: Stream
+    stream: Runs
     told: Callable[[Step], None] = _nothing
     """Of every step, as it is taken."""
     over: Callable[[Exception | None], None] = _nothing

@@ -1,0 +1,40 @@
+"""Starting: the application behind uvicorn, until it is stopped."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from typing import Any
+
+from unspool.errors import MissingExtra, UnspoolError
+from unspool.language_model import LanguageModel
+from unspool.serve.settings import LOOPBACK, Settings
+
+__all__ = ["LOOPBACK", "Settings", "listen"]
+
+
+def listen(lm: LanguageModel, host: str, port: int, settings: Settings) -> None:
+    """Serve a model at an address, until SIGINT or SIGTERM; then the requests at work may end."""
+    try:
+        import uvicorn
+
+        from unspool.serve.app import Server
+    except ImportError as error:
+        raise MissingExtra(f"the server needs {error.name}: pip install 'unspool[serve]'") from None
+    bound = _bound(host, port)
+    shown = f"[{host}]" if ":" in host else host
+    print(f"unspool serves {lm.name} at http://{shown}:{bound.getsockname()[1]}/v1", file=sys.stderr, flush=True)
+    config = uvicorn.Config(Server(lm, settings).app, log_level="warning", access_log=False, timeout_graceful_shutdown=int(settings.grace) + 1)
+    uvicorn.Server(config).run(sockets=[bound])
+
+
+def _bound(host: str, port: int) -> Any:
+    """A socket at an address."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        found = socket.socket(family, socket.SOCK_STREAM)
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        found.bind((host, port))
+    except OSError as error:
+        raise UnspoolError(f"cannot listen at {host}, port {port}: {error.strerror or error}; give another --port") from None
+    return found
