@@ -73,7 +73,8 @@ class Server:
             await run_in_threadpool(self.engine.stop, self.settings.grace)
 
     def _watch(self, rows: int) -> None:
-        self.metrics.rows.observe(rows)
+        if rows:
+            self.metrics.rows.observe(rows)
 
     # --- every request ------------------------------------------------------------------------------------------------
 

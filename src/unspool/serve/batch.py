@@ -121,6 +121,7 @@ class Batch:
         """End a run as it is; its rows are given up."""
         try:
             work.stream.interrupt()
+            work.stream.give_up()                                        # also what a run that had not begun had asked for
             work.over(None)
         except Exception as error:
             self._fail(work, error)

@@ -81,8 +81,8 @@ READ = (
           " `temperature(0.8) | top_p(0.95) | sample(4)`, in place of all settings; `stop` and `ignore_eos` may stand beside it, and a"
           " `temperature`, `n` or `best_of` of 0 or 1, which clients send unasked, says nothing there"),
     Field("trace", "true or false", _flag, "unspool's own: the answer holds the record of every prompt, as the lines of its file"),
-    Field("max_tokens", "a whole number >= 0", _count(0), "the most new tokens; if it is not given, 16 for completions, and for chat as many as"
-          " the server allows; 0 beside `echo` reads the prompt alone"),
+    Field("max_tokens", "a whole number >= 0", _count(0), "the most new tokens; if it is not given, 16 for completions, and for chat as"
+          " many as the server allows; 0 beside `echo` reads the prompt alone"),
     Field("max_completion_tokens", "a whole number >= 1", _count(1), "the same, by its newer name", (CHAT,)),
     Field("n", "a whole number >= 1", _count(1), "how many texts of a prompt; beside `use_beam_search` also the width"),
     Field("best_of", "a whole number >= 1", _count(1), "so many samples are drawn, and the n returned whose mean log-probability is"

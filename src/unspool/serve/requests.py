@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from unspool.core.decoder import Decoder, parse
+from unspool.core.decoder import Decoder, Part, parse
 from unspool.errors import UnspoolError, is_whole
 from unspool.lab.translate import from_engine
 from unspool.language_model import LanguageModel
+from unspool.processors.grammar import JsonSchema
 from unspool.prompt import several
 from unspool.serve.errors import Refused, refused
 from unspool.serve.fields import CHAT, COMPLETIONS, MOST_LIKELIEST, SETTINGS, checked
@@ -22,6 +23,8 @@ DEFAULT_COMPLETION = 16
 """New tokens of a completion if nobody says, as OpenAI has it."""
 QUIET = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0}
 """What llama.cpp does by default and a request did not ask for."""
+DUMPED = (", ", ": ")
+"""What stands between the parts of JSON."""
 BESIDE = ("stop", "ignore_eos")
 """Settings that may stand beside a decoder."""
 
@@ -147,12 +150,13 @@ def decoder_of(fields: Mapping[str, Any], lm: LanguageModel) -> tuple[Decoder, t
         raise Refused("a setting is nested too deeply") from None
     for note in found.lost:
         raise Refused(f"{note.setting} is not served: {note.what}", note.setting, code="unsupported_field")
-    decoder = found.decoder
+    wanted = given.get("response_format") or given.get("structured_outputs") or {}
+    decoder = _closed(found.decoder, wanted.get("type") == "json_object" or wanted.get("json_object") is True)
     if engine == "llama.cpp" and max(n, best or 1) > 1:
         decoder = _strategy(decoder, Sample(best or n), n)
     if best is not None and best > 1:
         decoder = _strategy(decoder, BestOf(best, by="mean_logprob", n=n), best)
-    notes = tuple(str(note) for note in found.notes if note.setting in given)
+    notes = tuple(str(note) for note in found.notes if note.setting in given and "white space" not in note.what)
     return decoder, found.options.get("end_tokens"), notes
 
 
@@ -172,6 +176,20 @@ def _written(fields: Mapping[str, Any], given: Mapping[str, Any]) -> tuple[Decod
     ignore = given.get("ignore_eos", False)
     _check(ignore in (True, False), f"ignore_eos is true or false; got {ignore!r:.40}", "ignore_eos")
     return decoder, () if ignore else None, ()
+
+
+def _closed(decoder: Decoder, whole: bool) -> Decoder:
+    """A decoder whose JSON has no white space but that of `json.dumps`: with any allowed a text may go on with it for ever.
+
+    whole: whether the JSON is any object.
+    """
+
+    def one(part: Part) -> Part:
+        if not isinstance(part, JsonSchema):
+            return part
+        return JsonSchema({"type": "object"}) if whole else replace(part, separators=DUMPED)
+
+    return Decoder(tuple(map(one, decoder.parts)))
 
 
 def _strategy(decoder: Decoder, strategy: Any, n: int) -> Decoder:

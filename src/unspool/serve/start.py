@@ -24,7 +24,8 @@ def listen(lm: LanguageModel, host: str, port: int, settings: Settings) -> None:
     bound = _bound(host, port)
     shown = f"[{host}]" if ":" in host else host
     print(f"unspool serves {lm.name} at http://{shown}:{bound.getsockname()[1]}/v1", file=sys.stderr, flush=True)
-    config = uvicorn.Config(Server(lm, settings).app, log_level="warning", access_log=False, timeout_graceful_shutdown=int(settings.grace) + 1)
+    ending = int(settings.grace) + 1
+    config = uvicorn.Config(Server(lm, settings).app, log_level="warning", access_log=False, timeout_graceful_shutdown=ending)
     uvicorn.Server(config).run(sockets=[bound])
 
 
