@@ -27,7 +27,7 @@ def told(output, tmp_path):
 def run_beside(works, every=1):
     """Runs that enter one after another, and go on together to their ends; the most rows of a forward."""
     batch, waiting, most, rounds = Batch(), list(works), 0, 0
-    while waiting or batch.work:
+    while waiting or batch.busy:
         if waiting and rounds % every == 0:
             batch.add(waiting.pop(0))
         most, rounds = max(most, batch.round(0.0)), rounds + 1

@@ -59,7 +59,7 @@ class Started:
 
     def idle(self):
         """Whether nothing is at work and no row is kept."""
-        return not self.server.engine.batch.work and not self.server.engine.waiting
+        return not self.server.engine.batch.busy and not self.server.engine.waiting
 
 
 @contextmanager

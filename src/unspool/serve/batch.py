@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -68,20 +69,29 @@ class Batch:
 
     def __init__(self) -> None:
         self.work: list[Work] = []
+        self.entering: deque[Work] = deque()
+        """Those that take part from the next round on; any thread may add to them."""
         self.tokens = 0
         """Tokens that went through the model for them."""
 
     def add(self, work: Work) -> None:
         """Let a run take part from the next round on."""
-        self.work.append(work)
+        self.entering.append(work)
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is a run."""
+        return bool(self.work or self.entering)
 
     @property
     def rows(self) -> int:
         """How many rows the runs may have."""
-        return sum(work.rows for work in self.work)
+        return sum(work.rows for work in [*self.work, *self.entering])
 
     def round(self, now: float) -> int:
         """Every run up to its next forward, and then that forward, of all; how many rows it had."""
+        while self.entering:
+            self.work.append(self.entering.popleft())
         asks: list[tuple[Work, Forward]] = []
         for work in self.work:
             if work.gone or (work.until is not None and now >= work.until):

@@ -37,10 +37,11 @@ class Engine:
         with self._changed:
             if self._stopping:
                 raise Refused("the server is stopping", status=503, kind=BUSY, code="stopping", wait=WAIT)
-            self._forget()
-            if len(self.waiting) >= self.queue:
-                raise Refused(f"{self.queue} requests wait already; try again", status=429, kind=BUSY, code="queue_full", wait=WAIT)
             self.waiting.append(list(works))
+            self._admit()
+            if len(self.waiting) > self.queue:
+                self.waiting.pop()
+                raise Refused(f"{self.queue} requests wait already; try again", status=429, kind=BUSY, code="queue_full", wait=WAIT)
             self._changed.notify()
 
     def wake(self) -> None:
@@ -76,7 +77,7 @@ class Engine:
         self._forget()
         while self.waiting:
             rows = sum(work.rows for work in self.waiting[0])
-            if self.batch.work and self.batch.rows + rows > self.rows:
+            if self.batch.busy and self.batch.rows + rows > self.rows:
                 return
             for work in self.waiting.popleft():
                 self.batch.add(work)
@@ -85,12 +86,12 @@ class Engine:
         while True:
             with self._changed:
                 self._admit()
-                while not self.batch.work:
+                while not self.batch.busy:
                     if self._stopping:
                         return
                     self._changed.wait()
                     self._admit()
                 if self._ending:
-                    for work in [*self.batch.work, *(work for works in self.waiting for work in works)]:
+                    for work in [*self.batch.work, *self.batch.entering, *(work for works in self.waiting for work in works)]:
                         work.until = 0.0
             self.watch(self.batch.round(time.monotonic()))
