@@ -7,11 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import numpy as np
+
 from unspool.arrays import Ints
-from unspool.core.lane import Forward
+from unspool.core.lane import Forward, Growing
 from unspool.core.loop import Rounds
 from unspool.core.together import run
 from unspool.record.step import Step
+
+
+AT_ONCE = 256
+"""Tokens of a run that go through the model in one forward."""
 
 
 class Runs(Protocol):
@@ -49,19 +55,36 @@ class Work:
     gone: bool = False
     """Whether nobody waits for it any longer."""
     answer: Ints | None = field(default=None, repr=False)
+    pieces: Growing[Ints] | None = field(default=None, repr=False)
+    """Of a forward that is run piece by piece."""
 
     def go_on(self) -> Forward | None:
         """Up to its next forward; None at its end."""
         while True:
             try:
+                if self.pieces is not None:
+                    return next(self.pieces) if self.answer is None else self.pieces.send(self.answer)
                 ask = self.stream.rounds.send(self.answer)
-            except StopIteration:
-                return None
+            except StopIteration as over:
+                if self.pieces is None:
+                    return None
+                self.answer, self.pieces = over.value, None
+                continue
             self.answer = None
             if isinstance(ask, Forward):
-                return ask
-            self.stream.keep(ask)
-            self.told(ask)
+                self.pieces = in_pieces(ask)
+            else:
+                self.stream.keep(ask)
+                self.told(ask)
+
+
+def in_pieces(ask: Forward) -> Growing[Ints]:
+    """The new rows of an ask by forwards of about `AT_ONCE` tokens, so that nobody waits long for another's prompt."""
+    rows = np.asarray(ask.parents, np.int64)
+    size = max(1, AT_ONCE // max(1, len(ask.chains)))
+    for first in range(0, max(map(len, ask.chains), default=0), size):
+        rows = yield Forward(ask.lane, rows, [chain[first : first + size] for chain in ask.chains], ask.every)
+    return rows
 
 
 class Batch:
