@@ -11,7 +11,7 @@ from laws.covering import build, names
 import unspool as un
 from unspool.core.together import Together
 from unspool.models.reading import read_transformer
-from unspool.serve.batch import Batch, Work
+from unspool.serve.batch import OneBatch, Work
 
 MODEL = table(seed=1)
 SMALL = read_transformer("gpt2", *tiny_gpt2(3))
@@ -28,7 +28,7 @@ def told(output, tmp_path):
 
 def run_beside(works, every=1):
     """Runs that enter one after another, and go on together to their ends; the most rows of a forward."""
-    batch, waiting, most, rounds = Batch(), list(works), 0, 0
+    batch, waiting, most, rounds = OneBatch(), list(works), 0, 0
     while waiting or batch.busy:
         if waiting and rounds % every == 0:
             batch.add(waiting.pop(0))
@@ -57,7 +57,7 @@ def test_a_call_comes_to_the_same_beside_others(first, tmp_path):
 
 
 def test_a_long_prompt_goes_through_in_pieces_and_others_go_on(monkeypatch):
-    monkeypatch.setattr("unspool.serve.batch.AT_ONCE", 4)
+    monkeypatch.setattr("unspool.serve.batch.PIECE_TOKENS", 4)
     shared, alone = un.LanguageModel(Together(SMALL)), un.LanguageModel(SMALL)
     prompts = [RNG.integers(0, 24, n).tolist() for n in (3, 30, 17)]
     short, long = shared.stream(prompts[:1], max_new_tokens=12), shared.stream(prompts, "beam(3)", max_new_tokens=6)
@@ -79,7 +79,7 @@ def test_forwards_are_shared_and_rows_are_freed_while_others_go_on():
     assert len(forwards) < 2 * 8 + 2 * len(some), "each ran by itself"
     assert max(forwards) > 10
     long = Work(shared.stream([1, 2], "greedy", max_new_tokens=200, end_tokens=()))
-    batch = Batch()
+    batch = OneBatch()
     batch.add(long)
     for seed in range(20):
         work = Work(shared.stream([3], "sample(4)", max_new_tokens=30, seed=seed, end_tokens=()))
@@ -128,7 +128,7 @@ def test_a_forward_that_fails_takes_down_only_whoever_asked_for_it():
     joint.inner.extend = broken
     works = [Work(shared.stream(prompt, "banned(4)", max_new_tokens=4, end_tokens=()), over=lambda e, i=i: said.update({i: e}))
              for i, prompt in enumerate([[1, 2], [4, 4], [2, 1]])]  # fmt: skip
-    batch = Batch()
+    batch = OneBatch()
     for work in works:
         batch.add(work)
     while batch.busy:

@@ -34,7 +34,7 @@ class Started:
     def send(self, path, body=None, method="POST", headers=None, raw=None):
         """Status, headers and JSON of an answer."""
         data = raw if raw is not None else None if body is None else json.dumps(body)
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=600)
         try:
             connection.request(method, path, data, {"Content-Type": "application/json", **(headers or {})})
             answer = connection.getresponse()
@@ -50,7 +50,7 @@ class Started:
         assert status == 200, answer
         return {name: value for name, value in answer.items() if name not in ("id", "created")}
 
-    def until(self, right, seconds=20):
+    def until(self, right, seconds=300):
         """Wait until something is so."""
         end = time.monotonic() + seconds
         while not right():
@@ -76,7 +76,7 @@ def started(lm, settings=None):
         yield found
     finally:
         runner.should_exit = True
-        thread.join(20)
+        thread.join(300)
         bound.close()
         assert not thread.is_alive()
 

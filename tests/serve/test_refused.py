@@ -4,11 +4,11 @@ import itertools
 
 import pytest
 
-from unspool.serve.fields import IDLE, READ, REFUSED, SETTINGS
+from unspool.serve.fields import DECODER_SETTINGS, IDLE, NOT_SERVED, READ
 
 NO = object()
 STRANGE = ["x", "", 1.5, -1, 10**30, True, [], {}, ["x"], [None], {"a": 1}, [[]], "\ud800", [[1.5]], {"type": "x"}, 1e308, -(2**70)]
-FIELDS = sorted({field.name for field in READ} | {*IDLE} | {*REFUSED} | SETTINGS["vllm"] | SETTINGS["llama.cpp"])
+FIELDS = sorted({field.name for field in READ} | {*IDLE} | {*NOT_SERVED} | DECODER_SETTINGS["vllm"] | DECODER_SETTINGS["llama.cpp"])
 SMALL = {"prompt": "A", "max_tokens": 1}
 
 
@@ -97,9 +97,9 @@ def test_an_unknown_field_is_refused_with_the_nearest(served, name, meant):
     assert meant is NO or f"did you mean {meant}" in answer["error"]["message"]
 
 
-@pytest.mark.parametrize("name", sorted(REFUSED))
+@pytest.mark.parametrize("name", sorted(NOT_SERVED))
 def test_what_is_not_served_is_refused_by_name_unless_it_says_nothing(served, name):
-    for off in (None, *REFUSED[name].off):
+    for off in (None, *NOT_SERVED[name].off):
         assert served.send("/v1/completions", {**SMALL, name: off})[0] == 200, (name, off)
     status, _, answer = served.send("/v1/completions", {**SMALL, name: "something"})
     assert (status, answer["error"]["param"]) == (400, name)

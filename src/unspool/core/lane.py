@@ -83,7 +83,7 @@ class Lane:
         """One row for each prompt; taken: what was taken back from the end of each."""
         return alone(self.beginning(prompts, taken))
 
-    def beginning(self, prompts: Sequence[Ints], taken: Sequence[Ints] | None = None) -> Growing[Ints]:
+    def beginning(self, prompts: Sequence[Ints], taken: Sequence[Ints] | None = None) -> Forwards[Ints]:
         """The same for whoever runs its forward."""
         whole = prompts if taken is None else [np.concatenate(both) for both in zip(prompts, taken, strict=True)]
         rows = yield Forward(self, [ROOT] * len(prompts), prompts)
@@ -260,11 +260,11 @@ class Forward:
         return self.lane.extend(self.parents, self.chains, self.every)
 
 
-Growing: TypeAlias = Generator[Forward, Ints, T]
+Forwards: TypeAlias = Generator[Forward, Ints, T]
 """What comes to a T by some forwards."""
 
 
-def alone(work: Growing[T]) -> T:
+def alone(work: Forwards[T]) -> T:
     """What work comes to, each of its forwards run by itself."""
     try:
         ask = next(work)

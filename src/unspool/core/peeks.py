@@ -9,7 +9,7 @@ import numpy as np
 from unspool.arrays import Ints
 from unspool.core.call import Call
 from unspool.core.frontier import Frontier
-from unspool.core.lane import Forward, Growing, Lane, Twins
+from unspool.core.lane import Forward, Forwards, Lane, Twins
 from unspool.core.model import Model
 from unspool.core.run import Run, misfit
 from unspool.core.strategy import Look, Twin
@@ -25,7 +25,7 @@ class Peeks:
         """The rows of second models, by the model's id."""
         self._begun: set[tuple[int, int]] = set()                        # (model, prompt) that have twins
 
-    def look(self, asks: Mapping[Run, Look]) -> Growing[list[Frontier]]:
+    def look(self, asks: Mapping[Run, Look]) -> Forwards[list[Frontier]]:
         """One forward for the looks of several runs at one lane: each run's ends of its chains."""
         if not any(len(ask.frontier) for ask in asks.values()):
             return [nothing.looked(nothing, []) for nothing in (ask.frontier.take(slice(0)) for ask in asks.values())]

@@ -13,7 +13,7 @@ from unspool.core.call import Call
 from unspool.core.children import Children, children_of, length_of
 from unspool.core.distributions import Without
 from unspool.core.frontier import Frontier
-from unspool.core.lane import Forward, Growing, Lane
+from unspool.core.lane import Forward, Forwards, Lane
 from unspool.core.model import Model, Plan, check_ids
 from unspool.core.observe import considered
 from unspool.core.peeks import Peeks
@@ -93,13 +93,13 @@ class Search:
 
     # --- runs -----------------------------------------------------------------------------------------------------------
 
-    def begin(self, strategy: Strategy) -> Growing[list[Run]]:
+    def begin(self, strategy: Strategy) -> Forwards[list[Run]]:
         """The runs of a strategy over the prompts that begin at once: one, or one for each."""
         self._require(strategy)
         self.strategy = strategy
         return (yield from self.enter())
 
-    def enter(self) -> Growing[list[Run]]:
+    def enter(self) -> Forwards[list[Run]]:
         """The runs of prompts that waited and for which there is room now; none where they join a run at work as it grows."""
         runs, self._apart = self._apart, []
         if runs or self.strategy is None or (self.strategy.joins and self.runs) or not (count := self._room()):
@@ -123,7 +123,7 @@ class Search:
         room = min(self.together - len(at_work), len(self.waiting))
         return room if not at_work or room >= min(len(self.waiting), max(1, self.together // ENTERING)) else 0
 
-    def _first_rows(self, count: int) -> Growing[Frontier]:
+    def _first_rows(self, count: int) -> Forwards[Frontier]:
         """The rows of the next prompts that waited."""
         prompts = np.asarray(self.waiting[:count])
         columns = {
@@ -292,7 +292,7 @@ class Search:
                 step.dropped["reason"] = np.asarray(d.reasons, dtype=object)
         return step
 
-    def grow(self, work: Sequence[tuple[Run, Choice, Children]], steps: Sequence[Step]) -> Growing[None]:
+    def grow(self, work: Sequence[tuple[Run, Choice, Children]], steps: Sequence[Step]) -> Forwards[None]:
         """The rows of some runs give way to what they grew into: for those not seen before in one forward.
 
         Only then have the steps been taken: a run that is broken off in the middle of the forward is as it was before it.

@@ -14,7 +14,7 @@ from unspool.arrays import Array, Ints, like
 from unspool.core.lane import Forward, open_session
 from unspool.core.model import NO_PLAN, ROOT, Model, Plan, Session, first_layers
 
-SPARE = 8
+SPARE_ROWS = 8
 """Rows that nobody needs before they are freed; beyond it, a quarter of those that are needed."""
 
 
@@ -37,7 +37,7 @@ class Together:
         """A call's part of the session."""
         if plan.layers not in self.joint:
             self.joint[plan.layers] = Joint(open_session(self.model, Plan(layers=plan.layers)))
-        return Part(self.joint[plan.layers])
+        return Share(self.joint[plan.layers])
 
     @property
     def rows(self) -> int:
@@ -49,7 +49,7 @@ class Joint:
     """A session that calls share."""
 
     def __init__(self, inner: Session) -> None:
-        self.inner, self.parts = inner, set[Part]()
+        self.inner, self.parts = inner, set[Share]()
         self.gone, self.due = 0, False
         self.fresh: dict[int, int] = {}
         """The rows of the last forwards, and where they stand in what the head makes of them all."""
@@ -88,13 +88,13 @@ class Joint:
     def sweep(self, at_once: bool = False) -> None:
         """Free the rows that no call needs, once they are enough, or one of the calls has come to its end."""
         alive = [part.alive for part in [*self.parts]]
-        if not (at_once or self.due or self.gone >= max(SPARE, sum(map(len, alive)) / 4)):
+        if not (at_once or self.due or self.gone >= max(SPARE_ROWS, sum(map(len, alive)) / 4)):
             return
         self.gone, self.due, self.fresh, self.made = 0, False, {}, None
         self.inner.keep([row for rows in alive for row in rows])
 
 
-class Part:
+class Share:
     """A call's rows of a joint session; see `unspool.core.model.Session`."""
 
     def __init__(self, joint: Joint) -> None:
@@ -129,7 +129,7 @@ def run(asks: Sequence[Forward]) -> list[Ints]:
     shared: dict[Joint, list[int]] = {}
     for i, ask in enumerate(asks):
         session = ask.lane.session
-        if isinstance(session, Part):
+        if isinstance(session, Share):
             session.joint.parts.add(session)
             shared.setdefault(session.joint, []).append(i)
         else:

@@ -8,7 +8,7 @@ from typing import Any
 
 from unspool.output import Output
 from unspool.record.step import Step
-from unspool.serve.requests import Asked
+from unspool.serve.requests import Wanted
 from unspool.text import Tokenizer, pieces
 
 CUT = ("length", "context", "unfinished", "time", "interrupted")
@@ -128,10 +128,10 @@ def chat_logprobs(tokenizer: Tokenizer, text: Text, most: int) -> dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Form:
+class Shape:
     """How the answers to one request look."""
 
-    asked: Asked
+    asked: Wanted
     tokenizer: Tokenizer
     id: str
     created: int

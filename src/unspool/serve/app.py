@@ -21,12 +21,12 @@ from starlette.routing import Route
 
 from unspool.core.together import Together
 from unspool.language_model import LanguageModel
-from unspool.serve.answers import Form, Text, usage
-from unspool.serve.engine import Engine
+from unspool.serve.answers import Shape, Text, usage
+from unspool.serve.engine import EngineThread
 from unspool.serve.errors import DENIED, Refused, refused
-from unspool.serve.fields import CHAT, COMPLETIONS
+from unspool.serve.fields import CHATS, COMPLETIONS
 from unspool.serve.metrics import TYPE, Metrics
-from unspool.serve.requests import Asked, Limits, asked
+from unspool.serve.requests import Limits, Wanted, asked
 from unspool.serve.settings import LOOPBACK, Settings
 from unspool.serve.streaming import event
 from unspool.serve.ticket import Ticket
@@ -43,12 +43,12 @@ class Server:
         self.together = Together(lm.model)
         self.lm = LanguageModel(self.together, lm.tokenizer, lm.name, lm.info, lm.chat, ())
         self.metrics = Metrics()
-        self.engine = Engine(self.settings.rows, self.settings.queue, self._watch)
+        self.engine = EngineThread(self.settings.rows, self.settings.queue, self._watch)
         self.limits = Limits(self.settings.tokens or lm.model.context, self.settings.rows)
         self.created = int(time.time())
         posts = {
             "/v1/completions": partial(self._generate, COMPLETIONS),
-            "/v1/chat/completions": partial(self._generate, CHAT),
+            "/v1/chat/completions": partial(self._generate, CHATS),
             "/tokenize": partial(self._words, tokenized),
             "/detokenize": partial(self._words, detokenized),
         }
@@ -128,8 +128,8 @@ class Server:
         body = await self._body(request)
         seed = secrets.randbelow(2**31) if self.settings.seed is None else self.settings.seed
         wanted = await run_in_threadpool(asked, endpoint, body, self.lm, self.limits, seed)
-        prefix = "chatcmpl" if endpoint == CHAT else "cmpl"
-        form = Form(wanted, self.lm.tokenizer, f"{prefix}-{uuid.uuid4().hex}", int(time.time()), self.lm.name)
+        prefix = "chatcmpl" if endpoint == CHATS else "cmpl"
+        form = Shape(wanted, self.lm.tokenizer, f"{prefix}-{uuid.uuid4().hex}", int(time.time()), self.lm.name)
         ticket = await self._ticket(wanted)
         self.engine.submit(ticket.works)
         if wanted.stream:
@@ -146,7 +146,7 @@ class Server:
             found["trace"] = [list(output.trace.lines()) for output in ticket.run.outputs]
         return JSONResponse(found)
 
-    async def _ticket(self, wanted: Asked) -> Ticket:
+    async def _ticket(self, wanted: Wanted) -> Ticket:
         loop = asyncio.get_running_loop()
         return await run_in_threadpool(Ticket, wanted, self.lm, self.settings.seconds, loop)
 
@@ -157,7 +157,7 @@ class Server:
         self.metrics.new_tokens.inc(found["completion_tokens"])
         return found
 
-    async def _events(self, ticket: Ticket, form: Form) -> AsyncIterator[str]:
+    async def _events(self, ticket: Ticket, form: Shape) -> AsyncIterator[str]:
         """The events of a stream; whoever goes away gives up his rows."""
         wanted, began, first = form.asked, time.monotonic(), True
 

@@ -10,13 +10,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from unspool.arrays import Ints
-from unspool.core.lane import Forward, Growing
+from unspool.core.lane import Forward, Forwards
 from unspool.core.loop import Rounds
 from unspool.core.together import run
 from unspool.record.step import Step
 
-
-AT_ONCE = 256
+PIECE_TOKENS = 256
 """Tokens of a run that go through the model in one forward."""
 
 
@@ -55,7 +54,7 @@ class Work:
     gone: bool = False
     """Whether nobody waits for it any longer."""
     answer: Ints | None = field(default=None, repr=False)
-    pieces: Growing[Ints] | None = field(default=None, repr=False)
+    pieces: Forwards[Ints] | None = field(default=None, repr=False)
     """Of a forward that is run piece by piece."""
 
     def go_on(self) -> Forward | None:
@@ -78,16 +77,16 @@ class Work:
                 self.told(ask)
 
 
-def in_pieces(ask: Forward) -> Growing[Ints]:
-    """The new rows of an ask by forwards of about `AT_ONCE` tokens, so that nobody waits long for another's prompt."""
+def in_pieces(ask: Forward) -> Forwards[Ints]:
+    """The new rows of an ask by forwards of about `PIECE_TOKENS` tokens, so that nobody waits long for another's prompt."""
     rows = np.asarray(ask.parents, np.int64)
-    size = max(1, AT_ONCE // max(1, len(ask.chains)))
+    size = max(1, PIECE_TOKENS // max(1, len(ask.chains)))
     for first in range(0, max(map(len, ask.chains), default=0), size):
         rows = yield Forward(ask.lane, rows, [chain[first : first + size] for chain in ask.chains], ask.every)
     return rows
 
 
-class Batch:
+class OneBatch:
     """Runs that go on together: in every round each comes to its next forward, and all of these are run in one."""
 
     def __init__(self) -> None:

@@ -7,14 +7,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from unspool.serve.batch import Batch, Work
+from unspool.serve.batch import OneBatch, Work
 from unspool.serve.errors import BUSY, Refused
 
 WAIT = 1
 """Seconds after which a request that found the queue full may come again."""
 
 
-class Engine:
+class EngineThread:
     """Runs all requests in one batch; runs that find no room wait in their order.
 
     rows: how many rows grow together at most; a request of more runs alone. queue: how many requests may wait.
@@ -22,7 +22,7 @@ class Engine:
 
     def __init__(self, rows: int = 64, queue: int = 256, watch: Callable[[int], None] = lambda rows: None) -> None:
         self.rows, self.queue, self.watch = rows, queue, watch
-        self.batch = Batch()
+        self.batch = OneBatch()
         self.waiting: deque[list[Work]] = deque()
         self._changed = threading.Condition()
         self._stopping = self._ending = False

@@ -8,8 +8,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 TYPE = CONTENT_TYPE_LATEST
-ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-SECONDS = (0.005, 0.02, 0.1, 0.5, 2, 10, 60)
+ROW_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+DURATIONS = (0.005, 0.02, 0.1, 0.5, 2, 10, 60)
 
 
 class Metrics:
@@ -21,9 +21,9 @@ class Metrics:
         self.requests = Counter("unspool_requests", "Requests, by endpoint and status.", ["endpoint", "status"], **own)
         self.prompt_tokens = Counter("unspool_prompt_tokens", "Tokens of prompts.", **own)
         self.new_tokens = Counter("unspool_generated_tokens", "New tokens of the texts that were returned.", **own)
-        self.rows = Histogram("unspool_forward_rows", "Rows that a forward of all requests had.", buckets=ROWS, **own)
-        self.seconds = Histogram("unspool_request_seconds", "From a request to its whole answer.", ["endpoint"], buckets=SECONDS, **own)
-        self.first = Histogram("unspool_first_piece_seconds", "From a request to the first piece of a stream.", buckets=SECONDS, **own)
+        self.rows = Histogram("unspool_forward_rows", "Rows that a forward of all requests had.", buckets=ROW_BUCKETS, **own)
+        self.seconds = Histogram("unspool_request_seconds", "From a request to its whole answer.", ["endpoint"], buckets=DURATIONS, **own)
+        self.first = Histogram("unspool_first_piece_seconds", "From a request to the first piece of a stream.", buckets=DURATIONS, **own)
         self.working = Gauge("unspool_requests_running", "Runs that are in the batch.", **own)
         self.waiting = Gauge("unspool_requests_waiting", "Requests that wait for room.", **own)
         self.alive = Gauge("unspool_rows_alive", "Tokens that the session of all requests keeps.", **own)

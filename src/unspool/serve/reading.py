@@ -1,4 +1,4 @@
-"""Reading a prompt: the log-probability of every token of it and the likeliest in its place, in forwards that others share."""
+"""PromptReading a prompt: the log-probability of every token of it and the likeliest in its place, in forwards that others share."""
 
 from __future__ import annotations
 
@@ -14,13 +14,11 @@ from unspool.core.lane import Forward, Lane
 from unspool.core.loop import Rounds
 from unspool.core.tree import ROOT
 from unspool.language_model import LanguageModel
-
-AT_ONCE = 256
-"""Tokens that go through the model in one forward, so that others do not wait long."""
+from unspool.serve.batch import PIECE_TOKENS
 
 
 @dataclass(frozen=True)
-class Place:
+class ReadToken:
     """What the model held of a token and of what else could stand in its place."""
 
     logprob: float
@@ -29,18 +27,18 @@ class Place:
     logprobs: list[float]
 
 
-class Reading:
+class PromptReading:
     """The places of all tokens of a text but the first; it takes part in a batch as a `Stream` does."""
 
     def __init__(self, lm: LanguageModel, tokens: list[int], likeliest: int) -> None:
         self.lane, self.tokens, self.likeliest = Lane(lm.model), tokens, likeliest
         self.rounds: Rounds = self._read()
-        self.places: list[Place] = []
+        self.places: list[ReadToken] = []
 
     def _read(self) -> Rounds:
         row, text = ROOT, np.asarray(self.tokens, np.int64)
-        for first in range(0, len(text) - 1, AT_ONCE):
-            chunk = text[first : min(first + AT_ONCE, len(text) - 1)]    # nothing is asked after the last
+        for first in range(0, len(text) - 1, PIECE_TOKENS):
+            chunk = text[first : min(first + PIECE_TOKENS, len(text) - 1)]    # nothing is asked after the last
             rows = yield Forward(self.lane, [row], [chunk], every=True)
             assert rows is not None
             row = int(rows[0])
@@ -53,7 +51,7 @@ class Reading:
         own: Floats = picked(found.logits, np.arange(len(rows)), tokens) - host(found.total)[:, 0]
         values, likeliest = topk(found.logits, max(1, self.likeliest))
         best = host(values).astype(np.float64) - host(found.total)
-        self.places += [Place(*what) for what in zip(own.tolist(), host(likeliest).tolist(), best.tolist(), strict=True)]
+        self.places += [ReadToken(*what) for what in zip(own.tolist(), host(likeliest).tolist(), best.tolist(), strict=True)]
 
     def keep(self, step: Any) -> None:
         """There are no steps."""

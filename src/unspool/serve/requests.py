@@ -13,7 +13,7 @@ from unspool.language_model import LanguageModel
 from unspool.processors.grammar import JsonSchema
 from unspool.prompt import several
 from unspool.serve.errors import Refused, refused
-from unspool.serve.fields import CHAT, COMPLETIONS, MOST_LIKELIEST, SETTINGS, checked
+from unspool.serve.fields import CHATS, COMPLETIONS, DECODER_SETTINGS, MOST_LIKELIEST, checked
 from unspool.stops.texts import StopStrings
 from unspool.strategies.best_of import BestOf
 from unspool.strategies.sample import Sample
@@ -41,7 +41,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Asked:
+class Wanted:
     """A request as it is understood."""
 
     endpoint: str
@@ -76,12 +76,12 @@ class Asked:
         how: Any = {"max_new_tokens": self.tokens, "seed": self.seed, "end_tokens": self.end_tokens}
         how |= {"level": "tokens" if self.likeliest is None and not self.trace else "choices"}
         how |= {"choices": max(self.likeliest or 1, 5 if self.trace else 1)}
-        if self.endpoint == CHAT:
+        if self.endpoint == CHATS:
             return lm.stream(None, self.decoder, messages=self.messages, template=self.template or None, **how)
         return lm.stream(self.prompts, self.decoder, **how)
 
 
-def asked(endpoint: str, body: Any, lm: LanguageModel, limits: Limits, seed: int) -> Asked:
+def asked(endpoint: str, body: Any, lm: LanguageModel, limits: Limits, seed: int) -> Wanted:
     """A request, understood or refused; seed: of one that gives none."""
     fields = checked(endpoint, body)
     served = fields.get("model") or lm.name
@@ -93,12 +93,12 @@ def asked(endpoint: str, body: Any, lm: LanguageModel, limits: Limits, seed: int
     if rows is not None and rows > limits.rows:
         raise Refused(f"{strategy} needs {rows} rows; this server allows {limits.rows} of a request", "n")
     prompts = prompts_of(fields, limits) if endpoint == COMPLETIONS else []
-    if endpoint == CHAT and "messages" not in fields:
+    if endpoint == CHATS and "messages" not in fields:
         raise Refused("messages is missing: a list such as [{\"role\": \"user\", \"content\": \"Hello\"}]", "messages")
     template = dict(fields.get("chat_template_kwargs", {}))
     if fields.get("add_generation_prompt") is False:
         template["add_generation_prompt"] = False
-    found = Asked(
+    found = Wanted(
         endpoint,
         prompts,
         messages_of(fields.get("messages", [])),
@@ -128,7 +128,7 @@ def asked(endpoint: str, body: Any, lm: LanguageModel, limits: Limits, seed: int
 
 def decoder_of(fields: Mapping[str, Any], lm: LanguageModel) -> tuple[Decoder, tuple[int, ...] | None, tuple[str, ...]]:
     """The decoder that the settings mean, its end tokens if they are not the model's, and what is to be known of the settings."""
-    ours, theirs = SETTINGS["vllm"], SETTINGS["llama.cpp"]
+    ours, theirs = DECODER_SETTINGS["vllm"], DECODER_SETTINGS["llama.cpp"]
     given = {name: value for name, value in fields.items() if name in ours | theirs}
     if "decoder" in fields:
         return _written(fields, given)
@@ -223,7 +223,7 @@ def tokens_of(endpoint: str, fields: Mapping[str, Any], limits: Limits) -> int:
 def likeliest_of(endpoint: str, fields: Mapping[str, Any]) -> int | None:
     """How many alternatives of every token are to be told; None where not even its own log-probability."""
     logprobs, top = fields.get("logprobs"), fields.get("top_logprobs")
-    if endpoint == CHAT:
+    if endpoint == CHATS:
         _check(logprobs is None or isinstance(logprobs, bool), f"logprobs is true or false for chat; got {logprobs!r:.40}", "logprobs")
         _check(top is None or bool(logprobs), "top_logprobs needs logprobs: true", "top_logprobs")
         return (top or 0) if logprobs else None

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import socket
 import sys
-from typing import Any
 
 from unspool.errors import MissingExtra, UnspoolError
 from unspool.language_model import LanguageModel
 from unspool.serve.settings import LOOPBACK, Settings
 
 __all__ = ["LOOPBACK", "Settings", "listen"]
+
+
+BACKLOG = 2048
+"""Connections that wait to be taken, from before the first is."""
 
 
 def listen(lm: LanguageModel, host: str, port: int, settings: Settings) -> None:
@@ -29,13 +32,10 @@ def listen(lm: LanguageModel, host: str, port: int, settings: Settings) -> None:
     uvicorn.Server(config).run(sockets=[bound])
 
 
-def _bound(host: str, port: int) -> Any:
-    """A socket at an address."""
+def _bound(host: str, port: int) -> socket.socket:
+    """A socket that listens at an address."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        found = socket.socket(family, socket.SOCK_STREAM)
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        found.bind((host, port))
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
         raise UnspoolError(f"cannot listen at {host}, port {port}: {error.strerror or error}; give another --port") from None
-    return found

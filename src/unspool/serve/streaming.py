@@ -13,7 +13,7 @@ from unspool.text import Detokenizer
 
 
 @dataclass
-class Shown:
+class Streamed:
     """What of one text was told."""
 
     writer: Detokenizer
@@ -29,7 +29,7 @@ class Certain:
         self.stream, self.texts, self.likely = stream, texts, likely
         self.apart = texts > 1 and isinstance(stream.strategy, Sample)
         """Whether each text is one row from the beginning, with a number of its own."""
-        self.shown = [[Shown(stream.writer(prompt)) for _ in range(texts)] for prompt in range(prompts)]
+        self.shown = [[Streamed(stream.writer(prompt)) for _ in range(texts)] for prompt in range(prompts)]
         self.known: list[dict[int, Likely]] = [{} for _ in range(prompts)]
 
     def after(self, step: Step) -> list[Text]:
@@ -55,7 +55,7 @@ class Certain:
         count = next((k for k, some in enumerate(zip(*paths, strict=False)) if len(set(some)) > 1), min(map(len, paths)))
         return paths[0][:count]
 
-    def _told(self, prompt: int, shown: Shown, nodes: list[int]) -> list[Told]:
+    def _told(self, prompt: int, shown: Streamed, nodes: list[int]) -> list[Told]:
         """The tokens of some nodes that follow what was told."""
         found = []
         for node in nodes:

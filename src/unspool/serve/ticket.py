@@ -12,8 +12,8 @@ from unspool.record.step import Step
 from unspool.serve.answers import Text, Told, texts_of
 from unspool.serve.batch import Work
 from unspool.serve.errors import Refused, refused
-from unspool.serve.reading import Reading
-from unspool.serve.requests import Asked
+from unspool.serve.reading import PromptReading
+from unspool.serve.requests import Wanted
 from unspool.serve.streaming import Certain
 from unspool.text import text_of
 
@@ -24,12 +24,12 @@ SILENCE = 15.0
 class Ticket:
     """The runs of a request: its decoding, and where its prompts are to be scored a reading of each."""
 
-    def __init__(self, asked: Asked, lm: LanguageModel, seconds: float | None, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, asked: Wanted, lm: LanguageModel, seconds: float | None, loop: asyncio.AbstractEventLoop) -> None:
         self.asked, self.lm = asked, lm
         self.run = asked.run(lm) if asked.tokens else None
         self.prompts = self.run.prompt_tokens if self.run else [lm.tokens_of(prompt) for prompt in asked.prompts]
         scored = asked.echo and asked.likeliest is not None
-        self.readings = [Reading(lm, tokens, asked.likeliest or 0) for tokens in self.prompts] if scored else []
+        self.readings = [PromptReading(lm, tokens, asked.likeliest or 0) for tokens in self.prompts] if scored else []
         self.certain = Certain(self.run, len(self.prompts), asked.texts, asked.likeliest is not None) if self.run and asked.stream else None
         rows = self.run.strategy.most_rows() if self.run else 1
         until = None if seconds is None else time.monotonic() + seconds

@@ -11,7 +11,7 @@ from unspool.cli import options
 from unspool.cli.commands.common import open_model
 from unspool.errors import check
 
-KEY = "UNSPOOL_API_KEY"
+KEY_NAME = "UNSPOOL_API_KEY"
 """The environment variable that holds the key, which a command line would show to all users of the machine."""
 
 _NUMBERS = (
@@ -40,8 +40,8 @@ def serve(
     """Serve a model to clients of OpenAI's API, all requests in one batch. The key is read of UNSPOOL_API_KEY."""
     from unspool.serve.start import LOOPBACK, Settings, listen
 
-    key = os.environ.get(KEY) or None
-    check(host in LOOPBACK or key is not None, f"--host {host} can be reached by others: set {KEY} to a key that clients must show")
+    key = os.environ.get(KEY_NAME) or None
+    check(host in LOOPBACK or key is not None, f"--host {host} can be reached by others: set {KEY_NAME} to a key that clients must show")
     for option, value in (("--rows", rows), ("--queue", queue), ("--max-tokens", max_tokens), ("--max-body", max_body)):
         check(value is None or value >= 1, f"{option} must be at least 1; got {value}")
     check(time_limit > 0 and grace >= 0, f"--time-limit is above 0 and --grace not below; got {time_limit:g} and {grace:g}")
