@@ -136,3 +136,26 @@ def test_a_forward_that_fails_takes_down_only_whoever_asked_for_it():
     assert isinstance(said[1], MemoryError)
     assert (said[0], said[2]) == (None, None)
     assert len(works[0].stream.output.tokens) == 4
+
+
+def test_rows_that_grow_by_a_token_do_not_wait_for_all_the_long_prompts(monkeypatch):
+    monkeypatch.setattr("unspool.serve.batch.PIECE_TOKENS", 4)
+    monkeypatch.setattr("unspool.serve.batch.TOGETHER_TOKENS", 8)
+    shared, batch = un.LanguageModel(Together(SMALL)), OneBatch()
+    texts = [shared.stream(RNG.integers(0, 24, 20).tolist(), max_new_tokens=2, end_tokens=()) for _ in range(6)]
+    short, steps = shared.stream([3], max_new_tokens=30, end_tokens=()), []
+    batch.add(Work(short, told=steps.append))
+    for _ in range(2):
+        batch.round(0.0)
+    for stream in texts:
+        batch.add(Work(stream))
+    most = 0
+    while batch.busy:
+        before, tokens = len(steps), batch.tokens
+        batch.round(0.0)
+        most = max(most, batch.tokens - tokens)
+        assert len(steps) == before + 1 or len(steps) == 30
+    assert most <= 8 + 1 + 6
+    alone = un.LanguageModel(SMALL)
+    for stream in texts:
+        assert stream.output.tokens == alone.generate(stream.prompt_tokens[0], max_new_tokens=2, end_tokens=()).tokens

@@ -111,7 +111,11 @@ def test_requests_of_other_kinds(served):
     assert served.send("/v1/completions", method="GET")[0] == 405
     status, _, answer = served.send("/v1/embeddings", SMALL)
     assert (status, "/v1/completions" in answer["error"]["message"]) == (404, True)
-    assert served.send("/health", method="GET", headers={"Host": "evil.example"})[0] == 403
+    for host in ("evil.example", "127.0.0.1.evil.example:80", "[", "[::", "::::", "a b", "localhost:x", ""):
+        assert served.send("/health", method="GET", headers={"Host": host})[0] == 403, host
+    assert served.send("/health", method="GET", headers={"Host": "LOCALHOST:80"})[0] == 200
+    status, _, answer = served.send("/v1/completions", {"\ud800": "\ud800"})
+    assert (status, answer["error"]["param"]) == (400, "\ud800")
     for path, body in (("/tokenize", {}), ("/tokenize", {"prompt": 3}), ("/tokenize", {"promt": "x"}), ("/detokenize", {"tokens": [-1]})):
         status, _, answer = served.send(path, body)
         assert (status, is_error(answer)) == (400, True)

@@ -40,6 +40,11 @@ class Together:
         return Share(self.joint[plan.layers])
 
     @property
+    def held(self) -> int:
+        """How many rows calls have asked to keep; any thread may ask."""
+        return sum(len(part.alive) for joint in [*self.joint.values()] for part in [*joint.parts])
+
+    @property
     def rows(self) -> int:
         """How many rows are alive: tokens of the trees of all calls."""
         return sum(len(joint.inner.nodes) for joint in [*self.joint.values()])

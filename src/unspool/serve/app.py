@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
+import logging
+import re
 import secrets
 import time
 import uuid
@@ -16,8 +18,9 @@ from typing import Any, TypeAlias
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from unspool.core.together import Together
 from unspool.language_model import LanguageModel
@@ -32,6 +35,7 @@ from unspool.serve.streaming import event
 from unspool.serve.ticket import Ticket
 from unspool.serve.words import detokenized, tokenized, tokenizer_info
 
+LOG = logging.getLogger("unspool.serve")
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 
@@ -87,7 +91,7 @@ class Server:
                 self._let_in(request, path)
                 response = await to(request)
             except Exception as error:
-                response = answered(refused(error))
+                response = answered(self._said(error))
             self.metrics.requests.labels(path, str(response.status_code)).inc()
             self.metrics.seconds.labels(path).observe(time.monotonic() - began)
             return response
@@ -98,9 +102,16 @@ class Server:
         key, settings = request.headers.get("authorization", ""), self.settings
         if settings.key is not None and path != "/health" and not hmac.compare_digest(key.encode(), f"Bearer {settings.key}".encode()):
             raise Refused("this server needs its API key, as Authorization: Bearer KEY", status=401, kind=DENIED, code="invalid_api_key")
-        host = (request.url.hostname or "").strip("[]")
-        if settings.local and settings.key is None and host not in (*LOOPBACK, "testserver"):
+        host = re.sub(r":\d+$", "", request.headers.get("host", "")).strip("[]").lower()
+        if settings.local and settings.key is None and host not in LOOPBACK:
             raise Refused(f"this server is for its own machine, and is not called {host[:80]!r}", status=403, kind=DENIED)
+
+    def _said(self, error: Exception) -> Refused:
+        """An error as a client hears of it; what is this program's fault is written down here."""
+        found = refused(error)
+        if found.status == 500:
+            LOG.error("a request failed", exc_info=error)
+        return found
 
     async def _body(self, request: Request) -> Any:
         """The JSON of a request."""
@@ -133,7 +144,7 @@ class Server:
         ticket = await self._ticket(wanted)
         self.engine.submit(ticket.works)
         if wanted.stream:
-            return StreamingResponse(self._events(ticket, form), media_type="text/event-stream")
+            return Events(self._events(ticket, form), ticket, self.engine)
         try:
             await _unless_gone(request, ticket.wait())
         except BaseException:
@@ -144,7 +155,7 @@ class Server:
         found = form.head() | {"choices": [form.choice(text) for text in texts], "usage": self._used(ticket)} | form.said()
         if wanted.trace and ticket.run:
             found["trace"] = [list(output.trace.lines()) for output in ticket.run.outputs]
-        return JSONResponse(found)
+        return Json(found)
 
     async def _ticket(self, wanted: Wanted) -> Ticket:
         loop = asyncio.get_running_loop()
@@ -181,10 +192,7 @@ class Server:
                 yield said([], {"usage": used})
             yield event("[DONE]")
         except Exception as error:
-            yield event(json.dumps(refused(error).body()))
-        finally:
-            ticket.leave()
-            self.engine.wake()
+            yield event(json.dumps(self._said(error).body()))
 
     # --- the rest ---------------------------------------------------------------------------------------------------------
 
@@ -193,35 +201,59 @@ class Server:
         return found | {"max_model_len": self.lm.model.context}
 
     async def _models(self, request: Request) -> Response:
-        return JSONResponse({"object": "list", "data": [self._told()]})
+        return Json({"object": "list", "data": [self._told()]})
 
     async def _model(self, request: Request) -> Response:
         name = request.path_params["model"]
         if name != self.lm.name:
             raise Refused(f"there is no model {name[:80]!r}; this server has {self.lm.name!r}", "model", 404, code="model_not_found")
-        return JSONResponse(self._told())
+        return Json(self._told())
 
     async def _words(self, to: Callable[[LanguageModel, Any], dict[str, Any]], request: Request) -> Response:
-        return JSONResponse(await run_in_threadpool(to, self.lm, await self._body(request)))
+        return Json(await run_in_threadpool(to, self.lm, await self._body(request)))
 
     async def _tokenizer(self, request: Request) -> Response:
-        return JSONResponse(tokenizer_info(self.lm))
+        return Json(tokenizer_info(self.lm))
 
     async def _health(self, request: Request) -> Response:
         if not self.engine.alive:
             raise Refused("the engine has ended", status=503)
-        return JSONResponse({"status": "ok"})
+        return Json({"status": "ok"})
 
     async def _metrics(self, request: Request) -> Response:
         self.metrics.working.set(len(self.engine.batch.work))
         self.metrics.waiting.set(len(self.engine.waiting))
-        self.metrics.alive.set(self.together.rows)
+        self.metrics.alive.set(self.together.held)
         return Response(self.metrics.page(), media_type=TYPE)
+
+
+class Json(Response):
+    """JSON, without characters beyond ASCII, so that also what is no text can be told."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, allow_nan=False, separators=(",", ":")).encode()
+
+
+class Events(StreamingResponse):
+    """A stream; whoever goes away, even before it begins, gives up his rows."""
+
+    def __init__(self, events: AsyncIterator[str], ticket: Ticket, engine: EngineThread) -> None:
+        super().__init__(events, media_type="text/event-stream")
+        self.ticket, self.engine = ticket, engine
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self.ticket.leave()
+            self.engine.wake()
 
 
 def answered(error: Refused) -> Response:
     """An error as a response."""
-    return JSONResponse(error.body(), error.status, {} if error.wait is None else {"Retry-After": str(error.wait)})
+    return Json(error.body(), error.status, {} if error.wait is None else {"Retry-After": str(error.wait)})
 
 
 def _no_number(name: str) -> Any:

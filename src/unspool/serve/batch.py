@@ -17,6 +17,8 @@ from unspool.record.step import Step
 
 PIECE_TOKENS = 256
 """Tokens of a run that go through the model in one forward."""
+TOGETHER_TOKENS = 1024
+"""Tokens of all runs that do, beside those of rows that grow by one."""
 
 
 class Runs(Protocol):
@@ -56,6 +58,8 @@ class Work:
     answer: Ints | None = field(default=None, repr=False)
     pieces: Forwards[Ints] | None = field(default=None, repr=False)
     """Of a forward that is run piece by piece."""
+    asks: Forward | None = field(default=None, repr=False)
+    """The forward that it waits for."""
 
     def go_on(self) -> Forward | None:
         """Up to its next forward; None at its end."""
@@ -114,40 +118,52 @@ class OneBatch:
         """Every run up to its next forward, and then that forward, of all; how many rows it had."""
         while self.entering:
             self.work.append(self.entering.popleft())
-        asks: list[tuple[Work, Forward]] = []
-        for work in self.work:
-            if work.gone or (work.until is not None and now >= work.until):
-                self._break_off(work)
-                continue
-            try:
-                ask = work.go_on()
-            except Exception as error:                                   # its own fault, and nobody else's
-                self._fail(work, error)
-                continue
-            if ask is None:
-                work.over(None)
-            else:
-                asks.append((work, ask))
-        asks = self._run(asks)
-        self.work = [work for work, _ in asks]
+        self.work = [work for work in self.work if self._goes_on(work, now)]
+        asks = [(work, work.asks) for work in self._next() if work.asks is not None]
+        self._run(asks)
         self.tokens += sum(len(chain) for _, ask in asks for chain in ask.chains)
         return sum(len(ask.chains) for _, ask in asks)
 
-    def _run(self, asks: list[tuple[Work, Forward]]) -> list[tuple[Work, Forward]]:
-        """Run the forwards, in one, or where that fails each by itself; those that went well."""
+    def _goes_on(self, work: Work, now: float) -> bool:
+        """Bring a run to its next forward; whether it comes to one."""
+        if work.gone or (work.until is not None and now >= work.until):
+            self._break_off(work)
+            return False
         try:
-            for (work, _), rows in zip(asks, run([ask for _, ask in asks]), strict=True):
-                work.answer = rows
-            return asks
+            work.asks = work.asks or work.go_on()
+        except Exception as error:                                       # its own fault, and nobody else's
+            self._fail(work, error)
+            return False
+        if work.asks is None:
+            work.over(None)
+        return work.asks is not None
+
+    def _next(self) -> list[Work]:
+        """The runs whose forwards are next: all that grow by a token a row, and of longer pieces those that come first."""
+        found, tokens = [], 0
+        for work in self.work:
+            counts = [len(chain) for chain in work.asks.chains] if work.asks else []
+            if max(counts, default=0) > 1:
+                if tokens and tokens + sum(counts) > TOGETHER_TOKENS:
+                    continue
+                tokens += sum(counts)
+            found.append(work)
+        return found
+
+    def _run(self, asks: list[tuple[Work, Forward]]) -> None:
+        """Run the forwards, in one, or where that fails each by itself."""
+        try:
+            answers = run([ask for _, ask in asks])
         except Exception:
-            well = []
             for work, ask in asks:
                 try:
-                    (work.answer,) = run([ask])
-                    well.append((work, ask))
+                    (work.answer,), work.asks = run([ask]), None
                 except Exception as error:
                     self._fail(work, error)
-            return well
+                    self.work.remove(work)
+        else:
+            for (work, _), rows in zip(asks, answers, strict=True):
+                work.answer, work.asks = rows, None
 
     def _break_off(self, work: Work) -> None:
         """End a run as it is; its rows are given up."""

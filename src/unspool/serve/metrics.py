@@ -26,7 +26,7 @@ class Metrics:
         self.first = Histogram("unspool_first_piece_seconds", "From a request to the first piece of a stream.", buckets=DURATIONS, **own)
         self.working = Gauge("unspool_requests_running", "Runs that are in the batch.", **own)
         self.waiting = Gauge("unspool_requests_waiting", "Requests that wait for room.", **own)
-        self.alive = Gauge("unspool_rows_alive", "Tokens that the session of all requests keeps.", **own)
+        self.alive = Gauge("unspool_rows_alive", "Rows that all runs keep.", **own)
 
     def page(self) -> bytes:
         """All of it as Prometheus reads it."""

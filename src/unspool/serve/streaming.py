@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from unspool.record.step import Step
+from unspool.record.step import Hypothesis, Step
 from unspool.serve.answers import Likely, Text, Told, likely_at
 from unspool.strategies.sample import Sample
 from unspool.stream import Stream
@@ -64,13 +64,14 @@ class Certain:
             shown.node = node
         return found
 
-    def rest(self, prompt: int, i: int, text: Text, nodes: list[int]) -> Text:
-        """What of a finished text was not told yet; nodes: its own."""
+    def rest(self, prompt: int, i: int, text: Text, h: Hypothesis) -> Text:
+        """What of a prompt's i-th text was not told yet; h: the same as the record has it."""
+        i = int(h.columns.get("text", i)) if self.apart else i
         shown = self.shown[prompt][i]
-        if not text.text.startswith(shown.text) or shown.node not in nodes:
+        if not text.text.startswith(shown.text) or shown.node not in h.nodes:
             raise RuntimeError("a text departs from what was streamed of it")
-        left = text.tokens[nodes.index(shown.node) :]
-        return Text(text.index, text.text[len(shown.text) :], left, text.reason, len(shown.text))
+        left = text.tokens[h.nodes.index(shown.node) :]
+        return Text(prompt * self.texts + i, text.text[len(shown.text) :], left, text.reason, len(shown.text))
 
 
 def event(data: Any) -> str:

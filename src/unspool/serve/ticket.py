@@ -134,8 +134,8 @@ class Ticket:
         assert self.certain is not None
         found = []
         for prompt in range(len(self.prompts)):
-            texts, nodes = self._generated(prompt), [h.nodes for h in self.run.outputs[prompt].trace.hypotheses[0]]
-            found += [self.certain.rest(prompt, i, text, own) for i, (text, own) in enumerate(zip(texts, nodes, strict=True))]
+            pairs = zip(self._generated(prompt), self.run.outputs[prompt].trace.hypotheses[0], strict=True)
+            found += [self.certain.rest(prompt, i, text, h) for i, (text, h) in enumerate(pairs)]
         return found
 
     def new_tokens(self) -> int:
