@@ -49,7 +49,8 @@ def open_quietly(name: Any, *, tokenizer: Any = None, backend: str | None, devic
         return _hold(name, tokenizer, backend, device, dtype)
     from unspool.models.chat import FolderChat, template_of
     from unspool.models.engine import notes_of
-    from unspool.models.loading import find, fingerprint, is_gguf, read_model
+    from unspool.models.gguf.names import is_gguf
+    from unspool.models.loading import find, fingerprint, read_model
     from unspool.models.tokenizer_folder import read_tokenizer
 
     found = find(name)

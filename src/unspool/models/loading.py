@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -16,6 +15,7 @@ from unspool.models import hub
 from unspool.models.architecture import check_architecture, check_kind
 from unspool.models.compiled.model import CompiledTransformer, beyond_kernels
 from unspool.models.engine import Compute, choose, read_torch
+from unspool.models.gguf.names import gguf_files, is_gguf
 from unspool.models.hub_errors import Missing, Unreachable
 from unspool.models.reading import read_transformer
 from unspool.models.stored import read_matrices
@@ -23,8 +23,6 @@ from unspool.models.sums import check_sums
 from unspool.models.weights import read_weights, stored_dtype
 
 BUNDLED = Path(__file__).parent / "bundled"
-LATER_FILE = re.compile(r"-(?!00001)\d{5}-of-\d{5}\.gguf$", re.IGNORECASE)
-"""How a GGUF file ends that is not the first of its model's."""
 TYPING_ERROR = 0.8
 """How much a word is like "bundled" if it is not sought on the hub."""
 
@@ -73,8 +71,8 @@ def find(name: str | Path | None) -> Found:
 
 
 def _fetch(name: hub.HubName) -> Found:
-    folder = hub.fetch(name)
-    return Found(str(name), folder, folder.name)
+    found = hub.fetch(name)
+    return Found(str(name), found, (found if found.is_dir() else found.parent).name)
 
 
 def _nearest(text: str) -> str:
@@ -115,16 +113,6 @@ def _instead(folder: Path) -> str:
         return "; it is an adapter (adapter_config.json), which has to be merged into its model first"
     others = gguf_files(folder)
     return f"; it has {len(others)} files in the format GGUF, of which one is to be named, as {folder / others[0].name}" if others else ""
-
-
-def is_gguf(path: Path) -> bool:
-    """Whether a file is to be read as a GGUF file."""
-    return path.suffix.lower() == ".gguf"
-
-
-def gguf_files(folder: Path) -> list[Path]:
-    """The models in a folder that are GGUF files, of those in several files the first."""
-    return sorted(path for path in folder.iterdir() if is_gguf(path) and path.is_file() and not LATER_FILE.search(path.name))
 
 
 def gguf_in(folder: Path) -> Path | None:

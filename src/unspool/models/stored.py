@@ -21,6 +21,10 @@ class Stored:
     """
 
     dtype, itemsize = np.dtype(np.float32), 4
+    bits: float | None = None
+    """How many bits its file has for a number, if these are whole numbers in blocks, beside a scale."""
+    offset = False
+    """Whether each block has an offset beside its scale."""
 
     def __init__(self, numbers: NDArray[Any], rows: NDArray[Any] | None = None) -> None:
         self.numbers, self.rows = numbers, rows

@@ -38,6 +38,8 @@ class Format:
     numbers: int
     size: int
     numbers_of: Callable[[NDArray[np.uint8]], Numbers] | None
+    offset: bool = False
+    """Whether blocks hold offsets beside their scales."""
 
     def widen(self, data: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Rows of bytes as rows of float32."""
@@ -198,7 +200,7 @@ def _format(name: str, numbers: int, formula: Callable[[Block], Numbers], **fiel
     def numbers_of(data: NDArray[np.uint8]) -> Numbers:
         return formula(data.view(layout)[:, 0]).reshape(len(data), numbers)
 
-    return Format(name, numbers, layout.itemsize, numbers_of)
+    return Format(name, numbers, layout.itemsize, numbers_of, "m" in fields)
 
 
 def _by_package(name: str, data: NDArray[np.uint8]) -> Numbers:

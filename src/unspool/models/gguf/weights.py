@@ -27,6 +27,7 @@ class Blocks(Stored):
     def __init__(self, data: NDArray[np.uint8], form: Format, rows: NDArray[Any] | None = None) -> None:
         super().__init__(data, rows)
         self.form, self.shape = form, (*self.shape[:-1], data.shape[1] // form.size * form.numbers)
+        self.bits, self.offset = 8 * form.size / form.numbers, form.offset
 
     def _like(self, numbers: NDArray[Any], rows: NDArray[Any] | None = None) -> Blocks:
         return Blocks(numbers, self.form, rows)
