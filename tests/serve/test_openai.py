@@ -232,3 +232,9 @@ def test_many_at_once(served):
     alone = [served.completion(prompt=ONCE, max_tokens=10, seed=i, n=1 + i % 3) for i in range(24)]
     for answer, expected in zip(asyncio.run(ask()), alone, strict=True):
         assert [choice.text for choice in answer.choices] == [choice["text"] for choice in expected["choices"]]
+
+
+def test_samples_stream_each_by_itself(client):
+    pieces = [*client.completions.create(model="bundled", prompt=ONCE, max_tokens=20, n=3, seed=1, stream=True)]
+    for index in range(3):
+        assert len([1 for piece in pieces for choice in piece.choices if choice.index == index and choice.text]) > 8
