@@ -23,7 +23,7 @@ def listen(lm: LanguageModel, host: str, port: int, settings: Settings) -> None:
 
         from unspool.serve.app import Server
     except ImportError as error:
-        raise MissingExtra(f"the server needs {error.name}: pip install 'unspool[serve]'") from None
+        raise MissingExtra(f"the server needs {str(error.name).partition('.')[0]}: pip install 'unspool[serve]'") from None
     bound = _bound(host, port)
     shown = f"[{host}]" if ":" in host else host
     print(f"unspool serves {lm.name} at http://{shown}:{bound.getsockname()[1]}/v1", file=sys.stderr, flush=True)
