@@ -23,17 +23,32 @@ def opened(served, body):
     return connection
 
 
+def slow(monkeypatch, served, seconds):
+    """Let every round take a while, so that what is at work stays at work; the rounds so far."""
+    turn, rounds = served.server.engine.batch.round, []
+
+    def late(now):
+        time.sleep(seconds)
+        rounds.append(now)
+        return turn(now)
+
+    monkeypatch.setattr(served.server.engine.batch, "round", late)
+    return rounds
+
+
 def no_rows(served):
     return not served.server.engine.batch.busy and not any(joint.parts for joint in served.server.together.joint.values())
 
 
 @pytest.mark.parametrize("body", [{}, {"stream": True}, {"n": 8}, {"decoder": "beam(6)"}, {"stream": True, "decoder": "beam(6)"}], ids=str)
-def test_a_client_that_goes_away_frees_its_rows(served, body):
+def test_a_client_that_goes_away_frees_its_rows(served, body, monkeypatch):
     served.until(served.idle)
+    rounds = slow(monkeypatch, served, 0.02)
     connection = opened(served, {**LONG, **body})
     served.until(lambda: served.server.engine.batch.work)
     connection.close()
     served.until(lambda: no_rows(served))
+    assert len(rounds) < LONG["max_tokens"] / 2
     served.completion(prompt="A", max_tokens=1)                          # the next forward frees what was kept
     served.until(served.idle)
     for joint in served.server.together.joint.values():
@@ -52,12 +67,6 @@ def test_of_clients_that_are_killed_the_others_do_not_hear(served):
     thread.join()
     assert found == [expected]
     served.until(lambda: no_rows(served))
-
-
-def slow(monkeypatch, served, seconds):
-    """Let every round take a while, so that what is at work stays at work."""
-    turn = served.server.engine.batch.round
-    monkeypatch.setattr(served.server.engine.batch, "round", lambda now: (time.sleep(seconds), turn(now))[1])
 
 
 def test_a_full_queue_is_said_with_when_to_come_again(monkeypatch):

@@ -148,8 +148,6 @@ def decoder_of(fields: Mapping[str, Any], lm: LanguageModel) -> tuple[Decoder, t
         raise refused(error, _named(str(error), given)) from None
     except RecursionError:
         raise Refused("a setting is nested too deeply") from None
-    for note in found.lost:
-        raise Refused(f"{note.setting} is not served: {note.what}", note.setting, code="unsupported_field")
     wanted = given.get("response_format") or given.get("structured_outputs") or {}
     decoder = _closed(found.decoder, wanted.get("type") == "json_object" or wanted.get("json_object") is True)
     if engine == "llama.cpp" and max(n, best or 1) > 1:
