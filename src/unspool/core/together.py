@@ -35,9 +35,10 @@ class Together:
 
     def session(self, plan: Plan = NO_PLAN) -> Session:
         """A call's part of the session."""
-        if plan.layers not in self.joint:
-            self.joint[plan.layers] = Joint(open_session(self.model, Plan(layers=plan.layers)))
-        return Share(self.joint[plan.layers])
+        found = self.joint.get(plan.layers)
+        if found is None:                                                # of two threads that come here the first one's counts
+            found = self.joint.setdefault(plan.layers, Joint(open_session(self.model, Plan(layers=plan.layers))))
+        return Share(found)
 
     @property
     def held(self) -> int:
@@ -74,7 +75,8 @@ class Joint:
     def _grown(self, asks: list[Forward]) -> list[Ints]:
         parents = np.concatenate([np.asarray(ask.parents, np.int64) for ask in asks])
         rows = self.inner.extend(parents, [chain for ask in asks for chain in ask.chains], any(ask.every for ask in asks))
-        self.fresh |= {row: len(self.fresh) + i for i, row in enumerate(dict.fromkeys(rows.tolist()))}
+        for row in rows.tolist():
+            self.fresh.setdefault(row, len(self.fresh))
         ends = np.cumsum([len(ask.chains) for ask in asks])
         answers = np.split(rows, ends[:-1])
         for ask, own in zip(asks, answers, strict=True):
