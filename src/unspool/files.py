@@ -96,19 +96,26 @@ def said(error: OSError) -> str:
 
 
 class Growing:
-    """A file that grows by whole pieces: one that cannot be written whole is taken back. A device or a pipe is only written to."""
+    """A file that grows by whole pieces: one that cannot be written whole is taken back. A device or a pipe is only written to.
+
+    A file that is not there comes with its first piece, so that a run that fails before that leaves none.
+    """
 
     def __init__(self, path: str | Path) -> None:
         self.path = path
         self._stream = is_stream(path)
-        with _named(path):
-            _check_itself(path, _mode(path))
-            self._descriptor = _opened(path) if self._stream else os.open(path, os.O_RDWR | os.O_CREAT | BINARY, 0o666)
-        self.close = weakref.finalize(self, os.close, self._descriptor)
+        self._descriptor = -1
+        check_writable(path) if _mode(path) is None else self._open()
+
+    def _open(self) -> None:
+        with _named(self.path):
+            _check_itself(self.path, _mode(self.path))
+            self._descriptor = _opened(self.path) if self._stream else os.open(self.path, os.O_RDWR | os.O_CREAT | BINARY, 0o666)
+        weakref.finalize(self, os.close, self._descriptor)
 
     def read(self) -> bytes:
         """What it holds already; nothing of a device or a pipe."""
-        if self._stream:
+        if self._stream or self._descriptor < 0:
             return b""
         with _named(self.path), os.fdopen(os.dup(self._descriptor), "rb") as file:
             file.seek(0)
@@ -117,6 +124,8 @@ class Growing:
     def append(self, text: str, end: int) -> int:
         """Write a piece after the first `end` bytes, in place of what may stand there; where it ends."""
         data = _encoded(text)
+        if self._descriptor < 0:
+            self._open()
         with _named(self.path):
             if self._stream:
                 _write_all(self._descriptor, data)

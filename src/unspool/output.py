@@ -93,6 +93,7 @@ class Output(Shown):
         values |= {"asked": self.asked} if self.asked else {}
         proved = [certificate.to_dict() for certificate in self.trace.certificates]
         values |= {"certificates": proved} if proved else {}
+        values |= {"work": self.trace.work}
         values |= {"fewer": self.fewer} if self.fewer else {}
         return values | ({"failure": self.failure} if self.failure else {})
 

@@ -28,7 +28,7 @@ def chain(model):
     exact = dict(enumerate_texts(model, PROMPT, LIMIT))
     every = list(start)
     target = normalised(np.asarray([exact[text] ** ALPHA for text in every]))
-    drafts = [ChainText(list(text), [], [sum_after(model, text[:i]) for i in range(len(text))], True) for text in every]
+    drafts = [ChainText(list(text), [], [sum_after(model, text[:i]) for i in range(len(text))], "end") for text in every]
     moves = np.zeros((len(every), len(every)))
     for i, old in enumerate(drafts):
         for j, new in enumerate(drafts):

@@ -197,7 +197,7 @@ def test_a_file_resumes_where_a_run_was_broken_off(tmp_path):
         run = Comparing(LM, PROMPTS, DECODERS, seeds=(0, 5), max_new_tokens=6, metrics=ALL, unit="tokens", save=path, together=2)
         for _ in islice(run, steps):
             pass
-        done = len(path.read_text().splitlines())
+        done = len(path.read_text().splitlines()) if path.exists() else 0
         assert len(run.comparison.generations) == done
         if done:
             run.comparison.to_text(80)

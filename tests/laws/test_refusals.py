@@ -207,6 +207,19 @@ def test_what_an_error_advises_is_not_refused():
     assert {call: refusal_of(call) for call in advised if refusal_of(call)} == {}
 
 
+NAMING = ["contrastive_decoding('it')", "context_aware(0.5, 'it', 'a')", "expert('it', 'it')", "ensemble('it')"]
+NAMING += ["guidance(2, 'it')", "speculative('it')"]
+
+
+@pytest.mark.parametrize("text", NAMING)
+def test_a_model_that_is_only_named_is_refused_and_the_way_said(text):
+    """The text form evaluates and loads nothing."""
+    said = refusal_of(text)
+    assert said.startswith(text.partition("(")[0])
+    assert "needs a model" in said
+    assert "unspool.load('it')" in said
+
+
 def test_a_resolved_part_is_called_what_its_user_called_it():
     some = 0
     for part in every_example():

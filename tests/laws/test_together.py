@@ -27,7 +27,7 @@ SMALL = read_transformer("gpt2", *tiny_gpt2(3, positions=700))
 def told(ran):
     """All that is known of the texts of a run, and why others have none."""
     texts = [[(h.tokens, h.reason, h.logprobs, h.processed, h.score, h.nodes) for h in found] for found in ran.found]
-    return texts, {prompt: str(error) for prompt, error in ran.dead.items()}
+    return texts, {prompt: str(error) for prompt, error in ran.dead.items()}, ran.search.call.work
 
 
 @over("kinds")

@@ -214,6 +214,11 @@ class Bar:
 
     def advance(self, by: int = 1) -> None:
         self.count += by
+        self.show()
+
+    def show(self, label: str | None = None) -> None:
+        """Draw it as it stands, under another label if one is given."""
+        self.label = label or self.label
         if not self._wanted or time.monotonic() - self._began < self.PATIENCE:
             return
         if self._shown is None:

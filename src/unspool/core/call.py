@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -50,6 +50,13 @@ class Call:
         """What searches have proved so far, by prompt and node."""
         self.hopeless: dict[int, str] = {}
         """Of prompts to which a strategy can find no text, why."""
+        self.work: list[dict[str, int]] = [{} for _ in self.prompts]
+        """What each prompt took: the forwards of its rows, as many as if it were alone, and what strategies count."""
+
+    def count(self, prompts: Iterable[int], what: str, by: int = 1) -> None:
+        """So many more of what some prompts take."""
+        for prompt in prompts:
+            self.work[prompt][what] = self.work[prompt].get(what, 0) + by
 
     def uniform(self, lineage: Lineage, step: Any, purpose: str, index: Any = 0) -> Floats:
         """Uniforms in [0, 1) of this call's seed: the only draws there are."""

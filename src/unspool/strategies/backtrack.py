@@ -12,12 +12,15 @@ import numpy as np
 
 from unspool.core.frontier import Frontier, Places
 from unspool.core.strategy import Around, Asks, Choice, Each, Look, Strategy
-from unspool.errors import ParameterError, PartError, check
+from unspool.errors import ParameterError, PartError, check, whole
 from unspool.record.step import Hypothesis
 from unspool.text import TextReader
 
 Pending: TypeAlias = "list[tuple[Frontier, Choice, Frontier]]"
 """Tokens that may still be taken back: the row before each, its choice, and the row after it."""
+TAKEN_BACK = "taken back"
+NO_WAY = "every way on comes to a phrase"
+WAY_ON = "; ban less, or raise backtrack(tries=...)"
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,9 @@ class Backtrack(Around):
     while their end may be the beginning of a phrase, so that nothing that is shown or recorded is taken back, at the price of one
     forward for each token taken back. A strategy whose rows compete (beam, exact) begins again, with all tokens that were banned
     before, until none of its texts holds a phrase: that may take long. A text that has no other way to go on is taken back further, and
-    dies where it began; a strategy that says a phrase all the same, as follow may, is an error. What was said before this strategy began
-    stays, and a phrase that is whole by then is none of its own.
+    dies where it began; so does one that is taken back more than `tries` times without coming further than it ever came. A strategy that
+    says a phrase all the same, as follow may, is an error. What was said before this strategy began stays, and a phrase that is whole by
+    then is none of its own. The record counts how often was taken back, in `work`.
     """
 
     many = False
@@ -39,6 +43,7 @@ class Backtrack(Around):
     phrases: Any = ()
     patterns: Any = ()
     ignore_case: bool = False
+    tries: int = 1000
     tokenizer = None
 
     def __post_init__(self) -> None:
@@ -51,6 +56,7 @@ class Backtrack(Around):
         what = 'backtrack(then, phrases) needs a strategy and what must not be said, as backtrack(sample, " very")'
         check(isinstance(self.then, Strategy) and bool(self.phrases or self.patterns), f"{what}; got {self!r}")
         check(type(self.ignore_case) is bool, f"backtrack(ignore_case=...) is True or False; got {self.ignore_case!r}")
+        whole("backtrack(tries=...)", self.tries, 1)
         for pattern in self.patterns:
             try:
                 re.compile(pattern)
@@ -80,16 +86,18 @@ class Backtrack(Around):
     def _again(self, frontier: Frontier) -> Asks:
         """Let the strategy run; where a phrase is complete, ban its first token there and let it run once more."""
         root, bans = int(frontier.rows[0]), dict[tuple[int, ...], set[int]]()
-        begin, places, texts = frontier.tokens(0), frontier.places, frontier.found
+        start, begin, places, texts = frontier, frontier.tokens(0), frontier.places, frontier.found
         prompt = int(frontier.prompt_lengths[0])
         known: set[int] = set()                                          # rows of what was taken back
+        tries = Tries(self.tries)
         while True:
-            walk, found = self.then.start(frontier), False
+            walk, found, choices = self.then.start(frontier), False, 0
             ask = next(walk, None)
             while ask is not None and not found:
                 if isinstance(ask, Each):
                     ask = replace(ask, strategy=replaced(self, ask.strategy))
                 elif isinstance(ask, Choice):
+                    choices += 1
                     known_before = sum(map(len, bans.values()))
                     found = self._learn(places, ask, prompt, len(begin), bans)
                     if found and sum(map(len, bans.values())) == known_before:       # it would go the same way for ever
@@ -104,13 +112,19 @@ class Backtrack(Around):
                 try:
                     ask = walk.send(answer)
                 except StopIteration:
-                    return
+                    ask = None
             if not found:
+                if bans and not texts:
+                    start.give_up(0, NO_WAY)
                 return
             walk.close()
             texts.clear()
             known = set(places) - {root}
             frontier = places[root][0]                                   # of one row
+            frontier.count(TAKEN_BACK)
+            if tries.spent(choices):
+                frontier.give_up(0, f"the search began again {self.tries} times without coming further{WAY_ON}")
+                return
             frontier.forbid([bans.get(tuple(begin.tolist()), ())])
 
     def _learn(self, places: Places, choice: Choice, prompt: int, begin: int, bans: dict[tuple[int, ...], set[int]]) -> bool:
@@ -184,6 +198,20 @@ def first_match(pattern: re.Pattern[str], text: str, before: str | None) -> int 
     return match.start() if match else None
 
 
+@dataclass
+class Tries:
+    """How often something was begun anew without coming further than it ever came."""
+
+    most: int
+    far: int = 0
+    count: int = 0
+
+    def spent(self, far: int) -> bool:
+        """Whether that was once too often, now that it has come so far."""
+        self.far, self.count = max(self.far, far), 1 if far > self.far else self.count + 1
+        return self.count > self.most
+
+
 def replaced(around: Backtrack, inner: Strategy) -> Backtrack:
     """The same around another strategy."""
     part = replace(around, then=inner)
@@ -204,6 +232,7 @@ class _Text(Strategy):
         said = frontier.tokens(0)[int(frontier.prompt_lengths[0]) :].tolist()
         there = len(said)                                                # when it begins
         pending: Pending = []
+        tries = Tries(self.around.tries)
         banned: dict[int, set[int]] = {}                                 # by place in the text
         while len(frontier):
             here = pending[-1][2] if pending else frontier
@@ -220,13 +249,19 @@ class _Text(Strategy):
                 wrong = said[place] if place < len(said) else token
                 banned = {k: v for k, v in banned.items() if k < place} | {place: banned.get(place, set()) | {wrong}}
                 at.forbid([banned[place]])
+                here.count(TAKEN_BACK)
+                if tries.spent(len(said)):
+                    frontier.give_up(0, f"the text was taken back {tries.most} times without coming further{WAY_ON}")
+                    return
                 del said[place:], pending[back:]
                 continue
             (reason,) = here.reasons(np.asarray([0]), np.asarray([token])) if choice.reasons is None else choice.reasons
+            if dead and banned:
+                frontier.give_up(0, NO_WAY)
             if reason or dead:
                 for before in pending:
                     frontier = yield from _commit(frontier, before)
-                choice.parents = frontier.rows
+                choice.parents, choice.reasons = frontier.rows, [reason]
                 frontier = yield choice
                 return
             seen = yield Look(here, [[token]])
@@ -242,7 +277,7 @@ class _Text(Strategy):
 def _commit(frontier: Frontier, pending: tuple[Frontier, Choice, Frontier]) -> Any:
     """Choose what was looked at, and go on with the draws of the row that was looked at."""
     _, choice, seen = pending
-    choice.parents, choice.seen = frontier.rows, seen
+    choice.parents, choice.seen, choice.reasons = frontier.rows, seen, [""]              # as it was when it was looked at
     frontier = yield choice
     frontier.columns = frontier.columns | {"lineage": seen.columns["lineage"]}
     return frontier

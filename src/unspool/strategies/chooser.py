@@ -41,7 +41,8 @@ class Chooser(Around):
         whole(f"{self.name}(n=...)", self.n, 1)
         most = self.candidates()
         ok = most is None or self.n <= most
-        check(ok, f"{self.name}(n={self.n}) asks for more texts than the {most} that it chooses among; lower n, or let it find more")
+        asked = f"{self.name}(n={self.n}) asks for more texts than the {most} that it chooses among"
+        check(ok, f"{asked}, then={self.then}; lower n, or let it find more")
 
     def resolve(self, tokenizer: Any) -> Any:
         """With the strategy inside resolved, and able to read texts."""

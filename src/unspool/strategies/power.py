@@ -12,6 +12,10 @@ from unspool.core.frontier import Frontier
 from unspool.core.randomness import draw
 from unspool.core.strategy import Ask, Asks, Choice, Each, Look, Strategy
 from unspool.errors import number, whole
+from unspool.stops.limits import MaxTime
+
+OUT_OF_TIME = MaxTime.reason
+"""Why a text ends when there is no time for more moves either."""
 
 
 @dataclass
@@ -23,7 +27,8 @@ class ChainText:
     """The frontier before each token, and the one after the last if the text goes on."""
     sums: list[float]
     """Before each token, log of the sum over tokens of p(token) ** alpha."""
-    done: bool = False
+    reason: str = ""
+    """Why it has ended, if it has."""
     dead: bool = False
     """Whether the processors left nothing to go on with."""
 
@@ -40,7 +45,8 @@ class Power(Strategy):
 
     The text grows by `block` tokens at a time, with `moves` moves each time; once it has ended, or reached the limit, the last moves
     may be of any length. The law comes nearer to p(text) ** alpha with every move, and is that of temperature(1 / alpha) at moves=0.
-    Texts are known when their chain is over; the share of moves that were taken is the column `taken` of the record.
+    Texts are known when their chain is over, which is after the move at which max_time ends a text; the share of moves that were taken
+    is the column `taken` of the record, and `work` counts them.
 
     n: how many texts, each of a chain of its own.
     """
@@ -63,27 +69,34 @@ class Power(Strategy):
         if self.n > 1:
             yield Each(frontier.take(np.zeros(self.n, np.int64)), replace(self, n=1))
             return
-        limit, taken, made = int(frontier.left[0]), 0, 0
+        limit, taken, made, late = int(frontier.left[0]), 0, 0, ""
         text, bound = ChainText([], [frontier], []), 0
         while True:
-            bound = limit if text.done else min(bound + self.block, limit)
-            whole_text = text.done or bound == limit
-            if not text.done:
+            bound = limit if text.reason else min(bound + self.block, limit)
+            whole_text = text.reason or bound == limit
+            if not text.reason:
                 text = yield from self.grown(text, len(text.tokens), bound, 0)
             if text.dead:
                 return
             for _ in range(self.moves):
+                if OUT_OF_TIME in (text.reason, late):
+                    break
                 made += 1
                 where, chance = frontier.uniform("power move", np.asarray([2 * made, 2 * made + 1]))[0]
                 at = int(where * len(text.tokens))
                 other = yield from self.grown(text, at, bound, made)
+                late = other.reason
+                frontier.count("moves")
                 if not other.dead and chance < np.exp(min(0.0, ratio(text, other, at))):
                     text, taken = other, taken + 1
-            if whole_text and text.done:
+                    frontier.count("moves taken")
+            if whole_text and text.reason:
                 break
+        share, last = np.asarray([taken / max(made, 1)]), len(text.tokens) - 1
         for i, token in enumerate(text.tokens):
             seen = text.places[i + 1] if i + 1 < len(text.tokens) else None
-            frontier = yield Choice([token], frontier.rows, seen=seen, columns={"taken": np.asarray([taken / max(made, 1)])})
+            reason = [text.reason if i == last else ""]                  # as it was when the token was drawn
+            frontier = yield Choice([token], frontier.rows, reasons=reason, seen=seen, columns={"taken": share})
 
     def most_rows(self) -> int:
         return self.n
@@ -102,8 +115,8 @@ class Power(Strategy):
             token = int(draw(scores, here.uniform("power", np.asarray([move]))[:, 0])[0])
             new.tokens.append(token)
             new.sums.append(float(total))
-            if here.reasons(np.zeros(1, np.int64), np.asarray([token]))[0]:
-                return replace(new, done=True)
+            if reason := str(here.reasons(np.zeros(1, np.int64), np.asarray([token]))[0]):
+                return replace(new, reason=reason)
             new.places.append((yield Look(here, [[token]])))
         return new
 

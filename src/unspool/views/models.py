@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from unspool.models.known import KnownModel
     from unspool.models.listing import ModelInfo
 
-WIDEST = 80
+TABLE_WIDTH = 80
 """Of a table; where names would make it wider, they stand on lines of their own."""
 LABELS = {"engines": "run by", "end_tokens": "end tokens", "tokenizer_sha256": "tokenizer's sha256", "file_bytes": "files"}
 LABELS |= {"resident_bytes": "resident memory", "allocated_bytes": "allocated memory", "reserved_bytes": "reserved memory"}
@@ -32,7 +32,7 @@ def draw_models(models: Sequence[ModelInfo], paint: Paint) -> str:
         lines.append([m.name, m.problem] if m.problem else [m.name, kind, *numbers])
     whole = [line for line in lines if len(line) == 6]
     width = sum(max(map(len, column)) + 2 for column in zip(*whole, strict=True)) - 2
-    text = draw_columns(whole, paint, right={2, 3, 4, 5}, style={0: "chosen"}) if width <= WIDEST else _below_names(whole, paint)
+    text = draw_columns(whole, paint, right={2, 3, 4, 5}, style={0: "chosen"}) if width <= TABLE_WIDTH else _below_names(whole, paint)
     return text + "".join(f"{paint(name, 'chosen')}  {paint(problem, 'bad')}\n" for name, problem in (x for x in lines if len(x) == 2))
 
 

@@ -6,13 +6,13 @@ import pytest
 from unspool.kernels.library import available
 from unspool.models.compiled.cache import PackedStore
 from unspool.models.compiled.packing import pack, packed_kind, size_of
-from unspool.models.gguf.formats import FORMATS
+from unspool.models.gguf.formats import GGUF_FORMATS
 from unspool.models.gguf.weights import Blocks
 from unspool.models.stored import Stored
 from unspool.models.transformer import Linear
 
 gguf = pytest.importorskip("gguf")
-BY_NAME = {form.name: form for form in FORMATS.values()}
+BY_NAME = {form.name: form for form in GGUF_FORMATS.values()}
 
 
 def layer(name):

@@ -114,12 +114,12 @@ def follow(run: Stream, sink: Sink, live: bool | None = None, draw: Draw | None 
     show, began = sink.paint, False
     question = not run.asked or len(run.prompts) > 1                      # whoever asks a chat model one thing knows what he asked
     with Live(sink, draw) as screen, Bar(run.recipe["decoder"], max(run.limits), wanted=screen.draw is None) as bar:
+        run.watch(lambda: bar.show(progress_of(run)))
         try:
             for step in run:
                 screen.show(run)
                 piece = run.certain(step)
                 if not live or not run.single or not len(step):
-                    bar.label = progress_of(run)
                     bar.advance()
                     continue
                 before = "" if began or run.asked else show(safe(run.prompts[0]), "prompt")
@@ -140,16 +140,18 @@ def follow(run: Stream, sink: Sink, live: bool | None = None, draw: Draw | None 
         sink.write("\n".join(draw_output(output, sink.width, show, not run.single, question) for output in shown))
     if live is not None and sink.form == "text" and run.single:
         say_endings(outputs)
+    if live is not None and sink.form == "text":
+        say_work(outputs)
     return outputs
 
 
 def progress_of(run: Stream) -> str:
-    """Who is at work, and how far a search has come that says what it has proved."""
+    """Who is at work, and how far it has come: what a search has proved, or what it took."""
     from unspool.views.terminal import fit_right
 
     decoder, certificate = str(run.recipe["decoder"]), run.certificate
     if certificate is None:
-        return decoder
+        return f"{fit_right(decoder, NAMED_IN)}  {run.cost()['forwards']} forwards"
     best = f"{certificate.found[0]:.4g}" if certificate.found else "none"
     return f"{fit_right(decoder, NAMED_IN)}  best {best}  bound {certificate.bound:.4g}"
 
@@ -163,6 +165,18 @@ def say_endings(outputs: Sequence[Output]) -> None:
         if reason not in EXPECTED:
             which = "the text" if len(reasons) == 1 else f"{reasons.count(reason)} of {len(reasons)} texts"
             note(f"{which} ended early: {EARLY.get(reason, reason)}")
+
+
+def say_work(outputs: Sequence[Output]) -> None:
+    """Say what it took where a strategy counts more than its forwards, as how often a text was taken back."""
+    from unspool.cli.console import note
+
+    counts: dict[str, int] = {}
+    for output in outputs:
+        for what, count in output.trace.work.items():
+            counts[what] = counts.get(what, 0) + count
+    if len(counts) > 1:
+        note(", ".join(f"{count} {what}" if what == "forwards" else f"{what}: {count}" for what, count in counts.items()))
 
 
 def save(output: Output, trace: str | None) -> None:

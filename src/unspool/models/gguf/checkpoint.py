@@ -15,7 +15,7 @@ from unspool.models.gguf.container import Container, read_container, set_of
 from unspool.models.gguf.layouts import config_of
 from unspool.models.gguf.tokens import chat_of, notes_of, tokenizer_of
 from unspool.models.gguf.vocabulary import vocabulary_of
-from unspool.models.gguf.weights import PLAIN, read_weights
+from unspool.models.gguf.weights import PLAIN_FORMATS, read_weights
 from unspool.models.loading import Widened
 from unspool.models.weights import NAMES
 from unspool.text import Tokenizer
@@ -103,7 +103,7 @@ class GgufCheckpoint(Widened):
     def dtype(self) -> str:
         """The format of most weights if it is one of torch's, and bfloat16 for weights in blocks, whose numbers it holds in any case."""
         most = self.file.format
-        return NAMES.get(most, "float32" if most in PLAIN else "bfloat16")
+        return NAMES.get(most, "float32" if most in PLAIN_FORMATS else "bfloat16")
 
     def matrices(self) -> Mapping[str, Any]:
         with said_of(self.place):

@@ -13,10 +13,10 @@ from unspool.errors import ModelError
 from unspool.models.families import Family, family_of
 from unspool.models.gguf.container import Container, Tensor
 from unspool.models.gguf.formats import Format
-from unspool.models.gguf.layouts import ENDS, PARTS, PASSED_OVER, TWO_NORMS, Layout, layout_of
+from unspool.models.gguf.layouts import LAYER_PARTS, OTHER_PARTS, PASSED_OVER, TWO_NORMS, Layout, layout_of
 from unspool.models.stored import Stored, Turned
 
-PLAIN = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+PLAIN_FORMATS = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 """Formats that are arrays as they lie in the file."""
 PART = re.compile(r"(?:blk\.(\d{1,6})\.)?(\w+)\.(weight|bias)")
 
@@ -50,7 +50,7 @@ class _Place:
 
     def __init__(self, layout: Layout, family: Family, config: Mapping[str, Any], two_norms: bool) -> None:
         self.layout, self.family = layout, family
-        self.parts = PARTS | TWO_NORMS if two_norms else PARTS
+        self.parts = LAYER_PARTS | TWO_NORMS if two_norms else LAYER_PARTS
         self.heads = int(config["num_attention_heads"])
         self.key_heads = int(family.key_heads or config.get("num_key_value_heads") or self.heads)
 
@@ -58,7 +58,7 @@ class _Place:
         """The number of a tensor's layer, what the family calls the part, and weight or bias."""
         found = PART.fullmatch(name)
         layer, part, kind = found.groups() if found else (None, "", "")
-        field = (ENDS if layer is None else self.parts).get(part, "")
+        field = (OTHER_PARTS if layer is None else self.parts).get(part, "")
         joint = len(self.family.qkv) == 1
         if field in ("q", "k", "v", "qkv"):
             named = (self.family.qkv[0] if joint else None) if field == "qkv" else None if joint else self.family.qkv["qkv".index(field)]
@@ -105,5 +105,5 @@ def _rows(name: str, size: int, parts: int) -> NDArray[np.intp]:
 def _matrix(tensor: Tensor) -> Stored:
     if len(tensor.shape) > 2:
         raise ModelError(f"a tensor has the shape {tensor.shape}; weights are vectors and matrices")
-    plain = PLAIN.get(tensor.format.name)
+    plain = PLAIN_FORMATS.get(tensor.format.name)
     return Stored(tensor.bytes.view(plain)) if plain else Blocks(tensor.bytes, tensor.format)
