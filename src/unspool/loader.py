@@ -6,11 +6,12 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unspool.errors import check
+from unspool.errors import ModelError, check
 from unspool.language_model import LanguageModel
 from unspool.text import Tokenizer
 
 if TYPE_CHECKING:
+    from unspool.models.gguf.checkpoint import GgufFile
     from unspool.models.loading import Found
 
 IDS = {"bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id", "transformers_version", "_from_model_config", "use_cache"}
@@ -25,12 +26,14 @@ def load(
     device: str | None = None,
     dtype: str | None = None,
 ) -> LanguageModel:
-    """A LanguageModel: the bundled one if no name is given, a Hugging Face folder, or a model of the hub.
+    """A LanguageModel: the bundled one if no name is given, a Hugging Face folder, a GGUF file, or a model of the hub.
 
-    name: "bundled", a folder, or as on the hub: "gpt2", "org/name", "org/name@revision"; "hf:gpt2" if a folder has the name too.
+    name: "bundled", a folder or file, a word that `unspool models get` lists, or as on the hub: "gpt2", "org/name",
+    "org/name@revision"; "hf:gpt2" if a folder has the name too.
     It computes on the CPU in the package's own kernels (backend="compiled"), or in numpy where they are not built; dtype "bfloat16",
     "int8" or "int4" packs the weights in fewer bits there. backend="torch" or a device ("cuda", "mps", or "auto" for the best there
-    is) chooses torch; backend="transformers" runs any causal model through that library. name may also be a model object of
+    is) chooses torch; backend="transformers" runs any causal model through that library, backend="llama.cpp" any GGUF file in llama.cpp,
+    which is chosen for files of architectures that are not read here. name may also be a model object of
     transformers, which is used where it is and left as it is. tokenizer: in place of the model's own, one of transformers or of the
     tokenizers library, or a folder; a model object needs it.
 
@@ -49,7 +52,8 @@ def open_quietly(name: Any, *, tokenizer: Any = None, backend: str | None, devic
         return _hold(name, tokenizer, backend, device, dtype)
     from unspool.models.chat import FolderChat, template_of
     from unspool.models.engine import notes_of
-    from unspool.models.loading import find, fingerprint, is_gguf, read_model
+    from unspool.models.gguf.names import is_gguf
+    from unspool.models.loading import find, fingerprint, read_model
     from unspool.models.tokenizer_folder import read_tokenizer
 
     found = find(name)
@@ -68,16 +72,45 @@ def _open_gguf(found: Found, tokenizer: Any, backend: str | None, device: str | 
     """The same from a GGUF file, which holds its tokenizer and chat template too."""
     from unspool.models.chat import template_of
     from unspool.models.engine import notes_of
-    from unspool.models.gguf.checkpoint import GgufCheckpoint
+    from unspool.models.gguf.checkpoint import GgufCheckpoint, GgufFile
+    from unspool.models.gguf.layouts import NotRead
+    from unspool.models.llama_cpp.library import HOW_INSTALLED, is_installed
     from unspool.models.loading import build
 
     check(backend != "transformers", "a GGUF file is not run by transformers; leave out the backend, or give the model's folder")
-    file = GgufCheckpoint.open(found.folder)
-    model, engine = build(file, backend, device, dtype)
+    file = GgufFile.open(found.folder)
+    if backend == "llama.cpp":
+        return _open_in_llama_cpp(found, file, tokenizer, device, dtype)
+    try:
+        checkpoint = GgufCheckpoint.of(file)
+    except NotRead as error:
+        if backend is None and is_installed():
+            return _open_in_llama_cpp(found, file, tokenizer, device, dtype)
+        raise ModelError(f"{error}; llama.cpp may run it: {'leave out the backend' if is_installed() else HOW_INSTALLED}") from None
+    model, engine = build(checkpoint, backend, device, dtype)
     info = {"fingerprint": file.fingerprint, "architecture": model.architecture, "backend": engine.backend}
     info |= {"device": engine.device, "dtype": engine.dtype} | ({"revision": found.revision} if found.revision else {})
     reads, notes = (file.tokenizer(), file.notes()) if tokenizer is None else (_reader(tokenizer), [])
     return LanguageModel(model, reads, found.name, info, template_of(tokenizer) or file.chat(), [*notes, *notes_of(engine, backend)])
+
+
+def _open_in_llama_cpp(found: Found, file: GgufFile, tokenizer: Any, device: str | None, dtype: str | None) -> LanguageModel:
+    """The same in llama.cpp, with the tokenizer that is read here, or with llama.cpp's own."""
+    from unspool.models.chat import template_of
+    from unspool.models.llama_cpp.model import LlamaCppModel
+    from unspool.models.llama_cpp.words import LlamaCppWords
+
+    check(dtype is None, f"dtype {dtype!r}: llama.cpp computes with the file's own number formats; leave it out")
+    model = LlamaCppModel(found.folder, device)
+    info = {"fingerprint": file.fingerprint, "architecture": model.architecture, "backend": "llama.cpp"}
+    info |= {"device": model.device, "dtype": file.format} | ({"revision": found.revision} if found.revision else {})
+    if tokenizer is not None:
+        return LanguageModel(model, _reader(tokenizer), found.name, info, template_of(tokenizer) or file.chat(), [])
+    try:
+        reads, notes = file.tokenizer(), file.notes()
+    except ModelError as error:
+        reads, notes = LlamaCppWords(model), [f"llama.cpp's own tokenizer reads texts, for {error}"]
+    return LanguageModel(model, reads, found.name, info, file.chat(), notes)
 
 
 def _asked(folder: Path, name: str) -> list[str]:

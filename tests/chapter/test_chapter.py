@@ -4,11 +4,13 @@ import ast
 import importlib.util
 import json
 import re
-import sys
 import time
 from pathlib import Path
 
 import pytest
+from helpers.chapter import make
+
+from unspool.lab.facts import recorded
 
 ROOT = Path(__file__).parents[2]
 STORIES = ROOT / "tests" / "data" / "stories260K"
@@ -16,10 +18,6 @@ SECONDS = 20
 """Of processor time, for each page."""
 LARGEST = 200_000
 """Bytes of a notebook."""
-
-spec = importlib.util.spec_from_file_location("make", ROOT / "notebooks" / "make.py")
-make = sys.modules["make"] = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(make)
 
 NAMES = sorted(page.name for page in (make.PAGES / "en").glob("[0-9]-*.md"))
 EVERY = [(language, name) for language in make.LANGUAGES for name in NAMES]
@@ -58,6 +56,21 @@ def test_with_another_model_one_name_changes(name):
     for cell in cells:
         cell.source = cell.source.replace('MODEL = "bundled"', f"MODEL = {str(STORIES)!r}")
     make.run(cells)
+
+
+@pytest.mark.parametrize("language", make.LANGUAGES)
+def test_the_numbers_of_a_larger_model_are_those_that_are_recorded(language):
+    """The table of the contents: one column is what the pages print, the other what `unspool verify smollm2` checks."""
+    page = (make.PAGES / language / "README.md").read_text(encoding="utf-8")
+    bundled, smollm2 = ([line.split(" | ")[i].split()[0] for line in page.splitlines() if line.endswith(" |")][2:] for i in (-2, -1))
+    printed = "".join(cell.printed for name in NAMES for cell in cells_of("en", name))
+    assert all(number in printed for number in bundled)
+    facts = next(facts for facts in recorded() if facts["model"].startswith("SmolLM2"))
+    tables = {table["prompt"]: table["steps"] for table in facts["tables"]}
+    unicorns = [text["logprob"] for text in facts["texts"] if "unicorns" in text["prompt"]]
+    assert smollm2 == [tables["Once upon a time"][0][0][1] + "%", *unicorns, str(facts["sums"][0]["right"])]
+    ends = next(text["text"] for text in facts["texts"] if "unicorns" in text["prompt"])
+    assert " ".join(ends.split()) in " ".join(page.split())
 
 
 @every_page

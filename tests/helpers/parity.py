@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 DATA, PAGE = ROOT / "tests" / "data" / "parity.json", ROOT / "docs" / "parity.md"
-WRITE = "scripts/test tests/parity tests/gate tests/hf tests/models --write-parity"
+WRITE = "scripts/test tests/parity tests/gate tests/hf tests/models tests/real --write-parity"
 
 HEAD = f"""\
 # Parity

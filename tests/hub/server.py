@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
 
-LARGE = ".safetensors"
+LARGE = (".safetensors", ".gguf")
 
 
 @dataclass

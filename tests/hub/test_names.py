@@ -15,6 +15,8 @@ from unspool.models.hub import HubName, parse_name
         ("org/name@refs/pr/3", HubName("org/name", "refs/pr/3")),
         ("hf:gpt2", HubName("gpt2", None, True)),
         ("hf:org/name@" + 40 * "a", HubName("org/name", 40 * "a", True)),
+        ("org/name:Q4_K_M", HubName("org/name", file="Q4_K_M")),
+        ("hf:name:name-q8_0.gguf@v2", HubName("name", "v2", True, "name-q8_0.gguf")),
     ],
 )
 def test_names_of_the_hub(text, name):
@@ -24,6 +26,7 @@ def test_names_of_the_hub(text, name):
 
 OTHERS = ["", "a/b/c"]
 OTHERS += ["/gpt2", "./gpt2", "gpt2/", "../gpt2", "org/..", "~/gpt2", "C:\\gpt2", "org\\name", "two words", "org/na--me", "x.git"]
+OTHERS += ["org/name:", "org/name:a/b", "org/name:..", "org/name:-x"]
 OTHERS += ["gpt2@", "gpt2@/etc", "gpt2@../../x", "gpt2@a@b", "-x", ".x", "x-", "모델", "hf:", "hf:./x", 97 * "x", "gpt2\n"]
 
 

@@ -38,16 +38,16 @@ def test_what_the_hub_does_not_have_or_show(hub, found, repository):
 
 def test_files_that_cannot_be_used(hub, found, repository, tiny_files):
     without = {name: data for name, data in tiny_files.items() if name != "model.safetensors"}
-    hub.repositories |= {f"org/{name}": repository() for name in ("pickled", "gguf", "wrong", "config", "truncated", "large")}
+    hub.repositories |= {f"org/{name}": repository() for name in ("pickled", "other", "wrong", "config", "truncated", "large")}
     hub.repositories["org/pickled"].files = without | {"pytorch_model.bin": b"x"}
-    hub.repositories["org/gguf"].files = without | {"model-q4.gguf": b"x"}
+    hub.repositories["org/other"].files = without | {"model.onnx": b"x"}
     hub.repositories["org/wrong"].served["model.safetensors"] = tiny_files["model.safetensors"][:-1] + b"!"
     hub.repositories["org/config"].served["config.json"] = tiny_files["config.json"].replace(b"1", b"2", 1)
     hub.repositories["org/truncated"].breaks["model.safetensors"] = [0] * 20
     hub.repositories["org/large"].claimed["model.safetensors"] = 10**16
     answers = found(*hub.repositories)
     refused(answers["org/pickled"], "only pickled weights (pytorch_model.bin)", "can run code")
-    refused(answers["org/gguf"], "no weights in safetensors", "model-q4.gguf")
+    refused(answers["org/other"], "no weights in safetensors or GGUF", "model.onnx")
     refused(answers["org/wrong"], "the download of model.safetensors is broken", "hash")
     refused(answers["org/config"], "the download of config.json is broken", "hash")
     refused(answers["org/truncated"], "the download of org/truncated broke off", "run again")

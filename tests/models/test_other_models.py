@@ -63,7 +63,7 @@ class TestKinds:
             ({"model_type": "new", "is_encoder_decoder": True}, ("is an encoder-decoder of type 'new';", "decoder-only")),
             ({"architectures": ["GPT2ForSequenceClassification"]}, ("GPT2ForSequenceClassification", "classifies texts")),
             ({"model_type": "mamba"}, ("type 'mamba'", "backend='transformers'", "unspool[transformers]", "supported are", "llama")),
-            ({"quantization_config": {"quant_method": "gptq", "bits": 4}}, ("quantised weights (gptq)", "float16 or bfloat16")),
+            ({"quantization_config": {"quant_method": "eetq"}}, ("quantised weights (eetq)", "float16 or bfloat16")),
             ({"quantization_config": True}, ("quantised weights",)),
         ],
         ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else "",
@@ -74,7 +74,7 @@ class TestKinds:
     def test_quantised_tensors(self, folder):
         weights = load_file(folder / "model.safetensors")
         save_file(weights | {"wte.weight": weights["wte.weight"].astype(np.int8)}, folder / "model.safetensors")
-        refused(folder, "wte.weight is stored as I8", "no quantised formats")
+        refused(folder, "wte.weight is stored as I8", "supported are F64")
 
     def test_masks_of_older_checkpoints_are_no_weights(self, folder):
         before = un.load(folder).generate("Once", max_new_tokens=3).tokens
@@ -88,7 +88,9 @@ class TestKinds:
 
     def test_another_format(self, tmp_path):
         (tmp_path / "model.Q4_K_M.gguf").write_bytes(b"GGUF")
-        refused(tmp_path, "model.Q4_K_M.gguf", "GGUF", "safetensors")
+        refused(tmp_path, "model.Q4_K_M.gguf", "truncated")
+        (tmp_path / "model.Q8_0.gguf").write_bytes(b"GGUF")
+        refused(tmp_path, "2 files in the format GGUF", "model.Q4_K_M.gguf")
 
 
 class TestNamedTwice:

@@ -235,7 +235,7 @@ def test_a_user_without_a_home_keeps_nothing(checkpoint, kept, monkeypatch):
     monkeypatch.setattr(Path, "home", lost)
     for name in ("UNSPOOL_CACHE", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
-    assert cache.cache_folder() is None
+    assert cache.kept("packed") is None
     logits(checkpoint)
 
 

@@ -12,6 +12,8 @@ from safetensors.numpy import load_file, save_file
 
 import unspool as un
 from unspool.lab.facts import recorded
+from unspool.models.known import KNOWN
+from unspool.models.loading import Found
 
 STORIES = Path(__file__).parents[1] / "data" / "stories260K"
 
@@ -60,6 +62,47 @@ def test_percentages_are_compared_to_two_decimals(monkeypatch):
     facts[1]["tables"][0]["steps"][0][1][1] = "2.87"
     (check,) = un.verify(un.load(STORIES))
     assert check == un.Check("step 1 after 'Once upon a time'", ", 96.88, there 2.87", ", 96.88, there 2.87", True)
+
+
+def test_log_probabilities_are_compared_to_two_decimals(monkeypatch):
+    facts, text = recorded(), {"prompt": "Once upon a time", "max_new_tokens": 3, "text": ", there was"}
+    monkeypatch.setattr("unspool.lab.facts.recorded", lambda: facts)
+    lm = un.load(STORIES)
+    exact = lm.generate(text["prompt"], max_new_tokens=3).logprob
+    for said, ok in ((f"{exact:.2f}", True), (f"{exact - 0.01:.2f}", False)):
+        facts[1] |= {"tables": [], "texts": [text | {"logprob": said}]}
+        of_text, of_logprob = un.verify(lm)
+        assert of_text.ok
+        assert of_logprob == un.Check("log p of the greedy text after 'Once upon a time'", said, f"{exact:.2f}", ok)
+
+
+def test_sums_are_counted(monkeypatch):
+    facts = recorded()
+    monkeypatch.setattr("unspool.lab.facts.recorded", lambda: facts)
+    facts[1] |= {"tables": [], "texts": [], "sums": [{"shown": [[1, 2]], "right": 0}, {"shown": [[1, 2], [3, 4]], "right": 1}]}
+    assert un.verify(un.load(STORIES)) == [
+        un.Check("sums of two digits, after 1", "0 of 100", "0 of 100", True),
+        un.Check("sums of two digits, after 2", "1 of 100", "0 of 100", False),
+    ]
+
+
+def test_facts_of_one_file_alone_are_of_no_other(monkeypatch):
+    facts, lm = recorded(), un.load(STORIES)
+    monkeypatch.setattr("unspool.lab.facts.recorded", lambda: facts)
+    facts[1] |= {"fingerprint": lm.info["fingerprint"]}
+    assert len(un.verify(lm)) == 13
+    facts[1] |= {"fingerprint": "another"}
+    assert un.verify(lm)[0].fact == "recorded facts"
+
+
+def test_the_file_of_a_package_is_hashed(monkeypatch):
+    """The first check of a model that was loaded by its word."""
+    lm, model = un.load(STORIES), KNOWN["smollm2"]
+    monkeypatch.setattr("unspool.lab.facts.find", lambda name: Found(name, STORIES / "config.json"))
+    lm.name = "smollm2"
+    check = un.verify(lm)[0]
+    assert (check.fact, check.recorded, check.ok) == ("sha256 of config.json", model.packaged.sha256, False)
+    assert len(check.found) == 64
 
 
 def test_a_file_beside_a_model_that_was_changed_shows(tmp_path):

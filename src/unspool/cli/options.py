@@ -11,7 +11,7 @@ import click
 import unspool
 
 FORMS = ["text", "json", "jsonl", "csv", "md", "html"]
-BACKENDS = ["compiled", "numpy", "torch", "transformers"]
+BACKENDS = ["compiled", "numpy", "torch", "transformers", "llama.cpp"]
 _DTYPES = ["float32", "float16", "bfloat16", "int8", "int4"]
 SHELLS = ["bash", "zsh", "fish"]
 NAMED = {"FILE": "a file", "MODEL": "a model", "ENGINE": "an engine"}
@@ -130,9 +130,17 @@ def decoder_names(ctx: click.Context, parameter: click.Parameter, incomplete: st
 
 
 def model_names(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    """Completions of a model: the bundled one, and folders that hold one."""
+    """Completions of a model: the bundled one, folders that hold one, and those that go by one word."""
     folders = (str(path.parent) for path in Path().glob("*/config.json"))
-    return [name for name in ("bundled", *folders) if name.startswith(incomplete)]
+    known = known_names(ctx, parameter, incomplete)
+    return [name for name in ("bundled", *folders) if name.startswith(incomplete)] + known
+
+
+def known_names(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Completions of a model that goes by one word."""
+    from unspool.models.known import KNOWN
+
+    return [name for name in KNOWN if name.startswith(incomplete)]
 
 
 def import_named(ctx: click.Context, parameter: click.Parameter, names: tuple[str, ...]) -> None:
@@ -211,7 +219,7 @@ ENGINE = [
 MODEL = option(
     "--model",
     "-m",
-    hint="bundled, a folder, or a hub's org/name[@revision].",
+    hint="bundled, a word of `models get`, a folder, a .gguf, or a hub's name.",
     default=True,
     value="bundled",
     shell_complete=model_names,

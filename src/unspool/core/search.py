@@ -27,6 +27,8 @@ from unspool.record.step import Hypothesis, Step
 
 SPARE = 8
 """Rows that may lie about before those that nobody needs are looked for; beyond it, a quarter of those that are needed."""
+OUTGROWN = 8
+"""So many rows that gave way to their children count as one: their tokens are needed, only what is kept beside each row is not."""
 ENTERING = 8
 """New prompts enter once this part of those at work, an eighth, is gone: side by side they cost less than one by one."""
 
@@ -86,7 +88,8 @@ class Search:
         """Steps that are taken and were not yet given out."""
         self.watch: Callable[[], object] = lambda: None
         """Asked again and again while forwards are made, also where no step is: for who waits."""
-        self._rows = self._gone = 0                                      # rows that runs have, and those given up since the last collection
+        self._rows = 0                                                   # rows that runs have
+        self._gone = 0.0                                                 # those given up since the last collection
 
     def record(self, level: str) -> None:
         """Record at this level from here on."""
@@ -244,10 +247,10 @@ class Search:
         run.held += len(rows)
         self._rows += len(rows)
 
-    def _give_up(self, count: int) -> None:
-        """So many rows are needed no longer."""
+    def _give_up(self, count: int, outgrown: int = 0) -> None:
+        """So many rows are needed no longer, some of which live on in their children."""
         self._rows -= count
-        self._gone += count
+        self._gone += count - outgrown + outgrown / OUTGROWN
 
     # --- committing -----------------------------------------------------------------------------------------------------
 
@@ -323,7 +326,7 @@ class Search:
                 new = whole.take(slice(first, first + len(children.tokens)))
                 first += len(children.tokens)
                 new.columns = children.columns
-            self._replace(run, choice, new)
+            self._replace(run, choice, new, children.parents)
             if choice.certificate is not None:
                 run.frontier.certify(choice.certificate)
             run.found += children.finished
@@ -335,12 +338,12 @@ class Search:
             self._join(joined, self._first_rows(count))
         self.collect()
 
-    def _replace(self, run: Run, choice: Choice, new: Frontier) -> None:
+    def _replace(self, run: Run, choice: Choice, new: Frontier, parents: Ints) -> None:
         """Of a run's rows those of its frontier go that do not wait, and those that waited as long as they were needed."""
         waits = {int(row) for row in choice.waits}
         if not waits <= run.places.keys():
             raise misfit(run, f"lets row {min(waits - run.places.keys())} wait, which it does not have")
-        before = len(run.places)
+        had = set(run.places)
         for i, row in enumerate(run.frontier.rows.tolist()):
             if row in waits:
                 run.places[row] = light(self.call, run.frontier, i)
@@ -348,7 +351,8 @@ class Search:
                 run.places.pop(row, None)
         for row in choice.frees:
             run.places.pop(int(row), None)
-        self._give_up(before - len(run.places))
+        left = had - run.places.keys()
+        self._give_up(len(left), len(left & set(parents.tolist())))
         before = len(run.places)
         run.own(new)
         self._rows += len(run.places) - before
@@ -358,7 +362,7 @@ class Search:
         """Free every row that is not alive and was not just looked at, once there are enough of them to be worth a search."""
         if not at_once and self._gone < max(SPARE, self._rows / 4):
             return
-        self._gone = 0
+        self._gone = 0.0
         rows = [row for run in self.runs.values() for row in run.places]
         looked: dict[Lane, list[int]] = {}
         for run in self.runs.values():

@@ -40,13 +40,12 @@ class TokenTree:
 
     def grow(self, parent: int, chain: Ints) -> Ints:
         """Slots for a chain of tokens after parent (-1: at the root), the lowest free ones."""
-        slots = self._free(len(chain))
-        past = self.path(parent)
+        slots, past = self._free(len(chain)), self.path(parent)
+        path = np.concatenate([past, slots])
         self.used[slots] = True
         self.token[slots] = chain
-        self.depth[slots] = np.arange(len(past), len(past) + len(chain))
-        path = np.concatenate([past, slots])
-        self.parent[slots] = np.concatenate([[parent], slots[:-1]])
+        self.depth[slots] = np.arange(len(past), len(path))
+        self.parent[slots[0]], self.parent[slots[1:]] = parent, slots[:-1]
         self._paths[int(slots[-1])] = path
         return slots
 
@@ -59,7 +58,8 @@ class TokenTree:
                 array = getattr(self, name)
                 setattr(self, name, np.concatenate([array, np.zeros(more, array.dtype)]))
         self.top += fresh
-        return np.asarray([*found, *range(self.top - fresh, self.top)], np.int64)
+        new = np.arange(self.top - fresh, self.top)
+        return np.concatenate([np.asarray(found, np.int64), new]) if found else new
 
     def path(self, slot: int) -> Ints:
         """The slots from the root to this one."""
@@ -99,8 +99,9 @@ class TokenForest:
     def grow(self, parents: Sequence[int] | Ints, chains: Sequence[Sequence[int] | Ints]) -> list[Ints]:
         """For each parent and its chain of tokens the rows of those tokens; nothing grows if one of them cannot."""
         work = [(int(p), np.asarray(c, np.int64).reshape(-1)) for p, c in zip(parents, chains, strict=True)]
+        self._check_tokens(np.concatenate([chain for _, chain in work] or [NO_ROWS]))
         for parent, chain in work:
-            self._check(parent, chain)
+            self._check_length(parent, len(chain))
         grown = []
         for parent, chain in work:
             if not len(chain):
@@ -114,13 +115,15 @@ class TokenForest:
             grown.append(self.trees[tree].grow(slot, chain) + tree * SPAN)
         return grown
 
-    def _check(self, parent: int, chain: Ints) -> None:
-        if len(chain) and (chain.min() < 0 or chain.max() >= self.vocabulary):
-            bad = chain[(chain < 0) | (chain >= self.vocabulary)][0]
+    def _check_tokens(self, tokens: Ints) -> None:
+        if len(tokens) and (tokens.min() < 0 or tokens.max() >= self.vocabulary):
+            bad = tokens[(tokens < 0) | (tokens >= self.vocabulary)][0]
             raise ModelError(f"token {bad} is outside the model's vocabulary of {self.vocabulary}")
-        length = 0 if parent == ROOT else self.length(parent)
-        if self.context is not None and length + len(chain) > self.context:
-            raise ModelError(f"a text of {length + len(chain)} tokens is longer than the model's context of {self.context}")
+
+    def _check_length(self, parent: int, more: int) -> None:
+        length = more if parent == ROOT else self.length(parent) + more
+        if self.context is not None and length > self.context:
+            raise ModelError(f"a text of {length} tokens is longer than the model's context of {self.context}")
 
     def _find(self, row: int) -> tuple[TokenTree, int]:
         """The tree and the slot of a living row."""

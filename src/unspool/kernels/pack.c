@@ -58,7 +58,8 @@ static float round_group(const float *x, float scale, float zero, float minimum,
     return error;
 }
 
-/* Scale and minimum of a group; for 4 bits the best of some scales around the one that reaches the largest number. */
+/* Scale and minimum of a group; for 4 bits the best of some scales around the one that reaches the largest number, and with a minimum
+ * of those that reach it in fewer steps, one of which made the group if it comes from a file of 4 bits. */
 static void choose_scale(int format, const float *x, uint16_t *scale, uint16_t *minimum, float *q)
 {
     float low = x[0], high = x[0], poison = 0;
@@ -74,9 +75,9 @@ static void choose_scale(int format, const float *x, uint16_t *scale, uint16_t *
         return;
     }
     float attempt[GROUP], best = INFINITY, reach = high > -low ? high / -8.0f : low / -8.0f;
-    for (int i = -4; i <= 4; i++) {
-        float shrink = 1.0f - 0.03f * (float)i;
-        uint16_t s = format == INT4 ? binary16(reach * shrink) : binary16((high - low) / 15.0f * shrink), m = format == INT4 ? 0 : binary16(low);
+    for (int i = format == INT4 ? -4 : -11; i <= 4; i++) {
+        float shrink = 1.0f - 0.03f * (float)i, steps = i < -4 ? (float)(19 + i) : 15.0f / shrink;
+        uint16_t s = binary16(format == INT4 ? reach * shrink : (high - low) / steps), m = format == INT4 ? 0 : binary16(low);
         float error = round_group(x, wide(s), format == INT4 ? 8 : 0, wide(m), 0, 15, attempt);
         if (error < best)
             best = error, *scale = s, *minimum = m, memcpy(q, attempt, sizeof attempt);

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from unspool.lab.soundness import Check, sound
 from unspool.models.details import folder_of
-from unspool.models.loading import read_json
-from unspool.models.sums import read_sums
+from unspool.models.known import KNOWN
+from unspool.models.loading import find, read_json
+from unspool.models.sums import hash_of, read_sums
 from unspool.views.characters import shown
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 SHAPE = ("architecture", "parameters", "vocabulary")
 """What tells which model is meant."""
 TOLERANCE = 0.006
-"""By how much percentages that are recorded with two decimals may differ."""
+"""By how much percentages and log-probabilities that are recorded with two decimals may differ."""
 SAMPLE_PROMPT = "Once upon a time"
 SAMPLE_TOKENS = 90
 
@@ -28,7 +29,8 @@ SAMPLE_TOKENS = 90
 def verify(lm: LanguageModel) -> list[Check]:
     """What is recorded of a model and what it does now, fact by fact.
 
-    Which model it is, is recognised by its architecture, number of parameters and vocabulary. Beside them the files of a model are
+    Which model it is, is recognised by its architecture, number of parameters and vocabulary, and by its fingerprint where facts are of one
+    file alone. Beside them the files of a model are
     checked that has their hashes (a file sha256) or measured samples (evaluation.json) in its folder. Of a model without facts that is
     said, and checked what holds of every model: finite weights and logits, no look at later tokens, the same logits token by token as at
     once, a tokenizer that fits.
@@ -39,7 +41,8 @@ def verify(lm: LanguageModel) -> list[Check]:
 def verify_live(lm: LanguageModel) -> Iterator[Check]:
     """The same, each Check when it is known."""
     shape = {name: getattr(lm.model, name, None) for name in SHAPE}
-    facts = next((f for f in recorded() if all(f[name] == shape[name] for name in SHAPE)), None)
+    shape["fingerprint"] = lm.info.get("fingerprint")
+    facts = next((f for f in recorded() if all(f[name] == shape[name] for name in f.keys() & shape)), None)
     folder = folder_of(lm)
     beside = [name for name in ("sha256", "evaluation.json") if folder and (folder / name).is_file()]
     if facts is None and "evaluation.json" not in beside:
@@ -48,10 +51,15 @@ def verify_live(lm: LanguageModel) -> Iterator[Check]:
         yield from sound(lm)
     if folder and beside:
         yield from _files(lm, folder)
+    if (known := KNOWN.get(lm.name)) and known.packaged and (path := find(lm.name).folder).is_file():
+        found = hash_of(path)
+        yield Check(f"sha256 of {path.name}", known.packaged.sha256, found, found == known.packaged.sha256)
     for table in facts["tables"] if facts else []:
         yield from _table(lm, table)
     for text in facts["texts"] if facts else []:
-        yield _text(lm, text)
+        yield from _texts(lm, text)
+    for sums in facts.get("sums", []) if facts else []:
+        yield _sums(lm, sums)
 
 
 def recorded() -> list[dict[str, Any]]:
@@ -73,7 +81,7 @@ def _files(lm: LanguageModel, folder: Path) -> Iterator[Check]:
     sample = samples.get("greedy") if isinstance(samples, dict) else None
     if isinstance(sample, str) and sample.startswith(SAMPLE_PROMPT):
         text = sample.removeprefix(SAMPLE_PROMPT)
-        yield _text(lm, {"prompt": SAMPLE_PROMPT, "max_new_tokens": SAMPLE_TOKENS, "text": text})
+        yield from _texts(lm, {"prompt": SAMPLE_PROMPT, "max_new_tokens": SAMPLE_TOKENS, "text": text})
 
 
 def _table(lm: LanguageModel, table: dict[str, Any]) -> Iterator[Check]:
@@ -91,15 +99,29 @@ def _table(lm: LanguageModel, table: dict[str, Any]) -> Iterator[Check]:
         )
 
 
-def _text(lm: LanguageModel, fact: dict[str, Any]) -> Check:
-    """A Check of a text that a decoder writes after a prompt; a recorded beginning is compared as far as it goes."""
+def _texts(lm: LanguageModel, fact: dict[str, Any]) -> Iterator[Check]:
+    """Checks of a text that a decoder writes after a prompt, and of its log-probability; of a text whose beginning is recorded, that."""
     options = {name: fact[name] for name in ("max_new_tokens", "max_length", "end_tokens") if name in fact}
     decoder = fact.get("decoder", "greedy")
-    found = lm.generate(fact["prompt"], decoder, level="off", **options).text
-    name = f"{decoder} text after {_short(fact['prompt'])}"
+    out = lm.generate(fact["prompt"], decoder, level="off", **options)
+    found, name = out.text, f"{decoder} text after {_short(fact['prompt'])}"
     if "begins" in fact:
-        return Check(name, fact["begins"], found[: len(fact["begins"])], found.startswith(fact["begins"]))
-    return Check(name, fact["text"], found, found == fact["text"])
+        yield Check(name, fact["begins"], found[: len(fact["begins"])], found.startswith(fact["begins"]))
+    else:
+        yield Check(name, fact["text"], found, found == fact["text"])
+    if "logprob" in fact:
+        wanted = fact["logprob"]
+        yield Check(f"log p of the {name}", wanted, f"{out.logprob:.2f}", abs(out.logprob - float(wanted)) <= TOLERANCE)
+
+
+def _sums(lm: LanguageModel, fact: dict[str, Any]) -> Check:
+    """A Check of how many of the hundred sums of two digits are right, after some that are shown; as the chapter asks them."""
+    pairs = [(a, b) for a in range(10) for b in range(10)]
+    shown_before = [f"{a} + {b} => {a + b}" for a, b in fact["shown"]]
+    prompts = [" \n ".join([*shown_before, f"{a} + {b} =>"]) for a, b in pairs]
+    outputs = lm.generate(prompts, 'greedy | stop("\\n")', max_new_tokens=4, level="off")
+    right = sum(out.text.strip() == str(a + b) for out, (a, b) in zip(outputs, pairs, strict=True))
+    return Check(f"sums of two digits, after {len(shown_before)}", f"{fact['right']} of 100", f"{right} of 100", right == fact["right"])
 
 
 def _short(prompt: str, width: int = 40) -> str:

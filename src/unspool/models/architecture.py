@@ -7,6 +7,7 @@ from typing import Any
 
 from unspool.errors import ModelError
 from unspool.models.families import FAMILIES
+from unspool.models.quantised import method_of
 
 ENCODER_ONLY = {
     "albert", "bert", "camembert", "canine", "convbert", "deberta", "deberta-v2", "distilbert", "electra", "ernie", "esm", "eurobert",
@@ -50,13 +51,8 @@ def check_architecture(config: Mapping[str, Any]) -> str:
             f"is a model of type {kind!r}; supported are {', '.join(sorted(FAMILIES))}; others may run with backend='transformers', "
             "which is the extra unspool[transformers]"
         )
-    quantised = config.get("quantization_config")
-    if quantised:
-        method = quantised.get("quant_method") if isinstance(quantised, dict) else None
-        raise ModelError(
-            f"holds quantised weights ({method or 'quantization_config'}), and quantised checkpoints are not supported; "
-            "use one in float32, float16 or bfloat16"
-        )
+    if config.get("quantization_config"):
+        method_of(config["quantization_config"])
     return kind
 
 

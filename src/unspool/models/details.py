@@ -5,12 +5,18 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unspool.core.model import ROOT
+from unspool.kernels.library import available, missing, thread_count
+from unspool.models.gguf.checkpoint import GgufCheckpoint, GgufFile
+from unspool.models.gguf.layouts import NotRead
+from unspool.models.gguf.names import gguf_files, is_gguf, is_meant
 from unspool.models.hub import parse_name, snapshot_folder
-from unspool.models.loading import BUNDLED
+from unspool.models.llama_cpp.library import is_installed
+from unspool.models.loading import BUNDLED, gguf_in
 
 if TYPE_CHECKING:
     from unspool.language_model import LanguageModel
@@ -27,17 +33,40 @@ def folder_of(lm: LanguageModel) -> Path | None:
     return folder if (folder / "config.json").is_file() else None
 
 
+def file_of(lm: LanguageModel) -> Path | None:
+    """The GGUF file that a model was loaded from; None if it is from none."""
+    name = parse_name(lm.name)
+    if name and "revision" in lm.info:
+        files = gguf_files(snapshot_folder(name, str(lm.info["revision"])))
+        return next((path for path in files if not name.file or is_meant(path.name, name.file)), None)
+    path = Path(lm.name).expanduser()
+    return gguf_in(path) if path.is_dir() else path if is_gguf(path) and path.is_file() else None
+
+
+def engines_of(file: GgufFile) -> list[str]:
+    """The backends that run a file, in the order in which they are chosen."""
+    try:
+        GgufCheckpoint.of(file)
+    except NotRead:
+        return ["llama.cpp"]
+    own = [*(["compiled"] if available() else []), "numpy", *(["torch"] if find_spec("torch") else [])]
+    return [*own, "llama.cpp" if is_installed() else "llama.cpp (with unspool[llama-cpp])"]
+
+
 def details(lm: LanguageModel) -> dict[str, Any]:
     """Names and values; memory is measured after one token went through the model, so that its weights were read."""
-    folder = folder_of(lm)
+    folder, path = folder_of(lm), file_of(lm)
+    file = GgufFile.open(path) if path else None
     model, info = lm.model, lm.info
     session = model.session()
     session.logits(session.extend([ROOT], [[0]]))
     device = str(info.get("device", "cpu"))
     found: dict[str, Any] = {"name": lm.name, "folder": str(folder or "")}
+    found |= {"file": str(path)} if path and str(path) != lm.name else {}
     found |= {"revision": info["revision"]} if "revision" in info else {}
     return found | {
         "architecture": info.get("architecture", ""),
+        **({"weights": file.format} if file else {}),
         "parameters": getattr(model, "parameters", 0),
         "layers": getattr(model, "layers", 0),
         "context": model.context,
@@ -46,19 +75,18 @@ def details(lm: LanguageModel) -> dict[str, Any]:
         "tokenizer": f"{type(lm.tokenizer).__name__}, {lm.tokenizer.size} tokens",
         "tokenizer_sha256": lm.tokenizer.hash,
         "backend": info.get("backend", ""),
+        **({"engines": engines_of(file)} if file else {}),
         "device": device,
         "dtype": info.get("dtype", ""),
         **kernels_of(str(info.get("backend", "")), model),
         "notes": list(lm.notes),
-        "file_bytes": sum(path.stat().st_size for path in folder.glob("*.safetensors")) if folder else 0,
+        "file_bytes": sum(path.stat().st_size for path in folder.glob("*.safetensors")) if folder else file.bytes if file else 0,
         **memory(device),
     }
 
 
 def kernels_of(backend: str, model: Any = None) -> dict[str, str]:
     """Which kernels compute a model, and on how many threads; for numpy its BLAS, and why there are no kernels."""
-    from unspool.kernels.library import available, missing, thread_count
-
     if backend == "compiled":
         return {"kernels": f"{model.kernels.name.decode()}, {thread_count()} threads"}
     if backend != "numpy":

@@ -15,7 +15,7 @@ from unspool.errors import MissingExtra, ModelError, ParameterError, unknown
 from unspool.kernels.library import available, missing, thread_note, unusable
 from unspool.models.weights import gather_files, read_stored, release
 
-KNOWN_BACKENDS = ("compiled", "numpy", "torch", "transformers")
+KNOWN_BACKENDS = ("compiled", "numpy", "torch", "transformers", "llama.cpp")
 DTYPES = ("float32", "float16", "bfloat16", "int8", "int4")
 OF_KERNELS = ("float32", "bfloat16", "int8", "int4")
 DEVICES = ("cuda", "mps", "cpu")
@@ -41,6 +41,8 @@ def choose(backend: str | None, device: str | None, dtype: str | None, stored: C
         raise unknown("backend", str(backend), list(KNOWN_BACKENDS))
     if dtype is not None and dtype not in DTYPES:
         raise unknown("dtype", dtype, DTYPES)
+    if backend == "llama.cpp":
+        raise ParameterError("the llama.cpp backend reads GGUF files; give one, or leave out the backend")
     if backend is None and device in (None, "cpu") and (dtype is None or (available() and dtype in OF_KERNELS)):
         backend = "compiled" if available() else "numpy"
     if backend in ("compiled", "numpy"):

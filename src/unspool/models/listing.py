@@ -7,10 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unspool.errors import ModelError
-from unspool.models import hub
+from unspool.models import hub, wheels
 from unspool.models.architecture import check_architecture
 from unspool.models.families import FAMILIES, KEYS
-from unspool.models.loading import BUNDLED, read_json
+from unspool.models.gguf.checkpoint import GgufCheckpoint, GgufFile
+from unspool.models.gguf.layouts import NotRead
+from unspool.models.gguf.names import gguf_files
+from unspool.models.known import KNOWN
+from unspool.models.llama_cpp.library import is_installed
+from unspool.models.loading import BUNDLED, gguf_in, read_json
 from unspool.models.weights import BUFFERS, read_header
 
 NO_PARAMETERS = ("__metadata__", *BUFFERS)
@@ -20,7 +25,7 @@ HEADS = {f"{family.head}.weight" for family in FAMILIES.values()}
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """A model in a folder."""
+    """A model in a folder, or in a GGUF file."""
 
     name: str
     folder: str
@@ -32,6 +37,8 @@ class ModelInfo:
     """Size of the weight files."""
     problem: str = ""
     """Why it cannot be used."""
+    format: str = ""
+    """In a GGUF file, the number format of most weights."""
 
 
 def bundled() -> ModelInfo:
@@ -40,21 +47,26 @@ def bundled() -> ModelInfo:
 
 
 def models_cached() -> list[ModelInfo]:
-    """The models of the hub that were fetched before."""
-    return [describe(folder, name) for name, folder in hub.cached()]
+    """The models that were fetched before: those of the hub, and the files of packages."""
+    files = [(model.name, wheels.here(model.packaged)) for model in KNOWN.values() if model.packaged]
+    files = [*hub.cached(), *files]
+    return [(describe if place.is_dir() else describe_file)(place, name) for name, place in files if place]
 
 
 def is_shelf(name: str) -> bool:
     """Whether a name is a folder that is no model itself, but may hold some."""
     folder = Path(name).expanduser()
-    return folder.is_dir() and not (folder / "config.json").exists()
+    return folder.is_dir() and not (folder / "config.json").exists() and gguf_in(folder) is None
 
 
 def models_in(folder: Path) -> list[ModelInfo]:
-    """The models that lie in a folder."""
-    found = [describe(path.parent, str(path.parent)) for path in sorted(folder.expanduser().glob("*/config.json"))]
+    """The models that lie in a folder, GGUF files and folders."""
+    place = folder.expanduser()
+    files = [path for one in (place, *sorted(path for path in place.glob("*") if path.is_dir())) for path in gguf_files(one)]
+    found = [describe(path.parent, str(path.parent)) for path in sorted(place.glob("*/config.json"))]
+    found += [describe_file(path, str(path)) for path in files]
     if not found:
-        raise ModelError(f"there is no model in {str(folder)!r}: neither it nor a folder in it has a config.json")
+        raise ModelError(f"there is no model in {str(folder)!r}: neither it nor a folder in it has a config.json or a GGUF file")
     return found
 
 
@@ -80,6 +92,36 @@ def describe(folder: Path, name: str) -> ModelInfo:
         )
     except (ModelError, OSError, TypeError, ValueError, ArithmeticError) as error:
         return ModelInfo(name, str(folder), problem=str(error))
+
+
+def describe_file(path: Path, name: str) -> ModelInfo:
+    """What a GGUF file says of itself."""
+    try:
+        file = GgufFile.open(path)
+        keys = file.container.keys
+        return ModelInfo(
+            name,
+            str(path),
+            file.architecture,
+            sum(math.prod(tensor.shape) for tensor in file.container.tensors.values()),
+            int(keys.get(f"{file.architecture}.context_length", 0)),
+            len(keys.get("tokenizer.ggml.tokens", ())),
+            file.bytes,
+            _problem_of_file(file),
+            file.format,
+        )
+    except (ModelError, OSError, TypeError, ValueError) as error:
+        return ModelInfo(name, str(path), problem=str(error).removeprefix(f"{path} "))
+
+
+def _problem_of_file(file: GgufFile) -> str:
+    try:
+        GgufCheckpoint.of(file)
+    except NotRead as error:
+        return "" if is_installed() else f"{str(error).split(';')[0].removeprefix(f'{file.place}: ')}; llama.cpp may run it"
+    except ModelError as error:
+        return str(error).removeprefix(f"{file.place}: ")
+    return ""
 
 
 def _problem(config: dict[str, object]) -> str:

@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from unspool.arrays import Array
 from unspool.errors import ModelError, ParameterError, UnknownName, near
 from unspool.models import hub
 from unspool.models.architecture import check_architecture, check_kind
 from unspool.models.compiled.model import CompiledTransformer, beyond_kernels
-from unspool.models.engine import Compute, choose, read_torch
+from unspool.models.engine import Compute, choose, import_torch, placing, read_torch
+from unspool.models.gguf.names import gguf_files, is_gguf
 from unspool.models.hub_errors import Missing, Unreachable
+from unspool.models.known import KNOWN, packaged_file
+from unspool.models.quantised import read_quantised
 from unspool.models.reading import read_transformer
-from unspool.models.stored import read_matrices
+from unspool.models.stored import let_go, read_matrices
 from unspool.models.sums import check_sums
 from unspool.models.weights import read_weights, stored_dtype
 
 BUNDLED = Path(__file__).parent / "bundled"
-LATER_FILE = re.compile(r"-(?!00001)\d{5}-of-\d{5}\.gguf$", re.IGNORECASE)
-"""How a GGUF file ends that is not the first of its model's."""
 TYPING_ERROR = 0.8
 """How much a word is like "bundled" if it is not sought on the hub."""
 
@@ -39,7 +42,7 @@ class Found:
 
 
 def find(name: str | Path | None) -> Found:
-    """The model of a name: the bundled one for None or "bundled", a folder, or a model of the hub, which is fetched."""
+    """The model of a name: the bundled one for None or "bundled", a folder or file, a known one, or one of the hub, which is fetched."""
     text = str(name)
     if name is None or text == "bundled":
         return Found("bundled", BUNDLED)
@@ -55,6 +58,8 @@ def find(name: str | Path | None) -> Found:
         return Found(text, folder)
     if folder.exists():
         raise ModelError(f"{text!r} is a file; a model is a folder with config.json and model.safetensors, or a file that ends in .gguf")
+    if (model := KNOWN.get(text)) and model.repository != text:
+        return Found(text, packaged_file(model)) if model.packaged else _fetch(hub.HubName(model.repository))
     if known is None:
         raise ModelError(f"there is no model at {text!r}; give a folder with config.json and model.safetensors, or 'bundled'")
     if known.bare:
@@ -73,14 +78,14 @@ def find(name: str | Path | None) -> Found:
 
 
 def _fetch(name: hub.HubName) -> Found:
-    folder = hub.fetch(name)
-    return Found(str(name), folder, folder.name)
+    found = hub.fetch(name)
+    return Found(str(name), found, (found if found.is_dir() else found.parent).name)
 
 
 def _nearest(text: str) -> str:
-    """The local names that a word may have meant."""
+    """The local and the known names that a word may have meant."""
     local = ["bundled", *(path.parent.name for path in Path().glob("*/config.json"))]
-    close = near(text, local)
+    close = near(text, {*local, *KNOWN} - {text})
     return f"; did you mean {' or '.join(close)}?" if close else f"; models here: {', '.join(local)}"
 
 
@@ -117,16 +122,6 @@ def _instead(folder: Path) -> str:
     return f"; it has {len(others)} files in the format GGUF, of which one is to be named, as {folder / others[0].name}" if others else ""
 
 
-def is_gguf(path: Path) -> bool:
-    """Whether a file is to be read as a GGUF file."""
-    return path.suffix.lower() == ".gguf"
-
-
-def gguf_files(folder: Path) -> list[Path]:
-    """The models in a folder that are GGUF files, of those in several files the first."""
-    return sorted(path for path in folder.iterdir() if is_gguf(path) and path.is_file() and not LATER_FILE.search(path.name))
-
-
 def gguf_in(folder: Path) -> Path | None:
     """The GGUF file in a folder that holds one, and no other weights."""
     files = gguf_files(folder)
@@ -144,7 +139,8 @@ def read_model(folder: Path, backend: str | None = None, device: str | None = No
         raise ModelError(f"{folder} {error}") from None
     if backend == "transformers":
         return _through_transformers(folder, device, dtype)
-    return build(Checkpoint(folder, kind, config), backend, device, dtype)
+    made = Quantised if config.get("quantization_config") else Checkpoint
+    return build(made(folder, kind, config), backend, device, dtype)
 
 
 @dataclass(frozen=True)
@@ -175,6 +171,32 @@ class Checkpoint:
     def on(self, device: str, dtype: str) -> Mapping[str, Any]:
         """In torch."""
         return read_torch(self.place, device, dtype)
+
+
+class Widened(Checkpoint):
+    """A checkpoint whose matrices are in blocks of whole numbers, and widened one by one where they are not packed."""
+
+    def weights(self) -> Mapping[str, Any]:
+        return {name: np.asarray(weight) for name, weight in self._one_by_one()}
+
+    def on(self, device: str, dtype: str) -> Mapping[str, Any]:
+        torch = import_torch()
+        with placing(device, dtype) as put:
+            return {name: put(name, torch.from_numpy(np.require(weight, requirements="W"))) for name, weight in self._one_by_one()}
+
+    def _one_by_one(self) -> Iterator[tuple[str, Array]]:
+        """Every weight in float32, its part of the file let go once it was used."""
+        for name, weight in self.matrices().items():
+            yield name, np.asarray(weight)
+            let_go(weight)
+
+
+class Quantised(Widened):
+    """A folder whose config.json says how its weights are quantised."""
+
+    def matrices(self) -> Mapping[str, Any]:
+        with _said_of(self):
+            return read_quantised(self.place, self.config["quantization_config"])
 
 
 def build(found: Checkpoint, backend: str | None, device: str | None, dtype: str | None) -> tuple[Any, Compute]:

@@ -254,8 +254,6 @@ class Reader:
         for key, (value, what) in REFUSED.items():
             if self.config.get(key) is value:
                 raise ModelError(f"config.json has {key}: {value}: {what} is not supported")
-        if self.config.get("quantization_config"):
-            raise ModelError("quantised checkpoints are not supported; use one in float32, float16 or bfloat16")
 
 
 def read_transformer(architecture: str, config: Config, weights: Mapping[str, Array]) -> Transformer:

@@ -21,6 +21,10 @@ class Stored:
     """
 
     dtype, itemsize = np.dtype(np.float32), 4
+    bits: float | None = None
+    """How many bits its file has for a number, if these are whole numbers in blocks, beside a scale."""
+    offset = False
+    """Whether each block has an offset beside its scale."""
 
     def __init__(self, numbers: NDArray[Any], rows: NDArray[Any] | None = None) -> None:
         self.numbers, self.rows = numbers, rows
@@ -53,6 +57,17 @@ class Stored:
         return np
 
 
+class Turned:
+    """A matrix that a family stores the other way round."""
+
+    def __init__(self, matrix: Stored) -> None:
+        self.T, self.shape = matrix, matrix.shape[::-1]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        turned: NDArray[Any] = np.asarray(self.T, dtype).T
+        return turned
+
+
 def read_matrices(folder: Path) -> dict[str, Any]:
     """All tensors of a checkpoint for who packs them: in float32, but those of two dimensions as they are stored."""
     return gather_files(folder, _read_file)
@@ -73,6 +88,8 @@ def in_memory(weight: Array) -> Array:
 
 def let_go(weight: Array) -> None:
     """Give back the memory that a weight's part of its file takes; see `unspool.models.weights.release`."""
+    if isinstance(weight, Turned):
+        weight = weight.T
     if isinstance(weight, Stored):
         weight = weight.numbers
     if isinstance(weight, np.ndarray):

@@ -6,7 +6,7 @@ import json
 import math
 import mmap
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from unspool.errors import ModelError
 
 STORED = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": np.uint16}
+WHOLE_NUMBERS = {"I64": np.int64, "I32": np.int32, "I16": np.int16, "I8": np.int8, "U8": np.uint8}
+"""Whole numbers, in which quantised weights are stored."""
 NAMES = {"F16": "float16", "BF16": "bfloat16"}
 BUFFERS = (".attn.bias", ".attn.masked_bias", ".attention.bias", ".attention.masked_bias", ".rotary_emb.inv_freq")
 """Ends of names that are masks and tables of older checkpoints, not weights."""
@@ -95,20 +97,22 @@ def read_safetensors(path: Path, private: bool = False) -> Iterator[tuple[str, N
         yield name, array
 
 
-def read_stored(path: Path, private: bool = False) -> dict[str, NDArray[Any]]:
+def read_stored(path: Path, private: bool = False, formats: Mapping[str, Any] = STORED) -> dict[str, NDArray[Any]]:
     """The tensors of one safetensors file as they lie in it, bfloat16 as 16-bit integers; nothing is read before it is used."""
     header, start = read_header(path)
     data = np.memmap(path, np.uint8, "c" if private else "r", offset=start) if path.stat().st_size > start else np.zeros(0, np.uint8)
     names = [name for name in header if name != "__metadata__" and not name.endswith(BUFFERS)]
-    return {name: _stored(path, name, data, **header[name]) for name in names}
+    return {name: _stored(path, name, data, formats, **header[name]) for name in names}
 
 
-def _stored(path: Path, name: str, data: NDArray[np.uint8], dtype: str, shape: list[int], data_offsets: list[int]) -> NDArray[Any]:
+def _stored(
+    path: Path, name: str, data: NDArray[np.uint8], formats: Mapping[str, Any], dtype: str, shape: list[int], data_offsets: list[int]
+) -> NDArray[Any]:
     """A tensor as it is in the file."""
     first, last = data_offsets
-    if dtype not in STORED:
-        raise ModelError(f"{path}: {name} is stored as {dtype}; supported are {', '.join(STORED)}, and no quantised formats")
-    kind = np.dtype(STORED[dtype])
+    if dtype not in formats:
+        raise ModelError(f"{path}: {name} is stored as {dtype}; supported are {', '.join(formats)}")
+    kind = np.dtype(formats[dtype])
     if last > len(data) or last - first != kind.itemsize * math.prod(shape):
         raise ModelError(f"{path} is truncated or broken: {name} needs bytes {first}-{last} of {len(data)}")
     raw = data[first:last]

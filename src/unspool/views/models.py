@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unspool.views.characters import shown
@@ -13,9 +14,12 @@ from unspool.views.terminal import Paint, draw_columns, fit_right
 if TYPE_CHECKING:
     from unspool.lab.quantization import Price
     from unspool.lab.soundness import Check
+    from unspool.models.known import KnownModel
     from unspool.models.listing import ModelInfo
 
-LABELS = {"end_tokens": "end tokens", "tokenizer_sha256": "tokenizer's sha256", "file_bytes": "files"}
+TABLE_WIDTH = 80
+"""Of a table; where names would make it wider, they stand on lines of their own."""
+LABELS = {"engines": "run by", "end_tokens": "end tokens", "tokenizer_sha256": "tokenizer's sha256", "file_bytes": "files"}
 LABELS |= {"resident_bytes": "resident memory", "allocated_bytes": "allocated memory", "reserved_bytes": "reserved memory"}
 
 
@@ -24,10 +28,34 @@ def draw_models(models: Sequence[ModelInfo], paint: Paint) -> str:
     lines = [["Name", "Architecture", "Parameters", "Context", "Vocabulary", "Size"]]
     for m in models:
         numbers = [_count(m.parameters), str(m.context), str(m.vocabulary), f"{_count(m.bytes)}B"]
-        lines.append([m.name, m.problem] if m.problem else [m.name, m.architecture, *numbers])
+        kind = f"{m.architecture} {m.format}".rstrip()
+        lines.append([m.name, m.problem] if m.problem else [m.name, kind, *numbers])
     whole = [line for line in lines if len(line) == 6]
-    text = draw_columns(whole, paint, right={2, 3, 4, 5}, style={0: "chosen"})
+    width = sum(max(map(len, column)) + 2 for column in zip(*whole, strict=True)) - 2
+    text = draw_columns(whole, paint, right={2, 3, 4, 5}, style={0: "chosen"}) if width <= TABLE_WIDTH else _below_names(whole, paint)
     return text + "".join(f"{paint(name, 'chosen')}  {paint(problem, 'bad')}\n" for name, problem in (x for x in lines if len(x) == 2))
+
+
+def draw_known(models: Sequence[KnownModel], paint: Paint) -> str:
+    """A line for each model that goes by one word, and how to get one."""
+    lines = [["Name", "Here", "Parameters", "Download", "Licence", "Good for"]]
+    for m in models:
+        lines.append([m.name, "yes" if m.here else "no", _count(m.parameters), f"{_count(m.bytes)}B", m.licence, m.good_for])
+    table = draw_columns(lines, paint, right={2, 3}, style={0: "chosen"})
+    return table + paint("unspool models get NAME downloads one; what is here runs offline, -m NAME\n", "dim")
+
+
+def draw_got(name: str, place: Path, chat: bool, paint: Paint) -> str:
+    """Where a model lies, and how to ask it."""
+    asked = f'unspool "Why is the sky blue?" -m {name} --chat' if chat else f'unspool "Once upon a time" -m {name}'
+    return f"{paint(name, 'chosen')}  {place}\n{paint(asked, 'dim')}\n"
+
+
+def _below_names(lines: Sequence[Sequence[str]], paint: Paint) -> str:
+    """The same with each name above what is said of it."""
+    rows = draw_columns([line[1:] for line in lines], paint, right={1, 2, 3, 4}).splitlines()
+    names = ["", *(f"{paint(line[0], 'chosen')}\n" for line in lines[1:])]
+    return "".join(f"{name}  {row}\n" for name, row in zip(names, rows, strict=True))
 
 
 def _count(number: int) -> str:

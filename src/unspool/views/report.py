@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unspool.views.cells import cell_of, considered_nodes
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from unspool.lab.quantization import Price
     from unspool.lab.search_error import SearchError
     from unspool.lab.soundness import Check
+    from unspool.models.known import KnownModel
     from unspool.models.listing import ModelInfo
     from unspool.output import Output
     from unspool.score import Score
@@ -85,7 +87,20 @@ def scored(scores: Sequence[Score], form: str) -> str:
 
 def listed(models: Sequence[ModelInfo], form: str) -> str:
     """Models, a line for each."""
-    values = [asdict(m) for m in models]
+    return _listed([asdict(m) for m in models], form)
+
+
+def offered(models: Sequence[KnownModel], form: str) -> str:
+    """Models that go by one word, a line for each."""
+    return _listed([m.to_dict() for m in models], form)
+
+
+def got(name: str, place: Path, form: str) -> str:
+    """A model that is here now."""
+    return _listed([{"name": name, "path": str(place)}], form)
+
+
+def _listed(values: list[dict[str, Any]], form: str) -> str:
     return _write(form, "Models", values, Sheet(list(values[0]), [[str(v) for v in m.values()] for m in values]))
 
 

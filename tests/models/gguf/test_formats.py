@@ -7,10 +7,10 @@ gguf = pytest.importorskip("gguf")
 
 from unspool.errors import MissingExtra, ModelError  # noqa: E402
 from unspool.models.gguf import formats  # noqa: E402
-from unspool.models.gguf.formats import FORMATS, WEIGHTS  # noqa: E402
+from unspool.models.gguf.formats import GGUF_FORMATS, WEIGHTS  # noqa: E402
 from unspool.models.gguf.weights import Blocks  # noqa: E402
 
-NAMES = {form.name: form for form in FORMATS.values()}
+NAMES = {form.name: form for form in GGUF_FORMATS.values()}
 OF_PACKAGE = [kind.name for kind in gguf.GGMLQuantizationType if kind in gguf.quants._type_traits] + ["F32", "F16"]
 
 
@@ -25,7 +25,7 @@ def same_bits(one, other):
 
 
 def test_formats_have_the_names_and_sizes_of_the_package():
-    for number, form in FORMATS.items():
+    for number, form in GGUF_FORMATS.items():
         kind = gguf.GGMLQuantizationType(number)
         assert (form.name, form.numbers, form.size) == (kind.name, *gguf.GGML_QUANT_SIZES[kind])
 

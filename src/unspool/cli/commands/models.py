@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+import click
 
 from unspool.cli import options
 from unspool.cli.commands.common import open_model, open_sink
 
-_SHOWN = options.Argument("model", "A model to describe, or a folder whose models to list.", metavar="MODEL | FOLDER")
+_SHOWN = options.Argument("model", "A model to describe, or a folder whose models to list; or: get.", metavar="MODEL | FOLDER | get")
+_WANTED = options.Argument(
+    "wanted",
+    "After get: a model to download; without it, those that go by one word are listed.",
+    metavar="NAME",
+    shell_complete=options.known_names,
+)
 
 
-@options.command(_SHOWN, *options.RESULT, *options.ENGINE)
-def models(model: str | None, **how: Any) -> int:
-    """List models, or describe one. Without an argument: the bundled model and those of the hub that are cached."""
+@options.command(_SHOWN, _WANTED, *options.RESULT, *options.ENGINE)
+def models(model: str | None, wanted: str | None, **how: Any) -> int:
+    """List models, describe one, or get one. Without an argument: the bundled model, and those that were downloaded."""
+    if model == "get":
+        return _get(wanted, how)
+    if wanted is not None:
+        raise click.UsageError(f"{wanted!r} is one argument too many; to download a model, say: unspool models get {wanted}")
     from unspool.models.details import details
     from unspool.models.listing import bundled, is_shelf, models_cached, models_in
     from unspool.views.models import draw_details, draw_models
@@ -26,5 +39,26 @@ def models(model: str | None, **how: Any) -> int:
     else:
         one = details(open_model({**how, "model": model}))
         sink.write(draw_details(one, sink.paint) if sink.form == "text" else detailed(one, sink.form))
+    sink.close()
+    return 0
+
+
+def _get(name: str | None, how: dict[str, Any]) -> int:
+    """List the models that go by one word, or download one."""
+    from unspool.models.known import KNOWN, take
+    from unspool.models.loading import find
+    from unspool.views.models import draw_got, draw_known
+    from unspool.views.report import got, offered
+
+    sink = open_sink(how)
+    if name is None:
+        every = list(KNOWN.values())
+        sink.write(draw_known(every, sink.paint) if sink.form == "text" else offered(every, sink.form))
+    else:
+        model = KNOWN.get(name)
+        if model and model.packaged:
+            take(model)
+        place, chat = find(name).folder, bool(model and model.chat and find_spec("jinja2"))
+        sink.write(draw_got(name, place, chat, sink.paint) if sink.form == "text" else got(name, place, sink.form))
     sink.close()
     return 0

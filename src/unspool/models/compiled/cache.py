@@ -27,30 +27,18 @@ from unspool.errors import ParameterError, UnspoolError
 from unspool.files import write
 from unspool.kernels.build import stamp
 from unspool.models.gguf.container import set_of
+from unspool.models.keeping import DAY, kept
 from unspool.models.threads import SMALL
 
 Bytes = NDArray[np.uint8]
 CACHE_LINE = 64
 """Every array begins on a line of the processor's cache."""
-DAY = 24 * 60 * 60
-"""Seconds without use after which what another file stands in for is removed."""
 GIGABYTE = 10**9
 MOST_KEPT = 16.0
 """Gigabytes of all files together, if UNSPOOL_CACHE_SIZE does not say it."""
 OF_FILES = tuple(f"gguf/{name}.py" for name in ("container", "formats", "layouts", "weights"))
 LEFT_FREE, PART_LEFT_FREE = 2 * GIGABYTE, 0.05
 """Bytes, and the part of a disk, that stay free."""
-
-
-def cache_folder() -> Path | None:
-    """Where packed weights are kept; None if they are not."""
-    given = os.environ.get("UNSPOOL_CACHE", "")
-    if given == "none":
-        return None
-    with suppress(RuntimeError):                                         # a user without a home
-        base = Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "unspool"
-        return base / "packed"
-    return None
 
 
 def most_kept() -> float:
@@ -67,7 +55,7 @@ def most_kept() -> float:
 
 def file_of(checkpoint: Path, kind: str) -> Path | None:
     """The file for a checkpoint's weights in a format, whether it is there or not."""
-    folder, place = cache_folder(), checkpoint.resolve()
+    folder, place = kept("packed"), checkpoint.resolve()
     digest = hashlib.sha256(f"{stamp()} {_readers()} {kind}".encode())
     files = [place / "config.json", *place.glob("*.safetensors*")] if place.is_dir() else set_of(checkpoint)
     for path in sorted(path.resolve() for path in files if path.is_file()):

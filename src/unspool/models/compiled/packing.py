@@ -16,6 +16,8 @@ from unspool.models.transformer import Linear
 
 PACKED_AT_ONCE = 1 << 22
 """Numbers that are widened to float32 together."""
+BITS_OF_INT4 = 5.0
+"""Bits of a number in int4 with a scale and an offset for each 32; weights whose file has more are packed in int8."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +43,16 @@ def shape_of(linears: Sequence[Linear]) -> tuple[int, int]:
     return sum(linear.weight.shape[0] for linear in linears), int(linears[0].weight.shape[1])
 
 
+def packed_kind(linears: Sequence[Linear], kind: str) -> str:
+    """The number format in which layers are packed as one: for int4 one that loses little of what has few bits in its file already."""
+    weights = [linear.weight for linear in linears]
+    if kind != "int4" or any(getattr(weight, "bits", None) is None for weight in weights):
+        return kind
+    if any(weight.bits > BITS_OF_INT4 for weight in weights):
+        return "int8"
+    return "int4_min" if any(weight.offset for weight in weights) else "int4"
+
+
 def sizes(kind: str, outputs: int, inputs: int) -> tuple[int, int, int]:
     """Bytes of the numbers, the scales and the minima of a packed layer."""
     blocks, groups = -(-outputs // BLOCK_OUTPUTS), -(-inputs // GROUP_INPUTS)
@@ -52,12 +64,12 @@ def sizes(kind: str, outputs: int, inputs: int) -> tuple[int, int, int]:
 
 def size_of(linears: Sequence[Linear], kind: str) -> int:
     """Bytes that linear layers take in a store, packed as one."""
-    return sum(map(padded, sizes(kind, *shape_of(linears))))
+    return sum(map(padded, sizes(packed_kind(linears, kind), *shape_of(linears))))
 
 
 def pack(linears: Sequence[Linear], kind: str, store: PackedStore) -> Packed:
     """Linear layers that read the same, as one; from the store, if it holds them."""
-    outputs, inputs = shape_of(linears)
+    kind, (outputs, inputs) = packed_kind(linears, kind), shape_of(linears)
     rooms = tuple(store.room(size) for size in sizes(kind, outputs, inputs))
     data, scales, minima = (room.ctypes.data if len(room) else None for room in rooms)
     if not store.filled:

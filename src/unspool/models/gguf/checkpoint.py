@@ -9,19 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from unspool.arrays import Array
 from unspool.errors import ModelError
 from unspool.models.chat import ChatTemplate
-from unspool.models.engine import import_torch, placing
 from unspool.models.gguf.container import Container, read_container, set_of
 from unspool.models.gguf.layouts import config_of
 from unspool.models.gguf.tokens import chat_of, notes_of, tokenizer_of
 from unspool.models.gguf.vocabulary import vocabulary_of
-from unspool.models.gguf.weights import PLAIN, Turned, read_weights
-from unspool.models.loading import Checkpoint
-from unspool.models.stored import let_go
+from unspool.models.gguf.weights import PLAIN_FORMATS, read_weights
+from unspool.models.loading import Widened
 from unspool.models.weights import NAMES
 from unspool.text import Tokenizer
 
@@ -30,48 +25,34 @@ HASHED = 1 << 16
 
 
 @dataclass(frozen=True)
-class GgufCheckpoint(Checkpoint):
-    """A file as the checkpoint that it holds."""
+class GgufFile:
+    """What a file holds beside its weights: the tokenizer and the chat template."""
 
+    place: Path
     container: Container = field(repr=False)
 
     @classmethod
-    def open(cls, path: Path) -> GgufCheckpoint:
+    def open(cls, path: Path) -> GgufFile:
         """Read what a file says of itself; nothing of its tensors."""
-        container = read_container(path)
-        with said_of(path):
-            config = config_of(container)
-        return cls(path, config["model_type"], config, container)
+        return cls(path, read_container(path))
 
     @property
-    def settings(self) -> str:
-        return "the file"
+    def architecture(self) -> str:
+        """What the file calls it."""
+        return str(self.container.keys.get("general.architecture", "unknown"))
 
-    def dtype(self) -> str:
-        """The format of most weights if it is one of torch's, and bfloat16 for weights in blocks, whose numbers it holds in any case."""
+    @property
+    def bytes(self) -> int:
+        """The size of the file, or of all that make up the model."""
+        return sum(path.stat().st_size for path in set_of(self.place))
+
+    @property
+    def format(self) -> str:
+        """The number format of most of its weights."""
         counts: dict[str, int] = {}
         for tensor in self.container.tensors.values():
             counts[tensor.format.name] = counts.get(tensor.format.name, 0) + tensor.bytes.size
-        most = max(counts, key=lambda name: counts[name], default="F32")
-        return NAMES.get(most, "float32" if most in PLAIN else "bfloat16")
-
-    def matrices(self) -> Mapping[str, Any]:
-        with said_of(self.place):
-            return read_weights(self.container, self.config)
-
-    def weights(self) -> Mapping[str, Any]:
-        return {name: np.asarray(weight) for name, weight in self._one_by_one()}
-
-    def on(self, device: str, dtype: str) -> Mapping[str, Any]:
-        torch = import_torch()
-        with placing(device, dtype) as put:
-            return {name: put(name, torch.from_numpy(np.require(weight, requirements="W"))) for name, weight in self._one_by_one()}
-
-    def _one_by_one(self) -> Iterator[tuple[str, Array]]:
-        """Every weight in float32, its part of the file let go once it was used."""
-        for name, weight in self.matrices().items():
-            yield name, np.asarray(weight)
-            let_go(weight.T if isinstance(weight, Turned) else weight)
+        return max(counts, key=lambda name: counts[name], default="F32")
 
     def tokenizer(self) -> Tokenizer:
         with said_of(self.place):
@@ -97,10 +78,42 @@ class GgufCheckpoint(Checkpoint):
         return digest.hexdigest()
 
 
+@dataclass(frozen=True)
+class GgufCheckpoint(Widened):
+    """A file as the checkpoint that it holds."""
+
+    file: GgufFile = field(repr=False)
+
+    @classmethod
+    def open(cls, path: Path) -> GgufCheckpoint:
+        """Read what a file says of itself; nothing of its tensors."""
+        return cls.of(GgufFile.open(path))
+
+    @classmethod
+    def of(cls, file: GgufFile) -> GgufCheckpoint:
+        """The checkpoint in a file, if its architecture is one that is read here; otherwise NotRead is raised."""
+        with said_of(file.place):
+            config = config_of(file.container)
+        return cls(file.place, config["model_type"], config, file)
+
+    @property
+    def settings(self) -> str:
+        return "the file"
+
+    def dtype(self) -> str:
+        """The format of most weights if it is one of torch's, and bfloat16 for weights in blocks, whose numbers it holds in any case."""
+        most = self.file.format
+        return NAMES.get(most, "float32" if most in PLAIN_FORMATS else "bfloat16")
+
+    def matrices(self) -> Mapping[str, Any]:
+        with said_of(self.place):
+            return read_weights(self.file.container, self.config)
+
+
 @contextmanager
 def said_of(path: Path) -> Iterator[None]:
     """What is wrong with a file, with its name."""
     try:
         yield
     except ModelError as error:
-        raise ModelError(f"{path}: {error}") from None
+        raise type(error)(f"{path}: {error}") from None

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unspool.errors import ModelError
-from unspool.models.gguf.formats import FORMATS, Format
+from unspool.models.gguf.formats import GGUF_FORMATS, Format
 
 VERSIONS = (2, 3)
 TEXT, ARRAY, BOOL = 8, 9, 7
@@ -29,7 +29,7 @@ NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", BOOL: "B", 10
 MOST_DIMENSIONS = 4
 SMALLEST_KEY, SMALLEST_TENSOR = 13, 32
 """Bytes that a key with its value and the description of a tensor take at least."""
-SHARD = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.gguf", re.DOTALL)
+SHARD_NAME = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.gguf", re.DOTALL)
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,9 +178,9 @@ class _Cursor:
         return shape, self.number("I"), self.number("Q")
 
     def tensor(self, name: str, start: int, step: int, shape: tuple[int, ...], kind: int, offset: int) -> Tensor:
-        if kind not in FORMATS:
+        if kind not in GGUF_FORMATS:
             raise _Broken(f"stores {name!r:.60} in the unknown format {kind}")
-        form, rows = FORMATS[kind], math.prod(shape[:-1])
+        form, rows = GGUF_FORMATS[kind], math.prod(shape[:-1])
         if shape[-1] % form.numbers:
             raise _Broken(f"stores {name!r:.60} in {form.name}, in blocks of {form.numbers}, but its rows have {shape[-1]} numbers")
         if offset % step:
@@ -208,13 +208,13 @@ def _alignment(values: Mapping[str, Any]) -> int:
 
 def set_of(path: Path) -> list[Path]:
     """A file, with those that make up a model with it."""
-    named = SHARD.fullmatch(path.name)
+    named = SHARD_NAME.fullmatch(path.name)
     return [path] if not named else [path.with_name(f"{named[1]}-{i:05}-of-{named[3]}.gguf") for i in range(1, int(named[3]) + 1)]
 
 
 def _read_set(first: Container, count: int) -> Container:
     """A model in several files, the keys of which stand in the first."""
-    named = SHARD.fullmatch(first.path.name)
+    named = SHARD_NAME.fullmatch(first.path.name)
     if not named or int(named[3]) != count:
         raise ModelError(f"{first.path} is one of {count} files, which are named as model-00001-of-{count:05}.gguf; it is not")
     if int(named[2]) != 1:

@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 
 from unspool.errors import MissingExtra, ModelError
 
-Block: TypeAlias = Any
+BlockArray: TypeAlias = Any
 """Blocks (n,) whose fields are arrays (n, ...)."""
 Numbers: TypeAlias = NDArray[Any]
 
 AT_ONCE = 1 << 16
 """Numbers that are widened together, so that what is made on the way stays in the processor's cache."""
 HALF = "<f2"
-LEVELS = np.array([-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113], np.float32)
+IQ4_LEVELS = np.array([-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113], np.float32)
 """What the four bits of IQ4 stand for."""
 FOUR_BIT_FLOATS = np.array([0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12], np.float32)
 """What those of MXFP4 and NVFP4 stand for: sign, two bits of exponent, one of mantissa; twice as large."""
@@ -38,6 +38,8 @@ class Format:
     numbers: int
     size: int
     numbers_of: Callable[[NDArray[np.uint8]], Numbers] | None
+    offset: bool = False
+    """Whether blocks hold offsets beside their scales."""
 
     def widen(self, data: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Rows of bytes as rows of float32."""
@@ -73,49 +75,49 @@ def f32(numbers: Numbers) -> Numbers:
     return wide[:, None] if wide.ndim == 1 else wide
 
 
-def q4_0(b: Block) -> Numbers:
+def q4_0(b: BlockArray) -> Numbers:
     """d (q - 8)."""
     return scaled(f32(b["d"]), parts(b["q"], 4, 16).view(np.int8) - np.int8(8))
 
 
-def q4_1(b: Block) -> Numbers:
+def q4_1(b: BlockArray) -> Numbers:
     """d q + m."""
     return scaled(f32(b["d"]), parts(b["q"], 4, 16), -f32(b["m"]))
 
 
-def five_bits(b: Block) -> Numbers:
+def five_bits(b: BlockArray) -> Numbers:
     """Four bits of each q, and the fifth stored apart."""
     return parts(b["q"], 4, 16) | parts(b["high"], 1, 1) << 4
 
 
-def q5_0(b: Block) -> Numbers:
+def q5_0(b: BlockArray) -> Numbers:
     """d (q - 16)."""
     return scaled(f32(b["d"]), five_bits(b).view(np.int8) - np.int8(16))
 
 
-def q5_1(b: Block) -> Numbers:
+def q5_1(b: BlockArray) -> Numbers:
     """d q + m."""
     return scaled(f32(b["d"]), five_bits(b), -f32(b["m"]))
 
 
-def q8_0(b: Block) -> Numbers:
+def q8_0(b: BlockArray) -> Numbers:
     """d q."""
     return scaled(f32(b["d"]), b["q"])
 
 
-def q2_k(b: Block) -> Numbers:
+def q2_k(b: BlockArray) -> Numbers:
     """d s q - m t, with s and t for each 16 numbers."""
     return scaled(f32(b["d"]) * f32(b["s"] & 15), parts(b["q"], 2, 32), f32(b["m"]) * f32(b["s"] >> 4))
 
 
-def q3_k(b: Block) -> Numbers:
+def q3_k(b: BlockArray) -> Numbers:
     """d (s - 32) (q - 4), where q's third bit is stored apart, as are the upper two bits of s."""
     s = parts(b["s"][:, :8], 4, 8) | parts(b["s"][:, 8:], 2, 4) << 4
     q = parts(b["q"], 2, 32) | parts(b["high"], 1, 32) << 2
     return scaled(f32(b["d"]) * f32(s.view(np.int8) - np.int8(32)), q.view(np.int8) - np.int8(4))
 
 
-def six_bit_scales(b: Block) -> tuple[Numbers, Numbers]:
+def six_bit_scales(b: BlockArray) -> tuple[Numbers, Numbers]:
     """d s and m t of Q4_K and Q5_K: four of each whole, of four more the lower bits together and the upper ones beside the first."""
     s, t, low = b["s"][:, :4], b["s"][:, 4:8], b["s"][:, 8:]
     scales = np.concatenate([s & 63, low & 15 | s >> 6 << 4], axis=1)
@@ -123,33 +125,33 @@ def six_bit_scales(b: Block) -> tuple[Numbers, Numbers]:
     return f32(b["d"]) * f32(scales), f32(b["m"]) * f32(offsets)
 
 
-def q4_k(b: Block) -> Numbers:
+def q4_k(b: BlockArray) -> Numbers:
     """d s q - m t, with s and t for each 32 numbers."""
     scales, offsets = six_bit_scales(b)
     return scaled(scales, parts(b["q"], 4, 32), offsets)
 
 
-def q5_k(b: Block) -> Numbers:
+def q5_k(b: BlockArray) -> Numbers:
     """d s q - m t, with s and t for each 32 numbers."""
     scales, offsets = six_bit_scales(b)
     return scaled(scales, parts(b["q"], 4, 32) | parts(b["high"], 1, 32) << 4, offsets)
 
 
-def q6_k(b: Block) -> Numbers:
+def q6_k(b: BlockArray) -> Numbers:
     """d s (q - 32), with s for each 16 numbers."""
     q = parts(b["q"], 4, 64) | parts(b["high"], 2, 32) << 4
     return scaled(f32(b["d"]) * f32(b["s"]), q.view(np.int8) - np.int8(32))
 
 
-def iq4_nl(b: Block) -> Numbers:
+def iq4_nl(b: BlockArray) -> Numbers:
     """d times one of 16 levels."""
-    return scaled(f32(b["d"]), LEVELS[parts(b["q"], 4, 16)])
+    return scaled(f32(b["d"]), IQ4_LEVELS[parts(b["q"], 4, 16)])
 
 
-def iq4_xs(b: Block) -> Numbers:
+def iq4_xs(b: BlockArray) -> Numbers:
     """d (s - 32) times one of 16 levels, with s for each 32 numbers."""
     s = parts(b["s"], 4, 1) | parts(b["high"], 2, 1) << 4
-    return scaled(f32(b["d"]) * f32(s.view(np.int8) - np.int8(32)), LEVELS[parts(b["q"], 4, 16)])
+    return scaled(f32(b["d"]) * f32(s.view(np.int8) - np.int8(32)), IQ4_LEVELS[parts(b["q"], 4, 16)])
 
 
 def threes(data: NDArray[np.uint8], digits: int, run: int) -> NDArray[np.uint8]:
@@ -159,25 +161,25 @@ def threes(data: NDArray[np.uint8], digits: int, run: int) -> NDArray[np.uint8]:
     return (rest.astype(np.uint16) * 3 >> 8).astype(np.uint8).reshape(len(data), -1)
 
 
-def tq1_0(b: Block) -> Numbers:
+def tq1_0(b: BlockArray) -> Numbers:
     """d (q - 1), with five q in a byte."""
     q = np.concatenate([threes(b["q"], 5, 32), threes(b["more"], 5, 16), threes(b["last"], 4, 4)], axis=1)
     return scaled(f32(b["d"]), q.view(np.int8) - np.int8(1))
 
 
-def tq2_0(b: Block) -> Numbers:
+def tq2_0(b: BlockArray) -> Numbers:
     """d (q - 1)."""
     return scaled(f32(b["d"]), parts(b["q"], 2, 32).view(np.int8) - np.int8(1))
 
 
-def mxfp4(b: Block) -> Numbers:
+def mxfp4(b: BlockArray) -> Numbers:
     """2^(e - 128) times a float of four bits, as the table has it."""
     e = b["e"].astype(np.uint32)[:, None]
     scale = np.where(e < 2, np.uint32(1 << 21) << e, e - np.uint32(1) << np.uint32(23)).view(np.float32)
     return scaled(scale, FOUR_BIT_FLOATS[parts(b["q"], 4, 16)])
 
 
-def nvfp4(b: Block) -> Numbers:
+def nvfp4(b: BlockArray) -> Numbers:
     """A scale for each 16 numbers, of four bits of exponent and three of mantissa, times a float of four bits."""
     e, mantissa = f32(b["s"] >> 3 & 15), f32(b["s"] & 7)
     scale = np.where(e == 0, mantissa * 2**-9, (1 + mantissa / 8) * 2.0 ** (e - 7)) * np.float32(0.5)
@@ -185,20 +187,20 @@ def nvfp4(b: Block) -> Numbers:
     return scaled(scale, FOUR_BIT_FLOATS[parts(b["q"], 4, 8)])
 
 
-def bf16(b: Block) -> Numbers:
+def bf16(b: BlockArray) -> Numbers:
     """The upper half of a float32."""
     wide: Numbers = (b["q"].astype(np.uint32) << 16).view(np.float32)
     return wide
 
 
-def _format(name: str, numbers: int, formula: Callable[[Block], Numbers], **fields: Any) -> Format:
+def _format(name: str, numbers: int, formula: Callable[[BlockArray], Numbers], **fields: Any) -> Format:
     """A format of fields, each a type of number and how many there are."""
     layout = np.dtype([*fields.items()])
 
     def numbers_of(data: NDArray[np.uint8]) -> Numbers:
         return formula(data.view(layout)[:, 0]).reshape(len(data), numbers)
 
-    return Format(name, numbers, layout.itemsize, numbers_of)
+    return Format(name, numbers, layout.itemsize, numbers_of, "m" in fields)
 
 
 def _by_package(name: str, data: NDArray[np.uint8]) -> Numbers:
@@ -219,7 +221,7 @@ def _no_weights(name: str, numbers: int, size: int) -> Format:
     return Format(name, numbers, size, None)
 
 
-FORMATS: Mapping[int, Format] = {
+GGUF_FORMATS: Mapping[int, Format] = {
     0: _format("F32", 1, lambda b: b["q"], q="<f4"),
     1: _format("F16", 1, lambda b: f32(b["q"]), q=HALF),
     2: _format("Q4_0", 32, q4_0, d=HALF, q="16u1"),
@@ -255,4 +257,4 @@ FORMATS: Mapping[int, Format] = {
     40: _format("NVFP4", 64, nvfp4, s="4u1", q="32u1"),
 }
 """By their numbers in a file."""
-WEIGHTS = tuple(form.name for form in FORMATS.values() if form.numbers_of is not None)
+WEIGHTS = tuple(form.name for form in GGUF_FORMATS.values() if form.numbers_of is not None)

@@ -16,7 +16,11 @@ from unspool.errors import ModelError, is_whole
 from unspool.models.gguf.container import Container
 from unspool.models.gguf.vocabulary import vocabulary_of
 
-Config = dict[str, Any]
+ConfigDict = dict[str, Any]
+
+
+class NotRead(ModelError):
+    """A model of an architecture, or of a variant of one, that is not read here."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class Layout:
     """The rows of queries and keys stand so that the two numbers that turn together are neighbours."""
     norms_plus_one: bool = False
     """Norms are stored with the 1 that the family adds."""
-    more: Callable[[Keys], Config] = lambda keys: {}
+    more: Callable[[Keys], ConfigDict] = lambda keys: {}
     """What else its config.json says."""
 
 
@@ -65,7 +69,7 @@ class Keys:
         if isinstance(value, list | np.ndarray):
             different = {v if isinstance(v, str) else v.item() for v in value}
             if len(different) != 1:
-                raise ModelError(f"{self.architecture}.{name} differs between layers, which is not supported")
+                raise NotRead(f"{self.architecture}.{name} differs between layers, which is not supported")
             return different.pop()
         return value
 
@@ -87,29 +91,29 @@ def _short(value: float) -> float:
     return float(f"{value:.7g}")
 
 
-def window(keys: Keys) -> Config:
+def window(keys: Keys) -> ConfigDict:
     """A window for every layer, where the file has one."""
     size = keys.whole("attention.sliding_window", 0)
     return {"sliding_window": size, "layer_types": ["sliding_attention"] * keys.needed("block_count")} if size else {"sliding_window": None}
 
 
-def no_window(keys: Keys) -> Config:
+def no_window(keys: Keys) -> ConfigDict:
     """Refuse a window, where its layers would differ in more than that."""
     if keys.whole("attention.sliding_window", 0):
-        raise ModelError(f"{keys.architecture} with a sliding window is not supported")
+        raise NotRead(f"{keys.architecture} with a sliding window is not supported")
     return {}
 
 
-def gemma2(keys: Keys) -> Config:
+def gemma2(keys: Keys) -> ConfigDict:
     """Gemma 2 and 3: the largest of each divides its scores by the width of a head as if all together made the model's."""
     largest = {"gemma2": 46, "gemma3": 62}[keys.architecture] == keys.needed("block_count")
     size = keys.needed("embedding_length") // keys.needed("attention.head_count") if largest else keys.whole("attention.key_length")
     capped = {name: keys.real(name) for name in ("attn_logit_softcapping", "final_logit_softcapping")}
-    said: Config = {"sliding_window": keys.needed("attention.sliding_window"), "query_pre_attn_scalar": size}
+    said: ConfigDict = {"sliding_window": keys.needed("attention.sliding_window"), "query_pre_attn_scalar": size}
     return said | {name: value for name, value in capped.items() if value is not None}
 
 
-def gemma3(keys: Keys) -> Config:
+def gemma3(keys: Keys) -> ConfigDict:
     """Gemma 3: five of six layers see a window, and turn by a base of their own."""
     every = keys.values.get("gemma3.attention.sliding_window_pattern")
     kinds = {"sliding_window_pattern": every} if is_whole(every, 1) else {}
@@ -118,7 +122,7 @@ def gemma3(keys: Keys) -> Config:
     return gemma2(keys) | kinds | {"rope_local_base_freq": keys.real("rope.freq_base_swa") or 1e4}
 
 
-def falcon(keys: Keys) -> Config:
+def falcon(keys: Keys) -> ConfigDict:
     """Falcon's generations: one key head, or groups of heads with one norm or two."""
     count = keys.whole("attention.head_count_kv") or 1
     if count == 1:
@@ -142,7 +146,7 @@ LAYOUTS: dict[str, Layout] = {
     "qwen3": Layout("qwen3", more=no_window),
 }
 
-PARTS = {
+LAYER_PARTS = {
     "attn_q": "q", "attn_k": "k", "attn_v": "v", "attn_qkv": "qkv", "attn_output": "out", "ffn_up": "up", "ffn_gate": "gate",
     "ffn_down": "down", "attn_norm": "before_attention", "ffn_norm": "before_mlp", "post_attention_norm": "after_attention",
     "post_ffw_norm": "after_mlp", "attn_q_norm": "query_norm", "attn_k_norm": "key_norm",
@@ -150,11 +154,11 @@ PARTS = {
 """What stands behind blk.N. in the name of a tensor, and which part of a family's layer it is."""
 TWO_NORMS = {"attn_norm_2": "before_attention", "attn_norm": "before_mlp"}
 """The same where a layer has a norm for each half, as Falcon 40B."""
-ENDS = {
+OTHER_PARTS = {
     "token_embd": "embedding", "position_embd": "positions", "token_embd_norm": "embedding_norm", "output_norm": "final_norm",
     "output": "head",
 }  # fmt: skip
-NAMED = {
+CONFIG_KEYS = {
     "max_position_embeddings": "context_length",
     "hidden_size": "embedding_length",
     "num_hidden_layers": "block_count",
@@ -168,11 +172,11 @@ PASSED_OVER = ("rope_freqs.weight", ".attn_rot_embd.weight", ".rope_freqs.weight
 def layout_of(architecture: str) -> Layout:
     """The layout of an architecture; what is supported if it is not."""
     if architecture not in LAYOUTS:
-        raise ModelError(f"holds a model of the architecture {architecture!r:.60}; supported in GGUF are {', '.join(LAYOUTS)}")
+        raise NotRead(f"holds a model of the architecture {architecture!r:.60}; supported in GGUF are {', '.join(LAYOUTS)}")
     return LAYOUTS[architecture]
 
 
-def config_of(container: Container) -> Config:
+def config_of(container: Container) -> ConfigDict:
     """What a config.json would say of the model."""
     keys = Keys(container)
     if not keys.architecture:
@@ -180,9 +184,9 @@ def config_of(container: Container) -> Config:
     layout = layout_of(keys.architecture)
     _refuse(keys)
     size = keys.whole("attention.key_length")
-    found: Config = {
+    found: ConfigDict = {
         "model_type": layout.family,
-        **{name: keys.needed(key) for name, key in NAMED.items()},
+        **{name: keys.needed(key) for name, key in CONFIG_KEYS.items()},
         "num_key_value_heads": keys.whole("attention.head_count_kv"),
         "intermediate_size": keys.whole("feed_forward_length"),
         "head_dim": size,
@@ -196,7 +200,7 @@ def config_of(container: Container) -> Config:
     return {name: value for name, value in found.items() if value is not None or name in ("sliding_window", "bos_token_id")}
 
 
-def _ends(container: Container) -> Config:
+def _ends(container: Container) -> ConfigDict:
     """The tokens that begin and end a text; those alone that the file names where its tokenizer is none that is read."""
     try:
         words = vocabulary_of(container.keys)
@@ -206,9 +210,9 @@ def _ends(container: Container) -> Config:
     return {"bos_token_id": words.special.get("bos"), "eos_token_id": words.ends}
 
 
-def _rope(keys: Keys) -> Config:
+def _rope(keys: Keys) -> ConfigDict:
     """The settings of rotary positions."""
-    said: Config = {"rope_theta": keys.real("rope.freq_base") or 10000.0, "rotary_dim": keys.whole("rope.dimension_count", 0) or None}
+    said: ConfigDict = {"rope_theta": keys.real("rope.freq_base") or 10000.0, "rotary_dim": keys.whole("rope.dimension_count", 0) or None}
     kind = keys.values.get(f"{keys.architecture}.rope.scaling.type", "linear")
     factor = keys.one("rope.scaling.factor") or keys.one("rope.scale_linear")
     if keys.has("rope_freqs.weight"):
@@ -220,18 +224,18 @@ def _rope(keys: Keys) -> Config:
         scaling = {"rope_type": kind, "factor": float(factor), "original_max_position_embeddings": old, **betas}
         said["rope_scaling"] = {name: value for name, value in scaling.items() if value is not None}
     elif kind not in ("linear", "yarn", "none"):
-        raise ModelError(f"{keys.architecture}.rope.scaling.type is {kind!r:.40}; supported are none, linear and yarn")
+        raise NotRead(f"{keys.architecture}.rope.scaling.type is {kind!r:.40}; supported are none, linear and yarn")
     return said
 
 
 def _refuse(keys: Keys) -> None:
     """Variants of an architecture that are computed differently."""
     if keys.whole("expert_count", 0):
-        raise ModelError(f"the model is a mixture of {keys.whole('expert_count')} experts, which is not supported")
+        raise NotRead(f"the model is a mixture of {keys.whole('expert_count')} experts, which is not supported")
     if keys.whole("attention.value_length") not in (None, keys.whole("attention.key_length")):
-        raise ModelError("the keys and the values of its heads have different sizes, which is not supported")
+        raise NotRead("the keys and the values of its heads have different sizes, which is not supported")
     for name in ("attention.clamp_kqv", "logit_scale", "attention.scale", "embedding_scale", "residual_scale"):
         if keys.one(name):
-            raise ModelError(f"the key {keys.architecture}.{name} is not supported")
+            raise NotRead(f"the key {keys.architecture}.{name} is not supported")
     if any(keys.has(f"rope_factors_{name}.weight") for name in ("long", "short")):
-        raise ModelError("rope scaling 'longrope' is not supported; supported are none, linear and yarn")
+        raise NotRead("rope scaling 'longrope' is not supported; supported are none, linear and yarn")

@@ -8,27 +8,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-ENDINGS = "'s|'t|'re|'ve|'m|'ll|'d"
+WORD_ENDINGS = "'s|'t|'re|'ve|'m|'ll|'d"
 ANY_ENDINGS = "(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])"
 BEFORE = r"[^\r\n\p{L}\p{N}]?"
 """What a word may begin with."""
-MARKS = r" ?[^\s\p{L}\p{N}]+"
+SIGNS = r" ?[^\s\p{L}\p{N}]+"
 SPACES = r"\s*[\r\n]+|\s+(?!\S)|\s+"
 NO_SMALL, NO_CAPITAL = r"(?:(?=\p{L})[^a-z])", r"(?:(?=\p{L})[^A-Z])"
 PUNCTUATED = r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|" + SPACES
 HAN_AND_KANA = "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+"
 
-GPT_2 = rf"{ENDINGS}| ?\p{{L}}+| ?\p{{N}}+|{MARKS}|\s+(?!\S)"
+GPT_2 = rf"{WORD_ENDINGS}| ?\p{{L}}+| ?\p{{N}}+|{SIGNS}|\s+(?!\S)"
 
 
-def words(digits: str, letters: str = r"\p{L}", marks: str = rf"{MARKS}[\r\n]*", spaces: str = SPACES, endings: str = ANY_ENDINGS) -> str:
+def words(digits: str, letters: str = r"\p{L}", marks: str = rf"{SIGNS}[\r\n]*", spaces: str = SPACES, endings: str = ANY_ENDINGS) -> str:
     """The pattern of GPT-4 and what came after it; digits: how many stand together."""
     return rf"{endings}|{BEFORE}{letters}+|\p{{N}}{digits}|{marks}|{spaces}"
 
 
 def cased(first: str, then: str, digits: str, endings: str = "") -> str:
     """The pattern of GPT-4o: words end where a capital follows."""
-    return rf"{BEFORE}{first}*{then}+{endings}|{BEFORE}{first}+{then}*{endings}|\p{{N}}{digits}|{MARKS}[\r\n/]*|{SPACES}"
+    return rf"{BEFORE}{first}*{then}+{endings}|{BEFORE}{first}+{then}*{endings}|\p{{N}}{digits}|{SIGNS}[\r\n/]*|{SPACES}"
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,10 @@ LLAMA_3 = words("{1,3}")
 QWEN_2 = words("")
 DEEPSEEK_3 = (r"\p{N}{1,3}", HAN_AND_KANA, PUNCTUATED)
 SENTENCES = (" ?[^(\\s|.,!?\u2026\u3002\uff0c\u3001\u0964\u06d4\u060c)]+",)
-DEFAULT = Split((r"[\p{P}\$\+<=>\^~\|]+", GPT_2, r"\p{N}+", "[0-9][0-9][0-9]"))
+DEFAULT_SPLIT = Split((r"[\p{P}\$\+<=>\^~\|]+", GPT_2, r"\p{N}+", "[0-9][0-9][0-9]"))
 
 _SPLITS: dict[tuple[str, ...], Split] = {
-    ("default",): DEFAULT,
+    ("default",): DEFAULT_SPLIT,
     ("gpt-2", "phi-2", "mpt", "olmo", "jais", "trillion", "granite-docling", "gigachat", "a.x-4.0", "mellum", "modern-bert", "exaone4"):
         Split((GPT_2,)),
     ("smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b", "mellum2"): Split(DIGITS_APART),

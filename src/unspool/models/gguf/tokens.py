@@ -7,22 +7,22 @@ from typing import Any
 
 from unspool.errors import ModelError
 from unspool.models.chat import ChatTemplate
-from unspool.models.gguf.splits import DEFAULT, SPLITS, Split
+from unspool.models.gguf.splits import DEFAULT_SPLIT, SPLITS, Split
 from unspool.models.gguf.vocabulary import KEY, Vocabulary, vocabulary_of
 from unspool.models.pieces import BYTE, CONTROL, OWN_SYMBOL, SPACE, UNKNOWN, Charmap, PieceFile
 from unspool.models.sentencepiece_file import SentencePieceFile
 from unspool.models.tokenizer_file import TokenizerFile
 from unspool.text import Tokenizer
 
-KINDS = ("gpt2", "llama", "t5")
-TEMPLATE = "tokenizer.chat_template"
+TOKENIZER_KINDS = ("gpt2", "llama", "t5")
+TEMPLATE_KEY = "tokenizer.chat_template"
 NAMED_IN_CHATS = {"bos": "bos_token", "eos": "eos_token", "unknown": "unk_token", "padding": "pad_token"}
 
 
 def tokenizer_of(words: Vocabulary) -> Tokenizer:
     """The tokenizer of a file's tokens."""
-    if words.model not in KINDS:
-        raise ModelError(f"{KEY}model is {words.model!r:.60}; supported are {', '.join(KINDS)}: give a tokenizer of your own")
+    if words.model not in TOKENIZER_KINDS:
+        raise ModelError(f"{KEY}model is {words.model!r:.60}; supported are {', '.join(TOKENIZER_KINDS)}: give a tokenizer of your own")
     return _byte_level(words) if words.model == "gpt2" else _pieces(words)
 
 
@@ -54,7 +54,7 @@ def _byte_level(words: Vocabulary) -> TokenizerFile:
 
 def _split(words: Vocabulary) -> Split:
     if not words.split:
-        return DEFAULT
+        return DEFAULT_SPLIT
     if words.split not in SPLITS:
         raise ModelError(f"{KEY}pre is {words.split!r:.60}, a way to cut texts that is not known here; give a tokenizer of your own")
     return SPLITS[words.split]
@@ -106,8 +106,8 @@ def _pieces(words: Vocabulary) -> SentencePieceFile:
 
 def chat_of(keys: Mapping[str, Any]) -> ChatTemplate:
     """The chat template, or several by name, with the special tokens that it names."""
-    text = keys.get(TEMPLATE)
-    more = {name.removeprefix(f"{TEMPLATE}."): value for name, value in keys.items() if name.startswith(f"{TEMPLATE}.")}
+    text = keys.get(TEMPLATE_KEY)
+    more = {name.removeprefix(f"{TEMPLATE_KEY}."): value for name, value in keys.items() if name.startswith(f"{TEMPLATE_KEY}.")}
     if more:
         text = {**more, **({"default": text} if isinstance(text, str) else {})}
     try:

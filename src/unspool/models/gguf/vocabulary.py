@@ -18,7 +18,7 @@ ENDING = (
     "<end_of_utterance>", "<\uff5cend\u2581of\u2581sentence\uff5c>",
 )  # fmt: skip
 """Names of tokens that end what a model says, where they are control tokens: files name one or two of those that theirs has."""
-SPECIALS = ("bos", "eos", "eot", "eom", "unknown", "padding")
+SPECIAL_KINDS = ("bos", "eos", "eot", "eom", "unknown", "padding")
 FOUND_BY_DEFAULT: Mapping[str, Mapping[str, int]] = {
     "gpt2": {"bos": 11, "eos": 11},
     "llama": {"bos": 1, "eos": 2, "unknown": 0},
@@ -74,7 +74,7 @@ def vocabulary_of(keys: Mapping[str, Any]) -> Vocabulary:
     held = tuple([NORMAL] * len(names) if kinds is None else kinds.tolist())
     if len(set(names)) < len(names):
         raise ModelError(f"{KEY}tokens names {_first_twice(names)!r:.60} twice")
-    special = {name: i for name in SPECIALS if (i := _special(keys, model, name, len(names))) is not None}
+    special = {name: i for name in SPECIAL_KINDS if (i := _special(keys, model, name, len(names))) is not None}
     if model != "gpt2" and "unknown" in special and UNKNOWN not in held:
         held = tuple(UNKNOWN if i == special["unknown"] else kind for i, kind in enumerate(held))
     return Vocabulary(model, str(keys.get(f"{KEY}pre") or ""), names, held, special, keys)

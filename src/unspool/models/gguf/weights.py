@@ -13,10 +13,10 @@ from unspool.errors import ModelError
 from unspool.models.families import Family, family_of
 from unspool.models.gguf.container import Container, Tensor
 from unspool.models.gguf.formats import Format
-from unspool.models.gguf.layouts import ENDS, PARTS, PASSED_OVER, TWO_NORMS, Layout, layout_of
-from unspool.models.stored import Stored
+from unspool.models.gguf.layouts import LAYER_PARTS, OTHER_PARTS, PASSED_OVER, TWO_NORMS, Layout, layout_of
+from unspool.models.stored import Stored, Turned
 
-PLAIN = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+PLAIN_FORMATS = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 """Formats that are arrays as they lie in the file."""
 PART = re.compile(r"(?:blk\.(\d{1,6})\.)?(\w+)\.(weight|bias)")
 
@@ -27,6 +27,7 @@ class Blocks(Stored):
     def __init__(self, data: NDArray[np.uint8], form: Format, rows: NDArray[Any] | None = None) -> None:
         super().__init__(data, rows)
         self.form, self.shape = form, (*self.shape[:-1], data.shape[1] // form.size * form.numbers)
+        self.bits, self.offset = 8 * form.size / form.numbers, form.offset
 
     def _like(self, numbers: NDArray[Any], rows: NDArray[Any] | None = None) -> Blocks:
         return Blocks(numbers, self.form, rows)
@@ -34,17 +35,6 @@ class Blocks(Stored):
     def _widen(self, numbers: NDArray[Any]) -> NDArray[np.float32]:
         wide: NDArray[np.float32] = self.form.widen(numbers.reshape(-1, numbers.shape[-1]))
         return wide.reshape(*numbers.shape[:-1], -1)
-
-
-class Turned:
-    """A matrix that a family stores the other way round."""
-
-    def __init__(self, matrix: Stored) -> None:
-        self.T, self.shape = matrix, matrix.shape[::-1]
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        turned: NDArray[Any] = np.asarray(self.T, dtype).T
-        return turned
 
 
 def read_weights(container: Container, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -60,7 +50,7 @@ class _Place:
 
     def __init__(self, layout: Layout, family: Family, config: Mapping[str, Any], two_norms: bool) -> None:
         self.layout, self.family = layout, family
-        self.parts = PARTS | TWO_NORMS if two_norms else PARTS
+        self.parts = LAYER_PARTS | TWO_NORMS if two_norms else LAYER_PARTS
         self.heads = int(config["num_attention_heads"])
         self.key_heads = int(family.key_heads or config.get("num_key_value_heads") or self.heads)
 
@@ -68,7 +58,7 @@ class _Place:
         """The number of a tensor's layer, what the family calls the part, and weight or bias."""
         found = PART.fullmatch(name)
         layer, part, kind = found.groups() if found else (None, "", "")
-        field = (ENDS if layer is None else self.parts).get(part, "")
+        field = (OTHER_PARTS if layer is None else self.parts).get(part, "")
         joint = len(self.family.qkv) == 1
         if field in ("q", "k", "v", "qkv"):
             named = (self.family.qkv[0] if joint else None) if field == "qkv" else None if joint else self.family.qkv["qkv".index(field)]
@@ -115,5 +105,5 @@ def _rows(name: str, size: int, parts: int) -> NDArray[np.intp]:
 def _matrix(tensor: Tensor) -> Stored:
     if len(tensor.shape) > 2:
         raise ModelError(f"a tensor has the shape {tensor.shape}; weights are vectors and matrices")
-    plain = PLAIN.get(tensor.format.name)
+    plain = PLAIN_FORMATS.get(tensor.format.name)
     return Stored(tensor.bytes.view(plain)) if plain else Blocks(tensor.bytes, tensor.format)

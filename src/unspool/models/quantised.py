@@ -1,0 +1,258 @@
+"""Hugging Face checkpoints of quantised weights, whose whole numbers are widened to float32 piece by piece where they are used.
+
+A weight is scale * (q - zero), with a scale and a zero for each group of inputs of an output. How q, scales and zeros lie in a file is what
+the methods differ in: GPTQ (Frantar et al. 2023, arXiv 2210.17323), AWQ (Lin et al. 2024, arXiv 2306.00978), bitsandbytes' 8 bits
+(Dettmers et al. 2022, arXiv 2208.07339), and the whole numbers of compressed-tensors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unspool.errors import ModelError
+from unspool.models.stored import Stored
+from unspool.models.weights import STORED, WHOLE_NUMBERS, gather_files, read_stored, widen
+
+Tensors = Mapping[str, NDArray[Any]]
+"""The tensors of one layer, by what stands behind its name."""
+WORD = 32
+"""Bits of the words in which small numbers are packed."""
+AWQ_ORDER = (0, 4, 1, 5, 2, 6, 3, 7)
+"""Where in a word of AWQ each of eight outputs stands."""
+WAY_OUT = "use one in float32, float16 or bfloat16, a GGUF file, or backend='transformers' with the library that wrote it"
+
+
+class QuantisedMatrix(Stored):
+    """A matrix (outputs, inputs): an array of float32 to look at, as `Stored` is."""
+
+    def __init__(self, parts: Grouped, rows: NDArray[Any] | None = None) -> None:
+        super().__init__(np.broadcast_to(np.uint8(0), (parts.outputs, parts.inputs)), rows)
+        self.parts, self.bits, self.offset = parts, float(parts.bits), True
+
+    @property
+    def T(self) -> Stored:
+        raise ModelError("quantised weights are read where a layer's matrix is (outputs, inputs), which it is not in this family")
+
+    def __getitem__(self, which: Any) -> QuantisedMatrix:
+        """Some rows: a slice, or an array of indices."""
+        return QuantisedMatrix(self.parts, (np.arange(self.parts.outputs) if self.rows is None else self.rows)[which])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        wide = self.parts.rows(slice(None) if self.rows is None else self.rows)
+        return wide if dtype is None else wide.astype(dtype, copy=False)
+
+
+@dataclass(frozen=True)
+class Grouped:
+    """The parts of a matrix, each for some of its outputs when asked: scale * (q - zero)."""
+
+    outputs: int
+    inputs: int
+    bits: int
+    q: Callable[[Any], NDArray[Any]]
+    """(R, inputs)"""
+    scale: Callable[[Any], NDArray[Any]]
+    """(R, groups)"""
+    zero: Callable[[Any], NDArray[Any]] | None = None
+    """(R, groups); None: 0."""
+    group: NDArray[np.int64] | None = None
+    """(inputs,), the group of each; None: groups of equal size in their order."""
+
+    def rows(self, which: Any) -> NDArray[np.float32]:
+        q, scale = self.q(which).astype(np.float32), self.scale(which).astype(np.float32)
+        groups = np.arange(self.inputs) * scale.shape[1] // self.inputs if self.group is None else self.group
+        if self.zero is not None:
+            q -= self.zero(which).astype(np.float32)[:, groups]
+        q *= scale[:, groups]
+        return q
+
+
+def small_numbers(words: NDArray[np.int32], bits: int) -> NDArray[np.uint8]:
+    """What is packed along the last axis, the lowest bits first: (..., N) words -> (..., N * 32 / bits)."""
+    shifts = np.arange(0, WORD, bits, dtype=np.uint32)
+    cut = words.view(np.uint32)[..., None] >> shifts & np.uint32((1 << bits) - 1)
+    found: NDArray[np.uint8] = cut.reshape(*words.shape[:-1], words.shape[-1] * len(shifts)).astype(np.uint8)
+    return found
+
+
+def gptq(t: Tensors, settings: Mapping[str, Any]) -> Grouped:
+    """qweight (inputs * b / 32, outputs), qzeros (groups, outputs * b / 32), scales (groups, outputs), g_idx (inputs,)."""
+    bits, first = _bits(settings), 0 if settings.get("checkpoint_format") == "gptq_v2" else 1
+    words, zeros, scales = t["qweight"], t["qzeros"], widen(t["scales"])
+    inputs, outputs = words.shape[0] * WORD // bits, words.shape[1]
+    zero = small_numbers(zeros, bits)[:, :outputs].astype(np.int16) + first  # the first form stores them less one
+    return Grouped(
+        outputs,
+        inputs,
+        bits,
+        lambda which: small_numbers(np.ascontiguousarray(words.T[which]), bits),
+        lambda which: scales.T[which],
+        lambda which: zero.T[which],
+        _groups(t.get("g_idx"), inputs, len(scales)),
+    )
+
+
+def awq(t: Tensors, settings: Mapping[str, Any]) -> Grouped:
+    """qweight (inputs, outputs / 8), qzeros (groups, outputs / 8), scales (groups, outputs); eight outputs in a word, in AWQ_ORDER."""
+    bits = _bits(settings)
+    if bits != 4 or str(settings.get("version", "gemm")).lower() != "gemm":
+        raise ModelError(f"holds AWQ weights of the version {settings.get('version')!r:.40}, of which gemm with 4 bits is read; {WAY_OUT}")
+    words, scales = t["qweight"], widen(t["scales"])
+    inputs, outputs = words.shape[0], words.shape[1] * WORD // bits
+
+    def unpacked(words: NDArray[Any]) -> NDArray[Any]:
+        found: NDArray[Any] = small_numbers(words, bits).reshape(*words.shape, 8)[..., list(AWQ_ORDER)].reshape(len(words), -1)
+        return found
+
+    zero = unpacked(t["qzeros"])
+
+    def q(which: Any) -> NDArray[Any]:
+        at = np.arange(outputs)[which]
+        blocks, place = np.unique(at // 8, return_inverse=True)
+        found: NDArray[Any] = unpacked(np.ascontiguousarray(words[:, blocks]))[:, 8 * place + at % 8].T
+        return found
+
+    return Grouped(outputs, inputs, bits, q, lambda which: scales.T[which], lambda which: zero.T[which])
+
+
+def bitsandbytes(t: Tensors, settings: Mapping[str, Any]) -> Grouped:
+    """weight (outputs, inputs) of -127 to 127 and SCB (outputs,), the largest size in each row."""
+    if t["weight"].dtype != np.int8:
+        raise ModelError(f"holds weights of bitsandbytes in 4 bits, of which those in 8 are read; {WAY_OUT}")
+    largest, (outputs, inputs) = t["SCB"].astype(np.float32).reshape(-1, 1), t["weight"].shape
+    return Grouped(outputs, inputs, 8, lambda which: t["weight"][which], lambda which: largest[which] / 127)
+
+
+def compressed_tensors(t: Tensors, settings: Mapping[str, Any]) -> Grouped:
+    """weight_packed (outputs, inputs * b / 32) or weight, weight_scale (outputs, groups), weight_zero_point, weight_g_idx."""
+    bits = _bits(settings)
+    scale = widen(t["weight_scale"])
+    scale = scale.reshape(len(scale), -1) if scale.size > 1 else scale.reshape(1, 1)
+    zero = t.get("weight_zero_point")
+    if "weight_packed" in t:
+        outputs, inputs = map(int, t["weight_shape"])
+        half = 1 << bits - 1                                             # packed numbers begin at 0
+
+        def q(which: Any) -> NDArray[Any]:
+            return small_numbers(np.ascontiguousarray(t["weight_packed"][which]), bits)[:, :inputs].astype(np.int16) - half
+
+        if zero is not None and zero.dtype == np.int32:
+            zero = small_numbers(np.ascontiguousarray(zero.T), bits)[:, :outputs].T.astype(np.int16) - half
+    else:
+        outputs, inputs = t["weight"].shape
+
+        def q(which: Any) -> NDArray[Any]:
+            found: NDArray[Any] = t["weight"][which]
+            return found
+
+    whole = np.broadcast_to(scale, (outputs, scale.shape[1]))
+    zeros = None if zero is None or not zero.any() else np.broadcast_to(zero.reshape(len(zero) if zero.size > 1 else 1, -1), whole.shape)
+    take = None if zeros is None else lambda which: zeros[which]
+    return Grouped(outputs, inputs, bits, q, lambda which: whole[which], take, _groups(t.get("weight_g_idx"), inputs, scale.shape[1]))
+
+
+@dataclass(frozen=True)
+class QuantisingMethod:
+    """A way in which weights are quantised: what its tensors are called, and what makes a matrix of them."""
+
+    grouped: Callable[[Tensors, Mapping[str, Any]], Grouped]
+    main: tuple[str, ...]
+    """The tensors that hold the whole numbers; a layer that has none of them is not quantised."""
+    beside: tuple[str, ...]
+    """Its other tensors."""
+    needs: tuple[str, ...]
+    """Those of them without which it cannot be read."""
+
+
+METHODS: Mapping[str, QuantisingMethod] = {
+    "gptq": QuantisingMethod(gptq, ("qweight",), ("qzeros", "scales", "g_idx"), ("qzeros", "scales")),
+    "awq": QuantisingMethod(awq, ("qweight",), ("qzeros", "scales"), ("qzeros", "scales")),
+    "bitsandbytes": QuantisingMethod(bitsandbytes, ("weight",), ("SCB", "weight_format"), ("SCB",)),
+    "compressed-tensors": QuantisingMethod(
+        compressed_tensors,
+        ("weight_packed", "weight"),
+        ("weight_scale", "weight_zero_point", "weight_shape", "weight_g_idx", "input_scale", "input_zero_point"),
+        ("weight_scale",),
+    ),
+}
+
+
+def method_of(settings: Any) -> tuple[QuantisingMethod, Mapping[str, Any]]:
+    """The method that a config.json's quantization_config names, with its settings; an error says what is read."""
+    given = settings if isinstance(settings, Mapping) else {}
+    name = str(given.get("quant_method", "")).replace("_", "-")
+    if name not in METHODS:
+        raise ModelError(f"holds quantised weights ({name or 'quantization_config'}); supported are {', '.join(METHODS)}; {WAY_OUT}")
+    if name == "bitsandbytes" and not given.get("load_in_8bit", given.get("_load_in_8bit")):
+        raise ModelError(f"holds weights of bitsandbytes in 4 bits, of which those in 8 are read; {WAY_OUT}")
+    return METHODS[name], _of_groups(given) if name == "compressed-tensors" else given
+
+
+def _of_groups(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The settings of compressed-tensors' weights, which are the same for all layers."""
+    groups = settings.get("config_groups")
+    kinds = [group.get("weights") for group in groups.values() if isinstance(group, Mapping)] if isinstance(groups, Mapping) else []
+    if not kinds or any(kind != kinds[0] for kind in kinds) or not isinstance(kinds[0], Mapping):
+        raise ModelError(f"holds weights of compressed-tensors without one format for all layers; {WAY_OUT}")
+    if kinds[0].get("type", "int") != "int" or settings.get("format") not in ("pack-quantized", "int-quantized", "naive-quantized", None):
+        kind = f"{kinds[0].get('type')}, {settings.get('format')}"
+        raise ModelError(f"holds weights of compressed-tensors of the kind {kind!r:.60}, of which whole numbers are read; {WAY_OUT}")
+    return {"bits": kinds[0].get("num_bits"), **kinds[0]}
+
+
+def read_quantised(folder: Path, settings: Any) -> dict[str, Any]:
+    """The weights of a folder, named as if they were not quantised; see `dequantised`."""
+    tensors = gather_files(folder, lambda path: read_stored(path, formats=STORED | WHOLE_NUMBERS).items())
+    found = dequantised(tensors, settings)
+    return {name: t if isinstance(t, Stored) else Stored(t) if t.ndim > 1 else widen(t) for name, t in found.items()}
+
+
+def dequantised(tensors: Mapping[str, Any], settings: Any) -> dict[str, Any]:
+    """The weights of a checkpoint as they would be named unquantised: matrices of quantised layers as `QuantisedMatrix`."""
+    method, given = method_of(settings)
+    layers: dict[str, dict[str, Any]] = {}
+    found: dict[str, Any] = {}
+    for name, tensor in tensors.items():
+        layer, _, part = name.rpartition(".")
+        if part in method.main + method.beside and _is_quantised(method, tensors, layer):
+            layers.setdefault(layer, {})[part] = tensor
+        else:
+            found[name] = tensor
+    for layer, parts in layers.items():
+        if lacks := [part for part in method.needs if part not in parts]:
+            raise ModelError(f"lacks {layer}.{lacks[0]}, without which its weights cannot be read")
+        try:
+            found[f"{layer}.weight"] = QuantisedMatrix(method.grouped(parts, given))
+        except (ValueError, IndexError, TypeError, KeyError) as error:
+            raise ModelError(f"holds quantised weights {layer} whose parts do not fit together: {error}") from None
+    return found
+
+
+def _is_quantised(method: QuantisingMethod, tensors: Mapping[str, Any], layer: str) -> bool:
+    own = [part for part in (*method.main, *method.needs) if part != "weight"]
+    return any(f"{layer}.{part}" in tensors for part in own)
+
+
+def _bits(settings: Mapping[str, Any]) -> int:
+    bits = settings.get("bits", settings.get("w_bit"))
+    if bits not in (2, 4, 8):
+        raise ModelError(f"holds weights of {bits!r:.20} bits; 2, 4 and 8 are read; {WAY_OUT}")
+    return int(bits)
+
+
+def _groups(given: NDArray[Any] | None, inputs: int, count: int) -> NDArray[np.int64] | None:
+    """The group of each input, where a file says it."""
+    if given is None:
+        return None
+    if given.shape != (inputs,) or given.min() < 0 or given.max() >= count:
+        raise ValueError(f"the groups of {inputs} inputs are {given.shape}, of {count}")
+    return given.astype(np.int64)
+
+
+__all__ = ["METHODS", "Grouped", "QuantisedMatrix", "dequantised", "method_of", "read_quantised"]
