@@ -14,7 +14,7 @@ from unspool.core.strategy import Ask, Asks, Choice, Each, Look, Strategy
 from unspool.errors import number, whole
 from unspool.stops.limits import MaxTime
 
-LATE = MaxTime.reason
+OUT_OF_TIME = MaxTime.reason
 """Why a text ends when there is no time for more moves either."""
 
 
@@ -79,7 +79,7 @@ class Power(Strategy):
             if text.dead:
                 return
             for _ in range(self.moves):
-                if LATE in (text.reason, late):
+                if OUT_OF_TIME in (text.reason, late):
                     break
                 made += 1
                 where, chance = frontier.uniform("power move", np.asarray([2 * made, 2 * made + 1]))[0]
