@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from unspool.core.loop import decode
+from unspool.core.loop import Rounds, rounds, steps_of
 from unspool.core.search import Search
 from unspool.core.stop import Stop
 from unspool.core.strategy import Strategy
@@ -73,7 +73,7 @@ class Stream:
         asked: Sequence[str] = (),
         spelling: Respelling | None = None,
     ) -> None:
-        self.prompts, self.recipe, self.asked = list(prompts), recipe, list(asked)
+        self.prompts, self.recipe, self.asked, self.strategy = list(prompts), recipe, list(asked), strategy
         self._spelling = spelling
         self._search, self._tokenizer, self._model, self._alone = search, tokenizer, model, alone
         waits = [(s, stop.cuts_after) for stop in stops for s in stop.cuts]
@@ -82,9 +82,11 @@ class Stream:
         self.single = strategy.streams
         """Whether the first prompt has had one row throughout, so that its text can be shown as it grows."""
         self.interrupted = False
-        self._writer, self._written = self._new_writer(0), ""
+        self._writer, self._written = self.writer(0), ""
         self._kept: list[Step] = []
-        self._steps = decode(search, strategy)
+        self.rounds: Rounds = rounds(search, strategy)
+        """The loop at work, for whoever runs its forwards beside those of others; its steps are then to be given to `keep`."""
+        self._steps = steps_of(self.rounds)
         self._outputs: Outputs | None = None
 
     # --- what was asked for, and what it took ------------------------------------------------------------------------
@@ -133,7 +135,7 @@ class Stream:
     def __iter__(self) -> Iterator[Step]:
         try:
             for step in self._steps:
-                self._keep(step)
+                self.keep(step)
                 yield step
                 if self.interrupted:
                     return
@@ -141,7 +143,8 @@ class Stream:
             self.interrupt()
             raise
 
-    def _keep(self, step: Step) -> None:
+    def keep(self, step: Step) -> None:
+        """Take a step down, if steps are recorded."""
         if self._search.recorder.level != "off":
             self._kept.append(step)
 
@@ -159,7 +162,7 @@ class Stream:
 
     def _taken(self) -> Iterator[Step]:
         for step in self._steps:
-            self._keep(step)
+            self.keep(step)
             self.certain(step)
             yield step
 
@@ -168,8 +171,26 @@ class Stream:
         if not self.interrupted and not self._search.over:
             self.interrupted, self._steps = True, iter(())
             while self._search.untold:
-                self._keep(self._search.untold.popleft())
+                self.keep(self._search.untold.popleft())
             self._search.interrupt()
+
+    def leaves(self, prompt: int) -> list[tuple[int, dict[str, Any]]]:
+        """Where the texts of a prompt stand, growing or ended: the node of each, and its columns. What all of them share is certain."""
+        return self._search.leaves(prompt)
+
+    def path(self, prompt: int, node: int, after: int = 0) -> list[int]:
+        """The nodes from one on, the prompt's own if not given, to a later one."""
+        return self._search.recorder.path(prompt, node, after)
+
+    def born(self, prompt: int, node: int) -> tuple[int, int, float]:
+        """Of a node the one before it, its token, and its log-probability under the model."""
+        return self._search.recorder.nodes[prompt][node][:3]
+
+    def give_up(self) -> None:
+        """Free every row, after an error that nobody can go on from."""
+        self.interrupted, self._steps = True, iter(())
+        for lane in self._search.lanes():
+            lane.session.keep([])
 
     def text(self) -> Iterator[str]:
         """The first prompt's text as it becomes certain; with several rows, only once the best is known."""
@@ -253,11 +274,12 @@ class Stream:
         return trace
 
     def _sequence(self, h: Hypothesis) -> GeneratedText:
-        writer = self._new_writer(h.prompt)
+        writer = self.writer(h.prompt)
         text = "".join(map(writer.add, h.tokens)) + writer.finish()
         return GeneratedText(text, h.tokens, h.logprobs, h.processed, h.score, h.reason)
 
-    def _new_writer(self, prompt: int) -> Detokenizer:
+    def writer(self, prompt: int) -> Detokenizer:
+        """What makes text of a prompt's new tokens as it becomes certain."""
         stays, taken = self._search.call.prompts[prompt].tolist(), self._search.call.taken[prompt].tolist()
         if self._spelling is None:
             return Detokenizer(self._tokenizer, self._cuts, stays)

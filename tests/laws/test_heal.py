@@ -193,7 +193,7 @@ def test_prompts_that_stay_alike_are_healed_each_by_itself():
         for prompt, one in zip(prompts, together, strict=True):
             alone = LM.generate(prompt, decoder, max_new_tokens=5, level="choices")
             assert [s.tokens for s in one.sequences] == [s.tokens for s in alone.sequences]
-            assert list(one.trace._lines()) == list(alone.trace._lines())
+            assert list(one.trace.lines()) == list(alone.trace.lines())
     assert len({o.text for o in LM.generate(prompts[:3], "heal", max_new_tokens=5)}) > 1
 
 

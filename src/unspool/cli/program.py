@@ -26,6 +26,7 @@ COMMANDS = (
     "plot",
     "explain",
     "translate",
+    "serve",
     "models",
     "verify",
     "quantize",

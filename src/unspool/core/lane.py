@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from inspect import signature
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from unspool.core.processor import Processor, Rows
 from unspool.core.stop import Stop
 from unspool.core.tree import ROOT, SPAN, TokenForest
 from unspool.errors import ModelError, PartError, Unsupported
+
+T = TypeVar("T")
 
 
 class Seat:
@@ -78,8 +81,12 @@ class Lane:
 
     def begin(self, prompts: Sequence[Ints], taken: Sequence[Ints] | None = None) -> Ints:
         """One row for each prompt; taken: what was taken back from the end of each."""
+        return alone(self.beginning(prompts, taken))
+
+    def beginning(self, prompts: Sequence[Ints], taken: Sequence[Ints] | None = None) -> Forwards[Ints]:
+        """The same for whoever runs its forward."""
         whole = prompts if taken is None else [np.concatenate(both) for both in zip(prompts, taken, strict=True)]
-        rows = self.extend([ROOT] * len(prompts), prompts)
+        rows = yield Forward(self, [ROOT] * len(prompts), prompts)
         self.prompt_lengths |= {int(row) // SPAN: len(prompt) for row, prompt in zip(rows, prompts, strict=True)}
         for seat in (*self.chain, *self.ending):
             if seat.memory:
@@ -91,9 +98,13 @@ class Lane:
 
     def extend(self, parents: Sequence[int] | Ints, chains: Sequence[Sequence[int] | Ints], every: bool = False) -> Ints:
         """Grow the session's rows, and count it."""
+        self.count(chains)
+        return self.session.extend(parents, chains, every)
+
+    def count(self, chains: Sequence[Sequence[int] | Ints]) -> None:
+        """Count a forward of these chains."""
         self.forwards += len(chains) > 0
         self.tokens += sum(map(len, chains))
-        return self.session.extend(parents, chains, every)
 
     def logits(self, rows: Sequence[int] | Ints, layer: int | None = None) -> Array:
         """The model's logits after rows; nobody can change them in place."""
@@ -232,6 +243,36 @@ class Lane:
         needed = {row for memory in self.reading for row in memory.values}
         self.read, self._read_before = {}, {row: logits for row, logits in self.read.items() if row in needed}
         self.session.keep(rows)
+
+
+@dataclass(frozen=True)
+class Forward:
+    """Rows of a lane that are to grow: what a search asks of whoever runs its forwards, who answers with the new rows."""
+
+    lane: Lane
+    parents: Sequence[int] | Ints
+    chains: Sequence[Sequence[int] | Ints]
+    every: bool = False
+    """Whether the logits after each token of the chains may be asked for."""
+
+    def run(self) -> Ints:
+        """The new rows, by a forward of their own."""
+        return self.lane.extend(self.parents, self.chains, self.every)
+
+
+Forwards: TypeAlias = Generator[Forward, Ints, T]
+"""What comes to a T by some forwards."""
+
+
+def alone(work: Forwards[T]) -> T:
+    """What work comes to, each of its forwards run by itself."""
+    try:
+        ask = next(work)
+        while True:
+            ask = work.send(ask.run())
+    except StopIteration as over:
+        found: T = over.value
+        return found
 
 
 class Twins:

@@ -2,18 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Generator, Iterator
+from typing import Any, TypeAlias
 
+from unspool.arrays import Ints
 from unspool.core.frontier import Frontier
+from unspool.core.lane import Forward
 from unspool.core.run import OVER, Run, misfit, resume
 from unspool.core.search import Search
 from unspool.core.strategy import Choice, Each, Look, Strategy, Twin
 from unspool.record.step import Step
 
+Rounds: TypeAlias = "Generator[Step | Forward, Ints | None, None]"
+"""A loop at work: it gives out its steps, and asks for forwards, each of which is answered with the new rows."""
+
 
 def decode(search: Search, strategy: Strategy) -> Iterator[Step]:
     """Run a strategy over all prompts of a search and yield every step; the hypotheses are then in `search.found`."""
+    return steps_of(rounds(search, strategy))
+
+
+def steps_of(work: Rounds) -> Iterator[Step]:
+    """The steps of a loop, each of its forwards run by itself."""
+    rows: Ints | None = None
+    while True:
+        try:
+            ask = work.send(rows)
+        except StopIteration:
+            return
+        rows = ask.run() if isinstance(ask, Forward) else None
+        if not isinstance(ask, Forward):
+            yield ask
+
+
+def rounds(search: Search, strategy: Strategy) -> Rounds:
+    """The loop, for whoever runs its forwards, perhaps with those of others in one (`unspool.core.together`)."""
     seen: dict[Run, Choice] = {}                                         # choices whose rows were looked at already
     each: dict[Run, Each] = {}
     looks: dict[Run, Look] = {}
@@ -34,7 +57,7 @@ def decode(search: Search, strategy: Strategy) -> Iterator[Step]:
             answer = None if run is None else run.frontier
 
     kinds: dict[type, dict[Run, Any]] = {Choice: choices, Each: each, Look: looks, Twin: twins}
-    for run in search.begin(strategy):
+    for run in (yield from search.begin(strategy)):
         go_on(run, None)
 
     while True:
@@ -48,7 +71,7 @@ def decode(search: Search, strategy: Strategy) -> Iterator[Step]:
             if not inner:
                 go_on(run, run.frontier)
         # 2. Prompts that waited begin where there is room.
-        elif entered := search.enter():
+        elif entered := (yield from search.enter()):
             for one in entered:
                 go_on(one, None)
         # 3. Choices whose rows were looked at already need no forward.
@@ -57,7 +80,7 @@ def decode(search: Search, strategy: Strategy) -> Iterator[Step]:
         # 4. What second models are asked: they draft, and nobody goes on before all drafts are there.
         elif drafting := [ask.frontier.source.lane for ask in looks.values() if ask.frontier.source.lane is not search.lane]:
             some = {run: looks.pop(run) for run in [run for run, ask in looks.items() if ask.frontier.source.lane is drafting[0]]}
-            for run, answer in zip(some, search.peeks.look(some), strict=True):
+            for run, answer in zip(some, (yield from search.peeks.look(some)), strict=True):
                 go_on(run, answer)
         # 5. The same texts under another model, for all who ask for that model.
         elif twins:
@@ -71,7 +94,7 @@ def decode(search: Search, strategy: Strategy) -> Iterator[Step]:
             now, chosen = dict(looks), dict(choices)
             looks.clear()
             choices.clear()
-            for run, answer in zip(now, search.peeks.look(now) if now else (), strict=True):
+            for run, answer in zip(now, (yield from search.peeks.look(now)) if now else (), strict=True):
                 go_on(run, answer)
             if chosen:
                 yield from _commit(search, chosen, go_on)
@@ -79,7 +102,7 @@ def decode(search: Search, strategy: Strategy) -> Iterator[Step]:
             return
 
 
-def _commit(search: Search, asked: dict[Run, Choice], go_on: Any) -> Iterator[Step]:
+def _commit(search: Search, asked: dict[Run, Choice], go_on: Any) -> Rounds:
     """Take down the choices of some runs, let their rows grow, and let the runs go on."""
     work, steps = [], []
     for run, choice in asked.items():
@@ -87,7 +110,7 @@ def _commit(search: Search, asked: dict[Run, Choice], go_on: Any) -> Iterator[St
         steps.append(step)
         work.append((run, choice, children))
     asked.clear()
-    search.grow(work, steps)
+    yield from search.grow(work, steps)
     while search.untold:
         yield search.untold.popleft()
     for run, *_ in work:

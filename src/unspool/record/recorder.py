@@ -58,13 +58,17 @@ class Recorder:
         for prompt, node, number in zip(columns["prompt"].tolist(), columns["node"].tolist(), numbers.tolist(), strict=True):
             self.notes.setdefault((name, prompt), {})[node] = number
 
+    def path(self, prompt: int, node: int, after: int = 0) -> list[int]:
+        """The nodes from one on, the prompt's own if not given, to a later one."""
+        nodes = [node]
+        while nodes[-1] > after:                                         # nodes are numbered as they are born
+            nodes.append(self.nodes[prompt][nodes[-1]][0])
+        return nodes[::-1]
+
     def hypothesis(self, columns: dict[str, Any], reason: str) -> Hypothesis:
         """The text that ends at a node, given its columns."""
-        prompt, nodes = int(columns["prompt"]), [int(columns["node"])]
-        story = self.nodes[prompt]
-        while nodes[-1]:
-            nodes.append(story[nodes[-1]][0])
-        nodes.reverse()
+        prompt = int(columns["prompt"])
+        nodes, story = self.path(prompt, int(columns["node"])), self.nodes[prompt]
         tokens, logprobs, processed = zip(*(story[n][1:] for n in nodes[1:]), strict=True)
         own = {k: v for k, v in columns.items() if k not in OF_EVERY_ROW}
         own |= {name: [told.get(n, 0.0) for n in nodes[1:]] for (name, of), told in self.notes.items() if of == prompt}

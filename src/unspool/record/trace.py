@@ -95,9 +95,10 @@ class Trace(Shown):
 
     def save(self, path: str | Path) -> None:
         """Write the trace as JSON lines: a header, a line for each step, the results. A file is whole or as it was, see `files.py`."""
-        write(path, (line + "\n" for line in self._lines()))
+        write(path, (line + "\n" for line in self.lines()))
 
-    def _lines(self) -> Iterator[str]:
+    def lines(self) -> Iterator[str]:
+        """The lines of its file, each of them JSON."""
         head = {"unspool_trace": FORMAT, "level": self.level, "recipe": self.recipe, "model": self.model, "prompts": self.prompts}
         yield json.dumps(head, ensure_ascii=False, allow_nan=False)
         for step in self.steps:

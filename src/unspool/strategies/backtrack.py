@@ -20,7 +20,7 @@ Pending: TypeAlias = "list[tuple[Frontier, Choice, Frontier]]"
 """Tokens that may still be taken back: the row before each, its choice, and the row after it."""
 TAKEN_BACK = "taken back"
 NO_WAY = "every way on comes to a phrase"
-TO_GO_ON = "; ban less, or raise backtrack(tries=...)"
+WAY_ON = "; ban less, or raise backtrack(tries=...)"
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class Backtrack(Around):
             frontier = places[root][0]                                   # of one row
             frontier.count(TAKEN_BACK)
             if tries.spent(choices):
-                frontier.give_up(0, f"the search began again {self.tries} times without coming further{TO_GO_ON}")
+                frontier.give_up(0, f"the search began again {self.tries} times without coming further{WAY_ON}")
                 return
             frontier.forbid([bans.get(tuple(begin.tolist()), ())])
 
@@ -251,7 +251,7 @@ class _Text(Strategy):
                 at.forbid([banned[place]])
                 here.count(TAKEN_BACK)
                 if tries.spent(len(said)):
-                    frontier.give_up(0, f"the text was taken back {tries.most} times without coming further{TO_GO_ON}")
+                    frontier.give_up(0, f"the text was taken back {tries.most} times without coming further{WAY_ON}")
                     return
                 del said[place:], pending[back:]
                 continue

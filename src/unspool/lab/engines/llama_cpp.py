@@ -57,6 +57,8 @@ def _still(given: Given) -> Part | None:
 
 def _mirostat(given: Given) -> Part | None:
     version = Setting("mirostat", 0).of(given)
+    if version not in (0, 1, 2):
+        raise ParameterError(f"mirostat is 0 for none, 1 or 2; got {version!r}")
     tau, eta = Setting("mirostat_tau", 5.0).of(given), Setting("mirostat_eta", 0.1).of(given)
     return Mirostat(tau, eta, "truncated", version) if version in (1, 2) else None
 

@@ -1,0 +1,1 @@
+"""An OpenAI-compatible server: one batch of all requests, and readers of its records."""

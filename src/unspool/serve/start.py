@@ -1,0 +1,41 @@
+"""Starting: the application behind uvicorn, until it is stopped."""
+
+from __future__ import annotations
+
+import socket
+import sys
+
+from unspool.errors import MissingExtra, UnspoolError
+from unspool.language_model import LanguageModel
+from unspool.serve.settings import LOOPBACK, Settings
+
+__all__ = ["LOOPBACK", "Settings", "listen"]
+
+
+BACKLOG = 2048
+"""Connections that wait to be taken, from before the first is."""
+
+
+def listen(lm: LanguageModel, host: str, port: int, settings: Settings) -> None:
+    """Serve a model at an address, until SIGINT or SIGTERM; then the requests at work may end."""
+    try:
+        import uvicorn
+
+        from unspool.serve.app import Server
+    except ImportError as error:
+        raise MissingExtra(f"the server needs {str(error.name).partition('.')[0]}: pip install 'unspool[serve]'") from None
+    bound = _bound(host, port)
+    shown = f"[{host}]" if ":" in host else host
+    print(f"unspool serves {lm.name} at http://{shown}:{bound.getsockname()[1]}/v1", file=sys.stderr, flush=True)
+    ending = int(settings.grace) + 1
+    config = uvicorn.Config(Server(lm, settings).app, log_level="warning", access_log=False, timeout_graceful_shutdown=ending)
+    uvicorn.Server(config).run(sockets=[bound])
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    """A socket that listens at an address."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise UnspoolError(f"cannot listen at {host}, port {port}: {error.strerror or error}; give another --port") from None

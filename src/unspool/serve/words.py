@@ -1,0 +1,62 @@
+"""The endpoints about tokens, in the shapes of vLLM, which lm_eval reads a remote tokenizer by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from unspool.errors import is_whole
+from unspool.language_model import LanguageModel
+from unspool.serve.errors import Refused
+from unspool.serve.requests import messages_of
+from unspool.text import text_of
+
+
+def tokenized(lm: LanguageModel, body: Any) -> dict[str, Any]:
+    """The tokens of a text or of messages."""
+    fields = _fields(body, ("prompt", "messages", "add_special_tokens", "return_token_strs", "model"))
+    special = _flag(fields, "add_special_tokens", True)
+    if ("prompt" in fields) == ("messages" in fields):
+        raise Refused("give a prompt, or messages", "prompt")
+    if "messages" in fields:
+        if not isinstance(fields["messages"], list):
+            raise Refused("messages is a list", "messages")
+        tokens = lm.rendered(lm.render(messages_of(fields["messages"])))
+    else:
+        prompt = fields["prompt"]
+        if not isinstance(prompt, str):
+            raise Refused(f"prompt is a text; got {prompt!r:.80}", "prompt")
+        tokens = lm.tokenizer.encode_prompt(prompt) if special else lm.tokenizer.encode(prompt)
+    found: dict[str, Any] = {"tokens": [int(t) for t in tokens], "count": len(tokens), "max_model_len": lm.model.context}
+    return found | ({"token_strs": lm.pieces(tokens)} if _flag(fields, "return_token_strs", False) else {})
+
+
+def detokenized(lm: LanguageModel, body: Any) -> dict[str, Any]:
+    """The text of tokens."""
+    tokens = _fields(body, ("tokens", "model")).get("tokens")
+    if not isinstance(tokens, list) or not all(is_whole(t, 0) and t < lm.model.vocabulary for t in tokens):
+        raise Refused(f"tokens is a list of token ids below {lm.model.vocabulary}; got {tokens!r:.80}", "tokens")
+    return {"prompt": text_of(lm.tokenizer, tokens)}
+
+
+def tokenizer_info(lm: LanguageModel) -> dict[str, Any]:
+    """The special tokens that a client needs to know."""
+    end = lm.tokenizer.name_of(lm.model.end_tokens[0]) if lm.model.end_tokens else None
+    start = None if lm.model.start is None else lm.tokenizer.name_of(lm.model.start)
+    return {"tokenizer_class": type(lm.tokenizer).__name__, "eos_token": end, "bos_token": start, "pad_token": end, "chat_template": None}
+
+
+def _fields(body: Any, known: Iterable[str]) -> dict[str, Any]:
+    if not isinstance(body, dict):
+        raise Refused(f"the body is a JSON object; got {type(body).__name__}")
+    for name in body:
+        if name not in known:
+            raise Refused(f"unknown field {name[:80]!r}: known: {', '.join(known)}", name[:80], code="unknown_field")
+    return {name: value for name, value in body.items() if value is not None}
+
+
+def _flag(fields: dict[str, Any], name: str, default: bool) -> bool:
+    value = fields.get(name, default)
+    if not isinstance(value, bool):
+        raise Refused(f"{name} is true or false; got {value!r:.80}", name)
+    return value
