@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +14,7 @@ from unspool.errors import ParameterError, PartError, check, whole
 from unspool.record.step import Hypothesis
 from unspool.strategies.chooser import Chooser
 from unspool.strategies.sample import Sample
+from unspool.text import TextReader
 
 ONE_TEXT = Sample()
 
@@ -109,11 +109,10 @@ class StepsOf(Chooser):
         return np.searchsorted(shares / shares[-1], (np.arange(self.width) + u) / self.width, side="right").clip(0, len(rows) - 1).tolist()
 
     def read(self, tokens: list[int]) -> str:
-        """Tokens as text."""
+        """Tokens as text, up to the last character that is whole."""
         if self.tokenizer is None:
             raise ParameterError("steps_of: to read texts it needs a tokenizer; decode with a LanguageModel")
-        data = b"".join(self.tokenizer.bytes_of(t) for t in tokens)
-        return re.sub("\ufffd+$", "", data.decode("utf-8", "replace"))
+        return "".join(TextReader(self.tokenizer).pieces(tokens)[0])
 
     def _score(self, tokens: list[int], processed: float) -> float:
         """What a text is worth."""
