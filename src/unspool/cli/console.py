@@ -216,6 +216,12 @@ class Bar:
         self.count += by
         self.show()
 
+    def at(self, count: int) -> None:
+        """So much is done."""
+        if count != self.count:
+            self.count = count
+            self.show()
+
     def show(self, label: str | None = None) -> None:
         """Draw it as it stands, under another label if one is given."""
         self.label = label or self.label

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from unspool.errors import check
+from unspool.errors import ModelError, check
 
 MEMORY_SHARE = 0.5
 """Of the machine's memory, what the rows of one call may take."""
@@ -40,6 +40,13 @@ def check_rows(strategy: str, rows: int, prompts: int, vocabulary: int) -> None:
         f"{strategy} needs at least {amount(need)} of memory ({times}{rows} rows of {vocabulary} tokens, {BYTES} bytes each); "
         f"{amount(room)}, half of this machine's, is the most: at most {most} rows a prompt fit",
     )
+
+
+def check_weights(size: int, kind: str, way_out: str) -> None:
+    """Refuse weights that memory cannot hold, before any room is made for them."""
+    room = memory()
+    if room and size > room:
+        raise ModelError(f"the weights take {amount(size)} of memory in {kind}, and this machine has {amount(room)}: {way_out}")
 
 
 def memory() -> int:

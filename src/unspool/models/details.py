@@ -15,8 +15,10 @@ from unspool.models.gguf.checkpoint import GgufCheckpoint, GgufFile
 from unspool.models.gguf.layouts import NotRead
 from unspool.models.gguf.names import gguf_files, is_gguf, is_meant
 from unspool.models.hub import parse_name, snapshot_folder
+from unspool.models.known import KNOWN
 from unspool.models.llama_cpp.library import is_installed
 from unspool.models.loading import BUNDLED, gguf_in
+from unspool.models.wheels import here
 
 if TYPE_CHECKING:
     from unspool.language_model import LanguageModel
@@ -35,6 +37,9 @@ def folder_of(lm: LanguageModel) -> Path | None:
 
 def file_of(lm: LanguageModel) -> Path | None:
     """The GGUF file that a model was loaded from; None if it is from none."""
+    known = KNOWN.get(lm.name)
+    if known and known.packaged:
+        return here(known.packaged)
     name = parse_name(lm.name)
     if name and "revision" in lm.info:
         files = gguf_files(snapshot_folder(name, str(lm.info["revision"])))
@@ -53,8 +58,11 @@ def engines_of(file: GgufFile) -> list[str]:
     return [*own, "llama.cpp" if is_installed() else "llama.cpp (with unspool[llama-cpp])"]
 
 
-def details(lm: LanguageModel) -> dict[str, Any]:
-    """Names and values; memory is measured after one token went through the model, so that its weights were read."""
+def details(lm: LanguageModel, seconds: float = 0.0) -> dict[str, Any]:
+    """Names and values; memory is measured after one token went through the model, so that its weights were read.
+
+    seconds: what its opening took, if that is known.
+    """
     folder, path = folder_of(lm), file_of(lm)
     file = GgufFile.open(path) if path else None
     model, info = lm.model, lm.info
@@ -81,6 +89,7 @@ def details(lm: LanguageModel) -> dict[str, Any]:
         **kernels_of(str(info.get("backend", "")), model),
         "notes": list(lm.notes),
         "file_bytes": sum(path.stat().st_size for path in folder.glob("*.safetensors")) if folder else file.bytes if file else 0,
+        **({"opened_seconds": round(seconds, 2)} if seconds else {}),
         **memory(device),
     }
 
@@ -106,7 +115,7 @@ def memory(device: str) -> dict[str, int]:
         import torch
 
         return {"allocated_bytes": torch.mps.current_allocated_memory(), "reserved_bytes": torch.mps.driver_allocated_memory()}
-    return {"resident_bytes": resident()}
+    return {"resident_bytes": resident()} | ({"peak_bytes": most} if (most := most_resident()) else {})
 
 
 def resident() -> int:
@@ -116,6 +125,11 @@ def resident() -> int:
         return pages * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, IndexError):
         pass
+    return most_resident()
+
+
+def most_resident() -> int:
+    """The most memory that this process had in use, in bytes; 0 where nobody says."""
     try:
         import resource
     except ImportError:

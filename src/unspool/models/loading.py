@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from unspool.arrays import Array
+from unspool.core.room import check_weights
 from unspool.errors import ModelError, ParameterError, UnknownName, near
 from unspool.models import hub
 from unspool.models.architecture import check_architecture, check_kind
@@ -21,6 +23,7 @@ from unspool.models.engine import Compute, choose, import_torch, placing, read_t
 from unspool.models.gguf.names import gguf_files, is_gguf
 from unspool.models.hub_errors import Missing, Unreachable
 from unspool.models.known import KNOWN, packaged_file
+from unspool.models.progress import tell
 from unspool.models.quantised import read_quantised
 from unspool.models.reading import read_transformer
 from unspool.models.stored import let_go, read_matrices
@@ -186,7 +189,11 @@ class Widened(Checkpoint):
 
     def _one_by_one(self) -> Iterator[tuple[str, Array]]:
         """Every weight in float32, its part of the file let go once it was used."""
-        for name, weight in self.matrices().items():
+        matrices = self.matrices()
+        size = 4 * sum(math.prod(weight.shape) for weight in matrices.values())
+        check_weights(size, "float32", "leave out the backend, and give a dtype")
+        for i, (name, weight) in enumerate(matrices.items()):
+            tell(i, len(matrices))
             yield name, np.asarray(weight)
             let_go(weight)
 

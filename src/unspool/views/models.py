@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 TABLE_WIDTH = 80
 """Of a table; where names would make it wider, they stand on lines of their own."""
 LABELS = {"engines": "run by", "end_tokens": "end tokens", "tokenizer_sha256": "tokenizer's sha256", "file_bytes": "files"}
+LABELS |= {"opened_seconds": "opened in", "peak_bytes": "peak memory"}
 LABELS |= {"resident_bytes": "resident memory", "allocated_bytes": "allocated memory", "reserved_bytes": "reserved memory"}
 
 
@@ -74,6 +75,8 @@ def draw_details(details: Mapping[str, Any], paint: Paint) -> str:
 def _value(name: str, value: Any) -> str:
     if name.endswith("_bytes"):
         return f"{value / 1e6:,.1f} MB"
+    if name.endswith("_seconds"):
+        return f"{value:,.2f} s"
     if isinstance(value, list):
         return ("; " if name == "notes" else ", ").join(map(str, value))
     return f"{value:,}" if isinstance(value, int) and name == "parameters" else str(value)

@@ -40,10 +40,12 @@ def open_sink(how: dict[str, Any]) -> Sink:
 
 def open_model(how: dict[str, Any]) -> LanguageModel:
     """The model that the options name."""
-    from unspool.cli.console import note
+    from unspool.cli.console import Bar, note
     from unspool.loader import open_quietly
+    from unspool.models.progress import watched
 
-    lm = open_quietly(how["model"], device=how["device"], dtype=how["dtype"], backend=how["backend"])
+    with Bar(f"opening {how['model'] or 'bundled'}", 100) as bar, watched(lambda done, total: bar.at(100 * done // max(total, 1))):
+        lm = open_quietly(how["model"], device=how["device"], dtype=how["dtype"], backend=how["backend"])
     for text in lm.notes:
         note(text)
     return lm

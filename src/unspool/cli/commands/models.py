@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,9 @@ def models(model: str | None, wanted: str | None, **how: Any) -> int:
         found = [bundled(), *(models_in(Path(model)) if model else models_cached())]
         sink.write(draw_models(found, sink.paint) if sink.form == "text" else listed(found, sink.form))
     else:
-        one = details(open_model({**how, "model": model}))
+        began = time.perf_counter()
+        lm = open_model({**how, "model": model})
+        one = details(lm, time.perf_counter() - began)
         sink.write(draw_details(one, sink.paint) if sink.form == "text" else detailed(one, sink.form))
     sink.close()
     return 0

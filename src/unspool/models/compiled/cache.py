@@ -23,11 +23,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from unspool.core.room import check_weights
 from unspool.errors import ParameterError, UnspoolError
 from unspool.files import write
 from unspool.kernels.build import stamp
 from unspool.models.gguf.container import set_of
 from unspool.models.keeping import DAY, kept
+from unspool.models.progress import tell
 from unspool.models.threads import SMALL
 
 Bytes = NDArray[np.uint8]
@@ -87,6 +89,8 @@ class PackedStore:
         self.most = 0.0 if self.path is None else most_kept()
         found = self._mapped(size)
         self.filled, self.at = found is not None, 0
+        if found is None:
+            check_weights(size, kind, "ask for fewer bits, as dtype int4, or take a smaller model")
         room = np.empty(size + CACHE_LINE, np.uint8) if found is None else found
         first = -room.ctypes.data % CACHE_LINE
         self.whole = room[first : first + size]
@@ -103,6 +107,8 @@ class PackedStore:
     def room(self, size: int) -> Bytes:
         """The next `size` bytes."""
         first, self.at = self.at, self.at + padded(size)
+        if not self.filled:
+            tell(first, len(self.whole))
         return self.whole[first : first + size]
 
     def keep(self) -> None:
