@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeAlias
 
-Told: TypeAlias = Callable[[int, int], None]
+Listener: TypeAlias = Callable[[int, int], None]
 """Called with how much is read or packed, and how much there is in all."""
-_told: ContextVar[Told | None] = ContextVar("told", default=None)
+_told: ContextVar[Listener | None] = ContextVar("told", default=None)
 
 
 @contextmanager
-def watched(told: Told) -> Iterator[None]:
+def watched(told: Listener) -> Iterator[None]:
     """Models that are opened inside tell how far they are."""
     before = _told.set(told)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unspool.errors import DeadEnd, check
@@ -44,7 +45,7 @@ def open_model(how: dict[str, Any]) -> LanguageModel:
     from unspool.loader import open_quietly
     from unspool.models.progress import watched
 
-    with Bar(f"opening {how['model'] or 'bundled'}", 100) as bar, watched(lambda done, total: bar.at(100 * done // max(total, 1))):
+    with Bar(f"opening {Path(how['model'] or 'bundled').name}", 100) as bar, watched(lambda done, total: bar.at(100 * done // max(total, 1))):
         lm = open_quietly(how["model"], device=how["device"], dtype=how["dtype"], backend=how["backend"])
     for text in lm.notes:
         note(text)
