@@ -45,7 +45,8 @@ def open_model(how: dict[str, Any]) -> LanguageModel:
     from unspool.loader import open_quietly
     from unspool.models.progress import watched
 
-    with Bar(f"opening {Path(how['model'] or 'bundled').name}", 100) as bar, watched(lambda done, total: bar.at(100 * done // max(total, 1))):
+    name = Path(how["model"] or "bundled").name
+    with Bar(f"opening {name}", 100) as bar, watched(lambda done, total: bar.at(100 * done // max(total, 1))):
         lm = open_quietly(how["model"], device=how["device"], dtype=how["dtype"], backend=how["backend"])
     for text in lm.notes:
         note(text)
