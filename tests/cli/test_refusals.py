@@ -119,7 +119,7 @@ def test_a_device_takes_two_results_and_standard_output_is_no_file(tmp_path, mon
         (lambda: un.load(""), "the name of a model is empty"),
         (lambda: un.load(" "), "the name of a model is empty"),
         (lambda: un.load(tokenizer=""), "the name of a tokenizer is empty"),
-        (lambda: un.load(backend=""), "the name of the backend is empty; known: compiled, numpy"),
+        (lambda: un.load(backend=""), "the name of the backend is empty; known: compiled, llama.cpp, numpy"),
         (lambda: un.load(dtype=""), "the name of the dtype is empty"),
         (lambda: un.parse(" "), "it is empty"),
         (lambda: un.from_engine("", {}), "the name of the engine is empty; known: ctranslate2"),

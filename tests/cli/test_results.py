@@ -188,7 +188,7 @@ def test_models_are_listed(tmp_path):
     (tmp_path / "two").mkdir()
     (tmp_path / "two/config.json").write_text("{")
     text = out("models", str(tmp_path))
-    assert re.search(r"^bundled +gpt2 +[\d.]+ M +\d+ +\d+ +[\d.]+ MB$", text, re.M)
+    assert re.search(r"^bundled\s+gpt2 +[\d.]+ M +\d+ +\d+ +[\d.]+ MB$", text, re.M)  # below it, where a name is long
     values = json.loads(out("models", str(tmp_path), "-o", "json"))
     assert [v["context"] for v in values] == [512, 16, 0]
     assert "cannot read" in values[2]["problem"]

@@ -32,8 +32,8 @@ REFERENCES = {
     "llama.cpp": "Its samplers through their C interface, on the same scores in float32: vocabularies of 5 to 1500 tokens, impossible "
     "tokens, ties, all equal, one left, probabilities that are 0 in float32. What it says is stored in a file with the script that wrote "
     "it, and compared afresh where `llama_cpp` can be imported. Its random numbers are its own: where it draws, its tokens are taken over.",
-    "llama-cpp-python": "What llama.cpp makes of hard texts with GPT-2's vocabulary, under every name by which a GGUF file says how texts are "
-    "cut; stored in a file with the script that wrote it.",
+    "llama-cpp-python": "What llama.cpp makes of hard texts with GPT-2's vocabulary, under every name by which a GGUF file says how texts "
+    "are cut; stored in a file with the script that wrote it.",
     "CTranslate2": "Its beam search with the patience factor on a random checkpoint that it converted; stored as for llama.cpp.",
     "mlx-lm": "Its samplers and logits processors on the same scores, in float32 on a CPU; stored as for llama.cpp.",
     "vLLM": "Its definitions, written out again in the test in plain loops over tokens.",
