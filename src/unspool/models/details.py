@@ -97,7 +97,7 @@ def details(lm: LanguageModel, seconds: float = 0.0) -> dict[str, Any]:
 def kernels_of(backend: str, model: Any = None) -> dict[str, str]:
     """Which kernels compute a model, and on how many threads; for numpy its BLAS, and why there are no kernels."""
     if backend == "compiled":
-        return {"kernels": f"{model.kernels.name.decode()}, {thread_count()} threads"}
+        return {"kernels": f"{model.kernels.name.decode()}, {thread_count()} thread{'' if thread_count() == 1 else 's'}"}
     if backend != "numpy":
         return {}
     from unspool.models.blas import blas

@@ -6,6 +6,7 @@ import asyncio
 import hmac
 import json
 import logging
+import math
 import re
 import secrets
 import time
@@ -123,15 +124,23 @@ class Server:
             if len(data) > self.settings.body:
                 raise Refused(f"the body has more than {self.settings.body} bytes, the most that this server takes", status=413)
         try:
-            return json.loads(data, parse_constant=_no_number)
-        except (ValueError, RecursionError) as error:
+            return json.loads(data, parse_constant=_no_number, parse_float=_finite)
+        except RecursionError:
+            raise Refused("the body is nested too deeply") from None
+        except UnicodeDecodeError:
+            raise Refused("the body is no UTF-8") from None
+        except json.JSONDecodeError as error:
             raise Refused(f"the body is no JSON: {error}") from None
+        except ValueError as error:
+            raise Refused(str(error) if str(error).startswith("a number") else "a number in the body is too long") from None
 
     async def _missing(self, request: Request, error: Exception) -> Response:
-        known = ", ".join(route.path for route in self.app.routes if isinstance(route, Route))
-        status = getattr(error, "status_code", 404)
-        what = "is not asked by that method" if status == 405 else "is nothing here"
-        return answered(Refused(f"{request.method} {request.url.path[:80]} {what}; there are {known}", status=status))
+        path, routes = request.url.path, [route for route in self.app.routes if isinstance(route, Route)]
+        if getattr(error, "status_code", 404) == 405:
+            methods = next((route.methods or set() for route in routes if route.path == path), {"GET"}) - {"HEAD"}
+            return answered(Refused(f"{path[:80]} is asked by {' or '.join(sorted(methods))}, not by {request.method}", status=405))
+        known = ", ".join(route.path.replace("{model:path}", "NAME") for route in routes)
+        return answered(Refused(f"{request.method} {path[:80]} is nothing here; there are {known}", status=404))
 
     # --- generating -------------------------------------------------------------------------------------------------------
 
@@ -159,7 +168,7 @@ class Server:
 
     async def _ticket(self, wanted: Wanted) -> Ticket:
         loop = asyncio.get_running_loop()
-        return await run_in_threadpool(Ticket, wanted, self.lm, self.settings.seconds, loop)
+        return await run_in_threadpool(Ticket, wanted, self.lm, self.settings, loop)
 
     def _used(self, ticket: Ticket) -> dict[str, int]:
         """What a request took, counted."""
@@ -257,7 +266,14 @@ def answered(error: Refused) -> Response:
 
 
 def _no_number(name: str) -> Any:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"a number of JSON is none of {name}")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"a number in the body is too large: {text[:40]}")
+    return number
 
 
 async def _unless_gone(request: Request, work: Awaitable[None]) -> None:

@@ -91,7 +91,8 @@ def asked(endpoint: str, body: Any, lm: LanguageModel, limits: Limits, seed: int
     strategy = decoder.strategy
     rows = strategy.most_rows() if strategy else 1
     if rows is not None and rows > limits.rows:
-        raise Refused(f"{strategy} needs {rows} rows; this server allows {limits.rows} of a request", "n")
+        said = f"{strategy} needs {rows} rows; this server allows {limits.rows} of a request"
+        raise Refused(said, "decoder" if "decoder" in fields else "n")
     prompts = prompts_of(fields, limits) if endpoint == COMPLETIONS else []
     if endpoint == CHATS and "messages" not in fields:
         raise Refused("messages is missing: a list such as [{\"role\": \"user\", \"content\": \"Hello\"}]", "messages")

@@ -38,4 +38,5 @@ def _bound(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
-        raise UnspoolError(f"cannot listen at {host}, port {port}: {error.strerror or error}; give another --port") from None
+        why = str(error.strerror or error).partition(" (while")[0]
+        raise UnspoolError(f"cannot listen at {host}, port {port}: {why}; give another --port") from None

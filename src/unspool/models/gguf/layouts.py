@@ -42,7 +42,10 @@ class Keys:
 
     def __init__(self, container: Container) -> None:
         self.container, self.values = container, container.keys
-        self.architecture = str(self.values.get("general.architecture", ""))
+        named = self.values.get("general.architecture", "")
+        if not isinstance(named, str):
+            raise ModelError(f"the key general.architecture is {named!r:.40}; it is a text")
+        self.architecture = named
 
     def whole(self, name: str, least: int = 1) -> int | None:
         """A whole number; one for each layer if they are all the same. None if the file does not say it."""
