@@ -26,6 +26,11 @@ def places(rows: Iterable[int]) -> list[tuple[int, int]]:
     return [divmod(int(row), SPAN) for row in rows]
 
 
+def last_rows(parents: Sequence[int] | Ints, grown: Sequence[Ints]) -> Ints:
+    """What an extension gives: for each parent the last of its new rows; the parent, where its chain had no tokens."""
+    return np.asarray([new[-1] if len(new) else parent for parent, new in zip(parents, grown, strict=True)], np.int64)
+
+
 class TokenTree:
     """One tree: which slot holds which token after which parent."""
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from unspool.arrays import Array, Floats, Ints, like, namespace, plus, softmax, widened
 from unspool.core.model import NO_PLAN, Plan, layers_within
-from unspool.core.tree import SPAN, TokenForest, places
+from unspool.core.tree import SPAN, TokenForest, last_rows, places
 from unspool.models.threads import threads
 
 Attend: TypeAlias = Callable[[int, Array, Array, Array], Array]
@@ -126,14 +126,10 @@ class SlotSession:
 
     def extend(self, parents: Sequence[int] | Ints, chains: Sequence[Sequence[int] | Ints], every: bool = False) -> Ints:
         """Grow rows; long chains go through the model in blocks. Logits are made when they are asked for, of any row."""
-        rows: Ints = np.array(parents, np.int64)
-        grown = self.nodes.grow(rows, chains)
+        grown = self.nodes.grow(parents, chains)
         for start in range(0, max(map(len, grown), default=0), CHAIN_BLOCK):
             self._forward([new[start : start + CHAIN_BLOCK] for new in grown if len(new) > start])
-        for i, new in enumerate(grown):
-            if len(new):
-                rows[i] = new[-1]
-        return rows
+        return last_rows(parents, grown)
 
     def keep(self, rows: Iterable[int]) -> None:
         """Forget rows and free their slots."""

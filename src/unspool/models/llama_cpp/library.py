@@ -91,17 +91,14 @@ def open_file(path: Path, layers: int) -> Any:
     params.n_gpu_layers = layers
     interrupted = list[bool]()
 
-    def goes_on(_: float, __: Any) -> bool:                              # called as it loads, where an interrupt is heard
-        return not interrupted
-
-    def heard(share: float, given: Any) -> bool:
+    def goes_on(_: float, __: Any) -> bool:                              # asked as it loads, where an interrupt is heard
         try:
-            return goes_on(share, given)
+            return not interrupted
         except KeyboardInterrupt:
             interrupted.append(True)
             return False
 
-    params.progress_callback = lib.llama_progress_callback(heard)
+    params.progress_callback = lib.llama_progress_callback(goes_on)
     why()
     model = lib.llama_model_load_from_file(os.fsencode(path), params)
     if interrupted:

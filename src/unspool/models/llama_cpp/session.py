@@ -7,14 +7,14 @@ again, from the row's tokens, where others are asked for.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
 
 from unspool.arrays import Array, Floats, Ints
 from unspool.core.model import NO_PLAN, ROOT, Plan
-from unspool.core.tree import TokenForest
+from unspool.core.tree import TokenForest, last_rows
 from unspool.errors import ModelError, Unsupported
 from unspool.models.llama_cpp.contexts import LEAST_CELLS, TOKENS_OF_A_BATCH, Context, Full
 
@@ -62,18 +62,14 @@ class LlamaCppSession:
 
     def extend(self, parents: Sequence[int] | Ints, chains: Sequence[Sequence[int] | Ints], every: bool = False) -> Ints:
         """Grow rows, all of them in as few batches as there can be."""
-        rows: Ints = np.array(parents, np.int64)
-        before = {int(row) for row in rows}
-        grown = self.nodes.grow(rows, chains)
+        before = list(map(int, parents))
+        grown = self.nodes.grow(before, chains)
         try:
-            self._compute([(int(parent), new) for parent, new in zip(rows, grown, strict=True) if len(new)], every)
+            self._compute([(parent, new) for parent, new in zip(before, grown, strict=True) if len(new)], every)
         except BaseException:
             self.nodes.keep([row for row in (*self.through, *before) if row != ROOT])
             raise
-        for i, new in enumerate(grown):
-            if len(new):
-                rows[i] = new[-1]
-        return rows
+        return last_rows(before, grown)
 
     def keep(self, rows: Iterable[int]) -> None:
         """Forget rows. Every branch that lives keeps the sequence of its last row, which is cut there; the others are free."""
@@ -197,13 +193,17 @@ class LlamaCppSession:
             known = next((i for i, row in enumerate(path) if row not in filled), len(path))
             if known:
                 self.context.copy(filled[path[known - 1]], sequence, known)
-            for start in range(known, len(path), TOKENS_OF_A_BATCH):
-                part = path[start : start + TOKENS_OF_A_BATCH]
-                count = len(part)
-                tokens = [self.nodes.token(row) for row in part]
-                self.context.run(tokens, range(start, start + count), [sequence] * count, [False] * (count - 1) + [True])
+            for part in self._read(path, known, sequence, set(path[-1:])):
                 filled.update(dict.fromkeys(part, sequence))
         self.model.give_back(old)
+
+    def _read(self, path: Sequence[int], first: int, sequence: int, wanted: set[int]) -> Iterator[Sequence[int]]:
+        """The rows of a path from the first on through the model, in batches; each batch's, once it is computed."""
+        for start in range(first, len(path), TOKENS_OF_A_BATCH):
+            part = path[start : start + TOKENS_OF_A_BATCH]
+            tokens, places = [self.nodes.token(row) for row in part], range(start, start + len(part))
+            self.context.run(tokens, places, [sequence] * len(part), [row in wanted for row in part])
+            yield part
 
     def _numbers(self, rows: Sequence[int] | Ints) -> list[tuple[Floats, Floats | None]]:
         """Logits and hidden states of rows; those that were not kept are computed again, all of a path at once."""
@@ -215,27 +215,23 @@ class LlamaCppSession:
         return [self.found[row] for row in handles]
 
     def _again(self, row: int, wanted: set[int]) -> None:
-        """The numbers of a row, and of those before it that are wanted, from its tokens."""
+        """The numbers of a row, and of those before it that are wanted, from its tokens; for which more cells are made if need be."""
         path = [int(one) for one in self.nodes.path(row)]
-        missing = [one in wanted and one not in self.found for one in path]
-        first, sequence = missing.index(True), self._unused()
-        try:
-            if first:
-                self.context.copy(self.through[path[first]], sequence, first)
-            for start in range(first, len(path), TOKENS_OF_A_BATCH):
-                part, asked = path[start : start + TOKENS_OF_A_BATCH], missing[start : start + TOKENS_OF_A_BATCH]
-                tokens, places = [self.nodes.token(one) for one in part], range(start, start + len(part))
-                try:
-                    self.context.run(tokens, places, [sequence] * len(part), asked)
-                except Full:
-                    self._grow(len(path))
-                    self.free.append(sequence)
-                    return self._again(row, wanted)
-                self.found.update((one, self._at(i)) for i, one in enumerate(part) if asked[i])
-        finally:
-            if sequence not in self.free:
+        while True:
+            missing = {one for one in path if one in wanted and one not in self.found}
+            first, sequence = next(i for i, one in enumerate(path) if one in missing), self._unused()
+            try:
+                if first:
+                    self.context.copy(self.through[path[first]], sequence, first)
+                for part in self._read(path, first, sequence, missing):
+                    self.found.update((one, self._at(i)) for i, one in enumerate(part) if one in missing)
+                return
+            except Full:
+                pass
+            finally:
                 self.context.cut(sequence, 0)
                 self.free.append(sequence)
+            self._grow(len(path))
 
     def _cut(self, sequence: int, end: int) -> None:
         """A sequence ends in a row."""

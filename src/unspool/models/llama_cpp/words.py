@@ -54,8 +54,6 @@ class LlamaCppWords(TokenizerBase):
     def spell(self, token: int) -> bytes:
         """The bytes of a token that is not special."""
         room = ctypes.create_string_buffer(64)
-        size = self.model.lib.llama_token_to_piece(self.model.words, int(token), room, len(room), 0, True)
-        if size < 0:
-            room = ctypes.create_string_buffer(-size)
-            size = self.model.lib.llama_token_to_piece(self.model.words, int(token), room, len(room), 0, True)
-        return room.raw[: max(size, 0)]
+        while (size := self.model.lib.llama_token_to_piece(self.model.words, int(token), room, len(room), 0, True)) < 0:
+            room = ctypes.create_string_buffer(-size)                    # how many bytes there would be
+        return room.raw[:size]
