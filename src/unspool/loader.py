@@ -11,6 +11,7 @@ from unspool.language_model import LanguageModel
 from unspool.text import Tokenizer
 
 if TYPE_CHECKING:
+    from unspool.models.engine import Compute
     from unspool.models.gguf.checkpoint import GgufFile
     from unspool.models.loading import Found
 
@@ -60,8 +61,7 @@ def open_quietly(name: Any, *, tokenizer: Any = None, backend: str | None, devic
     if is_gguf(found.folder):
         return _open_gguf(found, tokenizer, backend, device, dtype)
     model, engine = read_model(found.folder, backend, device, dtype)
-    info = {"fingerprint": fingerprint(found.folder), "architecture": model.architecture, "backend": engine.backend}
-    info |= {"device": engine.device, "dtype": engine.dtype} | ({"revision": found.revision} if found.revision else {})
+    info = _info(found, fingerprint(found.folder), model, engine)
     reads = read_tokenizer(found.folder) if tokenizer is None else _reader(tokenizer)
     chat = template_of(tokenizer) or FolderChat(found.folder)
     notes = [*_asked(found.folder, found.name), *notes_of(engine, backend)]
@@ -88,8 +88,7 @@ def _open_gguf(found: Found, tokenizer: Any, backend: str | None, device: str | 
             return _open_in_llama_cpp(found, file, tokenizer, device, dtype)
         raise ModelError(f"{error}; llama.cpp may run it: {'leave out the backend' if is_installed() else HOW_INSTALLED}") from None
     model, engine = build(checkpoint, backend, device, dtype)
-    info = {"fingerprint": file.fingerprint, "architecture": model.architecture, "backend": engine.backend}
-    info |= {"device": engine.device, "dtype": engine.dtype} | ({"revision": found.revision} if found.revision else {})
+    info = _info(found, file.fingerprint, model, engine)
     reads, notes = (file.tokenizer(), file.notes()) if tokenizer is None else (_reader(tokenizer), [])
     return LanguageModel(model, reads, found.name, info, template_of(tokenizer) or file.chat(), [*notes, *notes_of(engine, backend)])
 
@@ -97,13 +96,13 @@ def _open_gguf(found: Found, tokenizer: Any, backend: str | None, device: str | 
 def _open_in_llama_cpp(found: Found, file: GgufFile, tokenizer: Any, device: str | None, dtype: str | None) -> LanguageModel:
     """The same in llama.cpp, with the tokenizer that is read here, or with llama.cpp's own."""
     from unspool.models.chat import template_of
+    from unspool.models.engine import Compute
     from unspool.models.llama_cpp.model import LlamaCppModel
     from unspool.models.llama_cpp.words import LlamaCppWords
 
     check(dtype is None, f"dtype {dtype!r}: llama.cpp computes with the file's own number formats; leave it out")
     model = LlamaCppModel(found.folder, device)
-    info = {"fingerprint": file.fingerprint, "architecture": model.architecture, "backend": "llama.cpp"}
-    info |= {"device": model.device, "dtype": file.format} | ({"revision": found.revision} if found.revision else {})
+    info = _info(found, file.fingerprint, model, Compute("llama.cpp", model.device, file.format))
     if tokenizer is not None:
         return LanguageModel(model, _reader(tokenizer), found.name, info, template_of(tokenizer) or file.chat(), [])
     try:
@@ -111,6 +110,12 @@ def _open_in_llama_cpp(found: Found, file: GgufFile, tokenizer: Any, device: str
     except ModelError as error:
         reads, notes = LlamaCppWords(model), [f"llama.cpp's own tokenizer reads texts, for {error}"]
     return LanguageModel(model, reads, found.name, info, file.chat(), notes)
+
+
+def _info(found: Found, fingerprint: str, model: Any, engine: Compute) -> dict[str, str]:
+    """What every record says of a model that was opened."""
+    info = {"fingerprint": fingerprint, "architecture": model.architecture, "backend": engine.backend}
+    return info | {"device": engine.device, "dtype": engine.dtype} | ({"revision": found.revision} if found.revision else {})
 
 
 def _asked(folder: Path, name: str) -> list[str]:
