@@ -25,6 +25,7 @@ WORD = 32
 """Bits of the words in which small numbers are packed."""
 AWQ_ORDER = (0, 4, 1, 5, 2, 6, 3, 7)
 """Where in a word of AWQ each of eight outputs stands."""
+FOUR_BITS = "holds weights of bitsandbytes in 4 bits, of which those in 8 are read"
 WAY_OUT = "use one in float32, float16 or bfloat16, a GGUF file, or backend='transformers' with the library that wrote it"
 
 
@@ -124,7 +125,7 @@ def awq(t: Tensors, settings: Mapping[str, Any]) -> Grouped:
 def bitsandbytes(t: Tensors, settings: Mapping[str, Any]) -> Grouped:
     """weight (outputs, inputs) of -127 to 127 and SCB (outputs,), the largest size in each row."""
     if t["weight"].dtype != np.int8:
-        raise ModelError(f"holds weights of bitsandbytes in 4 bits, of which those in 8 are read; {WAY_OUT}")
+        raise ModelError(f"{FOUR_BITS}; {WAY_OUT}")
     largest, (outputs, inputs) = t["SCB"].astype(np.float32).reshape(-1, 1), t["weight"].shape
     return Grouped(outputs, inputs, 8, lambda which: t["weight"][which], lambda which: largest[which] / 127)
 
@@ -190,7 +191,7 @@ def method_of(settings: Any) -> tuple[QuantisingMethod, Mapping[str, Any]]:
     if name not in METHODS:
         raise ModelError(f"holds quantised weights ({name or 'quantization_config'}); supported are {', '.join(METHODS)}; {WAY_OUT}")
     if name == "bitsandbytes" and not given.get("load_in_8bit", given.get("_load_in_8bit")):
-        raise ModelError(f"holds weights of bitsandbytes in 4 bits, of which those in 8 are read; {WAY_OUT}")
+        raise ModelError(f"{FOUR_BITS}; {WAY_OUT}")
     return METHODS[name], _of_groups(given) if name == "compressed-tensors" else given
 
 

