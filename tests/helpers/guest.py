@@ -131,7 +131,7 @@ class Guest:
             count = int(slots.max()) // SEGMENT + 1
             moved[path] = max(moved.get(path, 0), length)
             segments[table] = max(segments.get(table, 0), count)
-        size = 2 * its.layers * its.key_heads * SEGMENT * its.slot_size * 4
+        size = 2 * its.layers * its.key_heads * SEGMENT * its.slot_size * (2 if its.short_keys else 4)
         places = {}
         for table, count in segments.items():
             here = np.ctypeslib.as_array(c.cast(table, c.POINTER(c.c_int64)), (count,)).tolist()
