@@ -7,6 +7,7 @@ from pathlib import Path
 from unspool.lab.engines import ENGINES
 from unspool.lab.engines.engine import Engine
 from unspool.serve.fields import COMPLETIONS, DECODER_SETTINGS, IDLE, NOT_SERVED, READ, SAYS_NOTHING, Known, Refusal
+from unspool.serve.ranges import TAKES
 
 PAGE = Path(__file__).parent / "serve.md"
 BEGIN, END = "<!-- begin: written by make_serve.py -->\n", "<!-- end -->"
@@ -20,7 +21,7 @@ def cell(text: str) -> str:
 def read(field: Known) -> str:
     """A field that the server reads, as a line of the table."""
     where = "both" if len(field.at) == 2 else "completions" if COMPLETIONS in field.at else "chat"
-    return f"| `{field.name}` | {where} | {field.wanted} | {cell(field.what)} |"
+    return f"| `{field.name}` | {where} | {cell(field.takes.wanted)} | {cell(field.what)} |"
 
 
 def parts(engine: Engine, name: str) -> list[str]:
@@ -36,7 +37,7 @@ def setting(name: str) -> str:
     titles = ["OpenAI"] * (name in ENGINES["openai"].names) + [ENGINES[engine].title for engine in whose]
     found = {part: None for engine in whose for part in parts(ENGINES[engine], name)}
     linked = [f"[{part}](methods/{part}.md)" if (PAGE.parent / "methods" / f"{part}.md").exists() else part for part in found]
-    return f"| `{name}` | {', '.join(titles)} | {', '.join(linked)} |"
+    return f"| `{name}` | {', '.join(titles)} | {cell(TAKES[name].wanted)} | {', '.join(linked)} |"
 
 
 def refused(name: str, refusal: Refusal) -> str:
@@ -54,7 +55,7 @@ def tables() -> str:
         "| field | endpoint | takes | what becomes of it |\n| --- | --- | --- | --- |",
         *map(read, READ),
         "\n### Settings of the decoder\n",
-        "| field | whose | what it becomes |\n| --- | --- | --- |",
+        "| field | whose | takes | what it becomes |\n| --- | --- | --- | --- |",
         *map(setting, (name for name in names if name != "n")),
         "\n### Accepted, and without a word in the text\n",
         f"{', '.join(idle)}: they are checked, and change nothing. `skip_special_tokens` may only be true.",

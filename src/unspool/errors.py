@@ -14,6 +14,7 @@ UnspoolError (a ValueError)
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from numbers import Integral, Real
 from typing import Any
@@ -27,6 +28,11 @@ WIDE, NAMES_SAID = 200, 8
 
 class UnspoolError(ValueError):
     """The base of every error that unspool raises on purpose."""
+
+    about: tuple[str, ...] = ()
+    """The settings at fault, by the names that another engine has for them, where it is about such."""
+    reason: str = ""
+    """The message without those names and their values."""
 
 
 class ParameterError(UnspoolError):
@@ -94,6 +100,12 @@ def check(ok: bool, message: str) -> None:
 def is_whole(value: Any, least: int | None = None) -> bool:
     """Whether it is a whole number, of Python or numpy, and not below the least; True is none."""
     return isinstance(value, Integral) and not isinstance(value, bool) and (least is None or int(value) >= least)
+
+
+def as_json(value: Any, most: int = 80) -> str:
+    """A value in JSON's words, cut where it is long: what was sent as JSON is shown as it was sent."""
+    text = json.dumps(value, ensure_ascii=False, default=repr)
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def plain(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import struct
 import threading
 import time
 
@@ -54,6 +55,28 @@ def test_a_client_that_goes_away_frees_its_rows(served, body, monkeypatch):
     for joint in served.server.together.joint.values():
         joint.sweep(at_once=True)
     assert served.server.together.rows == 0
+
+
+def killed(connection):
+    """Close a connection as the system does for a program that was killed."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+@pytest.mark.parametrize("body", [{}, {"n": 8}, {"decoder": "beam(6)"}, {"structured_outputs": {"regex": "[a-z ]+"}}], ids=str)
+def test_a_client_that_is_killed_in_its_stream_frees_its_rows_within_a_step(served, body, monkeypatch):
+    served.until(served.idle)
+    rounds = slow(monkeypatch, served, 0.1)
+    connection = opened(served, {**LONG, **body, "stream": True})
+    seen = b""
+    while seen.count(b"data: ") < 3:
+        seen += connection.recv(4096)
+    assert served.server.together.held
+    killed(connection)
+    before = len(rounds)
+    served.until(lambda: no_rows(served))
+    assert served.server.together.held == 0
+    assert len(rounds) - before <= 2                                     # the one at work as it was killed, and the one that drops it
 
 
 def test_of_clients_that_are_killed_the_others_do_not_hear(served):

@@ -225,11 +225,14 @@ def _valued(engine: Engine, written: Mapping[str, Any], read: Callable[[], T]) -
     try:
         return read()
     except UnspoolError as error:
-        if not written or any(re.search(rf"\b{re.escape(name)}\b", str(error)) for name in written):
-            raise
-        raise type(error)(f"{engine.title}'s {text}: {error}") from None
+        named = not written or any(re.search(rf"\b{re.escape(name)}\b", str(error)) for name in written)
+        refused = error if named else type(error)(f"{engine.title}'s {text}: {error}")
+        refused.about, refused.reason = error.about or tuple(written), error.reason or str(error)
+        raise refused from None
     except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError):
-        raise ParameterError(f"{engine.title} knows no such value: {text}") from None
+        refused = ParameterError(f"{engine.title} knows no such value: {text}")
+        refused.about, refused.reason = tuple(written), f"{engine.title} knows no such value"
+        raise refused from None
 
 
 def _read(engine: Engine, place: Place, given: Mapping[str, Any]) -> Part | None:

@@ -85,7 +85,7 @@ class MatcherState:
         library = _llguidance()
         matcher = library.LLMatcher(_tokens(tokenizer), rules, log_level=0, limits=library.LLParserLimits(verbose_errors=False))
         if matcher.is_error():
-            raise ParameterError(f"{_short(part)}: {_reason(matcher.get_error())}")
+            raise _refused(part, _reason(matcher.get_error()))
         return cls(matcher, tokenizer.size, _short(part))
 
     @property
@@ -190,9 +190,9 @@ class Regex(_Constraint):
         try:
             written(self.pattern)
         except Unwritable as error:
-            raise ParameterError(f"{_short(self)}: {error} cannot be followed token by token") from None
+            raise _refused(self, f"{error} cannot be followed token by token") from None
         except (re.error, OverflowError, RecursionError) as error:
-            raise ParameterError(f"{_short(self)}: {error}") from None
+            raise _refused(self, str(error)) from None
         _validate(self)
 
     def rules(self) -> str:
@@ -285,7 +285,14 @@ def _validate(part: _Constraint) -> None:
         return
     wrong, messages = library.LLMatcher.validate_grammar_with_warnings(_exactly(part.rules()))
     if wrong:
-        raise ParameterError(f"{_short(part)}: {_reason(messages[0])}")
+        raise _refused(part, _reason(messages[0]))
+
+
+def _refused(part: Part, why: str) -> ParameterError:
+    """The error for a constraint that cannot be followed."""
+    error = ParameterError(f"{_short(part)}: {why}")
+    error.reason = why
+    return error
 
 
 def _short(part: Part) -> str:

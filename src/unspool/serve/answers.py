@@ -8,7 +8,7 @@ from typing import Any
 
 from unspool.output import Output
 from unspool.record.step import Step
-from unspool.serve.requests import Wanted
+from unspool.serve.wanted import Wanted
 from unspool.text import Tokenizer, pieces
 
 CUT = ("length", "context", "unfinished", "time", "interrupted")

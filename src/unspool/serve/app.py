@@ -1,16 +1,11 @@
-"""The application: its endpoints, and how a request becomes an answer."""
+"""The application: its endpoints, and who may ask them."""
 
 from __future__ import annotations
 
-import asyncio
 import hmac
-import json
 import logging
-import math
 import re
-import secrets
 import time
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -19,21 +14,19 @@ from typing import Any, TypeAlias
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
 
 from unspool.core.together import Together
 from unspool.language_model import LanguageModel
-from unspool.serve.answers import Shape, Text, usage
+from unspool.serve.bodies import json_of
 from unspool.serve.engine import EngineThread
-from unspool.serve.errors import DENIED, Refused, refused
+from unspool.serve.errors import DENIED, FORBIDDEN, Refused, refused
 from unspool.serve.fields import CHATS, COMPLETIONS
+from unspool.serve.generating import Generating
 from unspool.serve.metrics import TYPE, Metrics
-from unspool.serve.requests import Limits, Wanted, asked
+from unspool.serve.replies import Json, answered
 from unspool.serve.settings import LOOPBACK, Settings
-from unspool.serve.streaming import event
-from unspool.serve.ticket import Ticket
 from unspool.serve.words import detokenized, tokenized, tokenizer_info
 
 LOG = logging.getLogger("unspool.serve")
@@ -49,11 +42,11 @@ class Server:
         self.lm = LanguageModel(self.together, lm.tokenizer, lm.name, lm.info, lm.chat, ())
         self.metrics = Metrics()
         self.engine = EngineThread(self.settings.rows, self.settings.queue, self._watch)
-        self.limits = Limits(self.settings.tokens or lm.model.context, self.settings.rows)
+        self.generating = Generating(self.lm, self.settings, self.engine, self.metrics, self._said)
         self.created = int(time.time())
         posts = {
-            "/v1/completions": partial(self._generate, COMPLETIONS),
-            "/v1/chat/completions": partial(self._generate, CHATS),
+            "/v1/completions": partial(self.generating.answer, COMPLETIONS),
+            "/v1/chat/completions": partial(self.generating.answer, CHATS),
             "/tokenize": partial(self._words, tokenized),
             "/detokenize": partial(self._words, detokenized),
         }
@@ -105,7 +98,8 @@ class Server:
             raise Refused("this server needs its API key, as Authorization: Bearer KEY", status=401, kind=DENIED, code="invalid_api_key")
         host = re.sub(r":\d+$", "", request.headers.get("host", "")).strip("[]").lower()
         if settings.local and settings.key is None and host not in LOOPBACK:
-            raise Refused(f"this server is for its own machine, and is not called {host[:80]!r}", status=403, kind=DENIED)
+            said = f"this server is for its own machine, and is not called {host[:80]!r}"
+            raise Refused(said, status=403, kind=FORBIDDEN, code="host_not_allowed")
 
     def _said(self, error: Exception) -> Refused:
         """An error as a client hears of it; what is this program's fault is written down here."""
@@ -114,26 +108,6 @@ class Server:
             LOG.error("a request failed", exc_info=error)
         return found
 
-    async def _body(self, request: Request) -> Any:
-        """The JSON of a request."""
-        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-            raise Refused("the body is JSON: send it with Content-Type: application/json", status=415)
-        data = bytearray()
-        async for part in request.stream():
-            data += part
-            if len(data) > self.settings.body:
-                raise Refused(f"the body has more than {self.settings.body} bytes, the most that this server takes", status=413)
-        try:
-            return json.loads(data, parse_constant=_no_number, parse_float=_finite)
-        except RecursionError:
-            raise Refused("the body is nested too deeply") from None
-        except UnicodeDecodeError:
-            raise Refused("the body is no UTF-8") from None
-        except json.JSONDecodeError as error:
-            raise Refused(f"the body is no JSON: {error}") from None
-        except ValueError as error:
-            raise Refused(str(error) if str(error).startswith("a number") else "a number in the body is too long") from None
-
     async def _missing(self, request: Request, error: Exception) -> Response:
         path, routes = request.url.path, [route for route in self.app.routes if isinstance(route, Route)]
         if getattr(error, "status_code", 404) == 405:
@@ -141,67 +115,6 @@ class Server:
             return answered(Refused(f"{path[:80]} is asked by {' or '.join(sorted(methods))}, not by {request.method}", status=405))
         known = ", ".join(route.path.replace("{model:path}", "NAME") for route in routes)
         return answered(Refused(f"{request.method} {path[:80]} is nothing here; there are {known}", status=404))
-
-    # --- generating -------------------------------------------------------------------------------------------------------
-
-    async def _generate(self, endpoint: str, request: Request) -> Response:
-        body = await self._body(request)
-        seed = secrets.randbelow(2**31) if self.settings.seed is None else self.settings.seed
-        wanted = await run_in_threadpool(asked, endpoint, body, self.lm, self.limits, seed)
-        prefix = "chatcmpl" if endpoint == CHATS else "cmpl"
-        form = Shape(wanted, self.lm.tokenizer, f"{prefix}-{uuid.uuid4().hex}", int(time.time()), self.lm.name)
-        ticket = await self._ticket(wanted)
-        self.engine.submit(ticket.works)
-        if wanted.stream:
-            return Events(self._events(ticket, form), ticket, self.engine)
-        try:
-            await _unless_gone(request, ticket.wait())
-        except BaseException:
-            ticket.leave()
-            self.engine.wake()
-            raise
-        texts = await run_in_threadpool(ticket.texts)
-        found = form.head() | {"choices": [form.choice(text) for text in texts], "usage": self._used(ticket)} | form.said()
-        if wanted.trace and ticket.run:
-            found["trace"] = [list(output.trace.lines()) for output in ticket.run.outputs]
-        return Json(found)
-
-    async def _ticket(self, wanted: Wanted) -> Ticket:
-        loop = asyncio.get_running_loop()
-        return await run_in_threadpool(Ticket, wanted, self.lm, self.settings, loop)
-
-    def _used(self, ticket: Ticket) -> dict[str, int]:
-        """What a request took, counted."""
-        found = usage(sum(map(len, ticket.prompts)), ticket.new_tokens())
-        self.metrics.prompt_tokens.inc(found["prompt_tokens"])
-        self.metrics.new_tokens.inc(found["completion_tokens"])
-        return found
-
-    async def _events(self, ticket: Ticket, form: Shape) -> AsyncIterator[str]:
-        """The events of a stream; whoever goes away gives up his rows."""
-        wanted, began, first = form.asked, time.monotonic(), True
-
-        def said(texts: list[Text], more: dict[str, Any] | None = None) -> str:
-            return event(json.dumps(form.head(piece=True) | {"choices": [form.choice(t, piece=True) for t in texts]} | (more or {})))
-
-        try:
-            if form.chat:
-                roles = [{"index": i, "delta": {"role": "assistant", "content": ""}, "finish_reason": None} for i in range(wanted.texts)]
-                yield event(json.dumps(form.head(piece=True) | {"choices": roles} | form.said()))
-            if wanted.echo:
-                yield said([Text(i, text.text, text.tokens) for i, text in enumerate(ticket.echoed())])
-            async for pieces in ticket.pieces():
-                if first and pieces:
-                    self.metrics.first.observe(time.monotonic() - began)
-                    first = False
-                yield said(pieces) if pieces else ": it goes on\n\n"
-            yield said(await run_in_threadpool(ticket.last_pieces), form.said())
-            used = self._used(ticket)
-            if wanted.usage:
-                yield said([], {"usage": used})
-            yield event("[DONE]")
-        except Exception as error:
-            yield event(json.dumps(self._said(error).body()))
 
     # --- the rest ---------------------------------------------------------------------------------------------------------
 
@@ -219,7 +132,7 @@ class Server:
         return Json(self._told())
 
     async def _words(self, to: Callable[[LanguageModel, Any], dict[str, Any]], request: Request) -> Response:
-        return Json(await run_in_threadpool(to, self.lm, await self._body(request)))
+        return Json(await run_in_threadpool(to, self.lm, await json_of(request, self.settings.body)))
 
     async def _tokenizer(self, request: Request) -> Response:
         return Json(tokenizer_info(self.lm))
@@ -234,61 +147,3 @@ class Server:
         self.metrics.waiting.set(len(self.engine.waiting))
         self.metrics.alive.set(self.together.held)
         return Response(self.metrics.page(), media_type=TYPE)
-
-
-class Json(Response):
-    """JSON, without characters beyond ASCII, so that also what is no text can be told."""
-
-    media_type = "application/json"
-
-    def render(self, content: Any) -> bytes:
-        return json.dumps(content, allow_nan=False, separators=(",", ":")).encode()
-
-
-class Events(StreamingResponse):
-    """A stream; whoever goes away, even before it begins, gives up his rows."""
-
-    def __init__(self, events: AsyncIterator[str], ticket: Ticket, engine: EngineThread) -> None:
-        super().__init__(events, media_type="text/event-stream")
-        self.ticket, self.engine = ticket, engine
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            self.ticket.leave()
-            self.engine.wake()
-
-
-def answered(error: Refused) -> Response:
-    """An error as a response."""
-    return Json(error.body(), error.status, {} if error.wait is None else {"Retry-After": str(error.wait)})
-
-
-def _no_number(name: str) -> Any:
-    raise ValueError(f"a number of JSON is none of {name}")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"a number in the body is too large: {text[:40]}")
-    return number
-
-
-async def _unless_gone(request: Request, work: Awaitable[None]) -> None:
-    """Wait for work, unless the client goes away before."""
-
-    async def gone() -> None:
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-
-    tasks = [asyncio.ensure_future(work), asyncio.ensure_future(gone())]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        if not tasks[0].done():
-            raise Refused("the client has gone away", status=499)
-        await tasks[0]
-    finally:
-        for task in tasks:
-            task.cancel()

@@ -6,7 +6,8 @@ from typing import Any
 
 from unspool.errors import DeadEnd, ModelError, UnspoolError
 
-INVALID, DENIED, BUSY, BROKEN = "invalid_request_error", "authentication_error", "rate_limit_error", "server_error"
+INVALID, DENIED, FORBIDDEN = "invalid_request_error", "authentication_error", "permission_error"
+BUSY, BROKEN = "rate_limit_error", "server_error"
 """The kinds of errors, by OpenAI's names for them."""
 
 
@@ -41,4 +42,4 @@ def refused(error: Exception, param: str | None = None) -> Refused:
         return Refused(str(error), param)
     if isinstance(error, ModelError):
         return Refused(str(error), status=500, kind=BROKEN)
-    return Refused(f"the server failed: {type(error).__name__}", status=500, kind=BROKEN)
+    return Refused("the server failed; its log says how", status=500, kind=BROKEN)

@@ -3,49 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from math import isfinite
 from typing import Any
 
-from unspool.errors import is_whole, near
+from unspool.errors import as_json, is_whole, near
 from unspool.lab.engines.engine import LOST, Engine
 from unspool.lab.engines.llama_cpp import LLAMA_CPP
 from unspool.lab.engines.openai import OPENAI
 from unspool.lab.engines.vllm import VLLM
 from unspool.serve.errors import Refused
+from unspool.serve.ranges import TAKES
+from unspool.serve.values import ANYTHING, FLAG, LIST, OBJECT, TEXT, Takes, parts, whole
 
 COMPLETIONS, CHATS = "completions", "chat"
 BOTH = (COMPLETIONS, CHATS)
 MOST_LIKELIEST = 1000
 """Alternatives of a token that a request may ask for."""
+SEEDS = Takes("a whole number of 64 bits, -2^63 to 2^64 - 1", lambda value: is_whole(value, -(2**63)) and value < 2**64)
 SAYS_NOTHING: tuple[Any, ...] = (None, "", [], {})
 """Values that say nothing, whichever field has them."""
-Right = Callable[[Any], bool]
-
-
-def _flag(value: Any) -> bool:
-    return isinstance(value, bool)
-
-
-def _text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _mapping(value: Any) -> bool:
-    return isinstance(value, Mapping)
-
-
-def _count(least: int, most: int | None = None) -> Right:
-    return lambda value: is_whole(value, least) and (most is None or value <= most)
-
-
-def _usage(value: Any) -> bool:
-    return isinstance(value, Mapping) and value.keys() <= {"include_usage"} and all(map(_flag, value.values()))
-
-
-def _anything(value: Any) -> bool:
-    return True
 
 
 @dataclass(frozen=True)
@@ -53,10 +30,7 @@ class Known:
     """A field that the server reads itself, or that is known and says nothing about the text."""
 
     name: str
-    wanted: str
-    """What it takes, for a person."""
-    right: Right
-    """Whether a value is of that kind."""
+    takes: Takes
     what: str
     """What becomes of it."""
     at: tuple[str, ...] = BOTH
@@ -76,43 +50,41 @@ class Refusal:
 
 
 READ = (
-    Known("model", "a text", _text, "the name of the served model, or of none for the one there is; another is a 404"),
-    Known("prompt", "a text, token ids, or a list of either", _anything, "what the texts go on from; of a list each", (COMPLETIONS,)),
-    Known("messages", "a list of messages", lambda v: isinstance(v, list), "rendered by the model's chat template; where the assistant"
+    Known("model", TEXT, "the name of the served model, or of none for the one there is; another is a 404"),
+    Known("prompt", Takes("a text, token ids, or a list of either", ANYTHING.right), "what the texts go on from; of a list each",
+          (COMPLETIONS,)),
+    Known("messages", Takes("a list of messages", LIST.right), "rendered by the model's chat template; where the assistant"
           " has the last word, its turn goes on", (CHATS,)),
-    Known("decoder", "a text", _text, "unspool's own: the whole decoder in its text form, as"
+    Known("decoder", TEXT, "unspool's own: the whole decoder in its text form, as"
           " `temperature(0.8) | top_p(0.95) | sample(4)`, in place of all settings; `stop` and `ignore_eos` may stand beside it, and a"
           " `temperature`, `n` or `best_of` of 0 or 1, which clients send unasked, says nothing there"),
-    Known("trace", "true or false", _flag, "unspool's own: the answer holds the record of every prompt, as the lines of its file"),
-    Known("max_tokens", "a whole number >= 0", _count(0), "the most new tokens; if it is not given, 16 for completions, and for chat as"
+    Known("trace", FLAG, "unspool's own: the answer holds the record of every prompt, as the lines of its file"),
+    Known("max_tokens", whole(0), "the most new tokens; if it is not given, 16 for completions, and for chat as"
           " many as the server allows; 0 beside `echo` reads the prompt alone"),
-    Known("max_completion_tokens", "a whole number >= 1", _count(1), "the same, by its newer name", (CHATS,)),
-    Known("n", "a whole number >= 1", _count(1), "how many texts of a prompt; beside `use_beam_search` also the width"),
-    Known("best_of", "a whole number >= 1", _count(1), "so many samples are drawn, and the n returned whose mean log-probability is"
+    Known("max_completion_tokens", whole(1), "the same, by its newer name", (CHATS,)),
+    Known("n", whole(1), "how many texts of a prompt; beside `use_beam_search` also the width"),
+    Known("best_of", whole(1), "so many samples are drawn, and the n returned whose mean log-probability is"
           " highest: `best_of(sample(k), by='mean_logprob', n=n)`", (COMPLETIONS,)),
-    Known("seed", "a whole number", is_whole, "of all draws; where there is none, one is drawn, and the answer says it"),
-    Known("logprobs", "a whole number of 0 to 1000, or for chat true or false", _anything, "the log-probability of every token under the"
-          " model, before all settings, and so many alternatives (for chat `top_logprobs`)"),
-    Known("top_logprobs", "a whole number of 0 to 1000", _count(0, MOST_LIKELIEST), "how many alternatives of every token", (CHATS,)),
-    Known("echo", "true or false", _flag, "the prompt stands before the text; with `logprobs` its tokens are scored, too", (COMPLETIONS,)),
-    Known("stream", "true or false", _flag, "text as it becomes certain, as server-sent events; of beams what all of them agree on"),
-    Known("stream_options", "an object with include_usage, true or false", _usage, "include_usage: a last event holds the usage"),
-    Known("return_token_ids", "true or false", _flag, "vLLM's: choices hold `token_ids`, and `prompt_token_ids`"),
-    Known("chat_template_kwargs", "an object", _mapping, "what else the chat template reads", (CHATS,)),
-    Known("add_generation_prompt", "true or false", _flag, "handed to the chat template", (CHATS,)),
+    Known("seed", SEEDS, "of all draws; where there is none, or -1, one is drawn, and the answer says it"),
+    Known("logprobs", Takes("a whole number of 0 to 1000, or for chat true or false", ANYTHING.right), "the log-probability of"
+          " every token under the model, before all settings, and so many alternatives (for chat `top_logprobs`)"),
+    Known("top_logprobs", whole(0, MOST_LIKELIEST), "how many alternatives of every token", (CHATS,)),
+    Known("echo", FLAG, "the prompt stands before the text; with `logprobs` its tokens are scored, too", (COMPLETIONS,)),
+    Known("stream", FLAG, "text as it becomes certain, as server-sent events; of beams what all of them agree on"),
+    Known("stream_options", parts(include_usage=FLAG), "include_usage: a last event holds the usage"),
+    Known("return_token_ids", FLAG, "vLLM's: choices hold `token_ids`, and `prompt_token_ids`"),
+    Known("chat_template_kwargs", OBJECT, "what else the chat template reads", (CHATS,)),
+    Known("add_generation_prompt", FLAG, "handed to the chat template", (CHATS,)),
 )
 """Fields that the server reads itself."""
 
 _IDLE = {
-    "user": _text, "metadata": _mapping, "store": _flag, "service_tier": _text, "safety_identifier": _text, "prompt_cache_key": _text,
-    "prompt_cache_retention": _text, "prompt_cache_options": _mapping, "parallel_tool_calls": _flag, "request_id": _text,
-    "cache_prompt": _flag, "prediction": _mapping, "priority": is_whole, "skip_special_tokens": _flag,
-    "spaces_between_special_tokens": _flag,
+    "user": TEXT, "metadata": OBJECT, "store": FLAG, "service_tier": TEXT, "safety_identifier": TEXT, "prompt_cache_key": TEXT,
+    "prompt_cache_retention": TEXT, "prompt_cache_options": OBJECT, "parallel_tool_calls": FLAG, "request_id": TEXT,
+    "cache_prompt": FLAG, "prediction": OBJECT, "priority": whole(), "spaces_between_special_tokens": FLAG,
+    "skip_special_tokens": Takes("true: special tokens have no text here", lambda value: value is True),
 }  # fmt: skip
-IDLE = {
-    **{name: Known(name, "", right, "accepted: it says nothing about the text") for name, right in _IDLE.items()},
-    "skip_special_tokens": Known("skip_special_tokens", "true", lambda v: v is True, "only true: special tokens have no text here"),
-}
+IDLE = {name: Known(name, takes, "accepted: it says nothing about the text") for name, takes in _IDLE.items()}
 """Fields that are known and change no text."""
 
 _OWN_REFUSALS = {
@@ -179,22 +151,28 @@ def known_at(endpoint: str) -> set[str]:
 def checked(endpoint: str, body: Any) -> dict[str, Any]:
     """The fields of a request that say something; unknown ones, ones of the wrong kind and ones that cannot be served are refused."""
     if not isinstance(body, dict):
-        raise Refused(f"the body is a JSON object, as {{\"prompt\": \"Once\"}}; got {type(body).__name__}")
-    known, read = known_at(endpoint), {field.name: field for field in (*READ, *IDLE.values()) if endpoint in field.at}
+        raise Refused(f"the body is an object, as {{\"prompt\": \"Once\"}}; got {as_json(body)}")
+    known, elsewhere = known_at(endpoint), {field.name for field in READ if endpoint not in field.at}
+    takes = TAKES | {field.name: field.takes for field in (*READ, *IDLE.values()) if endpoint in field.at}
     found = {}
     for name, value in body.items():
+        if name not in known and name in elsewhere:
+            other = "chat/completions" if endpoint == COMPLETIONS else "completions"
+            raise Refused(f"{name} is a field of /v1/{other} alone", name, code="unknown_field")
         if name not in known:
-            close = near(name, known)
-            hint = f"did you mean {' or '.join(close)}?" if close else "docs/serve.md lists all"
-            raise Refused(f"unknown field {name[:80]!r}: {hint}", name[:80], code="unknown_field")
+            raise unknown_field(name, known, "docs/serve.md lists all")
         if name in NOT_SERVED and not NOT_SERVED[name].fits(value):
             raise Refused(f"{name} is not served: {NOT_SERVED[name].why}", name, code="unsupported_field")
         if name in NOT_SERVED or value is None:
             continue
-        if name in read and not read[name].right(value):
-            raise Refused(f"{name} takes {read[name].wanted or 'another kind of value'}; got {value!r:.80}", name)
-        if isinstance(value, float) and not isfinite(value):
-            raise Refused(f"{name} is a number; got {value!r}", name)
+        takes[name].check(name, value)
         if name not in IDLE:
             found[name] = value
     return found
+
+
+def unknown_field(name: str, known: Iterable[str], listed: str) -> Refused:
+    """The answer to a field that nobody knows: the nearest names, or else where all are listed."""
+    close = near(name, known)
+    hint = f"did you mean {' or '.join(close)}?" if close else listed
+    return Refused(f"unknown field {as_json(name)}: {hint}", name[:80], code="unknown_field")

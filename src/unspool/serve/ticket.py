@@ -13,9 +13,9 @@ from unspool.serve.answers import Text, Told, texts_of
 from unspool.serve.batch import Work
 from unspool.serve.errors import Refused, refused
 from unspool.serve.reading import PromptReading
-from unspool.serve.requests import Wanted
 from unspool.serve.settings import Settings
 from unspool.serve.streaming import Certain
+from unspool.serve.wanted import Wanted
 from unspool.text import text_of
 
 UNKNOWN_ROWS = 8
@@ -30,7 +30,7 @@ class Ticket:
     def __init__(self, asked: Wanted, lm: LanguageModel, settings: Settings, loop: asyncio.AbstractEventLoop) -> None:
         self.asked, self.lm = asked, lm
         self.run = asked.run(lm) if asked.tokens else None
-        self.prompts = self.run.prompt_tokens if self.run else [lm.tokens_of(prompt) for prompt in asked.prompts]
+        self.prompts = self.run.prompt_tokens if self.run else asked.read(lm)
         scored = asked.echo and asked.likeliest is not None
         self.readings = [PromptReading(lm, tokens, asked.likeliest or 0) for tokens in self.prompts] if scored else []
         self.certain = Certain(self.run, len(self.prompts), asked.texts, asked.likeliest is not None) if self.run and asked.stream else None

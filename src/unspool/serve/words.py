@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from unspool.errors import is_whole
+from unspool.errors import as_json
 from unspool.language_model import LanguageModel
 from unspool.serve.errors import Refused
-from unspool.serve.requests import messages_of
+from unspool.serve.fields import unknown_field
+from unspool.serve.messages import check_rendered, messages_of
+from unspool.serve.ranges import check_ids
+from unspool.serve.values import FLAG, IDS, TEXT
 from unspool.text import text_of
 
 
@@ -19,13 +22,12 @@ def tokenized(lm: LanguageModel, body: Any) -> dict[str, Any]:
     if ("prompt" in fields) == ("messages" in fields):
         raise Refused("give a prompt, or messages", "prompt")
     if "messages" in fields:
-        if not isinstance(fields["messages"], list):
-            raise Refused("messages is a list", "messages")
-        tokens = lm.rendered(lm.render(messages_of(fields["messages"])))
+        messages = messages_of(fields["messages"])
+        check_rendered(lm, messages, {})
+        tokens = lm.rendered(lm.render(messages))
     else:
         prompt = fields["prompt"]
-        if not isinstance(prompt, str):
-            raise Refused(f"prompt is a text; got {prompt!r:.80}", "prompt")
+        TEXT.check("prompt", prompt)
         tokens = lm.tokenizer.encode_prompt(prompt) if special else lm.tokenizer.encode(prompt)
     found: dict[str, Any] = {"tokens": [int(t) for t in tokens], "count": len(tokens), "max_model_len": lm.model.context}
     return found | ({"token_strs": lm.pieces(tokens)} if _flag(fields, "return_token_strs", False) else {})
@@ -33,9 +35,9 @@ def tokenized(lm: LanguageModel, body: Any) -> dict[str, Any]:
 
 def detokenized(lm: LanguageModel, body: Any) -> dict[str, Any]:
     """The text of tokens."""
-    tokens = _fields(body, ("tokens", "model")).get("tokens")
-    if not isinstance(tokens, list) or not all(is_whole(t, 0) and t < lm.model.vocabulary for t in tokens):
-        raise Refused(f"tokens is a list of token ids below {lm.model.vocabulary}; got {tokens!r:.80}", "tokens")
+    tokens: Any = _fields(body, ("tokens", "model")).get("tokens")
+    IDS.check("tokens", tokens)
+    check_ids("tokens", tokens, lm.model.vocabulary)
     return {"prompt": text_of(lm.tokenizer, tokens)}
 
 
@@ -48,15 +50,14 @@ def tokenizer_info(lm: LanguageModel) -> dict[str, Any]:
 
 def _fields(body: Any, known: Iterable[str]) -> dict[str, Any]:
     if not isinstance(body, dict):
-        raise Refused(f"the body is a JSON object; got {type(body).__name__}")
+        raise Refused(f"the body is an object; got {as_json(body)}")
     for name in body:
         if name not in known:
-            raise Refused(f"unknown field {name[:80]!r}: known: {', '.join(known)}", name[:80], code="unknown_field")
+            raise unknown_field(name, known, f"known: {', '.join(known)}")
     return {name: value for name, value in body.items() if value is not None}
 
 
 def _flag(fields: dict[str, Any], name: str, default: bool) -> bool:
     value = fields.get(name, default)
-    if not isinstance(value, bool):
-        raise Refused(f"{name} is true or false; got {value!r:.80}", name)
-    return value
+    FLAG.check(name, value)
+    return bool(value)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from unspool.core.decoder import Part
-from unspool.errors import ParameterError, Unsupported, unknown
+from unspool.errors import ParameterError, Unsupported, as_json, unknown
 from unspool.lab.engines.engine import REMARK, CallSetting, Engine, Given, Place, Setting, Unsaid
 from unspool.lab.engines.places import (
     ALL,
@@ -17,6 +17,7 @@ from unspool.lab.engines.places import (
     NO_SEED,
     RESAMPLED,
     WINDOW,
+    as_tuple,
     drawn,
     end_tokens,
     looked_up,
@@ -75,7 +76,7 @@ def _tokens_biased(given: dict[str, Any], tokenizer: Any) -> dict[str, Any]:
     if not found:
         return given
     by_key, pairs = isinstance(found, Mapping), []
-    for token, amount in found.items() if isinstance(found, Mapping) else found:
+    for token, amount in found.items() if isinstance(found, Mapping) else map(_pair, as_tuple(found)):
         if not isinstance(token, str) or (by_key and token.isdigit()):
             pairs.append([int(token), amount])
         elif tokenizer is None:
@@ -86,6 +87,13 @@ def _tokens_biased(given: dict[str, Any], tokenizer: Any) -> dict[str, Any]:
         else:
             pairs += [[int(t), amount] for t in encoded(token, tokenizer, "logit_bias")]
     return given | {"logit_bias": pairs}
+
+
+def _pair(value: Any) -> tuple[Any, Any]:
+    """A token, or a text, with its amount."""
+    if not (isinstance(value, list | tuple) and len(value) == 2 and isinstance(value[0], str | int) and isinstance(value[1], int | float)):
+        raise ParameterError(f"logit_bias is a list of [token, amount], false in place of an amount to rule out; got {as_json(value)}")
+    return value[0], value[1]
 
 
 def _ruled_out(given: Given) -> list[int]:

@@ -12,7 +12,7 @@ MLX = Engine(
     "mlx-lm",
     "sample_utils.py of 2026",
     places=(
-        place("bias", pairs=("logit_bias", None, BIAS)),
+        place("bias", lambda pairs: not pairs, pairs=("logit_bias", None, BIAS)),
         place("repetition_penalty", lambda penalty, window: penalty in (0, 1), ALL, penalty=("repetition_penalty", None),
               window=("repetition_context_size", 20), note="The last 20 tokens, prompt included."),
         place("presence_penalty", lambda penalty, window: penalty == 0, ALL, penalty=("presence_penalty", None),

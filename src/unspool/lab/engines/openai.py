@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
-from unspool.errors import Unsupported
+from unspool.errors import ParameterError, Unsupported, as_json
 from unspool.lab.engines.engine import REMARK, CallSetting, Engine, Setting, Unsaid
 from unspool.lab.engines.places import BIAS, GENERATED, LIST, NO_SEED, drawn, known_keys, names_in, place, structured
 
 UNPUBLISHED = "The order is not published; penalties before the temperature are what its formula says."
 
 
+SCHEMA_FORM = '{"type": "json_schema", "json_schema": {"name": "answer", "schema": {...}}}'
+
+
 def openai_schema(value: Any) -> Any:
     """The schema of a response_format."""
     kind = known_keys("response_format", value, "type json_schema").get("type")
     if kind not in ("text", "json_object", "json_schema"):
-        raise Unsupported(f"response_format of type {kind!r} has no equal: the type is text, json_object or json_schema")
+        said = f"has the type {as_json(kind)}" if "type" in value else "has no type"
+        raise Unsupported(f"response_format {said}: the type is text, json_object or json_schema")
     if kind != "json_schema":
         return {} if kind == "json_object" else None
-    return value["json_schema"]["schema"]
+    inner = known_keys("json_schema of response_format", value.get("json_schema") or {}, "name description schema strict")
+    if inner.get("schema") is None:
+        raise ParameterError(f"response_format of type json_schema has no schema: it is {SCHEMA_FORM}")
+    return inner["schema"]
 
 
 OPENAI = Engine(
@@ -29,11 +36,11 @@ OPENAI = Engine(
         *structured(
             "response_format", openai_schema, lambda schema: {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
         ),
-        place("bias", pairs=("logit_bias", None, BIAS), note="From -100 to 100; -100 all but bans."),
+        place("bias", lambda pairs: not pairs, pairs=("logit_bias", None, BIAS), note="From -100 to 100; -100 all but bans."),
         place("frequency_penalty", lambda penalty: penalty == 0, GENERATED, penalty=("frequency_penalty", 0.0), note="From -2 to 2."),
         place("presence_penalty", lambda penalty: penalty == 0, GENERATED, penalty=("presence_penalty", 0.0), note="From -2 to 2."),
         place("temperature", lambda t: t == 1, t=("temperature", 1.0), sampling=True, note="From 0 to 2; 0 is greedy search, or nearly."),
-        place("top_p", lambda p: p >= 1, p=("top_p", 1.0), sampling=True),
+        place("top_p", lambda p: p == 1, p=("top_p", 1.0), sampling=True),
     ),
     strategies=drawn(Setting("n", 1), lambda given: Setting("temperature", 1.0).of(given) == 0),
     stops=(place("stop", strings=("stop", None, LIST), note="At most four."),),

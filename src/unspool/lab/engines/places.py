@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import unspool.processors
 import unspool.stops  # noqa: F401
 from unspool.core.decoder import REGISTRY, Part
-from unspool.errors import ParameterError, Unsupported
+from unspool.errors import ParameterError, Unsupported, as_json
 from unspool.lab.engines.engine import CallSetting, Given, Place, Setting
 from unspool.strategies.drafting import Drafting
 from unspool.strategies.greedy import Greedy
@@ -50,6 +50,14 @@ def biases_of(value: Any) -> tuple[Any, ...]:
 def clamped(value: Any) -> tuple[Any, ...]:
     """Biases, cut to the range that an engine cuts them to."""
     return tuple((token, min(100.0, max(-100.0, amount))) for token, amount in biases_of(value))
+
+
+def some(value: Any) -> tuple[Any, ...]:
+    """Token ids, of which there is at least one."""
+    found: tuple[Any, ...] = TOKENS.read(value)
+    if not found:
+        raise ParameterError("the list is empty, so no token could come: leave it out to allow all")
+    return found
 
 
 def phrase_of(token: Any) -> Any:
@@ -93,6 +101,8 @@ def counted(n: Any) -> int:
 
 def known_keys(name: str, value: Any, known: str, lost: str = "", instead: str = "") -> Any:
     """A mapping without keys that it does not have there, and without those that have no equal here, unless they say nothing."""
+    if not isinstance(value, Mapping):
+        raise ParameterError(f"{name} is an object with {', '.join(sorted(names_in(known)))}; got {as_json(value)}")
     strange = sorted(str(key) for key in value.keys() - names_in(known) - names_in(lost))
     if strange:
         raise ParameterError(f"{name} has no {', '.join(strange)}; known: {', '.join(sorted(names_in(known) | names_in(lost)))}")
@@ -123,6 +133,8 @@ SAME = Codec(lambda value: value, lambda value: value)
 LIST = Codec(as_tuple, list)
 TEXTS = Codec(lambda value: tuple(map(_text_alone, as_tuple(value))), lambda texts: list(map(_text_alone, texts)))
 TOKENS = Codec(lambda value: tuple(map(counted, as_tuple(value))), all_ids)
+NOT_NONE = Codec(some, all_ids)
+"""Token ids, at least one."""
 PHRASES = Codec(phrases_of, lambda value: [as_ids(v) for v in value])
 BIAS = Codec(biases_of, lambda value: {one_id(token): amount for token, amount in value})
 CLAMPED = Codec(clamped, BIAS.write)
@@ -197,7 +209,7 @@ def drawn(count: Setting | None, zero: Callable[[Given], bool], refused: str = "
     def sample(given: Given) -> Part | None:
         n = int(count.of(given)) if count else 1
         if zero(given) and n > 1 and refused:
-            raise Unsupported(f"{count}={n}: {refused}")
+            raise Unsupported(f"{count.name if count else 'n'}={n}: {refused}")
         return None if zero(given) and n == 1 else Sample(n)
 
     greedy = Setting("temperature", shown="temperature=0")

@@ -49,7 +49,7 @@ SGLANG = Engine(
         place("frequency_penalty", lambda penalty: penalty == 0, GENERATED, penalty=("frequency_penalty", 0.0)),
         place("presence_penalty", lambda penalty: penalty == 0, GENERATED, penalty=("presence_penalty", 0.0)),
         place("min_new_tokens", lambda n: n == 0, n=("min_new_tokens", 0)),
-        place("bias", pairs=("logit_bias", None, BIAS)),
+        place("bias", lambda pairs: not pairs, pairs=("logit_bias", None, BIAS)),
         *structured("json_schema", lambda value: value, json.dumps),
         place("regex", pattern=("regex", None)),
         place("temperature", lambda t: t == 1, t=("temperature", 1.0), sampling=True, note="0 is greedy search."),

@@ -81,7 +81,7 @@ TEXT_GENERATION_WEBUI = Engine(
     "text-generation-webui",
     "1dcde41d of May 2026",
     places=(
-        place("bias", pairs=("logit_bias", None, BIAS)),
+        place("bias", lambda pairs: not pairs, pairs=("logit_bias", None, BIAS)),
         place("suppress", tokens=("custom_token_bans", "", _IDS)),
         place("repetition_penalty", lambda penalty, window: penalty == 1, penalty=("repetition_penalty", 1), window=_RANGE,
               step="repetition_penalty", note="The last repetition_penalty_range tokens, prompt included; 0 is all."),

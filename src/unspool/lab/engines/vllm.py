@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from unspool.core.decoder import Part
-from unspool.errors import ParameterError, Unsupported
+from unspool.errors import ParameterError, Unsupported, is_whole
 from unspool.lab.engines.engine import REMARK, CallSetting, Engine, Given, Place, Setting, Unsaid
 from unspool.lab.engines.openai import openai_schema
 from unspool.lab.engines.places import (
@@ -16,6 +16,7 @@ from unspool.lab.engines.places import (
     LARK,
     LIST,
     NO_SEED,
+    NOT_NONE,
     TEXTS,
     TOKENS,
     Codec,
@@ -42,6 +43,8 @@ def _loop(given: Given) -> Part | None:
     found, least = given.get("repetition_detection"), Setting("min_tokens", 0).of(given)
     if not found or not known_keys("repetition_detection", found, "max_pattern_size min_pattern_size min_count").get("max_pattern_size"):
         return None
+    if found.get("min_count") is None:
+        raise ParameterError("repetition_detection has no min_count: how often the pattern comes in a row before the text ends, 2 or more")
     return Loop(found["min_count"], found["max_pattern_size"], found.get("min_pattern_size") or 1, max(least - 1, 0))
 
 
@@ -101,6 +104,14 @@ def _write_lookup(part: PromptLookup) -> dict[str, Any]:
 _PLAIN = drawn(Setting("n", 1), lambda given: Setting("temperature", 1.0).of(given) == 0, "it draws one text at temperature 0")
 
 
+def _checked(given: dict[str, Any], tokenizer: Any) -> dict[str, Any]:
+    """Settings that contradict each other are refused there before anything is read."""
+    least, most = given.get("min_tokens"), given.get("max_tokens")
+    if least is not None and most is not None and is_whole(least) and is_whole(most) and least > most:
+        raise ParameterError(f"min_tokens ({least}) is at most max_tokens ({most})")
+    return given
+
+
 def _either(given: Given) -> Part | None:
     """A schema by vLLM's own name, or by that of OpenAI's requests."""
     if given.get("structured_outputs") and given.get("response_format"):
@@ -115,10 +126,10 @@ VLLM = Engine(
     places=(
         replace(_SCHEMA, settings=(*_SCHEMA.settings, *_FORMAT.settings), read=_either),
         _REGEX,
-        place("allowed", tokens=("allowed_token_ids", None, TOKENS)),
+        place("allowed", tokens=("allowed_token_ids", None, NOT_NONE)),
         place("banned", phrases=("bad_words", None, TEXTS), differs="a phrase that begins in the prompt can be completed there"),
         place("min_new_tokens", lambda n: n == 0, n=("min_tokens", 0)),
-        place("bias", pairs=("logit_bias", None, CLAMPED), note="Amounts are cut to [-100, 100]."),
+        place("bias", lambda pairs: not pairs, pairs=("logit_bias", None, CLAMPED), note="Amounts are cut to [-100, 100]."),
         place("repetition_penalty", lambda penalty: penalty == 1, penalty=("repetition_penalty", 1.0), note="Prompt and new tokens."),
         place("frequency_penalty", lambda penalty: penalty == 0, GENERATED, penalty=("frequency_penalty", 0.0)),
         place("presence_penalty", lambda penalty: penalty == 0, GENERATED, penalty=("presence_penalty", 0.0)),
@@ -127,8 +138,8 @@ VLLM = Engine(
         place("temperature", lambda t: t == 1, t=("temperature", 1.0, WARM), sampling=True,
               note="0 is greedy search; below 0.01 it is 0.01."),
         place("min_p", lambda p: p == 0, p=("min_p", 0.0), sampling=True),
-        place("top_k", lambda k: k <= 0, k=("top_k", 0), sampling=True, note="0 or -1 keeps all."),
-        place("top_p", lambda p: p >= 1, p=("top_p", 1.0), sampling=True),
+        place("top_k", lambda k: k in (0, -1), k=("top_k", 0), sampling=True, note="0 or -1 keeps all."),
+        place("top_p", lambda p: p == 1, p=("top_p", 1.0), sampling=True),
     ),
     strategies=(
         Place("beam", (Setting("beam_width"), Setting("use_beam_search", False), Setting("length_penalty", 1.0)), _vllm_beams,
@@ -167,6 +178,7 @@ VLLM = Engine(
         "add_special_tokens": Unsaid("a prompt begins as the model's tokenizer begins it", (True,)),
         "skip_special_tokens": Unsaid("special tokens have no text here", (True,), REMARK),
     },
+    prepare=_checked,
     ignored=names_in(
         "logprobs prompt_logprobs prompt_logprob_token_ids prompt_logprob_start logprob_token_ids flat_logprobs detokenize"
         " spaces_between_special_tokens output_kind stream_interval skip_clone skip_reading_prefix_cache"
