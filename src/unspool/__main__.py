@@ -1,5 +1,27 @@
-"""`python -m unspool` is `unspool`."""
+"""The program `unspool`, also as `python -m unspool`."""
 
-from unspool.cli.program import main
+import os
+import sys
 
-main()
+INTERRUPTED = 130
+"""The exit code of a program that Ctrl-C broke off."""
+
+
+def main() -> None:
+    """Run it; who breaks it off before it has begun hears of it in the same line as later."""
+    try:
+        from unspool.cli.program import main as run
+
+        run()
+    except KeyboardInterrupt:
+        print("unspool: interrupted", file=sys.stderr, flush=True)
+        os._exit(INTERRUPTED)
+    except SystemExit as left:
+        if left.code == INTERRUPTED:                                     # Python would end itself by the signal if it came in an import
+            sys.stderr.flush()
+            os._exit(INTERRUPTED)
+        raise
+
+
+if __name__ == "__main__":
+    main()

@@ -4,9 +4,15 @@ import csv
 import io
 import json
 import re
+from pathlib import Path
 
 import pytest
 from helpers.program import out, refusal, tiny_folder
+
+from unspool.lab.quantization import Price
+from unspool.lab.soundness import Check
+from unspool.views.models import draw_check, draw_got, draw_prices
+from unspool.views.terminal import PLAIN
 
 
 @pytest.fixture(scope="module")
@@ -47,3 +53,24 @@ def test_the_bundled_model_and_what_is_none(tmp_path):
 
 def test_help_of_verify():
     assert "recorded facts" in out("verify", "--help")
+
+
+def test_how_to_ask_a_chat_model_says_what_it_needs():
+    asked = 'unspool "Why is the sky blue?" -m smollm2 --chat'
+    for lacking, lines in ((False, [asked]), (True, [asked, "--chat needs the extra chat: pip install 'unspool[chat]'"])):
+        assert draw_got("smollm2", Path("/here"), True, lacking, PLAIN).splitlines()[1:] == lines
+    assert "--chat" not in draw_got("gpt2", Path("/here"), False, True, PLAIN)
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_facts_fit_the_terminal(width):
+    for fact in ("log p of the greedy text after 'In a shocking finding, scientist discovered'", "parameters"):
+        for check in (Check(fact, "x" * 90, "x" * 90, True), Check(fact, "x" * 90, "y" * 90, False)):
+            text = draw_check(check, width, PLAIN)
+            assert max(map(len, text.splitlines())) <= width
+            assert "xxxxx" in text
+
+
+def test_the_footnote_of_prices_fits_the_terminal():
+    price = Price("int8", 21, 0.1, 0.2, 0.9, 7.5, 7.4, 6_100_000, 23_100_000)
+    assert max(map(len, draw_prices([price], PLAIN).splitlines())) <= 80

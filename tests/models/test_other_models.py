@@ -271,3 +271,12 @@ class TestEngines:
     def test_other_settings_are_refused(self, folder, settings, words):
         with pytest.raises(un.UnspoolError, match=words):
             un.load(folder, **settings)
+
+
+def test_a_format_that_only_torch_has_is_said_to_change_what_computes():
+    from unspool.models.engine import choose, notes_of
+
+    (note,) = notes_of(choose(None, None, "float16", lambda: "float32"), None)
+    assert "torch computes this model" in note
+    assert "float16" in note
+    assert notes_of(choose("torch", None, "float16", lambda: "float32"), "torch") == []

@@ -322,3 +322,12 @@ def test_loading_holds_the_packed_weights_and_a_piece_of_the_others(kind, wide):
     ).stdout
     peak, packed = map(int, said.split())
     assert packed < peak < packed + 48 * MIB, (peak / MIB, packed / MIB)
+
+
+def test_weights_of_the_same_size_and_time_at_the_same_place_are_not_taken_for_the_old_ones(checkpoint, kept):
+    before, weights = logits(checkpoint), checkpoint / "model.safetensors"
+    its = weights.stat()
+    make(checkpoint, 4)
+    assert weights.stat().st_size == its.st_size
+    os.utime(weights, ns=(its.st_atime_ns, its.st_mtime_ns))
+    assert np.abs(logits(checkpoint) - before).max() > 1e-2

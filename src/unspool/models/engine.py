@@ -75,6 +75,8 @@ def notes_of(engine: Compute, backend: str | None) -> list[str]:
     """What the user of a model should know of what computes it; backend: what was asked for."""
     if engine.backend == "compiled":
         return [note] if (note := thread_note()) else []
+    if engine.backend == "torch" and engine.device == "cpu" and backend is None and engine.dtype not in OF_KERNELS:
+        return [f"torch computes this model: {engine.dtype} is none of the kernels' formats, {', '.join(OF_KERNELS)}"]
     found = unusable() if engine.backend == "numpy" and backend is None else ""
     return [f"numpy computes this model, slower than the kernels would{found}"] if found else []
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from unspool.views.characters import shown
 from unspool.views.sheet import Sheet
-from unspool.views.terminal import Paint, draw_columns, fit_right
+from unspool.views.terminal import Paint, display_width, draw_columns, fit_right
 
 if TYPE_CHECKING:
     from unspool.lab.quantization import Price
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 TABLE_WIDTH = 80
 """Of a table; where names would make it wider, they stand on lines of their own."""
+LEAST_FOUND = 16
+"""Columns of what was found; where a fact leaves it fewer, it stands on the next line."""
 LABELS = {"engines": "run by", "end_tokens": "end tokens", "tokenizer_sha256": "tokenizer's sha256", "file_bytes": "files"}
 LABELS |= {"opened_seconds": "opened in", "peak_bytes": "peak memory"}
 LABELS |= {"resident_bytes": "resident memory", "allocated_bytes": "allocated memory", "reserved_bytes": "reserved memory"}
@@ -46,10 +48,12 @@ def draw_known(models: Sequence[KnownModel], paint: Paint) -> str:
     return table + paint("unspool models get NAME downloads one; what is here runs offline, -m NAME\n", "dim")
 
 
-def draw_got(name: str, place: Path, chat: bool, paint: Paint) -> str:
-    """Where a model lies, and how to ask it."""
+def draw_got(name: str, place: Path, chat: bool, lacking: bool, paint: Paint) -> str:
+    """Where a model lies, and how to ask it; lacking: whether what renders a chat is not installed."""
     asked = f'unspool "Why is the sky blue?" -m {name} --chat' if chat else f'unspool "Once upon a time" -m {name}'
-    return f"{paint(name, 'chosen')}  {place}\n{paint(asked, 'dim')}\n"
+    needs = "--chat needs the extra chat: pip install 'unspool[chat]'"
+    lines = [asked, *([needs] if chat and lacking else [])]
+    return f"{paint(name, 'chosen')}  {place}\n" + "".join(f"{paint(line, 'dim')}\n" for line in lines)
 
 
 def _below_names(lines: Sequence[Sequence[str]], paint: Paint) -> str:
@@ -92,10 +96,14 @@ def draw_check(check: Check, width: int, paint: Paint) -> str:
     """ok with what is recorded, or differs with both below it."""
     mark = paint("ok     ", "new") if check.ok else paint("differs", "bad")
     room = (lambda text, used: fit_right(text, max(16, width - used))) if width else (lambda text, used: text)
+    fact = room(check.fact, 10)
     if check.ok:
-        return f"{mark}  {check.fact}: {paint(room(shown(check.found), len(check.fact) + 11), 'dim')}\n"
+        used = display_width(check.fact) + 11
+        between = "\n           " if width and used + LEAST_FOUND > width else " "
+        found = paint(room(shown(check.found), 11 if between != " " else used), "dim")
+        return f"{mark}  {fact}:{between}{found}\n"
     both = (("recorded", check.recorded), ("found", check.found))
-    return f"{mark}  {check.fact}\n" + "".join(f"           {name:8}  {room(shown(text), 21)}\n" for name, text in both)
+    return f"{mark}  {fact}\n" + "".join(f"           {name:8}  {room(shown(text), 21)}\n" for name, text in both)
 
 
 def sheet_of_checks(checks: Sequence[Check]) -> Sheet:
@@ -112,8 +120,8 @@ def draw_prices(prices: Sequence[Price], paint: Paint) -> str:
         kl = [f"{value:.2g}" if value < 0.01 else f"{value:.3f}" for value in (p.mean_kl, p.kl_99)]
         lines.append([p.dtype, *kl, f"{100 * p.same_top:.1f} %", f"{p.perplexity:,.2f}", f"{p.bytes / 1e6:,.1f} MB"])
     table = draw_columns(lines, paint, right={1, 2, 3, 4, 5}, style={0: "chosen"})
-    said = f"KL in nats from float32's next-token distribution, over {first.tokens:,} tokens; 99 %: what one token in a hundred exceeds.\n"
-    return table + paint(said, "dim")
+    said = f"KL in nats from float32's next-token distribution, over {first.tokens:,} tokens;", "99 %: what one token in a hundred exceeds."
+    return table + "".join(f"{paint(line, 'dim')}\n" for line in said)
 
 
 def sheet_of_prices(prices: Sequence[Price]) -> Sheet:

