@@ -104,8 +104,9 @@ def measured(name: str, python: str, folder: Path, options: argparse.Namespace) 
     lines = []
     with running(name, python, folder, options.threads, log) as (port, _):
         at_once(port, plain(4, seed=1))                                  # what is made at the first request is made
+        ways = [("all at once", at_once), ("one after another", in_turn)][: 1 + (name in options.in_turn.split(";"))]
         for kind, bodies in sets:
-            for what, run in (("all at once", at_once), ("one after another", in_turn)):
+            for what, run in ways:
                 best = min((run(port, bodies) for _ in range(options.rounds)), key=lambda found: found[0])
                 lines.append(row(name, f"{kind}, {what}", *best))
                 print(f"{lines[-1]} {load()}", flush=True)
@@ -120,6 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add("--servers", default=";".join(SERVERS), help="names, with ; between (%(default)s)")
     add("--python", action="append", default=[], metavar="SERVER=PATH", help="the interpreter of a server's environment; may be repeated")
     add("--requests", type=int, default=32)
+    add("--in-turn", default="unspool", help="servers that are also asked one after another (%(default)s)")
     add("--rounds", type=int, default=2, help="the fastest of so many counts")
     add("--threads", type=int, default=os.cpu_count() or 1)
     add("--cache", type=Path, default=cache_folder())
