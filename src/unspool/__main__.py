@@ -3,7 +3,7 @@
 import os
 import sys
 
-INTERRUPTED = 130
+CUT_SHORT = 130
 """The exit code of a program that Ctrl-C broke off."""
 
 
@@ -15,11 +15,11 @@ def main() -> None:
         run()
     except KeyboardInterrupt:
         print("unspool: interrupted", file=sys.stderr, flush=True)
-        os._exit(INTERRUPTED)
+        os._exit(CUT_SHORT)
     except SystemExit as left:
-        if left.code == INTERRUPTED:                                     # Python would end itself by the signal if it came in an import
+        if left.code == CUT_SHORT:                                     # Python would end itself by the signal if it came in an import
             sys.stderr.flush()
-            os._exit(INTERRUPTED)
+            os._exit(CUT_SHORT)
         raise
 
 

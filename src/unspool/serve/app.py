@@ -21,7 +21,7 @@ from unspool.core.together import Together
 from unspool.language_model import LanguageModel
 from unspool.serve.bodies import json_of
 from unspool.serve.engine import EngineThread
-from unspool.serve.errors import DENIED, FORBIDDEN, Refused, refused
+from unspool.serve.errors import DENIED, NOT_PERMITTED, Refused, refused
 from unspool.serve.fields import CHATS, COMPLETIONS
 from unspool.serve.generating import Generating
 from unspool.serve.metrics import TYPE, Metrics
@@ -99,7 +99,7 @@ class Server:
         host = re.sub(r":\d+$", "", request.headers.get("host", "")).strip("[]").lower()
         if settings.local and settings.key is None and host not in LOOPBACK:
             said = f"this server is for its own machine, and is not called {host[:80]!r}"
-            raise Refused(said, status=403, kind=FORBIDDEN, code="host_not_allowed")
+            raise Refused(said, status=403, kind=NOT_PERMITTED, code="host_not_allowed")
 
     def _said(self, error: Exception) -> Refused:
         """An error as a client hears of it; what is this program's fault is written down here."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from unspool.errors import DeadEnd, ModelError, UnspoolError
 
-INVALID, DENIED, FORBIDDEN = "invalid_request_error", "authentication_error", "permission_error"
+INVALID, DENIED, NOT_PERMITTED = "invalid_request_error", "authentication_error", "permission_error"
 BUSY, BROKEN = "rate_limit_error", "server_error"
 """The kinds of errors, by OpenAI's names for them."""
 

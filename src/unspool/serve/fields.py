@@ -14,7 +14,7 @@ from unspool.lab.engines.openai import OPENAI
 from unspool.lab.engines.vllm import VLLM
 from unspool.serve.errors import Refused
 from unspool.serve.ranges import TAKES
-from unspool.serve.values import ANYTHING, FLAG, LIST, OBJECT, TEXT, Takes, parts, whole
+from unspool.serve.values import A_LIST, A_TEXT, ANYTHING, FLAG, OBJECT, Takes, parts, whole
 
 COMPLETIONS, CHATS = "completions", "chat"
 BOTH = (COMPLETIONS, CHATS)
@@ -50,12 +50,12 @@ class Refusal:
 
 
 READ = (
-    Known("model", TEXT, "the name of the served model, or of none for the one there is; another is a 404"),
+    Known("model", A_TEXT, "the name of the served model, or of none for the one there is; another is a 404"),
     Known("prompt", Takes("a text, token ids, or a list of either", ANYTHING.right), "what the texts go on from; of a list each",
           (COMPLETIONS,)),
-    Known("messages", Takes("a list of messages", LIST.right), "rendered by the model's chat template; where the assistant"
+    Known("messages", Takes("a list of messages", A_LIST.right), "rendered by the model's chat template; where the assistant"
           " has the last word, its turn goes on", (CHATS,)),
-    Known("decoder", TEXT, "unspool's own: the whole decoder in its text form, as"
+    Known("decoder", A_TEXT, "unspool's own: the whole decoder in its text form, as"
           " `temperature(0.8) | top_p(0.95) | sample(4)`, in place of all settings; `stop` and `ignore_eos` may stand beside it, and a"
           " `temperature`, `n` or `best_of` of 0 or 1, which clients send unasked, says nothing there"),
     Known("trace", FLAG, "unspool's own: the answer holds the record of every prompt, as the lines of its file"),
@@ -79,8 +79,8 @@ READ = (
 """Fields that the server reads itself."""
 
 _IDLE = {
-    "user": TEXT, "metadata": OBJECT, "store": FLAG, "service_tier": TEXT, "safety_identifier": TEXT, "prompt_cache_key": TEXT,
-    "prompt_cache_retention": TEXT, "prompt_cache_options": OBJECT, "parallel_tool_calls": FLAG, "request_id": TEXT,
+    "user": A_TEXT, "metadata": OBJECT, "store": FLAG, "service_tier": A_TEXT, "safety_identifier": A_TEXT, "prompt_cache_key": A_TEXT,
+    "prompt_cache_retention": A_TEXT, "prompt_cache_options": OBJECT, "parallel_tool_calls": FLAG, "request_id": A_TEXT,
     "cache_prompt": FLAG, "prediction": OBJECT, "priority": whole(), "spaces_between_special_tokens": FLAG,
     "skip_special_tokens": Takes("true: special tokens have no text here", lambda value: value is True),
 }  # fmt: skip

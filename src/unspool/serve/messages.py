@@ -9,19 +9,19 @@ from unspool.errors import ParameterError, UnspoolError, as_json
 from unspool.language_model import LanguageModel
 from unspool.serve.errors import Refused, refused
 
-SHAPE = 'messages is a list like [{"role": "user", "content": "Hello"}]'
+MESSAGES_SHAPE = 'messages is a list like [{"role": "user", "content": "Hello"}]'
 
 
 def messages_of(messages: Any) -> list[Any]:
     """Messages whose contents are texts: parts of text are joined, and other parts refused."""
     if not isinstance(messages, list) or not messages:
-        raise Refused(f"{SHAPE}; got {as_json(messages)}", "messages")
+        raise Refused(f"{MESSAGES_SHAPE}; got {as_json(messages)}", "messages")
     return [_message(i, message) for i, message in enumerate(messages)]
 
 
 def _message(i: int, message: Any) -> Any:
     here = f"messages[{i}]"
-    _check(isinstance(message, Mapping), f"{SHAPE}; {here} is {as_json(message)}")
+    _check(isinstance(message, Mapping), f"{MESSAGES_SHAPE}; {here} is {as_json(message)}")
     _check("role" in message, f"{here} has no role: user, assistant or system")
     _check(isinstance(message["role"], str), f"{here}.role is a text: user, assistant or system; got {as_json(message['role'])}")
     _check("content" in message or "tool_calls" in message, f"{here} has no content")

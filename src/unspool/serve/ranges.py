@@ -8,14 +8,14 @@ from typing import Any
 from unspool.errors import as_json
 from unspool.serve.errors import Refused
 from unspool.serve.values import (
+    A_TEXT,
     CHANCE,
     FLAG,
-    IDS,
     NUMBER,
     OBJECT,
     SOME_IDS,
-    TEXT,
-    TEXTS,
+    TOKEN_IDS,
+    WORDED,
     Takes,
     above,
     is_number,
@@ -44,12 +44,12 @@ TAKES: dict[str, Takes] = {
     "adaptive_decay": number(0, 0.99),
     "adaptive_target": Takes("a number <= 1, below 0 for none", lambda value: is_number(value) and value <= 1),
     "allowed_token_ids": SOME_IDS,
-    "bad_words": TEXTS,
+    "bad_words": WORDED,
     "dry_allowed_length": whole(1),
     "dry_base": number(1),
     "dry_multiplier": number(0),
     "dry_penalty_last_n": whole(-1),
-    "dry_sequence_breakers": TEXTS,
+    "dry_sequence_breakers": WORDED,
     "dynatemp_exponent": above(0),
     "dynatemp_range": number(0),
     "frequency_penalty": number(-2, 2),
@@ -68,26 +68,26 @@ TAKES: dict[str, Takes] = {
     "n": whole(1),
     "presence_penalty": number(-2, 2),
     "reasoning_budget": whole(-1),
-    "reasoning_budget_message": TEXT,
+    "reasoning_budget_message": A_TEXT,
     "repeat_last_n": whole(-1),
     "repeat_penalty": above(0),
     "repetition_detection": parts(max_pattern_size=whole(0), min_pattern_size=whole(0), min_count=whole(2)),
     "repetition_penalty": above(0),
     "response_format": parts(
         type=one_of("text", "json_object", "json_schema"),
-        json_schema=parts(name=TEXT, description=TEXT, schema=OBJECT, strict=FLAG),
+        json_schema=parts(name=A_TEXT, description=A_TEXT, schema=OBJECT, strict=FLAG),
     ),
-    "samplers": Takes("a list of names, or a text of them", lambda value: isinstance(value, str) or TEXTS.right(value)),
+    "samplers": Takes("a list of names, or a text of them", lambda value: isinstance(value, str) or WORDED.right(value)),
     "stop": Takes("a text or a list of texts, none of them empty", lambda value: value == [] or _texts(value)),
-    "stop_token_ids": IDS,
+    "stop_token_ids": TOKEN_IDS,
     "structured_outputs": parts(
-        json=OBJECT | TEXT,
+        json=OBJECT | A_TEXT,
         json_object=FLAG,
-        regex=TEXT,
-        choice=Takes("a list of texts, not empty", lambda value: value != [] and TEXTS.right(value)),
-        grammar=TEXT,
-        structural_tag=OBJECT | TEXT,
-        whitespace_pattern=TEXT,
+        regex=A_TEXT,
+        choice=Takes("a list of texts, not empty", lambda value: value != [] and WORDED.right(value)),
+        grammar=A_TEXT,
+        structural_tag=OBJECT | A_TEXT,
+        whitespace_pattern=A_TEXT,
         disable_fallback=FLAG,
         disable_any_whitespace=FLAG,
         disable_additional_properties=FLAG,
@@ -107,7 +107,7 @@ TAKES: dict[str, Takes] = {
 
 
 def _texts(value: Any) -> bool:
-    return TEXTS.right([value] if isinstance(value, str) else value)
+    return WORDED.right([value] if isinstance(value, str) else value)
 
 
 def check_known_tokens(fields: Mapping[str, Any], vocabulary: int) -> None:

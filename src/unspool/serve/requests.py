@@ -10,13 +10,13 @@ from unspool.language_model import LanguageModel
 from unspool.serve.decoders import Meant, meant_by
 from unspool.serve.errors import Refused
 from unspool.serve.fields import CHATS, COMPLETIONS, MOST_LIKELIEST, checked
-from unspool.serve.messages import SHAPE, check_rendered, messages_of
+from unspool.serve.messages import MESSAGES_SHAPE, check_rendered, messages_of
 from unspool.serve.ranges import check_ids, check_known_tokens
 from unspool.serve.wanted import Limits, Wanted
 
 DEFAULT_COMPLETION = 16
 """New tokens of a completion if nobody says, as OpenAI has it."""
-NO_SEED = -1
+SEED_OF_NONE = -1
 """A seed that engines read as none."""
 
 
@@ -36,7 +36,7 @@ def asked(endpoint: str, body: Any, lm: LanguageModel, limits: Limits, seed: int
         chat_of(fields, lm, template) if endpoint == CHATS else [],
         meant.decoder,
         tokens,
-        seed if fields.get("seed", NO_SEED) == NO_SEED else fields["seed"],
+        seed if fields.get("seed", SEED_OF_NONE) == SEED_OF_NONE else fields["seed"],
         meant.end_tokens,
         meant.notes,
         template,
@@ -131,7 +131,7 @@ def template_of(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 def chat_of(fields: Mapping[str, Any], lm: LanguageModel, template: Mapping[str, Any]) -> list[Any]:
     """The messages of a chat, which the model's template takes."""
-    _check("messages" in fields, f"messages is missing: {SHAPE}", "messages")
+    _check("messages" in fields, f"messages is missing: {MESSAGES_SHAPE}", "messages")
     messages = messages_of(fields["messages"])
     check_rendered(lm, messages, template)
     return messages

@@ -51,15 +51,15 @@ def _every(right: Callable[[Any], bool]) -> Callable[[Any], bool]:
 
 
 FLAG = Takes("true or false", lambda value: isinstance(value, bool))
-TEXT = Takes("a text", lambda value: isinstance(value, str))
+A_TEXT = Takes("a text", lambda value: isinstance(value, str))
 ANYTHING = Takes("any value", lambda value: True)
 OBJECT = Takes("an object", lambda value: isinstance(value, Mapping))
-LIST = Takes("a list", lambda value: isinstance(value, list))
-TEXTS = Takes("a list of texts, none of them empty", _every(lambda one: isinstance(one, str) and one != ""))
+A_LIST = Takes("a list", lambda value: isinstance(value, list))
+WORDED = Takes("a list of texts, none of them empty", _every(lambda one: isinstance(one, str) and one != ""))
 NUMBER = Takes("a number within float32", is_number)
 CHANCE = Takes("a number of 0 to 1", lambda value: is_number(value) and 0 <= value <= 1)
-IDS = Takes("a list of token ids", _every(lambda one: is_whole(one, 0)))
-SOME_IDS = Takes("a list of token ids, not empty", lambda value: IDS.right(value) and len(value) > 0)
+TOKEN_IDS = Takes("a list of token ids", _every(lambda one: is_whole(one, 0)))
+SOME_IDS = Takes("a list of token ids, not empty", lambda value: TOKEN_IDS.right(value) and len(value) > 0)
 
 
 def whole(least: int | None = None, most: int | None = None) -> Takes:

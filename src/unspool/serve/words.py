@@ -11,7 +11,7 @@ from unspool.serve.errors import Refused
 from unspool.serve.fields import unknown_field
 from unspool.serve.messages import check_rendered, messages_of
 from unspool.serve.ranges import check_ids
-from unspool.serve.values import FLAG, IDS, TEXT
+from unspool.serve.values import A_TEXT, FLAG, TOKEN_IDS
 from unspool.text import text_of
 
 
@@ -27,7 +27,7 @@ def tokenized(lm: LanguageModel, body: Any) -> dict[str, Any]:
         tokens = lm.rendered(lm.render(messages))
     else:
         prompt = fields["prompt"]
-        TEXT.check("prompt", prompt)
+        A_TEXT.check("prompt", prompt)
         tokens = lm.tokenizer.encode_prompt(prompt) if special else lm.tokenizer.encode(prompt)
     found: dict[str, Any] = {"tokens": [int(t) for t in tokens], "count": len(tokens), "max_model_len": lm.model.context}
     return found | ({"token_strs": lm.pieces(tokens)} if _flag(fields, "return_token_strs", False) else {})
@@ -36,7 +36,7 @@ def tokenized(lm: LanguageModel, body: Any) -> dict[str, Any]:
 def detokenized(lm: LanguageModel, body: Any) -> dict[str, Any]:
     """The text of tokens."""
     tokens: Any = _fields(body, ("tokens", "model")).get("tokens")
-    IDS.check("tokens", tokens)
+    TOKEN_IDS.check("tokens", tokens)
     check_ids("tokens", tokens, lm.model.vocabulary)
     return {"prompt": text_of(lm.tokenizer, tokens)}
 
