@@ -4,9 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from unspool.arrays import Array
+
+if TYPE_CHECKING:
+    from unspool.models.hf_layers import EarlyLayers
+
+
+class Ran(NamedTuple):
+    """What came of tokens (R, N)."""
+
+    states: Array | None
+    """Final hidden states (R, N, E)."""
+    logits: Array | None
+    """(R, N, V), if they do not follow from those."""
+    early: tuple[Array, ...] = ()
+    """The states (R, N, E) after the embedding and after every layer, if they were asked for."""
 
 
 class Running(Protocol):
@@ -20,11 +34,18 @@ class Running(Protocol):
     gives_hidden: bool
     head: Callable[[Array], Array] | None
     """What makes logits of its final hidden states, if they follow from those."""
+    bare: bool
+    """Whether states after earlier layers are read without the final norm, layer 1 being the embedding."""
+
+    @property
+    def early(self) -> EarlyLayers | None:
+        """What its states after earlier layers need to become logits; None if it does not show them."""
+        ...
 
     def still(self) -> AbstractContextManager[None]:
         """No dropout and no gradients inside."""
         ...
 
-    def run(self, tokens: Any, mask: Any, positions: Any, cache: Any) -> tuple[Array | None, Array | None]:
-        """The hidden states (R, N, E) of tokens (R, N), or None, and the logits (R, N, V) if they do not follow from those."""
+    def run(self, tokens: Any, mask: Any, positions: Any, cache: Any, early: bool = False) -> Ran:
+        """What comes of tokens (R, N); early: with the states after every layer."""
         ...
