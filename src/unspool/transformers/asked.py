@@ -8,6 +8,7 @@ from typing import Any
 from unspool.errors import PromptError, Unsupported, check
 
 PREPARED = {"attention_mask", "position_ids", "past_key_values", "cache", "cache_params", "use_cache", "logits_to_keep"}
+PREPARED |= {"output_attentions", "output_hidden_states"}
 """What `generate` prepares for every model, which is read here or follows from the tokens."""
 
 

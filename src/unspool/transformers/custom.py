@@ -42,6 +42,7 @@ class Custom:
         **model_kwargs: Any,
     ) -> Any:
         """As `generate` calls it."""
+        check_outputs(generation_config)
         asked = read(model, input_ids, generation_config, model_kwargs)
         strategy = self.decoder.strategy or Greedy()
         said_beside(generation_config, model.generation_config, strategy)
@@ -86,6 +87,7 @@ def generate(
     So run all its modes and those that transformers 5 no longer has: `penalty_alpha`, `num_beam_groups` with `diversity_penalty`,
     `force_words_ids` and `constraints`, `dola_layers`. It is not called, but given as `custom_generate=`. seed: see `decode`.
     """
+    check_outputs(generation_config)
     asked = read(model, input_ids, generation_config, model_kwargs)
     mask = model_kwargs.get("attention_mask")
     given = given_in(model, generation_config, logits_processor, stopping_criteria, asked, mask)
@@ -99,7 +101,6 @@ def _run(model: Any, asked: Asked, decoder: Decoder, config: Any, seed: int | No
     """Decode, and return what `generate` returns."""
     import torch
 
-    check_outputs(config)
     scores, logits = Seen(), Seen()
     wants = bool(config.return_dict_in_generate)
     first = [watch(logits)] if wants and config.output_logits else []
@@ -135,10 +136,17 @@ def _need_no_words(decoder: Decoder, size: int) -> None:
     for part in decoder.parts:
         try:
             part.resolve(NoWords(size))
+            if _reads_text(part):
+                raise NoTokenizer
         except NoTokenizer:
             raise ParameterError(
                 f"{part} names texts: give decode(..., tokenizer=tokenizer), for generate does not hand on the one that it is given"
             ) from None
+
+
+def _reads_text(part: Any) -> bool:
+    """Whether it, or what is inside it, follows the text and not the tokens."""
+    return bool(getattr(part, "reads_text", False)) or (hasattr(part, "then") and _reads_text(part.then))
 
 
 class NoTokenizer(Exception):

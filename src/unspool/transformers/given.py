@@ -10,7 +10,7 @@ from unspool.core.decoder import Part
 from unspool.errors import ParameterError
 from unspool.stops.limits import MaxTime
 from unspool.transformers.asked import Asked
-from unspool.transformers.theirs import processor_of, stop_criteria
+from unspool.transformers.theirs import criterion_of, processor_of
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def given_in(model: Any, config: Any, processors: Sequence[Any], criteria: Seque
         elif kind == "MaxTimeCriteria":
             stops.append(MaxTime(criterion.max_time))
         else:
-            stops.append(stop_criteria(criterion, width=asked.width, fill=asked.fill))
+            stops.append(criterion_of(criterion, asked.width, asked.fill, asked.tensor.device))
     return Given(tuple(own), tuple(stops), asked, negative)
 
 

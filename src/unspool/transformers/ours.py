@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from unspool.arrays import Array, Flags, Ints, host
+from unspool.arrays import Array, Flags, Ints, host, like
 from unspool.core.decoder import Decoder, Part, as_decoder
 from unspool.core.lane import Lane
 from unspool.core.model import NO_PLAN, Plan
@@ -164,9 +164,14 @@ class Processors:
         follower = self.follower
         texts = [follower.text(row) for row in np.asarray(host(input_ids), np.int64)]
         rows = follower.rows(texts, int(scores.shape[-1]))
-        assert follower.lane is not None
-        described = follower.lane.describe(rows, scores, partial(follower.uniforms, texts))
-        return follower.lane.process(described, rows, scores)
+        lane = follower.lane
+        assert lane is not None
+        of_others = [twins.logits(rows) for seat in lane.chain for twins in seat.twins]
+        own = scores
+        if any(isinstance(logits, np.ndarray) for logits in of_others):   # the chain works in the array library of other models
+            own = host(scores)
+        found = lane.process(lane.describe(rows, own, partial(follower.uniforms, texts)), rows, own)
+        return found if own is scores else like(np.array(found), scores)
 
 
 class Stops:

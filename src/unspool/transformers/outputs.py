@@ -18,10 +18,9 @@ REFUSED = {"output_attentions": "attentions", "output_hidden_states": "hidden st
 
 def check_outputs(config: Any) -> None:
     """Refuse what cannot be returned."""
-    if config.return_dict_in_generate:
-        for name, what in REFUSED.items():
-            if getattr(config, name, None):
-                raise Unsupported(f"{name}=True: unspool returns no {what}; leave it out")
+    for name, what in REFUSED.items() if config.return_dict_in_generate else ():
+        if getattr(config, name, None):
+            raise Unsupported(f"{name}=True: unspool returns no {what}; leave it out")
 
 
 def result(asked: Asked, found: Sequence[Output], config: Any, strategy: Any, scores: Seen, logits: Seen) -> Any:

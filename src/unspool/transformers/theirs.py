@@ -60,29 +60,35 @@ class _Allowed(Processor):
 
 @dataclass(frozen=True)
 class _Criterion(Stop):
-    """One of their stopping criteria, or several: called with (input_ids, scores), they answer for each row whether it is over."""
+    """One of their stopping criteria: called with (input_ids, scores), it answers for each row whether it is over."""
 
     name = "stop_criteria"
+    stateful = True
     function: Callable[..., Any]
     width: int = 0
     fill: int = 0
+    device: Any = None
 
     def __str__(self) -> str:
         return f"stop_criteria({type(self.function).__name__})"
 
-    def ends(self, rows: Rows, tokens: Ints, memory: Sequence[Any]) -> Flags:
+    def begin(self, prompt: Ints) -> tuple[int, ...]:
+        """The prompt with its padding."""
+        return (*[self.fill] * (self.width - len(prompt)), *prompt.tolist())
+
+    def advance(self, memories: Sequence[tuple[int, ...]], tokens: Sequence[int], logits: Sequence[Array]) -> list[tuple[int, ...]]:
+        return [(*text, int(token)) for text, token in zip(memories, tokens, strict=True)]
+
+    def ends(self, rows: Rows, tokens: Ints, memory: Sequence[tuple[int, ...]]) -> Flags:
         import torch
 
-        texts, lengths = padded(rows, self.width, self.fill)
-        over = np.zeros(len(tokens), bool)
-        for i, (length, token) in enumerate(zip(lengths.tolist(), np.asarray(host(tokens)).tolist(), strict=True)):
-            ids = torch.from_numpy(np.append(texts[i, texts.shape[1] - length :], token))[None]
-            answer = self.function(ids if not hasattr(rows.tokens, "device") else ids.to(getattr(rows.tokens, "device")), None)  # noqa: B009
-            found = np.asarray(host(answer)) if hasattr(answer, "shape") else np.asarray(answer)
-            if found.size != 1:
-                raise PartError(f"{self} answered {answer!r:.60} for one row; it answers for each row whether it is over")
-            over[i] = bool(found.reshape(-1)[0])
-        return over
+        found = []
+        for text in memory:
+            answer = np.asarray(host(self.function(torch.tensor([text], device=self.device), None)))
+            if answer.size != 1:
+                raise PartError(f"{self} answered {answer.tolist()!r:.60} for one row; it answers for each row whether it is over")
+            found.append(bool(answer.reshape(-1)[0]))
+        return np.asarray(found, bool)
 
 
 def padded(rows: Rows, width: int, fill: int) -> tuple[Ints, Ints]:
@@ -107,22 +113,29 @@ def processor_of(theirs: Any, prompts: Sequence[Sequence[int]], width: int, fill
     return _Allowed(function, numbers, width, fill)
 
 
-def stop_criteria(criteria: Any, *, width: int = 0, fill: int = 0) -> Stop:
+def criterion_of(criterion: Any, width: int, fill: int, device: Any) -> Stop:
+    """A stopping criterion of the caller's, as `generate` would call it."""
+    return _Criterion(criterion, width, fill, device)
+
+
+def stop_criteria(criteria: Any) -> Stop:
     """Stopping criteria of transformers as a stop, which stands in a decoder: `un.Beam(4) | un.transformers.stop_criteria(criteria)`.
 
-    criteria: one, or a list of them; each is called with (input_ids, scores), one row at a time, input_ids (1, T) with the token in
-    question, and scores None, and answers with a tensor (1,) or a truth. Those of a list end a text where one of them does.
+    criteria: one, or a list of them; each is called with (input_ids, scores), one row at a time: input_ids (1, T), prompt and new
+    tokens with the one in question, scores None. It answers with a tensor (1,), or a truth. Of a list, any ends a text.
     """
     several = list(criteria) if isinstance(criteria, list | tuple) else [criteria]
     for one in several:
         check(callable(one), f"stop_criteria takes what is called with (input_ids, scores); got {one!r:.60}")
-    if len(several) != 1:
-        return _Criterion(_any_of(several), width, fill)
-    return _Criterion(several[0], width, fill)
+    check(bool(several), "stop_criteria needs at least one criterion; got an empty list")
+    return _Criterion(several[0] if len(several) == 1 else AnyOf(several))
 
 
-def _any_of(criteria: Sequence[Any]) -> Callable[[Any, Any], bool]:
-    def any_of(input_ids: Any, scores: Any) -> bool:
-        return any(bool(np.asarray(host(one(input_ids, scores))).any()) for one in criteria)
+class AnyOf:
+    """Several criteria as one."""
 
-    return any_of
+    def __init__(self, criteria: Sequence[Any]) -> None:
+        self.criteria = criteria
+
+    def __call__(self, input_ids: Any, scores: Any) -> bool:
+        return any(bool(np.asarray(host(one(input_ids, scores))).any()) for one in self.criteria)
