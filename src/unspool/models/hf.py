@@ -13,8 +13,8 @@ from unspool.arrays import Array
 from unspool.core.model import NO_PLAN, Plan
 from unspool.errors import MissingExtra, ModelError, ParameterError, Unsupported
 from unspool.models.hf_cache import Batch, gather
-from unspool.models.hf_layers import EarlyLayers, found_layers
-from unspool.models.hf_running import Ran
+from unspool.models.hf_layers import found_layers
+from unspool.models.hf_running import Computed, EarlyLayers
 from unspool.models.hf_session import TransformersSession
 
 UNLIMITED = 1 << 20
@@ -109,7 +109,7 @@ class TransformersModel:
             for module in training:
                 module.training = True
 
-    def run(self, tokens: Any, mask: Any, positions: Any, cache: Any, early: bool = False) -> Ran:
+    def run(self, tokens: Any, mask: Any, positions: Any, cache: Any, early: bool = False) -> Computed:
         """What comes of tokens (R, N); early: with the states after every layer."""
         given = {"input_ids": tokens, "attention_mask": mask, "position_ids": positions}
         accepts = self._whole if self.head is None else self._body
@@ -121,9 +121,9 @@ class TransformersModel:
         with self.still():
             if self.head is not None:
                 whole = self.inner.base_model(**asked, return_dict=True, **({"output_hidden_states": True} if early else {}))
-                return Ran(whole.last_hidden_state, None, tuple(whole.hidden_states or ()) if early else ())
+                return Computed(whole.last_hidden_state, None, tuple(whole.hidden_states or ()) if early else ())
             out = self.inner(**asked, output_hidden_states=self.gives_hidden, return_dict=True)
-            return Ran(out.hidden_states[-1] if self.gives_hidden else None, out.logits)
+            return Computed(out.hidden_states[-1] if self.gives_hidden else None, out.logits)
 
     @cached_property
     def early(self) -> EarlyLayers | None:

@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from unspool.arrays import Array
-
-if TYPE_CHECKING:
-    from unspool.models.hf import TransformersModel
+from unspool.models.hf_running import EarlyLayers, Running
 
 
-@dataclass(frozen=True)
-class EarlyLayers:
-    """What makes final hidden states of those after an earlier layer."""
-
-    count: int
-    """How many layers there are."""
-    norm: Callable[[Array], Array]
-
-
-def found_layers(model: TransformersModel) -> EarlyLayers | None:
+def found_layers(model: Running) -> EarlyLayers | None:
     """What a forward of the model shows: the last of its parts whose answer is the final state is the norm. None if there is none."""
     import torch
 

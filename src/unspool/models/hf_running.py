@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
 
 from unspool.arrays import Array
 
-if TYPE_CHECKING:
-    from unspool.models.hf_layers import EarlyLayers
+
+@dataclass(frozen=True)
+class EarlyLayers:
+    """What makes final hidden states of those after an earlier layer."""
+
+    count: int
+    """How many layers there are."""
+    norm: Callable[[Array], Array]
 
 
-class Ran(NamedTuple):
+class Computed(NamedTuple):
     """What came of tokens (R, N)."""
 
     states: Array | None
@@ -26,6 +33,8 @@ class Ran(NamedTuple):
 class Running(Protocol):
     """A model that runs batches of rows."""
 
+    inner: Any
+    """The model object of transformers."""
     vocabulary: int
     context: int
     caches: bool
@@ -46,6 +55,6 @@ class Running(Protocol):
         """No dropout and no gradients inside."""
         ...
 
-    def run(self, tokens: Any, mask: Any, positions: Any, cache: Any, early: bool = False) -> Ran:
+    def run(self, tokens: Any, mask: Any, positions: Any, cache: Any, early: bool = False) -> Computed:
         """What comes of tokens (R, N); early: with the states after every layer."""
         ...

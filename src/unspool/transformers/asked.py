@@ -13,7 +13,7 @@ PREPARED |= {"output_attentions", "output_hidden_states"}
 
 
 @dataclass(frozen=True)
-class Asked:
+class CallOfGenerate:
     """A call of `generate` in terms of prompts."""
 
     prompts: list[list[int]]
@@ -34,7 +34,7 @@ class Asked:
         return int(self.tensor.shape[1])
 
 
-def read(model: Any, input_ids: Any, config: Any, model_kwargs: dict[str, Any]) -> Asked:
+def read(model: Any, input_ids: Any, config: Any, model_kwargs: dict[str, Any]) -> CallOfGenerate:
     """What was asked for. Rows are given as often as there are beams or texts of each; what reads more than tokens is refused."""
     if config.is_assistant or getattr(model.config, "is_encoder_decoder", False):
         who = "a model with an encoder" if model.config.is_encoder_decoder else "an assistant"
@@ -55,7 +55,7 @@ def read(model: Any, input_ids: Any, config: Any, model_kwargs: dict[str, Any]) 
     ends, fill = (getattr(config, f"_{name}_token_tensor", None) for name in ("eos", "pad"))
     end_tokens = () if ends is None else tuple(ends.flatten().tolist())
     filled = int(fill) if fill is not None else end_tokens[0] if end_tokens else -1
-    return Asked(prompts, tensor, int(config.max_length) - int(tensor.shape[1]), end_tokens, filled, config.use_cache is not False)
+    return CallOfGenerate(prompts, tensor, int(config.max_length) - int(tensor.shape[1]), end_tokens, filled, config.use_cache is not False)
 
 
 def _check_positions(given: Any, there: Any, times: int) -> None:

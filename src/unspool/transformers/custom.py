@@ -12,7 +12,7 @@ from unspool.language_model import LanguageModel
 from unspool.models.hf_tokenizer import as_tokenizer
 from unspool.strategies.greedy import Greedy
 from unspool.text import TokenIds
-from unspool.transformers.asked import Asked, read
+from unspool.transformers.asked import CallOfGenerate, read
 from unspool.transformers.flags import flags_of, said_beside
 from unspool.transformers.given import given_in
 from unspool.transformers.opened import opened
@@ -97,7 +97,7 @@ def generate(
     return _run(model, given.asked, Decoder((*chosen.parts, *given.stops)), generation_config, seed, None, flags.bare)
 
 
-def _run(model: Any, asked: Asked, decoder: Decoder, config: Any, seed: int | None, tokenizer: Any, bare: bool = False) -> Any:
+def _run(model: Any, asked: CallOfGenerate, decoder: Decoder, config: Any, seed: int | None, tokenizer: Any, bare: bool = False) -> Any:
     """Decode, and return what `generate` returns."""
     import torch
 

@@ -16,19 +16,19 @@ from unspool.processors.layers import Dola
 from unspool.processors.shape import LogSoftmax
 from unspool.strategies.beam import Beam
 from unspool.strategies.greedy import Greedy
-from unspool.transformers.asked import Asked
+from unspool.transformers.asked import CallOfGenerate
 
 THERE = ENGINES["transformers"]
 ELSEWHERE = {"guidance_scale", "dola_layers", "constraints"}
 """Settings that need the model, or are objects: they are read here."""
-ROWS = {"do_sample", "num_beams", "num_return_sequences"}
+SAYS_ROWS = {"do_sample", "num_beams", "num_return_sequences"}
 """What also says how many rows a call has."""
 MANY = 40
 """Of a model of more layers, DoLa compares 20 at one end."""
 
 
 @dataclass(frozen=True)
-class Flags:
+class CallSettings:
     """The decoder that a call's settings mean."""
 
     processors: tuple[Any, ...]
@@ -47,7 +47,7 @@ class Flags:
         return Decoder((*before, *more, *self.drawing, strategy, *self.stops))
 
 
-def flags_of(config: Any, asked: Asked, model: TransformersModel, negative: Sequence[int] | None = None) -> Flags:
+def flags_of(config: Any, asked: CallOfGenerate, model: TransformersModel, negative: Sequence[int] | None = None) -> CallSettings:
     """What the settings of a call mean; negative: the prompt that guidance leads away from."""
     said = {name: value for name in THERE.names - THERE.ignored - ELSEWHERE if (value := getattr(config, name, None)) is not None}
     said.pop("max_length", None)
@@ -77,7 +77,7 @@ def flags_of(config: Any, asked: Asked, model: TransformersModel, negative: Sequ
     strategy = found.decoder.strategy or Greedy()
     if head:
         strategy = replace(strategy, renormalise=False)
-    return Flags((*head, *first, *own[:cut]), tuple(own[cut:]), strategy, found.decoder.stops, layers is not None)
+    return CallSettings((*head, *first, *own[:cut]), tuple(own[cut:]), strategy, found.decoder.stops, layers is not None)
 
 
 def dola_of(given: Any, model: TransformersModel) -> Dola:
@@ -103,7 +103,7 @@ def dola_of(given: Any, model: TransformersModel) -> Dola:
 def said_beside(config: Any, usual: Any, strategy: Any) -> None:
     """Refuse settings of a call that a decoder would pass over in silence. usual: the model's own GenerationConfig, which may stand."""
     known = {s.name: s.default for s in THERE.settings}
-    names = [*sorted(THERE.names - THERE.ignored - {c.setting.name for c in THERE.calls} - ROWS - {"min_length", "max_time"})]
+    names = [*sorted(THERE.names - THERE.ignored - {c.setting.name for c in THERE.calls} - SAYS_ROWS - {"min_length", "max_time"})]
     for name in names:
         value = getattr(config, name, None)
         if value is None or value in (getattr(usual, name, None), known.get(name)):

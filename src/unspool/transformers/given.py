@@ -9,23 +9,23 @@ from typing import Any
 from unspool.core.decoder import Part
 from unspool.errors import ParameterError
 from unspool.stops.limits import MaxTime
-from unspool.transformers.asked import Asked
+from unspool.transformers.asked import CallOfGenerate
 from unspool.transformers.theirs import criterion_of, processor_of
 
 
 @dataclass(frozen=True)
-class Given:
+class Callers:
     """The caller's processors and criteria as parts."""
 
     processors: tuple[Part, ...]
     stops: tuple[Part, ...]
-    asked: Asked
+    asked: CallOfGenerate
     """What was asked for, within what criteria of the library's own classes say."""
     negative: Sequence[int] | None
     """The prompt that guidance leads away from, if one was given."""
 
 
-def given_in(model: Any, config: Any, processors: Sequence[Any], criteria: Sequence[Any], asked: Asked, mask: Any) -> Given:
+def given_in(model: Any, config: Any, processors: Sequence[Any], criteria: Sequence[Any], asked: CallOfGenerate, mask: Any) -> Callers:
     """Tell the caller's from those that `generate` made of its settings."""
     made = model._get_logits_processor(
         generation_config=config,
@@ -57,7 +57,7 @@ def given_in(model: Any, config: Any, processors: Sequence[Any], criteria: Seque
             stops.append(MaxTime(criterion.max_time))
         else:
             stops.append(criterion_of(criterion, asked.width, asked.fill, asked.tensor.device))
-    return Given(tuple(own), tuple(stops), asked, negative)
+    return Callers(tuple(own), tuple(stops), asked, negative)
 
 
 def _negative(processor: Any, known: Sequence[int] | None) -> Sequence[int] | None:

@@ -18,30 +18,30 @@ from unspool.errors import ParameterError, Unsupported, check, whole
 from unspool.models.hf import library
 from unspool.models.hf_tokenizer import as_tokenizer
 
-LONGEST = 1 << 20
+ENDLESS = 1 << 20
 """No text is longer."""
 
 
-class Elsewhere:
+class TokensOnly:
     """A model that computes nothing, for rows whose scores somebody else has: it keeps the tokens alone."""
 
-    context = LONGEST
+    context = ENDLESS
     start: int | None = None
 
     def __init__(self, vocabulary: int, end_tokens: tuple[int, ...] = ()) -> None:
         self.vocabulary, self.end_tokens = vocabulary, end_tokens
 
-    def session(self, plan: Plan = NO_PLAN) -> Told:
-        return Told(self.vocabulary)
+    def session(self, plan: Plan = NO_PLAN) -> TokenRows:
+        return TokenRows(self.vocabulary)
 
 
-class Told:
+class TokenRows:
     """Rows of tokens and nothing else."""
 
     can: frozenset[str] = frozenset()
 
     def __init__(self, vocabulary: int) -> None:
-        self.nodes = TokenForest(vocabulary, LONGEST)
+        self.nodes = TokenForest(vocabulary, ENDLESS)
 
     def extend(self, parents: Sequence[int] | Ints, chains: Sequence[Sequence[int] | Ints], every: bool = False) -> Ints:
         rows: Ints = np.array(parents, np.int64)
@@ -97,7 +97,7 @@ class Follower:
         """A lane for new prompts."""
         resolved = self.parts if self.tokenizer is None else self.parts.resolve(self.tokenizer)
         ends = (*self.end_tokens, *(token for stop in resolved.stops for token in stop.end_tokens))
-        return Lane(Elsewhere(vocabulary, ends), resolved.processors, resolved.stops, ends)
+        return Lane(TokensOnly(vocabulary, ends), resolved.processors, resolved.stops, ends)
 
     def uniforms(self, texts: Sequence[tuple[int, ...]], purpose: str) -> Any:
         """A uniform for each row, of the seed, its tokens and which of several equal rows it is."""
@@ -131,7 +131,7 @@ def logits_processor(
     layered = [str(p) for p in parts.processors if p.reads_layers or p.takes_back]
     if layered:
         raise Unsupported(f"{', '.join(layered)} needs the model itself: use custom_generate=un.transformers.decode(...)")
-    return library().LogitsProcessorList([Processors(_follower(parts, tokenizer, end_tokens, pad_token_id, seed, _reads(parts)))])
+    return library().LogitsProcessorList([OurProcessors(_follower(parts, tokenizer, end_tokens, pad_token_id, seed, _reads(parts)))])
 
 
 def stopping_criteria(
@@ -147,11 +147,11 @@ def stopping_criteria(
     if reading:
         raise Unsupported(f"{', '.join(reading)} reads the model's logits, which criteria are not shown; use un.transformers.decode(...)")
     follower = _follower(parts, tokenizer, (), pad_token_id, 0, False)
-    size = vocabulary or (follower.tokenizer.size if follower.tokenizer is not None else LONGEST)
-    return library().StoppingCriteriaList([Stops(follower, size)])
+    size = vocabulary or (follower.tokenizer.size if follower.tokenizer is not None else ENDLESS)
+    return library().StoppingCriteriaList([OurStops(follower, size)])
 
 
-class Processors:
+class OurProcessors:
     """A chain of our processors, called as theirs are."""
 
     def __init__(self, follower: Follower) -> None:
@@ -174,7 +174,7 @@ class Processors:
         return found if own is scores else like(np.array(found), scores)
 
 
-class Stops:
+class OurStops:
     """Our stops, called as their criteria are."""
 
     def __init__(self, follower: Follower, vocabulary: int) -> None:

@@ -9,21 +9,21 @@ from unspool.arrays import Array
 from unspool.errors import DeadEnd, Unsupported
 from unspool.output import GeneratedText, Output
 from unspool.strategies.beam import Beam
-from unspool.transformers.asked import Asked
+from unspool.transformers.asked import CallOfGenerate
 from unspool.transformers.watched import Seen
 
-REFUSED = {"output_attentions": "attentions", "output_hidden_states": "hidden states"}
+NOT_RETURNED = {"output_attentions": "attentions", "output_hidden_states": "hidden states"}
 """What `generate` can return and a session does not give out."""
 
 
 def check_outputs(config: Any) -> None:
     """Refuse what cannot be returned."""
-    for name, what in REFUSED.items() if config.return_dict_in_generate else ():
+    for name, what in NOT_RETURNED.items() if config.return_dict_in_generate else ():
         if getattr(config, name, None):
             raise Unsupported(f"{name}=True: unspool returns no {what}; leave it out")
 
 
-def result(asked: Asked, found: Sequence[Output], config: Any, strategy: Any, scores: Seen, logits: Seen) -> Any:
+def result(asked: CallOfGenerate, found: Sequence[Output], config: Any, strategy: Any, scores: Seen, logits: Seen) -> Any:
     """What `generate` returns: for every prompt as many rows as texts, the prompt as it was given, the new tokens, and what fills up."""
     import torch
     from transformers.generation import utils
@@ -58,7 +58,7 @@ def result(asked: Asked, found: Sequence[Output], config: Any, strategy: Any, sc
 
 
 def _by_step(
-    asked: Asked, texts: Sequence[GeneratedText | None], count: int, longest: int, seen: Seen, as_logprobs: bool
+    asked: CallOfGenerate, texts: Sequence[GeneratedText | None], count: int, longest: int, seen: Seen, as_logprobs: bool
 ) -> tuple[Array, ...]:
     """For every step the scores (rows, V) that the tokens of the texts were chosen from; 0 where a text is over."""
     import torch
