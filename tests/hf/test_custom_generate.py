@@ -394,6 +394,7 @@ REFUSED = [
     ({"output_attentions": True, "return_dict_in_generate": True}, OURS, "output_attentions=True: unspool returns no attentions"),
     ({"inputs_embeds": torch.zeros(1, 3, 16)}, OURS, "unspool reads token ids alone: leave out inputs_embeds"),
     ({"repetition_penalty": 1.3}, un.transformers.decode("beam(4)"), r"repetition_penalty=1.3 beside a decoder: beam\(4\)"),
+    ({"min_length": 9}, un.transformers.decode("beam(4)"), "min_length=9 beside a decoder"),
     ({"num_beams": 3}, un.transformers.decode("beam(4)"), "num_beams=3 beside the decoder"),
     ({"num_beams": 4, "num_return_sequences": 2}, un.transformers.decode("beam(4)"), "num_return_sequences=2 beside the decoder"),
     ({"do_sample": True, "temperature": 0.5, "logits_processor": [transformers.TemperatureLogitsWarper(0.7)], "top_k": 0}, OURS, None),

@@ -50,7 +50,8 @@ class CallSettings:
 def flags_of(config: Any, asked: CallOfGenerate, model: TransformersModel, negative: Sequence[int] | None = None) -> CallSettings:
     """What the settings of a call mean; negative: the prompt that guidance leads away from."""
     said = {name: value for name in THERE.names - THERE.ignored - ELSEWHERE if (value := getattr(config, name, None)) is not None}
-    said.pop("max_length", None)
+    for name in ("max_length", "max_time"):                              # criteria say these
+        said.pop(name, None)
     least = max(said.pop("min_length", 0) - asked.width, said.pop("min_new_tokens", 0))
     said |= {"max_new_tokens": asked.limit} | ({"min_new_tokens": least} if least > 0 else {})
     if asked.width != 1:
@@ -103,7 +104,7 @@ def dola_of(given: Any, model: TransformersModel) -> Dola:
 def said_beside(config: Any, usual: Any, strategy: Any) -> None:
     """Refuse settings of a call that a decoder would pass over in silence. usual: the model's own GenerationConfig, which may stand."""
     known = {s.name: s.default for s in THERE.settings}
-    names = [*sorted(THERE.names - THERE.ignored - {c.setting.name for c in THERE.calls} - SAYS_ROWS - {"min_length", "max_time"})]
+    names = [*sorted(THERE.names - THERE.ignored - {c.setting.name for c in THERE.calls} - SAYS_ROWS - {"max_time"})]
     for name in names:
         value = getattr(config, name, None)
         if value is None or value in (getattr(usual, name, None), known.get(name)):
