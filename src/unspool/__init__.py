@@ -12,7 +12,8 @@ def __getattr__(name):  # type: ignore[no-untyped-def]
         return sorted(homes)
     if name not in homes:
         raise AttributeError(f"module 'unspool' has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(homes[name]), name)
+    own = homes[name] == __name__                                        # a package of the public API
+    value = globals()[name] = import_module(f"{__name__}.{name}") if own else getattr(import_module(homes[name]), name)
     return value
 
 

@@ -1,5 +1,6 @@
 """The public names, each from the module that defines it: the one list of them, read by type checkers, and by `__init__.py` at run time."""
 
+from unspool import transformers as transformers
 from unspool.arrays import log_probs_from_logits as log_probs_from_logits
 from unspool.core.candidates import Candidates as Candidates
 from unspool.core.decoder import Decoder as Decoder, parse as parse

@@ -202,14 +202,18 @@ def test_layers_that_are_not_there_are_named(layers, told):
         run(transformer("gpt2"), Layers(layers) | un.Greedy(), PROMPTS, 3)
 
 
-def test_models_of_transformers_give_no_layers():
-    """The library's own forward is asked for its last states alone."""
+def test_models_of_transformers_give_layers_if_they_show_their_states():
+    """And their norm can be found (tests/hf/test_custom_generate.py compares them with our own)."""
     pytest.importorskip("transformers")
     from helpers.checkpoints import in_transformers
 
     from unspool.models.hf import TransformersModel
 
-    model = TransformersModel(in_transformers(*tiny_gpt2(0)))
+    model = TransformersModel(in_transformers(*tiny_gpt2(0, layers=4)))
+    assert run(model, "dola((1, 3)) | greedy", [[1, 2]], 3)
+    with pytest.raises(un.ModelError, match="layer 4 is none"):
+        run(model, "dola(4) | greedy", [[1, 2]], 3)
+    model.early = None
     with pytest.raises(un.Unsupported, match=r"session gives no layers, which test_layers needs"):
         run(model, un.Temperature(0.5) | Layers() | un.Greedy(), [[1, 2]], 3)
 

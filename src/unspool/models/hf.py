@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from unspool.arrays import Array
 from unspool.core.model import NO_PLAN, Plan
 from unspool.errors import MissingExtra, ModelError, ParameterError, Unsupported
 from unspool.models.hf_cache import Batch, gather
+from unspool.models.hf_layers import found_layers
+from unspool.models.hf_running import Computed, EarlyLayers
 from unspool.models.hf_session import TransformersSession
 
 UNLIMITED = 1 << 20
@@ -61,6 +64,9 @@ class TransformersModel:
         self.told_positions = "position_ids" in self._whole & self._body
         self.gives_hidden, self.caches = False, False
         self.head: Head | None = None
+        self.bare = False
+        """Whether the states after earlier layers are read as they are, and counted from the embedding, which is layer 1 then: so
+        transformers read them while it had DoLa."""
         self.vocabulary = self._check_causal(int(embeddings.weight.shape[0]))
         settings = getattr(inner, "generation_config", None)
         self.end_tokens = self._ids(getattr(settings, "eos_token_id", None)) or self._ids(getattr(self.config, "eos_token_id", None))
@@ -103,8 +109,8 @@ class TransformersModel:
             for module in training:
                 module.training = True
 
-    def run(self, tokens: Any, mask: Any, positions: Any, cache: Any) -> tuple[Array | None, Array | None]:
-        """The hidden states (R, N, E) of tokens (R, N), or None, and the logits (R, N, V) if they do not follow from those."""
+    def run(self, tokens: Any, mask: Any, positions: Any, cache: Any, early: bool = False) -> Computed:
+        """What comes of tokens (R, N); early: with the states after every layer."""
         given = {"input_ids": tokens, "attention_mask": mask, "position_ids": positions}
         accepts = self._whole if self.head is None else self._body
         asked: dict[str, Any] = {k: v.to(self.device) for k, v in given.items() if k in accepts}
@@ -114,9 +120,15 @@ class TransformersModel:
             asked[next(name for name in CACHES if name in accepts)] = cache
         with self.still():
             if self.head is not None:
-                return self.inner.base_model(**asked, return_dict=True).last_hidden_state, None
+                whole = self.inner.base_model(**asked, return_dict=True, **({"output_hidden_states": True} if early else {}))
+                return Computed(whole.last_hidden_state, None, tuple(whole.hidden_states or ()) if early else ())
             out = self.inner(**asked, output_hidden_states=self.gives_hidden, return_dict=True)
-            return (out.hidden_states[-1] if self.gives_hidden else None), out.logits
+            return Computed(out.hidden_states[-1] if self.gives_hidden else None, out.logits)
+
+    @cached_property
+    def early(self) -> EarlyLayers | None:
+        """What its states after earlier layers need to become logits; None if it does not show them."""
+        return None if self.head is None else found_layers(self)
 
     # --- what is found out about the model when it is opened ----------------------------------------------------------
 
@@ -127,7 +139,7 @@ class TransformersModel:
         one, two = 1 % embedded, 2 % embedded
         tokens = torch.tensor([[one, two, 0], [one, two, one]])
         try:
-            _, logits = self.run(tokens, torch.ones_like(tokens), torch.arange(3).expand(2, 3), None)
+            logits = self.run(tokens, torch.ones_like(tokens), torch.arange(3).expand(2, 3), None).logits
         except (TypeError, ValueError, RuntimeError, AttributeError, NotImplementedError) as error:
             raise Unsupported(f"{type(self.inner).__name__} gives no logits for tokens alone: {first_line(error)}") from None
         assert logits is not None
@@ -168,7 +180,7 @@ class TransformersModel:
         for way in ways:
             self.head = way
             try:
-                states, _ = self.run(tokens, torch.ones_like(tokens), torch.arange(3).expand(2, 3), None)
+                states = self.run(tokens, torch.ones_like(tokens), torch.arange(3).expand(2, 3), None).states
                 with self.still():
                     if states is not None and self._same(way(states), logits):
                         self.gives_hidden = True
@@ -184,7 +196,7 @@ class TransformersModel:
 
         self.gives_hidden = True
         try:
-            states, again = self.run(tokens, torch.ones_like(tokens), torch.arange(3).expand(2, 3), None)
+            states, again, _ = self.run(tokens, torch.ones_like(tokens), torch.arange(3).expand(2, 3), None)
             return states is not None and states.shape[:2] == tokens.shape and again is not None and self._same(again, logits)
         except (TypeError, ValueError, RuntimeError, AttributeError, NotImplementedError, IndexError):
             return False
@@ -207,7 +219,7 @@ class TransformersModel:
             if shapes != {(DynamicLayer, (2, 2))}:
                 return False
             swapped = gather([(batch, 1, 2), (batch, 0, 2)])
-            states, answers = self.run(tokens[:, 2:].flip(0), torch.ones(2, 3, dtype=torch.long), rows[:, 2:], swapped.cache)
+            states, answers, _ = self.run(tokens[:, 2:].flip(0), torch.ones(2, 3, dtype=torch.long), rows[:, 2:], swapped.cache)
             with self.still():
                 found = self.head(states) if self.head is not None else answers
             return found is not None and self._same(found[:, 0], logits[:, 2].flip(0))

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from unspool.arrays import Array, Ints
-from unspool.core.model import NO_PLAN, Plan
+from unspool.core.model import NO_PLAN, Plan, layers_within
 from unspool.core.tree import TokenForest
 from unspool.errors import Unsupported
 from unspool.models.hf_cache import Batch, Past, Store, gather
@@ -25,11 +25,17 @@ Spot = tuple[Any, int, int]
 
 
 class TransformersSession:
-    """Rows of a TransformersModel; see `unspool.core.model.Session`. It remembers no layers but the last."""
+    """Rows of a TransformersModel; see `unspool.core.model.Session`. Of layers before the last it remembers those of its plan."""
 
     def __init__(self, model: Running, plan: Plan = NO_PLAN) -> None:
         self.model, self.nodes, self.store = model, TokenForest(model.vocabulary, model.context), Store()
         self.can = frozenset({"hidden"}) if model.gives_hidden else frozenset()
+        shown = model.early if plan.layers else None
+        self.can |= {"layers"} if shown else set()
+        self.norm = shown.norm if shown and not model.bare else _as_it_is
+        self.layers = layers_within(plan.layers, shown.count + model.bare) if shown else ()
+        self.early: dict[int, dict[int, Spot]] = {layer: {} for layer in self.layers}
+        """Of every living row, its states after these layers."""
         self.states: dict[int, Spot] = {}
         """Of every living row, its final hidden state."""
         self.answers: dict[int, Spot] = {}
@@ -60,28 +66,35 @@ class TransformersSession:
         alive = self.nodes.alive()
         self.states = {row: place for row, place in self.states.items() if row in alive}
         self.answers = {row: place for row, place in self.answers.items() if row in alive}
+        self.early = {k: {row: place for row, place in known.items() if row in alive} for k, known in self.early.items()}
         self.store.keep(alive)
 
     def logits(self, rows: Sequence[int] | Ints, layer: int | None = None) -> Array:
         """Logits (R, V) in float32."""
-        self._no_layer(layer)
         self.nodes.require(rows)
+        states = self._after(layer)
         if self.model.head is None:
             return _rows(self.answers, rows).float()
         with self.model.still():
-            return self.model.head(_rows(self.states, rows)).float()
+            found = _rows(states, rows)
+            return self.model.head(found if layer is None else self.norm(found)).float()
 
     def hidden(self, rows: Sequence[int] | Ints, layer: int | None = None) -> Array:
         """Final hidden states (R, E) in float32."""
-        self._no_layer(layer)
-        if not self.can:
+        if "hidden" not in self.can:
             raise Unsupported(f"{self.model} gives no hidden states")
         self.nodes.require(rows)
-        return _rows(self.states, rows).float()
+        found = _rows(self._after(layer), rows)
+        with self.model.still():
+            return (found if layer is None else self.norm(found)).float()
 
-    def _no_layer(self, layer: int | None) -> None:
-        if layer is not None:
-            raise Unsupported(f"{self.model} gives no layers but the last")
+    def _after(self, layer: int | None) -> dict[int, Spot]:
+        """Where the states after a layer are, the last if none is named."""
+        if layer is None:
+            return self.states
+        if layer not in self.early:
+            raise Unsupported(f"{self.model} gives no layers but the last, and those of its plan; layer {layer} is none of them")
+        return self.early[layer]
 
     def _forward(self, work: list[tuple[Ints, int, Past]]) -> None:
         """Run the tokens of some paths that are in no batch, of which the last `new` are new, and remember what comes out."""
@@ -100,7 +113,7 @@ class TransformersSession:
             positions[i] = np.minimum(count + np.arange(longest), len(path) - 1)
             mask[i, batch.first[i] : behind + more] = 1
         given = [torch.from_numpy(a) for a in (tokens, mask, positions)]
-        states, answers = self.model.run(given[0], given[1], given[2], batch.cache)
+        states, answers, early = self.model.run(given[0], given[1], given[2], batch.cache, bool(self.layers))
         if self.model.caches:
             self.store.add(batch, [path for path, *_ in work], pasts)
         for i, (path, new, _) in enumerate(work):
@@ -109,6 +122,8 @@ class TransformersSession:
                     self.states[row] = states, i, j
                 if answers is not None:
                     self.answers[row] = answers, i, j
+                for layer, known in self.early.items():
+                    known[row] = early[layer - self.model.bare], i, j
         self.forwards += 1
 
 
@@ -118,3 +133,8 @@ def _rows(places: dict[int, Spot], rows: Sequence[int] | Ints) -> Array:
 
     found = [places[int(row)] for row in rows]
     return torch.stack([tensor[i, j] for tensor, i, j in found])
+
+
+def _as_it_is(states: Array) -> Array:
+    """The norm of states that are read without one."""
+    return states

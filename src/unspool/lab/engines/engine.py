@@ -52,7 +52,8 @@ class Setting:
 
     def check(self, value: Any) -> None:
         """Refuse a value of another kind than the default: a number is no text, and no flag; a flag is true or false."""
-        if not (self.number or isinstance(self.default, int | float)) or any(value is other for other in self.also):
+        told = any(type(value) is type(other) and value == other for other in self.also)
+        if told or not (self.number or isinstance(self.default, int | float)):
             return
         if isinstance(self.default, bool):
             if value not in (True, False):
