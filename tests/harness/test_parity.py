@@ -1,0 +1,55 @@
+"""The numbers and texts of lm_eval's own model for transformers."""
+
+import pytest
+
+pytest.importorskip("lm_eval")
+
+NAMES = ("gpt2", "llama")
+NEAR = 1e-4
+
+
+def responses(results, task):
+    """What the model answered for every document."""
+    return [sample["resps"] for sample in results["samples"][task]]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("task", ["choices", "shots"])
+def test_log_likelihoods_and_greedy_flags(name, task, ours, theirs, evaluated):
+    own, other = (evaluated(models[name], task) for models in (ours, theirs))
+    count = 0
+    for mine, its in zip(responses(own, task), responses(other, task), strict=True):
+        for [(logprob, greedy)], [(expected, flag)] in zip(mine, its, strict=True):
+            assert float(logprob) == pytest.approx(float(expected), abs=NEAR)
+            assert str(greedy) == str(flag)
+            count += 1
+    assert count == 14
+    assert own["results"][task] == other["results"][task]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rolling(name, ours, theirs, evaluated):
+    own, other = (evaluated(models[name], "rolling") for models in (ours, theirs))
+    for [[mine]], [[its]] in zip(responses(own, "rolling"), responses(other, "rolling"), strict=True):
+        assert float(mine) == pytest.approx(float(its), abs=NEAR * abs(float(its)) / 10)
+    assert own["results"]["rolling"]["word_perplexity,none"] == pytest.approx(other["results"]["rolling"]["word_perplexity,none"], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {},
+        {"num_beams": 3},
+        {"until": ["a"], "max_gen_toks": 60},
+        {"repetition_penalty": 1.3, "no_repeat_ngram_size": 2, "max_tokens": 9},
+        {"max_gen_toks": 90},                                             # of the prompt only its end is left
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("name", NAMES)
+def test_generated(name, kwargs, ours, theirs, evaluated):
+    if name == "llama":                                                   # bytes that are no character are written differently there
+        kwargs = kwargs | {"suppress_tokens": list(range(3, 259))}
+    own, other = (evaluated(models[name], "answers", gen_kwargs=kwargs) for models in (ours, theirs))
+    assert responses(own, "answers") == responses(other, "answers")
+    assert any(text for [[text]] in responses(own, "answers"))
