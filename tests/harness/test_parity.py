@@ -39,7 +39,6 @@ def test_rolling(name, ours, theirs, evaluated):
     "kwargs",
     [
         {},
-        {"num_beams": 3},
         {"until": ["a"], "max_gen_toks": 60},
         {"repetition_penalty": 1.3, "no_repeat_ngram_size": 2, "max_tokens": 9},
         {"max_gen_toks": 90},                                             # of the prompt only its end is left
@@ -53,3 +52,10 @@ def test_generated(name, kwargs, ours, theirs, evaluated):
     own, other = (evaluated(models[name], "answers", gen_kwargs=kwargs) for models in (ours, theirs))
     assert responses(own, "answers") == responses(other, "answers")
     assert any(text for [[text]] in responses(own, "answers"))
+
+
+def test_beams(ours, theirs, evaluated):
+    """Without stop strings, by which lm_eval's model ends all beams once the first of each prompt have met one."""
+    beams = {"num_beams": 3, "num_return_sequences": 1, "length_penalty": 0.5, "until": []}
+    own, other = (evaluated(models["gpt2"], "answers", gen_kwargs=beams) for models in (ours, theirs))
+    assert responses(own, "answers") == responses(other, "answers")
