@@ -9,14 +9,14 @@ from typing import Any
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import TemplateLM
 from lm_eval.models.utils import normalize_gen_kwargs, postprocess_generated_text
-from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
+from lm_eval.utils import get_rolling_token_windows, handle_arg_string, make_disjoint_window
 from tqdm import tqdm
 
 from unspool.core.decoder import as_decoder
 from unspool.errors import PromptError, UnspoolError, check, is_whole, unknown
 from unspool.harness.continuations import Continued, scored
 from unspool.harness.generation import HarnessGeneration, generation_of
-from unspool.harness.opening import opened, placed
+from unspool.harness.opening import opened, pieces_of, placed
 from unspool.harness.words import HarnessWords
 from unspool.models.chat import pick
 
@@ -76,6 +76,15 @@ class UnspoolLM(TemplateLM):
         self.words = HarnessWords(self.lm, tokenizer, add_bos_token, prefix_token_id)
         self.think_end = think_end_token
         self.template = dict(chat_template_args or {}) | ({} if enable_thinking is None else {"enable_thinking": enable_thinking})
+
+    @classmethod
+    def create_from_arg_string(cls, arg_string: str, additional_config: dict[str, Any] | None = None) -> UnspoolLM:
+        given = dict[str, Any]()
+        for piece in pieces_of(arg_string or ""):
+            name, equals, value = piece.partition("=")
+            check(bool(equals), f"model_args are name=value,name=value; got {piece!r:.60}")
+            given[name.strip()] = handle_arg_string(value)
+        return cls(**given, **{name: value for name, value in (additional_config or {}).items() if value is not None})
 
     # --- words --------------------------------------------------------------------------------------------------------
 

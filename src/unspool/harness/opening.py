@@ -20,6 +20,23 @@ def opened(pretrained: Any, tokenizer: Any, device: str | None, dtype: str | Non
     return open_quietly(pretrained, tokenizer=tokenizer, device=device, dtype=None if dtype == "auto" else dtype, backend=backend)
 
 
+def pieces_of(text: str) -> list[str]:
+    """The arguments in `name=value,name=value`, cut at commas that stand in no brackets and quotes: decoders have commas of their own."""
+    found, depth, quote = [""], 0, ""
+    for sign in text:
+        if quote:
+            quote = "" if sign == quote else quote
+        elif sign in "\"'":
+            quote = sign
+        else:
+            depth += (sign in "([{") - (sign in ")]}")
+        if sign == "," and depth == 0 and not quote:
+            found.append("")
+        else:
+            found[-1] += sign
+    return [piece.strip() for piece in found if piece.strip()]
+
+
 def placed(batch_size: Any, most: Any) -> int | None:
     """How many prompts run together, None for as many as are fast: "auto" and "auto:N" say so, too."""
     if batch_size is None or str(batch_size).partition(":")[0] == "auto":
