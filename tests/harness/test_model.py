@@ -165,6 +165,18 @@ def test_a_model_that_is_open_already(folders):
         UnspoolLM(lm, device="cpu")
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_lm_evals_own_device_is_a_wish(there, folders, monkeypatch):
+    asked = []
+    monkeypatch.setattr("unspool.harness.opening._has_cuda", lambda: there)
+    monkeypatch.setattr("unspool.harness.opening.open_quietly", lambda name, **how: asked.append(how["device"]) or un.load(name))
+    UnspoolLM(str(folders["gpt2"]), device="cuda:0")
+    UnspoolLM(str(folders["gpt2"]), device="cuda:0", backend="compiled")
+    UnspoolLM(str(folders["gpt2"]), device="cpu")
+    UnspoolLM(un.load(folders["gpt2"]), device="cuda:0")
+    assert asked == ["cuda:0" if there else None, None, "cpu"]
+
+
 def test_backends_agree(folders, ours):
     pairs = [Instance("loglikelihood", {}, (text, " king"), 0, ("t", 0, 1)) for text in TEXTS[:5]]
     expected = ours["llama"].loglikelihood(pairs, disable_tqdm=True)

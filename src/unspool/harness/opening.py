@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from unspool.errors import ParameterError
 from unspool.language_model import LanguageModel
 from unspool.loader import open_quietly
 
+THEIR_DEVICE = "cuda:0"
+"""What lm_eval's command line asks for where nobody names a device."""
+
 
 def opened(pretrained: Any, tokenizer: Any, device: str | None, dtype: str | None, backend: str | None) -> LanguageModel:
-    """The model that `pretrained` names or is; "auto", as lm_eval calls the model's own number format, is the default here."""
+    """The model that `pretrained` names or is; "auto", as lm_eval calls the model's own number format, is the default here.
+
+    lm_eval's own device is a wish: it is used if it is there and the model is opened here, by a backend that computes on one.
+    """
+    held = not (pretrained is None or isinstance(pretrained, str | Path))
+    if device == THEIR_DEVICE and (held or backend not in (None, "torch", "transformers") or not _has_cuda()):
+        device = None
     if isinstance(pretrained, LanguageModel):
         given = {"tokenizer": tokenizer, "device": device, "dtype": dtype, "backend": backend}
         for name, value in given.items():
@@ -18,6 +29,15 @@ def opened(pretrained: Any, tokenizer: Any, device: str | None, dtype: str | Non
                 raise ParameterError(f"pretrained is an opened model, used as it is: leave out {name}={value!r:.40}")
         return pretrained
     return open_quietly(pretrained, tokenizer=tokenizer, device=device, dtype=None if dtype == "auto" else dtype, backend=backend)
+
+
+def _has_cuda() -> bool:
+    """Whether torch is installed and finds a CUDA device."""
+    if find_spec("torch") is None:
+        return False
+    import torch
+
+    return bool(torch.cuda.is_available())
 
 
 def pieces_of(text: str) -> list[str]:
