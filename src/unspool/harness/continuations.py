@@ -12,8 +12,8 @@ from unspool.core.frontier import picked
 from unspool.core.model import ROOT, Model, Plan, Session, no_numbers
 from unspool.score import ROWS, TOKENS_AT_ONCE
 
-Tokens = tuple[int, ...]
-Continued = tuple[Tokens, Tokens]
+TokenTuple = tuple[int, ...]
+Continued = tuple[TokenTuple, TokenTuple]
 """A context and its continuation, neither of them empty."""
 Expected = tuple[int, int, int]
 """A row, the token that comes after it, and the place of the continuation that it belongs to."""
@@ -28,14 +28,14 @@ class ScoredContinuation:
 
 
 @dataclass
-class Family:
+class ContextFamily:
     """Contexts that begin alike, and by how many tokens; of each the continuations, and which of those asked for each is."""
 
-    contexts: list[Tokens]
+    contexts: list[TokenTuple]
     shared: int
     tokens: int
     """How many go through the model."""
-    continuations: list[dict[Tokens, list[int]]] = field(default_factory=list)
+    continuations: list[dict[TokenTuple, list[int]]] = field(default_factory=list)
 
 
 def scored(model: Model, pairs: Sequence[Continued], contexts: int | None = None) -> Iterator[tuple[int, ScoredContinuation]]:
@@ -44,16 +44,16 @@ def scored(model: Model, pairs: Sequence[Continued], contexts: int | None = None
     Equal contexts are read once, and so is the common beginning of contexts that are alike for the most part, as examples before
     questions are. contexts: the most that go through the model together; as many as make `TOKENS_AT_ONCE` tokens if not given.
     """
-    wanted: dict[Tokens, dict[Tokens, list[int]]] = {}
+    wanted: dict[TokenTuple, dict[TokenTuple, list[int]]] = {}
     for i, (context, continuation) in enumerate(pairs):
         wanted.setdefault(context, {}).setdefault(continuation, []).append(i)
     for batch in _batches(_families(wanted, contexts), contexts):
         yield from _read(model, batch)
 
 
-def _families(wanted: dict[Tokens, dict[Tokens, list[int]]], most: int | None) -> Iterator[Family]:
+def _families(wanted: dict[TokenTuple, dict[TokenTuple, list[int]]], most: int | None) -> Iterator[ContextFamily]:
     """Contexts in the order of their tokens, those with a common beginning of more than half of them together."""
-    family: Family | None = None
+    family: ContextFamily | None = None
     for context in sorted(wanted):
         own = sum(len(continuation) - 1 for continuation in wanted[context])
         if family is not None:
@@ -61,24 +61,24 @@ def _families(wanted: dict[Tokens, dict[Tokens, list[int]]], most: int | None) -
             tokens = family.tokens + len(context) - common + own + len(family.contexts) * (family.shared - common)
             room = tokens <= TOKENS_AT_ONCE and (most is None or len(family.contexts) < most)
             if room and 2 * common > max(len(context), max(map(len, family.contexts))):
-                family = Family([*family.contexts, context], common, tokens, [*family.continuations, wanted[context]])
+                family = ContextFamily([*family.contexts, context], common, tokens, [*family.continuations, wanted[context]])
                 continue
             yield family
-        family = Family([context], len(context), len(context) + own, [wanted[context]])
+        family = ContextFamily([context], len(context), len(context) + own, [wanted[context]])
     if family is not None:
         yield family
 
 
-def _alike(one: Tokens, other: Tokens) -> int:
+def _alike(one: TokenTuple, other: TokenTuple) -> int:
     """How many tokens two contexts have in common from the beginning."""
     length = min(len(one), len(other))
     differ = np.flatnonzero(np.asarray(one[:length]) != np.asarray(other[:length]))
     return int(differ[0]) if len(differ) else length
 
 
-def _batches(families: Iterator[Family], most: int | None) -> Iterator[list[Family]]:
+def _batches(families: Iterator[ContextFamily], most: int | None) -> Iterator[list[ContextFamily]]:
     """Families in order, together as long as they have at most TOKENS_AT_ONCE tokens and so many contexts."""
-    batch: list[Family] = []
+    batch: list[ContextFamily] = []
     for family in families:
         tokens, contexts = sum(f.tokens for f in [*batch, family]), sum(len(f.contexts) for f in [*batch, family])
         if batch and (tokens > TOKENS_AT_ONCE or (most is not None and contexts > most)):
@@ -89,7 +89,7 @@ def _batches(families: Iterator[Family], most: int | None) -> Iterator[list[Fami
         yield batch
 
 
-def _read(model: Model, families: list[Family]) -> Iterator[tuple[int, ScoredContinuation]]:
+def _read(model: Model, families: list[ContextFamily]) -> Iterator[tuple[int, ScoredContinuation]]:
     """All continuations of some families, in at most three forwards: common beginnings, the rest of the contexts, continuations."""
     contexts = [(i, context) for i, family in enumerate(families) for context in family.contexts]
     kinds = [found for family in families for found in family.continuations]

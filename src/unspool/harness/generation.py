@@ -12,7 +12,7 @@ from unspool.lab.translate import from_engine
 from unspool.processors.parts import After
 from unspool.stops.texts import StopStrings
 
-QUIET = ("do_sample", "max_length", "max_new_tokens")
+UNTOLD = ("do_sample", "max_length", "max_new_tokens")
 """Of these a translation has nothing to tell: they are set here."""
 
 
@@ -68,5 +68,5 @@ def _translated(settings: Mapping[str, Any], tokens: int, tokenizer: Any) -> tup
     given = {name: value for name, value in settings.items() if drawn or name != "temperature"}
     found = from_engine("transformers", {**given, "max_new_tokens": tokens}, tokenizer=tokenizer)
     ends = found.options.get("end_tokens")
-    notes = tuple(str(note) for note in found.notes if note.setting not in QUIET)
+    notes = tuple(str(note) for note in found.notes if note.setting not in UNTOLD)
     return found.decoder, None if ends is None else tuple(ends), notes

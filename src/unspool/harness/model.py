@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from importlib.metadata import version
 from typing import Any
 
 from lm_eval.api.instance import Instance
@@ -20,8 +21,8 @@ from unspool.harness.opening import opened, pieces_of, placed
 from unspool.harness.words import HarnessWords
 from unspool.models.chat import pick
 
-LOG = logging.getLogger("unspool")
-PROMPTS_AT_ONCE = 128
+LOGGER = logging.getLogger("unspool")
+ANSWERS_AT_ONCE = 128
 """Texts that are kept before the next are begun: what is lost if a run is broken off."""
 DEFAULT_GENERATED = 256
 """New tokens of a text if a task says nothing, as lm_eval has it."""
@@ -64,7 +65,7 @@ class UnspoolLM(TemplateLM):
             raise unknown("model_args of unspool", name, set(UnspoolLM.__init__.__annotations__) - {"others", "return"})
         self.lm = opened(pretrained, tokenizer, device, dtype, backend)
         for note in self.lm.notes:
-            LOG.warning(note)
+            LOGGER.warning(note)
         self.decoder = None if decoder is None else as_decoder(decoder)
         if self.decoder is not None:
             self.lm.resolve(self.decoder)                                # what is wrong with it is said before any task is read
@@ -126,7 +127,7 @@ class UnspoolLM(TemplateLM):
             without = [message for message in chat_history if message["role"] != "system"]
             if len(without) == len(chat_history):
                 raise
-            LOG.warning("the chat template takes no system message: it is left out")
+            LOGGER.warning("the chat template takes no system message: it is left out")
             return self.lm.render(without, variables)
 
     # --- scoring ------------------------------------------------------------------------------------------------------
@@ -177,8 +178,8 @@ class UnspoolLM(TemplateLM):
         with tqdm(total=len(requests), desc="generate_until", disable=disable_tqdm) as bar:
             for group in groups.values():
                 wanted = self._wanted(requests[group[0]].args[1])
-                for start in range(0, len(group), PROMPTS_AT_ONCE):
-                    some = group[start : start + PROMPTS_AT_ONCE]
+                for start in range(0, len(group), ANSWERS_AT_ONCE):
+                    some = group[start : start + ANSWERS_AT_ONCE]
                     found = self._generated([requests[i].args[0] for i in some], wanted, [names[i] for i in some])
                     for i, text in zip(some, found, strict=True):
                         texts[i] = text
@@ -193,7 +194,7 @@ class UnspoolLM(TemplateLM):
         room = self.max_length - wanted.tokens
         check(room > 0, f"max_gen_toks={wanted.tokens} leaves no room for a prompt: the context is {self.max_length}")
         for note in wanted.notes:
-            LOG.warning("generation_kwargs: %s", note)
+            LOGGER.warning("generation_kwargs: %s", note)
         return wanted
 
     def _generated(self, prompts: list[str], wanted: HarnessGeneration, names: list[str]) -> list[str]:
@@ -215,7 +216,7 @@ class UnspoolLM(TemplateLM):
         )
         for output in outputs:
             if output.failure:
-                LOG.warning("%s: the answer is empty", output.failure)
+                LOGGER.warning("%s: the answer is empty", output.failure)
         found = [self.words.alone(o.text, o.prompt_tokens) if o.sequences else "" for o in outputs]
         return [postprocess_generated_text(text, list(wanted.until), self.think_end) for text in found]
 
@@ -223,10 +224,8 @@ class UnspoolLM(TemplateLM):
 
     def get_model_info(self) -> dict[str, Any]:
         """What stands in lm_eval's results, for the run to be made again."""
-        from unspool import __version__
-
         chosen = {} if self.decoder is None else {"decoder": str(self.decoder)}
-        return {"unspool_version": __version__, "model_name": self.lm.name, "unspool_seed": self.seed, **self.lm.info, **chosen}
+        return {"unspool_version": version("unspool"), "model_name": self.lm.name, "unspool_seed": self.seed, **self.lm.info, **chosen}
 
 
 def _names(requests: Sequence[Instance]) -> Iterator[str]:
