@@ -59,3 +59,30 @@ def test_beams(ours, theirs, evaluated):
     beams = {"num_beams": 3, "num_return_sequences": 1, "length_penalty": 0.5, "until": []}
     own, other = (evaluated(models["gpt2"], "answers", gen_kwargs=beams) for models in (ours, theirs))
     assert responses(own, "answers") == responses(other, "answers")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_context_that_is_too_long_loses_its_beginning(name, ours, theirs):
+    requests = [asked("the king's cat " * n, " plays") for n in (2, 5, 6, 7, 30)] + [asked("naïve", " cats" * 13)]
+    lengths = [len(ours[name].tok_encode("".join(request.args))) for request in requests]
+    assert min(lengths) < 96 < max(lengths)
+    found, expected = (models[name].loglikelihood(requests, disable_tqdm=True) for models in (ours, theirs))
+    assert [value for value, _ in found] == pytest.approx([value for value, _ in expected], abs=NEAR)
+    assert [flag for _, flag in found] == [flag for _, flag in expected]
+
+
+def asked(context, continuation):
+    from lm_eval.api.instance import Instance
+
+    return Instance("loglikelihood", {}, (context, continuation), 0, ("task", 0, 1))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_answer_begins_as_a_text_of_its_own(name, ours, theirs):
+    from lm_eval.api.instance import Instance
+
+    tokens = ours[name].lm.tokenizer.encode(" the king")
+    request = Instance("generate_until", {}, ("a", {"decoder": f"follow({tuple(tokens)})", "max_gen_toks": 40}), 0, ("task", 0, 1))
+    (found,) = ours[name].generate_until([request], disable_tqdm=True)
+    assert found == theirs[name].tok_decode(tokens)
+    assert found == {"gpt2": " the king", "llama": "the king"}[name]
