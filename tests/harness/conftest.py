@@ -56,6 +56,7 @@ def folders(tmp_path_factory):
 @pytest.fixture(scope="session")
 def manager(tmp_path_factory):
     """The tasks of this folder alone; what `datasets` keeps of their data lies in a folder of the run."""
+    pytest.importorskip("lm_eval")
     from lm_eval.tasks import TaskManager
 
     with pytest.MonkeyPatch.context() as patch:
