@@ -3,6 +3,7 @@
 import re
 import shlex
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -20,11 +21,33 @@ PAGES = [p for p in PAGES if p.exists() and "chapter" not in p.parts]         # 
 """Without README.ko.md, whose code is the same (`test_languages.py`)."""
 
 
+def files(page):
+    """Files that a page shows: a block after a line that ends in its name, or a Python block that begins with it."""
+    text = page.read_text(encoding="utf-8")
+    yield from re.findall(r"^(?:.* )?`([\w-]+\.(?:yaml|jsonl))`(?:, [^\n]*)?:\n\n```\w+\n(.*?)^```", text, re.M | re.S)
+    for block in blocks(page, "python"):
+        if named := re.match(r"# (\w+\.py)\n", block):
+            yield named[1], block
+
+
+def needed(page):
+    """A page whose extra the tests may lack is skipped there."""
+    return pytest.mark.skipif(page.name == "lm-eval.md" and find_spec("lm_eval") is None, reason="lm_eval is not installed")
+
+
+@pytest.fixture
+def own_cache(page, tmp_path, monkeypatch):
+    """What a page's commands keep of data they read lies in the test's folder."""
+    if page.name == "lm-eval.md":
+        monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "datasets")
+
+
 def blocks(page, language):
     return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S)
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python")], ids=lambda p: p.name)
+@pytest.mark.usefixtures("own_cache")
+@pytest.mark.parametrize("page", [pytest.param(p, marks=needed(p), id=p.name) for p in PAGES if blocks(p, "python")])
 def test_python_blocks_run_in_order(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("unspool.core.decoder.REGISTRY", dict(REGISTRY))      # what the page defines is known on the page alone
@@ -39,10 +62,11 @@ def commands():
         for block in blocks(page, "console"):
             for line in block.splitlines():
                 if line.startswith("$ unspool "):
-                    marks = [pytest.mark.real] if "smollm2" in line else []
+                    marks = [needed(page), *([pytest.mark.real] if "smollm2" in line else [])]
                     yield pytest.param(page, line[2:].split("  #")[0], id=f"{page.name}: {line[2:60]}", marks=marks)
 
 
+@pytest.mark.usefixtures("own_cache")
 @pytest.mark.parametrize(("page", "command"), list(commands()))
 def test_console_commands_exit_well(page, command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -51,9 +75,8 @@ def test_console_commands_exit_well(page, command, tmp_path, monkeypatch):
     monkeypatch.setattr("sys.path", list(sys.path))
     if "smollm2" in command:
         real.by_its_word(monkeypatch)
-    for block in blocks(page, "python"):
-        if named := re.match(r"# (\w+\.py)\n", block):                     # a block that begins with a file's name is that file
-            (tmp_path / named[1]).write_text(block, encoding="utf-8")
+    for name, text in files(page):
+        (tmp_path / name).write_text(text, encoding="utf-8")
     code, found, said = called(*shlex.split(command)[1:])
     assert not code, said
     assert found.strip()

@@ -27,6 +27,7 @@ COMMANDS = (
     "explain",
     "translate",
     "serve",
+    "lm-eval",
     "models",
     "verify",
     "quantize",
@@ -43,7 +44,8 @@ class Program(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        command: click.Command = getattr(import_module(f"unspool.cli.commands.{name}"), name)
+        module = name.replace("-", "_")
+        command: click.Command = getattr(import_module(f"unspool.cli.commands.{module}"), module)
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

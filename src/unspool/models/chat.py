@@ -105,24 +105,36 @@ class FolderChat:
     def __call__(self, messages: Messages, variables: Mapping[str, Any] | None = None) -> str:
         return self._template(messages, variables)
 
+    @property
+    def text(self) -> Any:
+        """The template, several by name, or None."""
+        return self._template.text
+
     @cached_property
-    def _template(self) -> ChatTemplate:
+    def tokens(self) -> Mapping[str, Any]:
+        """The special tokens by what they are for, as {"bos_token": "<s>"}."""
         from unspool.models.tokenizer_folder import content_of, said_of
 
         said = said_of(self.folder)
         tokens: dict[str, Any] = {name: content_of(value) for name, value in said.names.items()}
         if more := said.settings.get("additional_special_tokens"):
             tokens["additional_special_tokens"] = [content_of(value) for value in more]
+        return tokens
+
+    @cached_property
+    def _template(self) -> ChatTemplate:
+        from unspool.models.tokenizer_folder import said_of
+
         own = self.folder / "chat_template.jinja"
         try:
-            text = own.read_text(encoding="utf-8") if own.is_file() else said.settings.get("chat_template")
+            text = own.read_text(encoding="utf-8") if own.is_file() else said_of(self.folder).settings.get("chat_template")
             named = {path.stem: path.read_text(encoding="utf-8") for path in sorted(self.folder.glob("additional_chat_templates/*.jinja"))}
         except (OSError, UnicodeDecodeError) as error:
             raise ModelError(f"cannot read the chat template of {self.folder}: {error}") from None
         text = text if text is not None else self._read("chat_template.json").get("chat_template")
         if named:
             text = {**named, **({"default": text} if isinstance(text, str) else {})}
-        return ChatTemplate(text, tokens)
+        return ChatTemplate(text, self.tokens)
 
     def _read(self, name: str) -> dict[str, Any]:
         from unspool.models.loading import read_json

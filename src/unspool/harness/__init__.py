@@ -1,0 +1,1 @@
+"""unspool's models for lm-evaluation-harness."""
