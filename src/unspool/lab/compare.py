@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from unspool.core.decoder import Decoder, as_decoder, parse
-from unspool.errors import PromptError, UnspoolError, check, is_whole, plain, whole
+from unspool.core.decoder import Decoder, as_decoder
+from unspool.errors import PromptError, check, is_whole, plain, whole
 from unspool.lab.comparison import Comparison
-from unspool.lab.generations import BatchCost, Generation, GenerationFile, key
+from unspool.lab.generations import Generation, GenerationFile, key
 from unspool.lab.measuring import Measuring
 from unspool.lab.registry import DEFAULT, Metric, TextSample, metric_named
 from unspool.lab.rows import row_of, row_of_human
 from unspool.language_model import DEFAULT_NEW_TOKENS, DecoderLike, LanguageModel
+from unspool.many.unit import GivenPrompt, Unit, making, model_of, recipe_of, written_out
+from unspool.record.step import Step
 from unspool.strategies.greedy import Greedy
-from unspool.stream import Stream
 
 PROMPTS_AT_ONCE = 16
 """Prompts that run together."""
@@ -70,7 +70,7 @@ class Comparing:
             whole(what, value, 1)
         counted = [replace(m, unit=m.unit.replace("words", unit)) for m in check_metrics(metrics, judged=judge is not None)]
         self.measuring = Measuring(lm, judge, counted, unit, chat)
-        self.model = {"name": lm.name, "fingerprint": lm.info.get("fingerprint"), "tokenizer": lm.tokenizer.hash}
+        self.model = model_of(lm)
         self.made: dict[str, list[tuple[Generation, TextSample | None]]] = {name: [] for name in self.decoders}
         for prompt in self.prompts:
             self.measuring.start(prompt)
@@ -100,31 +100,19 @@ class Comparing:
         """The sum of what iteration gives, if no search takes more steps than a text has tokens."""
         return len(self.seeds) * len(self.decoders) * math.ceil(len(self.prompts) / self.together) * self.max_new_tokens
 
-    def _run(self, name: str, decoder: Decoder, seed: int, prompts: list[str]) -> Iterator[None]:
+    def _run(self, name: str, decoder: Decoder, seed: int, prompts: list[str]) -> Iterator[Step]:
         """One batch: what the file holds is taken from there."""
-        recipe = {"decoder": str(decoder), "seed": seed, "max_new_tokens": self.max_new_tokens} | ({"chat": True} if self.chat else {})
-        found = {p: self.kept.get(key(p, recipe, self.model), []) if _written_out(decoder) else [] for p in prompts}
+        recipe = recipe_of(decoder, seed, self.max_new_tokens, chat=self.chat)
+        found = {p: self.kept.get(key(p, recipe, self.model), []) if written_out(decoder) else [] for p in prompts}
         old = [replace(g, decoder=name) for p in prompts for g in found[p]]
         self.made[name] += self._measured(old)
-        missing = [p for p in prompts if not found[p]]
+        missing = tuple(GivenPrompt(i, p, where=repr(p)) for i, p in enumerate(p for p in prompts if not found[p]))
         if not missing:
             return
-        began = time.perf_counter()
-        run = self.lm.stream(
-            missing, decoder, max_new_tokens=self.max_new_tokens, seed=seed, level="off", chat=self.chat, together=self.together
-        )
-        for _ in run:
-            yield
-        outputs = run.outputs
-        batch = _cost(run, sum(len(o.sequences) or 1 for o in outputs), time.perf_counter() - began)
-        made = recipe | {"model": self.lm.name}, self.model, batch
-        new = list[Generation]()
-        for p, output in zip(missing, outputs, strict=True):
-            new += [Generation(name, p, seed, i, s.text, s.tokens, s.logprobs, s.reason, *made) for i, s in enumerate(output.sequences, 1)]
-            new += [] if output.sequences else [Generation(name, p, seed, 0, "", [], [], "failed", *made, output.failure)]
-        measured = self._measured(new)
+        made = yield from making(self.lm, Unit(0, name, decoder, recipe, missing, self.together))
+        measured = self._measured(made.generations)
         if self.store:
-            self.store.append([g.to_line(self._alone(sample)) for g, sample in measured])
+            self.store.append([g.to_measured_line(self._alone(sample)) for g, sample in measured])
         self.made[name] += measured
 
     def _measured(self, some: Sequence[Generation]) -> list[tuple[Generation, TextSample | None]]:
@@ -160,18 +148,6 @@ class Comparing:
         )
 
 
-def _written_out(decoder: Decoder) -> bool:
-    """Whether a decoder's text form says all of it; not where a part holds a live object, as a draft model."""
-    try:
-        return parse(str(decoder)) == decoder
-    except UnspoolError:
-        return False
-
-
-def _cost(run: Stream, texts: int, seconds: float) -> BatchCost:
-    return BatchCost(texts, **run.cost(), seconds=seconds, drew=run.drew)
-
-
 # --- what is asked for --------------------------------------------------------------------------------------------------
 
 
@@ -190,8 +166,8 @@ def check_prompts(prompts: str | Sequence[str]) -> list[str]:
 
 def check_decoders(decoders: Sequence[DecoderLike] | Mapping[str, DecoderLike]) -> dict[str, Decoder]:
     """Decoders by name, all different; without a strategy they are greedy."""
-    check(not isinstance(decoders, str | Decoder), f"compare takes a list of decoders; got {decoders!r}")
-    check(len(decoders) > 0, "compare needs at least one decoder")
+    check(not isinstance(decoders, str | Decoder), f"give a list of decoders, or a mapping that names them; got {decoders!r}")
+    check(len(decoders) > 0, "give at least one decoder")
     pairs = list(decoders.items()) if isinstance(decoders, Mapping) else [(None, d) for d in decoders]
     found: dict[str, Decoder] = {}
     for i, (name, value) in enumerate(pairs, 1):
