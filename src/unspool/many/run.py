@@ -187,19 +187,16 @@ class SavingRun:
 
     def _units(self) -> Iterator[Unit]:
         """The units, as the input is read."""
-        asked = self._asked()
         number = itertools.count()
-        for _, group in itertools.groupby(asked, key=lambda one: one.index // self.unit):
-            some = tuple(group)
+        while some := list(itertools.islice(self.prompts, self.unit)):
+            for one in some:
+                if isinstance(one, UnusablePrompt):
+                    self._refuse(one)
+            asked = tuple(one for one in some if isinstance(one, GivenPrompt))
             for name in self.decoders:
-                yield Unit(next(number), name, self.sent[name], self.recipes[name], some, self.together)
-
-    def _asked(self) -> Iterator[GivenPrompt]:
-        for one in self.prompts:
-            if isinstance(one, UnusablePrompt):
-                self._refuse(one)
-            else:
-                yield one
+                place = next(number)
+                if asked:
+                    yield Unit(place, name, self.sent[name], self.recipes[name], asked, self.together)
 
     def _refuse(self, one: UnusablePrompt, again: bool = False) -> None:
         """again: it was told for another decoder."""
