@@ -163,3 +163,22 @@ def test_an_error_of_the_input_comes_behind_the_units_before_it():
     assert [unit.number for unit, _ in islice(work, 5)] == [0, 1, 2, 3, 4]
     with pytest.raises(un.PromptError, match="line 6"):
         next(work)
+
+
+# --- compare ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_a_comparison_is_the_same_whoever_runs_it(engine, tmp_path):
+    texts = [" ".join(map(str, p)) for p in prompts(9)]
+    died = tmp_path / "died"
+    died.mkdir()
+    asked = {"seeds": 2, "max_new_tokens": 5, "metrics": ["perplexity", "length"], "together": 2, "save": tmp_path / "elsewhere.jsonl"}
+    here = un.compare(toy(), texts, DECODERS, **(asked | {"save": None}))
+    workers = {"engine": engine, "workers": 2, "opening": opening(dying, str(died), 1, 8)}
+    there = un.compare(toy(), texts, DECODERS, **asked, **workers)
+    assert list(died.iterdir())
+    assert [row.values for row in there.rows] == [row.values for row in here.rows]
+    assert [(g.prompt, g.seed, g.tokens) for g in there.generations] == [(g.prompt, g.seed, g.tokens) for g in here.generations]
+    again = un.compare(toy(), texts, DECODERS, **asked)
+    assert [row.values for row in again.rows] == [row.values for row in here.rows]

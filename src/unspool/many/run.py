@@ -12,7 +12,7 @@ from typing import Any
 from unspool.errors import ParameterError, PromptError, check, is_whole, whole
 from unspool.lab.compare import check_decoders
 from unspool.language_model import DEFAULT_NEW_TOKENS, DecoderLike, LanguageModel
-from unspool.many.executors.inline import Inline
+from unspool.many.executors.choose import check_engine, executor_of
 from unspool.many.executors.opening import ModelOpening
 from unspool.many.executors.order import Executor
 from unspool.many.parquet import parquet_groups, to_parquet
@@ -23,7 +23,6 @@ from unspool.record.step import Step
 
 UNIT_PROMPTS = 256
 """Prompts that are run and saved together."""
-RUNNERS = ("inline", "processes", "ray")
 BAD = ("stop", "skip")
 
 
@@ -104,14 +103,12 @@ class SavingRun:
     ) -> None:
         whole("unit", unit, 1)
         whole("seed", seed)
-        for value, what in ((together, "together"), (max_new_tokens, "max_new_tokens"), (max_length, "max_length"), (workers, "workers")):
+        for value, what in ((together, "together"), (max_new_tokens, "max_new_tokens"), (max_length, "max_length")):
             check(value is None or is_whole(value, 1), f"{what} must be a whole number >= 1; got {value!r}")
         if max_new_tokens is not None and max_length is not None:
             raise ParameterError(f"give max_new_tokens ({max_new_tokens}) or max_length ({max_length}), not both")
         check(bad in BAD, f"bad is one of {', '.join(BAD)}; got {bad!r}")
-        check(engine in RUNNERS, f"engine is one of {', '.join(RUNNERS)}; got {engine!r}")
-        check(engine != "inline" or workers in (None, 1), "the engine inline has no workers; choose processes or ray with them")
-        check(engine == "ray" or address is None, "the address is that of a Ray cluster; choose the engine ray with it")
+        check_engine(engine, workers, address)
         check(not isinstance(prompts, str | bytes), "run takes many prompts, or a Path; got one text: put it in a list")
         new = None if max_length is not None else (max_new_tokens or DEFAULT_NEW_TOKENS)
         self.decoders = check_decoders(decoders)
@@ -144,7 +141,7 @@ class SavingRun:
         """Go on to the end of the next unit."""
         file = SavedTexts(self.lines)
         with file.file.claimed():
-            executor = _executor(*self.opening)
+            executor = executor_of(*self.opening)
             try:
                 model = executor.model()
                 kept = Kept(model, versions_of(model), self.unit)
@@ -205,19 +202,3 @@ class SavingRun:
         if not again:
             self.state.refused += 1
             self.told(one)
-
-
-def _executor(
-    lm: LanguageModel | ModelOpening, engine: str, workers: int | None, address: str | None, cpus: float, gpus: float
-) -> Executor:
-    if engine == "inline":
-        return Inline(lm if isinstance(lm, LanguageModel) else lm())
-    opening = lm if isinstance(lm, ModelOpening) else ModelOpening.again(lm)
-    if engine == "processes":
-        from unspool.kernels.cores import cores
-        from unspool.many.executors.processes import Processes
-
-        return Processes(opening, workers or cores())
-    from unspool.many.executors.on_ray import OnRay
-
-    return OnRay(opening, workers or 1, address, cpus, gpus)

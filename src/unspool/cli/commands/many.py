@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
 ENGINE_NAMES = ["inline", "processes", "ray"]
 FILE_FORMS = ["text", "jsonl", "csv", "tsv", "parquet"]
+RUN_BY = [
+    options.option("--engine", hint="Who runs the prompts.", default="inline", type=click.Choice(ENGINE_NAMES)),
+    options.option("--workers", hint="How many processes or actors, each with the model.", default="a processor each; ray: 1", type=int),
+    options.option("--ray-address", hint="Of a Ray cluster; auto: the one around.", default="Ray on this machine", metavar="ADDRESS"),
+]
+"""Who runs many prompts."""
 MANY = [
     options.option("--save", hint="Save the texts of many prompts, as .jsonl or .parquet; those there are kept.", metavar="FILE"),
     options.option("--prompt-column", hint="The column of the prompts.", default="prompt, or messages", metavar="NAME"),
@@ -28,9 +34,7 @@ MANY = [
     options.option("--bad-lines", hint="At a prompt that cannot be used.", default="stop", type=click.Choice(["stop", "skip"])),
     options.option("--unit", hint="Prompts that are run and saved together.", default="256", type=int),
     options.option("--together", hint="How many prompts grow at once.", default="by the memory", type=int),
-    options.option("--engine", hint="Who runs the prompts.", default="inline", type=click.Choice(ENGINE_NAMES)),
-    options.option("--workers", hint="How many processes or actors, each with the model.", default="a processor each; ray: 1", type=int),
-    options.option("--ray-address", hint="Of a Ray cluster; auto: the one around.", default="Ray on this machine", metavar="ADDRESS"),
+    *RUN_BY,
 ]
 """What only --save takes, and itself."""
 OPTION_OF = {str(parameter.name): parameter.opts[0] for parameter in MANY}
