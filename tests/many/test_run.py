@@ -257,7 +257,7 @@ def test_killed_at_random_moments_the_file_is_the_same(form, tmp_path):
     lines = killed if form == "jsonl" else Path(f"{killed}.unfinished.jsonl")
     sizes = killed_until_done(command(killed), form, 10 if form == "jsonl" else 4, lines)
     assert killed.read_bytes() == whole.read_bytes()
-    assert len(set(sizes)) > 2, "the kills came too early to tell anything"
+    assert len(set(sizes)) > 1, "the kills came too early to tell anything"
     assert not list(tmp_path.glob("*.unfinished*"))
 
 
