@@ -1,6 +1,6 @@
 """unspool decodes text from autoregressive language models, by every strategy, in full view."""
 
-__version__ = "0.1.0"
+from unspool.version import __version__ as __version__
 
 
 def __getattr__(name):  # type: ignore[no-untyped-def]

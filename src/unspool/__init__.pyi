@@ -40,6 +40,8 @@ from unspool.lab.translate import Translation as Translation, from_engine as fro
 from unspool.lab.verify_draft import VerifiedDraft as VerifiedDraft, verify_draft as verify_draft
 from unspool.language_model import LanguageModel as LanguageModel
 from unspool.loader import load as load
+from unspool.many.executors.opening import ModelOpening as ModelOpening
+from unspool.many.run import Saving as Saving, run as run
 from unspool.output import GeneratedText as GeneratedText, Output as Output
 from unspool.processors.adapt import AdaptiveP as AdaptiveP, Mirostat as Mirostat
 from unspool.processors.constrain import (

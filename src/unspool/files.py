@@ -23,6 +23,8 @@ from unspool.errors import UnspoolError
 DataPiece: TypeAlias = str | bytes | memoryview
 Data: TypeAlias = str | bytes | Iterable[DataPiece]
 BINARY = getattr(os, "O_BINARY", 0)
+LOCKED_BYTE = 1 << 62
+"""On Windows a byte is locked, which nobody else may read: one beyond any file's end."""
 ANY_MAY_WRITE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -98,14 +100,37 @@ def said(error: OSError) -> str:
 class Growing:
     """A file that grows by whole pieces: one that cannot be written whole is taken back. A device or a pipe is only written to.
 
-    A file that is not there comes with its first piece, so that a run that fails before that leaves none.
+    A file that is not there comes with its first piece, so that a run that fails before that leaves none; where it is `claimed`, at once,
+    and goes again if nothing comes.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = path
         self._stream = is_stream(path)
-        self._descriptor = -1
+        self._descriptor, self._made = -1, False
         check_writable(path) if _mode(path) is None else self._open()
+
+    @contextlib.contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Have the file for oneself: whoever else claims it meanwhile is refused. The claim ends with this program, however that ends."""
+        if self._stream:
+            yield
+            return
+        self._made = self._descriptor < 0 or self._made
+        for _ in range(100):                                              # another may take its empty file away while we open it
+            if self._descriptor < 0:
+                self._open()
+            _lock(self._descriptor, self.path)
+            if os.path.exists(self.path) and os.path.samestat(os.fstat(self._descriptor), os.stat(self.path)):
+                break
+            self._descriptor = -1
+        try:
+            yield
+        finally:
+            if self._made and not os.fstat(self._descriptor).st_size:
+                with contextlib.suppress(OSError):
+                    os.unlink(os.path.realpath(self.path))
+            _unlock(self._descriptor)
 
     def _open(self) -> None:
         with _named(self.path):
@@ -113,13 +138,13 @@ class Growing:
             self._descriptor = _opened(self.path) if self._stream else os.open(self.path, os.O_RDWR | os.O_CREAT | BINARY, 0o666)
         weakref.finalize(self, os.close, self._descriptor)
 
-    def read(self) -> bytes:
-        """What it holds already; nothing of a device or a pipe."""
+    def lines(self) -> Iterator[bytes]:
+        """Its lines, one at a time, each with its line break; the last may lack one. Nothing of a device or a pipe."""
         if self._stream or self._descriptor < 0:
-            return b""
+            return
         with _named(self.path), os.fdopen(os.dup(self._descriptor), "rb") as file:
             file.seek(0)
-            return file.read()
+            yield from file
 
     def append(self, text: str, end: int) -> int:
         """Write a piece after the first `end` bytes, in place of what may stand there; where it ends."""
@@ -134,11 +159,43 @@ class Growing:
                 os.ftruncate(self._descriptor, end)
                 os.lseek(self._descriptor, end, os.SEEK_SET)
                 _write_all(self._descriptor, data)
+                os.fsync(self._descriptor)                                # some disks say that they are full only here
             except BaseException:
                 with contextlib.suppress(OSError):
                     os.ftruncate(self._descriptor, end)
                 raise
         return end + len(data)
+
+
+def _lock(descriptor: int, path: str | Path) -> None:
+    """Take the lock of an open file, or say that another program has it; the system lets go of it when its holder ends."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            os.lseek(descriptor, LOCKED_BYTE, os.SEEK_SET)
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in (errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK):
+            return                                                        # a disk without locks
+        raise UnspoolError(f"another program is writing {path}; wait for its end, or give another file") from None
+
+
+def _unlock(descriptor: int) -> None:
+    with contextlib.suppress(OSError):
+        if sys.platform == "win32":
+            import msvcrt
+
+            os.lseek(descriptor, LOCKED_BYTE, os.SEEK_SET)
+            msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 # --- what they share --------------------------------------------------------------------------------------------------

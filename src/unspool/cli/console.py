@@ -204,7 +204,8 @@ class Bar:
 
     PATIENCE = 0.5
 
-    def __init__(self, label: str, total: int, wanted: bool = True) -> None:
+    def __init__(self, label: str, total: int | None, wanted: bool = True) -> None:
+        """total: None where nobody knows."""
         self.label, self.total, self.count = label, total, 0
         self._wanted = wanted and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         self._began, self._shown, self._task = time.monotonic(), None, None
@@ -229,14 +230,23 @@ class Bar:
             return
         if self._shown is None:
             from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+            from rich.progress import Progress
 
-            columns = TextColumn("[dim]{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-            self._shown = Progress(*columns, console=Console(stderr=True), transient=True)
-            self._task = self._shown.add_task(self.label, total=self.total)
+            self._shown = Progress(*self.columns(), console=Console(stderr=True), transient=True)
+            self._task = self._shown.add_task(self.label, total=self.total, **self.fields())
             self._shown.start()
-        total = self.total if self.count <= self.total else None          # a search that takes more rounds than it may write tokens
-        self._shown.update(self._task, completed=self.count, total=total, description=self.label)
+        known = self.total is not None and self.count <= self.total       # a search may take more rounds than it may write tokens
+        self._shown.update(self._task, completed=self.count, total=self.total if known else None, description=self.label, **self.fields())
+
+    def columns(self) -> tuple[Any, ...]:
+        """What stands beside each other, as rich has it."""
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+
+        return TextColumn("[dim]{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+
+    def fields(self) -> dict[str, Any]:
+        """What the columns show beside the count."""
+        return {}
 
     def __enter__(self) -> Bar:
         return self

@@ -13,6 +13,8 @@ import unspool
 FORMS = ["text", "json", "jsonl", "csv", "md", "html"]
 BACKENDS = ["compiled", "numpy", "torch", "transformers", "llama.cpp"]
 _DTYPES = ["float32", "float16", "bfloat16", "int8", "int4"]
+PARTS_META = "unspool.parts"
+"""Under which the context of a command keeps what --import named."""
 SHELLS = ["bash", "zsh", "fish"]
 NAMED = {"FILE": "a file", "MODEL": "a model", "ENGINE": "an engine"}
 """What options take by name, by their metavar."""
@@ -147,6 +149,8 @@ def import_named(ctx: click.Context, parameter: click.Parameter, names: tuple[st
     """Import the parts of files and modules before anything else is done."""
     if names:
         from unspool.core.decoder import import_parts
+
+        ctx.meta[PARTS_META] = names
 
         for name in names:
             import_parts(name)

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
-from unspool.core.decoder import Decoder, as_decoder, parse
-from unspool.errors import PromptError, UnspoolError, check, is_whole, plain, whole
+from unspool.core.decoder import Decoder, as_decoder
+from unspool.errors import ModelError, PromptError, check, is_whole, plain, whole
 from unspool.lab.comparison import Comparison
-from unspool.lab.generations import BatchCost, Generation, GenerationFile, key
+from unspool.lab.generations import Generation, GenerationFile, key
 from unspool.lab.measuring import Measuring
 from unspool.lab.registry import DEFAULT, Metric, TextSample, metric_named
 from unspool.lab.rows import row_of, row_of_human
 from unspool.language_model import DEFAULT_NEW_TOKENS, DecoderLike, LanguageModel
+from unspool.many.executors.choose import check_engine, executor_of
+from unspool.many.executors.opening import ModelOpening
+from unspool.many.unit import GivenPrompt, Unit, UnitTexts, making, model_of, recipe_of, sendable, written_out
+from unspool.record.step import Step
 from unspool.strategies.greedy import Greedy
-from unspool.stream import Stream
 
 PROMPTS_AT_ONCE = 16
 """Prompts that run together."""
@@ -43,7 +46,7 @@ class Comparing:
     prompt and text, cut to max_new_tokens tokens and measured alike. judge: a second model, for judge_perplexity and
     judge_bits_per_byte. unit: what n-grams are made of, words or tokens. save: a file of generations that grows as they are
     made; what it holds already is not made again. chat: every prompt is what a user says. together: how many prompts run at
-    once.
+    once. engine, workers, address: who runs them, as for `unspool.run`; opening: how workers open the model, if not as it was opened.
     """
 
     def __init__(
@@ -61,16 +64,26 @@ class Comparing:
         save: str | Path | None = None,
         chat: bool = False,
         together: int = PROMPTS_AT_ONCE,
+        engine: str = "inline",
+        workers: int | None = None,
+        address: str | None = None,
+        opening: ModelOpening | None = None,
     ) -> None:
         self.lm, self.chat, self.max_new_tokens, self.together = lm, chat, max_new_tokens, together
         self.prompts = check_prompts(prompts)
         self.decoders = check_decoders(decoders)
+        check_engine(engine, workers, address)
+        self.engine, self.workers, self.address, self.opening = engine, workers, address, opening
+        self.sent: dict[str, Decoder | str] = dict(self.decoders)
+        if engine != "inline":
+            self.sent = {name: sendable(d, f"the engine {engine}") for name, d in self.decoders.items()}
+        self._number = count()
         self.seeds = check_seeds(seeds)
         for value, what in ((together, "together"), (max_new_tokens, "max_new_tokens")):
             whole(what, value, 1)
         counted = [replace(m, unit=m.unit.replace("words", unit)) for m in check_metrics(metrics, judged=judge is not None)]
         self.measuring = Measuring(lm, judge, counted, unit, chat)
-        self.model = {"name": lm.name, "fingerprint": lm.info.get("fingerprint"), "tokenizer": lm.tokenizer.hash}
+        self.model = model_of(lm)
         self.made: dict[str, list[tuple[Generation, TextSample | None]]] = {name: [] for name in self.decoders}
         for prompt in self.prompts:
             self.measuring.start(prompt)
@@ -84,6 +97,9 @@ class Comparing:
 
     def __iter__(self) -> Iterator[int]:
         """Run what is to be run; a number of tokens after each step, up to `total`."""
+        if self.engine != "inline":
+            yield from self._by_workers()
+            return
         for seed in self.seeds:
             for first in range(0, len(self.prompts), self.together):
                 prompts = self.prompts[first : first + self.together]
@@ -100,32 +116,49 @@ class Comparing:
         """The sum of what iteration gives, if no search takes more steps than a text has tokens."""
         return len(self.seeds) * len(self.decoders) * math.ceil(len(self.prompts) / self.together) * self.max_new_tokens
 
-    def _run(self, name: str, decoder: Decoder, seed: int, prompts: list[str]) -> Iterator[None]:
-        """One batch: what the file holds is taken from there."""
-        recipe = {"decoder": str(decoder), "seed": seed, "max_new_tokens": self.max_new_tokens} | ({"chat": True} if self.chat else {})
-        found = {p: self.kept.get(key(p, recipe, self.model), []) if _written_out(decoder) else [] for p in prompts}
-        old = [replace(g, decoder=name) for p in prompts for g in found[p]]
-        self.made[name] += self._measured(old)
-        missing = [p for p in prompts if not found[p]]
-        if not missing:
-            return
-        began = time.perf_counter()
-        run = self.lm.stream(
-            missing, decoder, max_new_tokens=self.max_new_tokens, seed=seed, level="off", chat=self.chat, together=self.together
-        )
-        for _ in run:
-            yield
-        outputs = run.outputs
-        batch = _cost(run, sum(len(o.sequences) or 1 for o in outputs), time.perf_counter() - began)
-        made = recipe | {"model": self.lm.name}, self.model, batch
-        new = list[Generation]()
-        for p, output in zip(missing, outputs, strict=True):
-            new += [Generation(name, p, seed, i, s.text, s.tokens, s.logprobs, s.reason, *made) for i, s in enumerate(output.sequences, 1)]
-            new += [] if output.sequences else [Generation(name, p, seed, 0, "", [], [], "failed", *made, output.failure)]
-        measured = self._measured(new)
+    def _run(self, name: str, decoder: Decoder, seed: int, prompts: list[str]) -> Iterator[Step]:
+        unit = self._missing(name, decoder, seed, prompts)
+        if unit is not None:
+            self._take(name, (yield from making(self.lm, unit)))
+
+    def _missing(self, name: str, decoder: Decoder, seed: int, prompts: list[str]) -> Unit | None:
+        """What of a batch is to be made; what the file holds is taken from there."""
+        recipe = recipe_of(decoder, seed, self.max_new_tokens, chat=self.chat)
+        found = {p: self.kept.get(key(p, recipe, self.model), []) if written_out(decoder) else [] for p in prompts}
+        self.made[name] += self._measured([replace(g, decoder=name) for p in prompts for g in found[p]])
+        missing = tuple(GivenPrompt(i, p, where=repr(p)) for i, p in enumerate(p for p in prompts if not found[p]))
+        return Unit(next(self._number), name, self.sent[name], recipe, missing, self.together) if missing else None
+
+    def _take(self, name: str, made: UnitTexts) -> None:
+        """Measure, save and keep what came of a batch."""
+        measured = self._measured(made.generations)
         if self.store:
-            self.store.append([g.to_line(self._alone(sample)) for g, sample in measured])
+            self.store.append([g.to_measured_line(self._alone(sample)) for g, sample in measured])
         self.made[name] += measured
+
+    def _by_workers(self) -> Iterator[int]:
+        """The same batches, run by workers: first those of the first seed, which tell what draws."""
+        executor = executor_of(self.opening or self.lm, self.engine, self.workers, self.address)
+        try:
+            if (theirs := executor.model()) != self.model:
+                raise ModelError(f"the workers opened another model: {theirs} in place of {self.model}")
+            for seeds in (self.seeds[:1], self.seeds[1:]):
+                first = seeds[:1] == self.seeds[:1]
+                names = [name for name in self.decoders if first or any(g.batch.drew for g, _ in self.made[name])]
+                for unit, made in executor.run(self._units(seeds, names), lambda step: None):
+                    self.current = unit.name
+                    self._take(unit.name, made)
+                    yield self.max_new_tokens
+        finally:
+            executor.close()
+
+    def _units(self, seeds: Sequence[int], names: Sequence[str]) -> Iterator[Unit]:
+        for seed in seeds:
+            for first in range(0, len(self.prompts), self.together):
+                for name in names:
+                    unit = self._missing(name, self.decoders[name], seed, self.prompts[first : first + self.together])
+                    if unit is not None:
+                        yield unit
 
     def _measured(self, some: Sequence[Generation]) -> list[tuple[Generation, TextSample | None]]:
         """Generations as metrics read them; None where there is no text."""
@@ -160,18 +193,6 @@ class Comparing:
         )
 
 
-def _written_out(decoder: Decoder) -> bool:
-    """Whether a decoder's text form says all of it; not where a part holds a live object, as a draft model."""
-    try:
-        return parse(str(decoder)) == decoder
-    except UnspoolError:
-        return False
-
-
-def _cost(run: Stream, texts: int, seconds: float) -> BatchCost:
-    return BatchCost(texts, **run.cost(), seconds=seconds, drew=run.drew)
-
-
 # --- what is asked for --------------------------------------------------------------------------------------------------
 
 
@@ -190,8 +211,8 @@ def check_prompts(prompts: str | Sequence[str]) -> list[str]:
 
 def check_decoders(decoders: Sequence[DecoderLike] | Mapping[str, DecoderLike]) -> dict[str, Decoder]:
     """Decoders by name, all different; without a strategy they are greedy."""
-    check(not isinstance(decoders, str | Decoder), f"compare takes a list of decoders; got {decoders!r}")
-    check(len(decoders) > 0, "compare needs at least one decoder")
+    check(not isinstance(decoders, str | Decoder), f"give a list of decoders, or a mapping that names them; got {decoders!r}")
+    check(len(decoders) > 0, "give at least one decoder")
     pairs = list(decoders.items()) if isinstance(decoders, Mapping) else [(None, d) for d in decoders]
     found: dict[str, Decoder] = {}
     for i, (name, value) in enumerate(pairs, 1):

@@ -42,7 +42,7 @@ class Comparison(Compared):
 
     def to_jsonl(self) -> str:
         """Every generation on a line, as in the file of `save`."""
-        return "".join(g.to_line(t) + "\n" for g, t in zip(self.generations, self.texts, strict=True))
+        return "".join(g.to_measured_line(t) + "\n" for g, t in zip(self.generations, self.texts, strict=True))
 
     def to_pandas(self) -> Any:
         """A pandas DataFrame: a line for each decoder, columns as in the CSV."""

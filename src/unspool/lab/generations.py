@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -61,11 +61,15 @@ class Generation:
         """What makes two runs the same: prompt, recipe and model, whatever they are called."""
         return key(self.prompt, self.recipe, self.model)
 
-    def to_line(self, metrics: dict[str, float | None]) -> str:
-        """All of it as a line of JSON, with the text's own metrics."""
-        found = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "failure" or self.failure}
-        more = {"batch": asdict(self.batch), "logprob": math.fsum(self.logprobs), "metrics": metrics}
-        return json.dumps({"unspool_generation": LINE_FORMAT} | found | more, ensure_ascii=False)
+    def to_line(self, **more: Any) -> str:
+        """All of it but what its batch cost as a line of JSON, with what else is to stand there."""
+        found = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "batch" and (f.name != "failure" or self.failure)}
+        made = {"unspool_generation": LINE_FORMAT} | found | {"logprob": math.fsum(self.logprobs)} | more
+        return json.dumps(made, ensure_ascii=False)
+
+    def to_measured_line(self, metrics: dict[str, float | None]) -> str:
+        """The same with its batch's cost and the text's own metrics, as a comparison saves it."""
+        return self.to_line(batch=asdict(self.batch), metrics=metrics)
 
 
 def key(prompt: str, recipe: dict[str, Any], model: dict[str, Any]) -> tuple[str, ...]:
@@ -74,47 +78,71 @@ def key(prompt: str, recipe: dict[str, Any], model: dict[str, Any]) -> tuple[str
     return prompt, json.dumps(settings, sort_keys=True), str(model.get("fingerprint") or model["name"]), str(model["tokenizer"])
 
 
-class GenerationFile:
-    """A file of generations that grows batch by batch; a batch is written whole or, if torn, forgotten."""
+class GroupedFile:
+    """A file of generations that grows by groups of lines; a group is written whole or, if torn, forgotten."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._file = Growing(path)
+        self.file = Growing(path)
         self._end = 0
-        """Bytes of whole batches."""
-        self.kept = list(self._read())
+        """Bytes of whole groups."""
 
-    def _read(self) -> Iterator[Generation]:
-        data = self._file.read()
-        waiting: list[Generation] = []
-        lines = data.split(b"\n")
+    def groups(self, group_of: Callable[[dict[str, Any]], tuple[Any, int]]) -> Iterator[list[dict[str, Any]]]:
+        """The whole groups, read one at a time; group_of: what tells the group of a line from others, and how many lines it has."""
+        waiting: list[dict[str, Any]] = []
+        kind: tuple[Any, int] | None = None
         place = 0
-        for number, line in enumerate(lines, 1):
-            place += len(line) + 1
-            if number == len(lines):                                     # behind the last line break: nothing, or a torn line
+        for number, line in enumerate(self.file.lines(), 1):
+            if not line.endswith(b"\n"):                                  # a torn line
                 if line[: len(HEAD)] != HEAD.encode()[: len(line)]:
-                    raise self._foreign(number)
+                    raise self.foreign(number)
                 return
+            place += len(line)
             one = self._parse(line, number)
-            if waiting and one.batch != waiting[0].batch:
+            try:
+                own = group_of(one)
+            except (ValueError, KeyError, TypeError, AttributeError):
+                raise self.foreign(number) from None
+            if waiting and own != kind:
                 raise UnspoolError(f"{self.path} lacks texts of a batch before line {number}; take that batch out, or give another file")
+            kind = own
             waiting.append(one)
-            if len(waiting) == waiting[0].batch.texts:
-                yield from waiting
-                waiting, self._end = [], place
+            if len(waiting) == kind[1]:
+                group, waiting, self._end = waiting, [], place
+                yield group
 
-    def _parse(self, line: bytes, number: int) -> Generation:
+    def _parse(self, line: bytes, number: int) -> dict[str, Any]:
         try:
-            value = json.loads(line)
-            assert value["unspool_generation"] == LINE_FORMAT
-            value["batch"] = BatchCost(**value["batch"])
-            return Generation(**{f.name: value[f.name] for f in fields(Generation) if f.name in value or f.name != "failure"})
-        except (ValueError, KeyError, TypeError, AssertionError):
-            raise self._foreign(number) from None
+            value: dict[str, Any] = json.loads(line)
+            if value["unspool_generation"] == LINE_FORMAT:
+                return value
+        except (ValueError, KeyError, TypeError, RecursionError):
+            pass
+        raise self.foreign(number)
 
-    def _foreign(self, number: int) -> UnspoolError:
-        return UnspoolError(f"line {number} of {self.path} is no generation that unspool compare saved; give another file")
+    def foreign(self, number: int) -> UnspoolError:
+        """The error for a line that is of something else."""
+        return UnspoolError(f"line {number} of {self.path} is no generation that unspool saved so; give another file")
 
     def append(self, lines: Sequence[str]) -> None:
-        """Write a batch."""
-        self._end = self._file.append("".join(line + "\n" for line in lines), self._end)
+        """Write a group."""
+        self._end = self.file.append("".join(line + "\n" for line in lines), self._end)
+
+
+class GenerationFile(GroupedFile):
+    """The file of a comparison: its groups are batches, of any recipes in any order."""
+
+    def __init__(self, path: str | Path) -> None:
+        super().__init__(path)
+        self.kept = [_generation(value) for group in self.groups(_batch_of) for value in group]
+
+
+def _batch_of(value: dict[str, Any]) -> tuple[Any, int]:
+    """The batch of a line, whose values are checked: what is read here is measured again."""
+    one = _generation(value)
+    return one.batch, one.batch.texts
+
+
+def _generation(value: dict[str, Any]) -> Generation:
+    known = {f.name: value[f.name] for f in fields(Generation) if f.name in value or f.name != "failure"}
+    return Generation(**(known | {"batch": BatchCost(**value["batch"])}))

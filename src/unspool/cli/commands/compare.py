@@ -9,6 +9,7 @@ import click
 
 from unspool.cli import options
 from unspool.cli.commands.common import FAILED, INTERRUPTED, open_model, open_sink, read_decoding
+from unspool.cli.commands.many import RUN_BY
 from unspool.errors import check
 
 if TYPE_CHECKING:
@@ -56,11 +57,15 @@ _TOGETHER = options.option("--together", hint="How many prompts run at once.", d
     _PLOT,
     _AXES,
     _TOGETHER,
+    *RUN_BY,
     *options.RESULT,
     *options.LOADED,
     options.CHAT,
 )
+@click.pass_context
 def compare(
+    ctx: click.Context,
+    /,
     prompt: str | None,
     file: tuple[str, ...],
     decoder: tuple[str, ...],
@@ -74,6 +79,9 @@ def compare(
     plot: str | None,
     axes: str | None,
     together: int,
+    engine: str | None,
+    workers: int | None,
+    ray_address: str | None,
     **how: Any,
 ) -> int:
     """Compare decoders. What their texts are like over the same prompts and several seeds, how sure that is, and what it costs.
@@ -85,6 +93,7 @@ def compare(
     from unspool.lab.compare import Comparing, check_metrics
     from unspool.lab.registry import DEFAULT
     from unspool.language_model import DEFAULT_NEW_TOKENS
+    from unspool.many.executors.opening import ModelOpening
     from unspool.views.compare import failure_of
     from unspool.views.compare_plot import axes_of, check_path
 
@@ -109,6 +118,10 @@ def compare(
         save=save,
         chat=how["chat"],
         together=together,
+        engine=engine or "inline",
+        workers=workers,
+        address=ray_address,
+        opening=ModelOpening(how["model"], how["backend"], how["device"], how["dtype"], parts=tuple(ctx.meta.get(options.PARTS_META, ()))),
     )
     interrupted = False
     with Bar("compare", run.total) as bar:

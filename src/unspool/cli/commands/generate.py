@@ -10,6 +10,7 @@ import click
 
 from unspool.cli import options
 from unspool.cli.commands.common import check_trace, finish, follow, open_model, open_sink, read_decoding
+from unspool.cli.commands.many import MANY, check_alone, save_many
 from unspool.errors import ParameterError, check
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ _COMPARE = options.repeated(
     *options.LOADED,
     options.CHAT,
     options.TEMPLATE,
+    *MANY,
 )
 @click.pass_context
 def generate(
@@ -66,19 +68,26 @@ def generate(
     template: str | None,
     **how: Any,
 ) -> int:
-    """Generate text after a prompt, or after every prompt of a file."""
+    """Generate text after a prompt, or after every prompt of a file; with --save into a file that goes on where a run was broken off."""
     if hint := ctx.meta.pop("unspool.hint", ""):
         from unspool.cli.console import note
 
         note(hint)
     check(choices is None or choices >= 1, f"--choices must be at least 1; got {choices}")
+    if how["save"] is not None:
+        parts = ctx.meta.get(options.PARTS_META, ())
+        given = {"--trace": trace, "--choices": choices, "--compare": compare, "--stream": stream, "--output-file": how["output_file"]}
+        limits = {"max_new_tokens": max_new_tokens, "max_length": max_length}
+        asked: dict[str, Any] = limits | {"seed": seed, "chat": chat, "template": read_variables(template)}
+        return save_many(prompt, file, decoder, given | {"--output": how["output"]}, asked, parts, how)
+    check_alone(how)
     sink = open_sink(how | {"trace": trace})
     prompts, decoders = read_decoding(prompt, file, decoder)
     check_streaming(stream, sink, prompts)
     check_trace(trace, prompts, decoders)
     others = check_compared(compare, decoders, sink)
     lm = open_model(how)
-    asked: dict[str, Any] = {"max_new_tokens": max_new_tokens, "max_length": max_length, "template": read_variables(template)}
+    asked = {"max_new_tokens": max_new_tokens, "max_length": max_length, "template": read_variables(template)}
     asked |= {"level": "choices" if trace or choices else "off", "choices": choices or 5}
     runs = [lm.stream(prompts, d, **asked, chat=chat, seed=seed) for d in decoders]
     if stream and not all(run.single for run in runs):

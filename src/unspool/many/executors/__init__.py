@@ -1,0 +1,1 @@
+"""Who runs units: this process, several of them, or a cluster."""

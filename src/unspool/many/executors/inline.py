@@ -1,0 +1,27 @@
+"""Units run by this process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from unspool.language_model import LanguageModel
+from unspool.many.executors.order import SeesStep
+from unspool.many.unit import Unit, UnitTexts, make, model_of
+
+
+class Inline:
+    """Runs units one after the other with a model that is open."""
+
+    def __init__(self, lm: LanguageModel) -> None:
+        self.lm = lm
+
+    def model(self) -> dict[str, Any]:
+        return model_of(self.lm)
+
+    def run(self, units: Iterator[Unit], told: SeesStep) -> Iterator[tuple[Unit, UnitTexts]]:
+        for unit in units:
+            yield unit, make(self.lm, unit, told)
+
+    def close(self) -> None:
+        pass
