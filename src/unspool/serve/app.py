@@ -33,7 +33,7 @@ from unspool.serve.metrics import TYPE, Metrics
 from unspool.serve.requests import Limits, Wanted, asked
 from unspool.serve.settings import LOOPBACK, Settings
 from unspool.serve.streaming import event
-from unspool.serve.ticket import Ticket
+from unspool.serve.ticket import Leaver, Ticket
 from unspool.serve.words import detokenized, tokenized, tokenizer_info
 
 LOG = logging.getLogger("unspool.serve")
@@ -133,6 +133,9 @@ class Server:
             raise Refused(f"the body is no JSON: {error}") from None
         except ValueError as error:
             raise Refused(str(error) if str(error).startswith("a number") else "a number in the body is too long") from None
+
+    guarded, body, said = _guarded, _body, _said
+    """The same for endpoints that stand beside these, as those of `unspool.page`."""
 
     async def _missing(self, request: Request, error: Exception) -> Response:
         path, routes = request.url.path, [route for route in self.app.routes if isinstance(route, Route)]
@@ -248,7 +251,7 @@ class Json(Response):
 class Events(StreamingResponse):
     """A stream; whoever goes away, even before it begins, gives up his rows."""
 
-    def __init__(self, events: AsyncIterator[str], ticket: Ticket, engine: EngineThread) -> None:
+    def __init__(self, events: AsyncIterator[str], ticket: Leaver, engine: EngineThread) -> None:
         super().__init__(events, media_type="text/event-stream")
         self.ticket, self.engine = ticket, engine
 

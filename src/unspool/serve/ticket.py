@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Protocol
 
 from unspool.language_model import LanguageModel
 from unspool.record.step import Step
@@ -22,6 +22,13 @@ UNKNOWN_ROWS = 8
 """Rows that are kept free for a prompt whose strategy cannot say how many it needs."""
 SILENCE = 15.0
 """Seconds without a piece after which a stream says that it is alive."""
+
+
+class Leaver(Protocol):
+    """What waits for runs, and can leave them."""
+
+    def leave(self) -> None:
+        """Wait no longer."""
 
 
 class Ticket:
