@@ -38,13 +38,6 @@ def test_a_run_tells_the_record(lab, decoder, level):
     assert events[0]["begin"]["recipe"] == wanted.recipe
 
 
-def test_steps_that_the_page_has_are_not_told_again(lab):
-    whole = lab.run(prompt=PROMPT, decoder="beam(3)", max_new_tokens=8)
-    rest = lab.run(prompt=PROMPT, decoder="beam(3)", max_new_tokens=8, skip=5)
-    assert steps_of(rest) == steps_of(whole)[5:]
-    assert end_of(rest) == end_of(whole)
-
-
 def test_a_token_is_forced_and_the_decoder_goes_on(lab):
     lm = un.load()
     follow = [lm.tokenizer.encode(" dragon")[0], lm.tokenizer.encode(" who")[0]]

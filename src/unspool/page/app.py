@@ -123,8 +123,7 @@ class Lab:
         try:
             yield event(json.dumps(telling.begin(live)))
             async for steps in live.steps():
-                said = telling.steps(steps)
-                yield event(json.dumps(said, allow_nan=False)) if said else ": it goes on\n\n"
+                yield event(json.dumps(telling.steps(steps), allow_nan=False)) if steps else ": it goes on\n\n"
             yield event(json.dumps(await run_in_threadpool(telling.end, live.stream), allow_nan=False))
         except Exception as error:
             yield event(json.dumps(self.server.said(error).body()))

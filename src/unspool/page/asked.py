@@ -19,8 +19,8 @@ from unspool.stream import Stream
 NEXT = 0
 """The token that is taken after a text so that the distribution there is known; which one does not matter."""
 MOST_CHOICES = 100
-FIELDS = ("model", "prompt", "chat", "decoder", "seed", "max_new_tokens", "choices", "level", "follow", "text", "only", "skip")
-"""Of a run: the tokens or the text that are taken first; `only` for those alone, "text" or "next"; the steps that are not told again."""
+FIELDS = ("model", "prompt", "chat", "decoder", "seed", "max_new_tokens", "choices", "level", "follow", "text", "only")
+"""Of a run: the tokens or the text that are taken first; `only` for those alone, "text" or "next"."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,6 @@ class AskedRun:
     follow: tuple[int, ...]
     only: str
     """"" where the strategy goes on, "text" where the tokens that are followed are all, "next" where what may come after them counts."""
-    skip: int
 
     def strategy(self) -> Part:
         """What chooses tokens."""
@@ -89,7 +88,6 @@ def asked_run(body: Any, models: Mapping[str, LanguageModel], limits: Limits) ->
         _level(fields),
         tuple(follow),
         only,
-        _count(fields, "skip", 0, None),
     )
 
 

@@ -80,7 +80,7 @@ class Telling:
     """What the page is told of a run: the record's own steps and results, and the bytes of every token when it is first met."""
 
     def __init__(self, lm: LanguageModel, asked: AskedRun) -> None:
-        self.lm, self.asked, self._known, self._count = lm, asked, set[int](), 0
+        self.lm, self.asked, self._known = lm, asked, set[int]()
 
     def begin(self, live: LiveRun) -> dict[str, Any]:
         """What is known before the first step."""
@@ -91,10 +91,8 @@ class Telling:
         return {"begin": found | {"limit": stream.limits[0], "end_tokens": list(self.lm.model.end_tokens)}} | self._words([tokens], [], [])
 
     def steps(self, steps: Sequence[Step]) -> dict[str, Any]:
-        """Some steps, without those that the page has already."""
-        first, self._count = self._count, self._count + len(steps)
-        new = [step for number, step in enumerate(steps, first) if number >= self.asked.skip]
-        return {"steps": [plain(step) for step in new]} | self._words([], new, []) if new else {}
+        """Some steps."""
+        return {"steps": [plain(step) for step in steps]} | self._words([], list(steps), [])
 
     def end(self, stream: Stream) -> dict[str, Any]:
         """What came of it."""
