@@ -316,8 +316,8 @@ def test_text_is_data(page):
     page.until(f"{IDLE} && {WORDS} > 20")
     assert page.js("window.hacked") == 0
     assert page.js("document.querySelectorAll('#app img, #app script').length") == 0
-    assert "\\u202e" in page.text("#text .prompt")
-    assert "\u202e" not in page.text("#text")
+    assert "\\u202e" in page.text(".textcard .prompt")
+    assert "\u202e" not in page.text(".textcard")
     page.until("document.querySelectorAll('.lines .line').length > 0")
     assert "\u0007" not in page.text("#app")
     assert page.said() == []

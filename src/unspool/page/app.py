@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from unspool.arrays import Ints
 from unspool.core.together import Together
+from unspool.errors import UnspoolError
 from unspool.language_model import LanguageModel
 from unspool.page.asked import FIELDS, NEXT, AskedRun, asked_run, known_fields, model_of
 from unspool.page.catalogue import catalogue, understood
@@ -81,11 +82,7 @@ class Lab:
 
     async def _start(self, body: Any) -> dict[str, Any]:
         """What the page needs to know at once."""
-        models = [
-            {"name": name, "vocabulary": lm.model.vocabulary, "context": lm.model.context, "chat": lm.chat is not None,
-             "tokenizer": lm.tokenizer.hash}
-            for name, lm in self.models.items()
-        ]  # fmt: skip
+        models = [await run_in_threadpool(_about, name, lm) for name, lm in self.models.items()]
         limits = {"tokens": self.server.limits.tokens, "rows": self.server.limits.rows, "compared": MOST_COMPARED}
         return {"models": models, "limits": limits, "begin": self.begin, **await run_in_threadpool(catalogue)}
 
@@ -170,6 +167,17 @@ class Lab:
         steps = await run_in_threadpool(differences, one, other, _ints(tokens))
         met = [*tokens, *(t for step in steps for t in step["best"])]
         return {"steps": steps, "cut": len(asked[0].follow) > len(tokens), **words(asked[0].lm, dict.fromkeys(met))}
+
+
+def _about(name: str, lm: LanguageModel) -> dict[str, Any]:
+    """What the page needs to know of a model."""
+    try:
+        lm.render([{"role": "user", "content": "Hello"}])
+        chats = True
+    except UnspoolError:
+        chats = False
+    about = {"name": name, "vocabulary": lm.model.vocabulary, "context": lm.model.context}
+    return about | {"chat": chats, "tokenizer": lm.tokenizer.hash}
 
 
 def _ints(tokens: tuple[int, ...]) -> Ints:

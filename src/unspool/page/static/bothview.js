@@ -133,7 +133,7 @@ function stepsTable(lab, both) {
   const nodes = both.forests[both.over].along(both.texts[both.over]);
   const kl = (value) => (value === null ? h("abbr", { title: t("infinite") }, "∞") : fixed(value, 3));
   const word = (token) => h("bdi", null, marked(vocabulary.word(token)));
-  return h("table", null, h("thead", null, h("tr", null, ["place", "token", "divergence", "backDivergence", "overlap"].map((key) => h("th", { scope: "col" }, t(key))), h("th", { scope: "col" }, `${t("best")} A`), h("th", { scope: "col" }, `${t("best")} B`), h("th", { scope: "col" }, "p A"), h("th", { scope: "col" }, "p B"))),
+  return h("table", null, h("thead", null, h("tr", null, ["number", "token", "divergence", "backDivergence", "overlap"].map((key) => h("th", { scope: "col" }, t(key))), h("th", { scope: "col" }, `${t("best")} A`), h("th", { scope: "col" }, `${t("best")} B`), h("th", { scope: "col" }, "p A"), h("th", { scope: "col" }, "p B"))),
     h("tbody", null, both.steps.map((step, i) => h("tr", { class: step.best[0] === step.best[1] ? null : "differs" }, h("td", null, String(i + 1)), h("td", null, word(nodes[i]?.token)), h("td", null, kl(step.kl)), h("td", null, kl(step.back)), h("td", null, percent(step.overlap)),
       h("td", null, word(step.best[0])), h("td", null, word(step.best[1])), step.logprob.map((value) => h("td", null, value === null ? "✗" : percent(Math.exp(value))))))));
 }
@@ -142,10 +142,13 @@ function stepsTable(lab, both) {
 export function textsView(lab) {
   const list = h("ol", { class: "texts", "aria-label": t("texts") });
   const pair = h("div", { class: "columns pair" });
-  const root = h("section", { class: "card textscard", "aria-labelledby": "texts-title" }, h("header", null, h("h2", { id: "texts-title" }, t("texts"))), list, pair);
+  const root = h("section", { class: "card textscard", "aria-labelledby": "texts-title" }, h("header", null, h("h2", { id: "texts-title" }, t("texts"))), list);
+  const close = h("button", { type: "button", class: "tool", title: t("close"), "aria-label": t("close"), onclick: () => lab.set({ beside: null }) }, icon("close"));
+  const beside = h("section", { class: "card paircard", "aria-labelledby": "pair-title", hidden: true }, h("header", null, h("h2", { id: "pair-title" }, t("compareTexts")), close), pair);
   let seen = null;
   return {
     root,
+    beside,
     draw(state) {
       const texts = lab.texts;
       root.hidden = texts.length < 2;
@@ -160,11 +163,11 @@ export function textsView(lab) {
           h("bdi", null, words), h("small", null, `${fixed(text.logprob)} · ${text.tokens.length} · ${reasonWord(text.reason)}`)),
         here ? null : h("button", { type: "button", class: "tool", title: t("compareWith"), "aria-label": t("compareWith"), onclick: () => lab.set({ beside: state.beside === text.tokens ? null : text.tokens }) }, icon("both")));
       }));
-      const beside = state.beside && lab.forest?.at(state.beside) ? state.beside : null;
-      pair.hidden = !beside;
-      if (!beside) return fill(pair);
-      const part = partAt(state.text, beside);
-      fill(pair, [state.text, beside].map((tokens, i) => h("div", null, h("h3", null, [t("a"), t("b")][i]), besideText(lab.vocabulary, lab.forest, tokens, part, state.by), h("p", { class: "numbers" }, numbersOf(lab.forest.along(tokens)), i ? ` · ${part === Math.min(state.text.length, beside.length) ? t("same") : `${t("parts")} ${part + 1}`}` : ""))));
+      const other = state.beside && lab.forest?.at(state.beside) ? state.beside : null;
+      beside.hidden = !other;
+      if (!other) return fill(pair);
+      const part = partAt(state.text, other);
+      fill(pair, [state.text, other].map((tokens, i) => h("div", null, h("h3", null, [t("a"), t("b")][i]), besideText(lab.vocabulary, lab.forest, tokens, part, state.by), h("p", { class: "numbers" }, numbersOf(lab.forest.along(tokens)), i ? ` · ${part === Math.min(state.text.length, other.length) ? t("same") : `${t("parts")} ${part + 1}`}` : ""))));
     },
   };
 }

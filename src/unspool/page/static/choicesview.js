@@ -63,7 +63,7 @@ export function choicesView(lab) {
       h("bdi", { class: "word" }, word, h("i", null, mark)),
       h("span", { class: "bars" }, h("span", { class: "bar ghost", style: { "--w": before } }), h("span", { class: "bar", style: { "--w": after } }), row.drawn === undefined ? null : h("span", { class: "dots", style: { "--w": Math.min(1, row.drawn / 100 / most) } })),
       h("span", { class: "num" }, percent(row.before)),
-      h("span", { class: "num" }, row.after === 0 ? "✗" : percent(row.after), row.drawn === undefined ? null : h("small", null, ` ${row.drawn}`)),
+      h("span", { class: "num" }, row.after === 0 ? "✗" : percent(row.after), row.drawn === undefined ? null : h("small", { title: t("drawn") }, ` ${row.drawn}`)),
       row.cut ? h("span", { class: "why" }, row.cut) : null));
   }
 
@@ -116,7 +116,6 @@ function reuse(list, rows, make) {
 }
 
 function slidersPanel(lab) {
-  const note = h("p", { class: "quiet" }, t("sliderNote"));
   const outputs = new Map();
   const grid = h("div", { class: "sliders" }, SLIDERS.map((slider) => {
     const output = h("output", { for: `s-${slider.name}` });
@@ -129,7 +128,7 @@ function slidersPanel(lab) {
   const draws = h("button", { type: "button", id: "draw100", onclick: () => lab.set({ drawing: lab.state.drawing + 1 }) }, t("draw100"));
   const use = h("button", { type: "button", onclick: () => lab.readDecoder(asDecoder(lab.state.sliders)) }, t("useSliders"));
   const reset = h("button", { type: "button", onclick: () => lab.set({ sliders: {}, drawing: 0 }) }, t("resetSliders"));
-  const root = h("div", { class: "sliderpanel" }, grid, h("div", { class: "row" }, draws, lab.readOnly ? null : use, reset), note);
+  const root = h("div", { class: "sliderpanel" }, grid, h("div", { class: "row", title: t("sliderNote") }, draws, lab.readOnly ? null : use, reset));
   let cache = null;
 
   function rows(state) {
@@ -149,14 +148,14 @@ function slidersPanel(lab) {
     const counts = state.drawing ? drawn(after, 100, state.drawing) : null;
     const likeliest = [...cache.order.subarray(0, SHOWN)];
     const others = [...(counts?.keys() ?? [])].filter((token) => !likeliest.includes(token)).sort((a, b) => counts.get(b) - counts.get(a)).slice(0, 12);
-    lab.learnWords([...likeliest, ...others]).catch(() => {});
+    lab.learnWords([...likeliest, ...others]);
     const kept = after.reduce((n, p) => n + (p > 0), 0);
     const H = entropyOf(after);
     lab.after = after;
     return {
       rows: [...likeliest, ...others].map((token) => ({ token, before: cache.model[token], after: after[token], cut: "", drawn: counts ? counts.get(token) ?? 0 : undefined })),
       about: [h("span", null, `${t("entropy")} ${fixed(H / Math.LN2)} ${t("bits")}`), h("span", null, `${fixed(Math.exp(H), 1)} ${t("effective")}`), h("span", null, `${kept} ${t("possible")}`)],
-      left: t("model_p"), right: counts ? `${t("after_p")} · ${t("drawn")}` : t("after_p"),
+      left: t("model_p"), right: t("after_p"),
     };
   }
 

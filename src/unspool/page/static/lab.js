@@ -24,6 +24,7 @@ export class Lab {
     this.vocabularies = new Map();
     this.looked = new Map();
     this.rows = new Map();
+    this.asking = new Set();
     this.listeners = [];
     this.due = false;
     this.grown = null;
@@ -258,7 +259,6 @@ export class Lab {
   stop() {
     if (!this.running) return;
     const { run, abort } = this.running;
-    this.running = null;
     if (run.begin) ask("stop", { id: run.begin.id }).catch(() => abort.abort());
     else abort.abort();
     setTimeout(() => abort.abort(), 1500);
@@ -348,9 +348,15 @@ export class Lab {
   }
 
   async learnWords(tokens) {
-    const unknown = tokens.filter((token) => !this.vocabulary.knows(token));
+    const unknown = tokens.filter((token) => !this.vocabulary.knows(token) && !this.asking.has(token));
     if (!unknown.length || this.readOnly) return;
-    this.vocabulary.learn(await ask("words", { model: this.state.model, tokens: unknown }));
+    for (const token of unknown) this.asking.add(token);
+    try {
+      this.vocabulary.learn(await ask("words", { model: this.state.model, tokens: unknown }));
+    } catch (error) {
+      this.complain(error.message);
+    }
+    for (const token of unknown) this.asking.delete(token);
     this.draw();
   }
 

@@ -48,7 +48,7 @@ function turnLanguage() {
 
 function headerBar() {
   const tool = (key, name, action, id) => h("button", { type: "button", class: "tool", id, title: t(key), "aria-label": t(key), onclick: action }, icon(name));
-  const pages = h("div", { class: "segments", role: "radiogroup", "aria-label": t("views") }, ["lab", "both"].map((page) => h("button", { type: "button", role: "radio", "data-page": page, id: `page-${page}`, onclick: () => lab.set({ page }) }, page === "lab" ? t("text") : t("both"))));
+  const pages = h("div", { class: "segments", role: "radiogroup", "aria-label": t("views") }, ["lab", "both"].map((page) => h("button", { type: "button", role: "radio", "data-page": page, id: `page-${page}`, onclick: () => lab.set({ page }) }, page === "lab" ? t("pageLab") : t("both"))));
   const undo = tool("undo", "undo", () => lab.undo(), "undo");
   const redo = tool("redo", "redo", () => lab.redo(), "redo");
   const file = h("input", { type: "file", accept: ".jsonl,.json", class: "sr", tabindex: "-1", "aria-label": t("openTrace"), onchange: () => {
@@ -67,7 +67,7 @@ function headerBar() {
       menu.open = false;
       action();
     } }, icon(name), t(key)))));
-  const element = h("header", { class: "bar" },
+  const element = h("header", { class: "topbar" },
     h("h1", null, h("svg", { viewBox: "0 0 24 24", class: "logo", "aria-hidden": "true" }, h("path", { d: "M5 4h14M5 20h14M8 4v16M16 4v16M8 8.500h8M8 12h8M8 15.500h8M16 15.500c5 0 6 2 6 5" })), t("title")),
     lab.readOnly ? null : pages, h("span", { class: "grow" }), lab.readOnly ? null : undo, lab.readOnly ? null : redo, menu, file,
     h("button", { type: "button", class: "quietly", id: "language", lang: spoken() === "en" ? "ko" : "en", onclick: turnLanguage }, t("language")), tool("theme", "light", turnTheme, "theme"), tool("help", "help", helpWindow, "help"));
@@ -104,7 +104,6 @@ function askingPart() {
     h("label", { for: "prompt" }, t("prompt")), prompt, chatLine, form.root, fields, h("div", { class: "row actions" }, run, stop, goOn, again), message);
   if (lab.readOnly) {
     for (const field of root.querySelectorAll("textarea, input, select")) field.disabled = true;
-    root.querySelector(".actions").hidden = true;
   }
   return { root, draw(state) {
     if (document.activeElement !== prompt && prompt.value !== state.prompt) prompt.value = state.prompt;
@@ -114,6 +113,7 @@ function askingPart() {
     if (models.value !== state.model) models.value = state.model;
     chatLine.hidden = !lab.modelInfo.chat;
     chat.checked = Boolean(state.chat);
+    root.querySelector(".actions").hidden = lab.readOnly || state.page === "both";
     run.hidden = Boolean(lab.running);
     stop.hidden = !lab.running;
     goOn.disabled = Boolean(lab.running) || !state.text.length || lab.path.at(-1)?.reason === "end";
@@ -179,17 +179,16 @@ function mount() {
   const some = [textView(lab), textsView(lab), stepsView(lab), choicesView(lab)];
   tree = treeView(lab);
   const both = bothView(lab);
-  const main = h("main", { class: "lab", id: "main" }, asking.root, h("div", { class: "middle" }, some[0].root, some[1].root, some[2].root), some[3].root, tree.root);
+  const left = h("div", { class: "left" }, asking.root, some[1].root);
+  const main = h("main", { class: "lab", id: "main" }, left, h("div", { class: "middle" }, some[0].root, some[1].beside, some[2].root), some[3].root, tree.root);
   const aside = h("main", { class: "lab two", id: "main-both" }, both.root);
   const app = document.getElementById("app");
   fill(app, h("a", { class: "skip", href: "#text" }, t("skipLink")), bar.element, main, aside);
   document.title = t("title");
   views = [bar, asking, ...some, tree, both];
   lab.listeners = [(state) => {
-    main.classList.toggle("narrowed", state.page === "both");
-    for (const view of [some[0], some[1], some[2], some[3], tree]) view.root.classList.toggle("away", state.page === "both");
     if (state.page === "both" && asking.root.parentElement !== aside) aside.prepend(asking.root);
-    if (state.page !== "both" && asking.root.parentElement !== main) main.prepend(asking.root);
+    if (state.page !== "both" && asking.root.parentElement !== left) left.prepend(asking.root);
     main.hidden = state.page === "both";
     aside.hidden = state.page !== "both";
     for (const view of views) view.draw(state);
@@ -205,6 +204,9 @@ export async function startPage() {
   if (record?.textContent.trim()) takeRecord(lab, JSON.parse(record.textContent));
   mount();
   document.addEventListener("keydown", onKey);
+  document.addEventListener("click", (event) => {
+    for (const menu of document.querySelectorAll("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
+  });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => lab.draw());
   window.addEventListener("resize", () => lab.draw());
   document.fonts?.ready.then(() => lab.draw());

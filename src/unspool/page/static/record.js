@@ -89,6 +89,7 @@ export class TreeNode {
     this.sum = parent ? parent.sum : 0;
     this.pending = null;
     this.word = "";
+    this.finished = "";
   }
 
   path() {
@@ -157,7 +158,9 @@ export class Forest {
       parent.children.set(token, node);
       const before = parent.pending;
       node.word = this.vocabulary.word(token, before);
-      node.pending = unfinished(joined([before, this.vocabulary.bytesOf(token)]));
+      const data = joined([before, this.vocabulary.bytesOf(token)]);
+      node.pending = unfinished(data);
+      node.finished = node.pending.length ? visible(data.subarray(0, data.length - node.pending.length)) : node.word;
       this.size++;
     }
     return node;

@@ -15,7 +15,9 @@ export function pythonText(text) {
 
 // The recipe of the run that the text shown belongs to, or of what would run.
 function recipe(lab) {
-  const run = [...lab.state.runs].reverse().find((one) => one.begin);
+  const begun = lab.state.runs.filter((one) => one.begin).reverse();
+  const shown = lab.state.text.join(" ");
+  const run = begun.find((one) => one.end?.hypotheses.some((text) => text.tokens.join(" ") === shown)) ?? begun[0];
   if (!run) return { ...lab.asked(), recipe: lab.state.decoder };
   return { ...run.asked, recipe: run.begin.recipe.decoder, max_new_tokens: run.begin.recipe.max_new_tokens, seed: run.begin.recipe.seed };
 }

@@ -9,7 +9,7 @@ const LINE = 34;
 export function stepsView(lab) {
   const body = h("div", { class: "lines", role: "rowgroup" });
   const scroll = h("div", { class: "scroll table", role: "table", "aria-label": t("steps"), tabindex: "0" });
-  const heads = ["place", "token", "model_p", "after_p", "rank", "entropy", "alternatives"];
+  const heads = ["number", "token", "model_p", "after_p", "rank", "entropy", "alternatives"];
   scroll.append(h("div", { class: "line head", role: "row" }, heads.map((key) => h("span", { role: "columnheader", class: `c-${key}` }, t(key)))), body);
   const root = h("section", { class: "card stepscard", "aria-labelledby": "steps-title" }, h("header", null, h("h2", { id: "steps-title" }, t("steps"))), scroll);
   let shownAt = -1;
@@ -34,7 +34,7 @@ export function stepsView(lab) {
     const entropy = choices?.entropy;
     const cell = (key, ...content) => h("span", { role: "cell", class: `c-${key}` }, ...content);
     const row = h("div", { class: `line${here ? " here" : ""}`, role: "row", "aria-rowindex": String(i + 2), "data-at": i },
-      cell("place", String(i + 1)),
+      cell("number", String(i + 1)),
       cell("token", h("bdi", { class: `t h${heatOf(node, by)}` }, lab.forest.label(node))),
       cell("model_p", node.logprob === null ? "0 %" : percent(Math.exp(node.logprob))),
       cell("after_p", node.processed === null ? "✗" : percent(Math.exp(node.processed))),
@@ -63,7 +63,7 @@ export function stepsView(lab) {
         const top = state.at * LINE;
         const room = scroll.clientHeight - LINE;
         if (top < scroll.scrollTop) scroll.scrollTop = top;
-        else if (top + LINE > scroll.scrollTop + room) scroll.scrollTop = top + LINE - room;
+        else if (top + LINE > scroll.scrollTop + room) scroll.scrollTop = Math.ceil((top + LINE - room) / LINE) * LINE;
       }
       lines();
     },

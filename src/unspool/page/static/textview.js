@@ -6,24 +6,25 @@ import { fixed, percent, reasonWord, t } from "./words.js";
 
 // The hottest value of each band but the last, and the heats of the bands, as in the program's own heat view.
 export const SCALES = {
-  probability: { of: (node) => -Math.exp(node.logprob), limits: [-0.5, -0.1, -0.01, -0.001], labels: ["≥ 50 %", "10–50 %", "1–10 %", "0.1–1 %", "< 0.1 %"], heats: [0, 1, 2, 3, 4] },
-  surprisal: { of: (node) => -node.logprob / Math.LN2, limits: [1, 3, 6, 10], labels: ["≤ 1", "1–3", "3–6", "6–10", "> 10"], heats: [0, 1, 2, 3, 4] },
-  entropy: { of: (node) => node.parent.choices?.entropy / Math.LN2, limits: [1, 2, 4, 6], labels: ["≤ 1", "1–2", "2–4", "4–6", "> 6"], heats: [0, 1, 2, 3, 4] },
-  rank: { of: (node) => node.rank + 1, limits: [1, 10, 100], labels: ["1", "2–10", "11–100", "> 100"], heats: [0, 1, 3, 4] },
+  probability: { of: (node) => (node.logprob === null ? 0 : -Math.exp(node.logprob)), limits: [-0.5, -0.1, -0.01, -0.001], labels: ["≥ 50 %", "10–50 %", "1–10 %", "0.1–1 %", "< 0.1 %"], heats: [0, 1, 2, 3, 4] },
+  surprisal: { of: (node) => (node.logprob === null ? Infinity : -node.logprob / Math.LN2), limits: [1, 3, 6, 10], labels: ["≤ 1", "1–3", "3–6", "6–10", "> 10"], heats: [0, 1, 2, 3, 4] },
+  entropy: { of: (node) => (node.parent.choices?.entropy ?? NaN) / Math.LN2, limits: [1, 2, 4, 6], labels: ["≤ 1", "1–2", "2–4", "4–6", "> 6"], heats: [0, 1, 2, 3, 4] },
+  rank: { of: (node) => (node.rank === null ? NaN : node.rank + 1), limits: [1, 10, 100], labels: ["1", "2–10", "11–100", "> 100"], heats: [0, 1, 3, 4] },
 };
 export const MEASURES = [...Object.keys(SCALES), "plain"];
 
 export function heatOf(node, by) {
   const scale = SCALES[by];
-  const value = scale?.of(node);
-  if (value === undefined || Number.isNaN(value) || (by !== "entropy" && node.logprob === null && by !== "rank")) return by === "plain" ? 0 : node.logprob === null ? 4 : 0;
+  const value = scale ? scale.of(node) : NaN;
+  if (Number.isNaN(value)) return 0;
   const band = scale.limits.findIndex((limit) => value <= limit);
   return scale.heats[band < 0 ? scale.limits.length : band];
 }
 
 export function textView(lab) {
-  const prompt = h("span", { class: "prompt", dir: "auto" });
-  const box = h("div", { class: "text", tabindex: "0", role: "listbox", "aria-label": t("text"), "aria-orientation": "horizontal", id: "text" });
+  const prompt = h("span", { class: "prompt" });
+  const box = h("span", { tabindex: "0", role: "listbox", "aria-label": t("text"), "aria-orientation": "horizontal", id: "text" });
+  const whole = h("div", { class: "text", dir: "auto" }, prompt, box);
   const next = h("span", { class: "t next", role: "option", id: "t-next", "aria-selected": "false" }, "\u00a0");
   const empty = h("p", { class: "quiet" }, t("empty"));
   const legend = h("div", { class: "legend", "aria-hidden": "true" });
@@ -40,15 +41,15 @@ export function textView(lab) {
     const path = lab.path;
     const forest = lab.forest;
     empty.hidden = path.length > 0 || Boolean(forest);
-    box.hidden = !forest;
+    whole.hidden = !forest;
     prompt.textContent = forest ? shown(lab.vocabulary.text(forest.prompt.filter((token) => lab.vocabulary.bytesOf(token).length))) : "";
     let same = 0;
-    if (coloured === state.by) while (same < drawn.length && same < path.length && drawn[same].node === path[same] && drawn[same].logprob === path[same].logprob) same++;
+    if (coloured === state.by) while (same < drawn.length && same < path.length && drawn[same].node === path[same] && drawn[same].look === looks(path, same)) same++;
     for (const old of drawn.splice(same)) old.element.remove();
-    for (const node of path.slice(same)) {
-      const element = word(node, state.by);
+    for (let i = same; i < path.length; i++) {
+      const element = word(path[i], state.by, i + 1 === path.length);
       box.insertBefore(element, next);
-      drawn.push({ node, element, logprob: node.logprob });
+      drawn.push({ node: path[i], element, look: looks(path, i) });
     }
     coloured = state.by;
     const old = box.querySelector(".here");
@@ -71,12 +72,18 @@ export function textView(lab) {
     fill(legend, scale ? scale.labels.map((label, i) => h("span", { class: `key h${scale.heats[i]}` }, label)) : []);
   }
 
-  function word(node, by) {
+  // What a drawn token depends on beside its node: its probability, which may come later, and whether the text ends within its character.
+  function looks(path, i) {
+    return `${path[i].logprob} ${path[i].rank} ${path[i].pending.length > 0 && i + 1 === path.length}`;
+  }
+
+  // A character that several tokens make up is seen where it is finished; one that the text ends in, as its bytes.
+  function word(node, by, last) {
     const special = !lab.vocabulary.bytesOf(node.token).length;
-    const text = shown(node.word);
+    const text = shown(last ? node.word : node.finished);
     const at = node.depth - 1;
-    const kinds = ["t", `h${heatOf(node, by)}`, special ? "special" : ""].join(" ");
-    const label = `${text.trim() || text} ${node.logprob === null ? "0 %" : percent(Math.exp(node.logprob))}`;
+    const kinds = ["t", `h${heatOf(node, by)}`, special ? "special" : "", text ? "" : "part"].join(" ");
+    const label = `${shown(node.word).trim() || text} ${node.logprob === null ? "0 %" : percent(Math.exp(node.logprob))}`;
     const element = h("span", { class: kinds, id: `t-${at}`, "data-at": at, role: "option", "aria-selected": "false", "aria-label": label });
     for (const piece of text.split(/(⏎)/)) {
       if (piece === "⏎") element.append("⏎", h("br"));
@@ -85,13 +92,13 @@ export function textView(lab) {
     return element;
   }
 
-  box.append(prompt, next);
+  box.append(next);
   const measures = h("div", { class: "segments", role: "radiogroup", "aria-label": t("colour") },
     MEASURES.map((by) => h("button", { type: "button", role: "radio", "data-by": by, onclick: () => lab.set({ by }) }, t(by))));
   const pencil = h("button", { type: "button", class: "quietly", id: "write", title: `${t("write")} (w)`, onclick: () => writing(lab) }, icon("edit"), t("write"));
   const root = h("section", { class: "card textcard", "aria-labelledby": "text-title" },
     h("header", null, h("h2", { id: "text-title" }, t("text")), measures, lab.readOnly ? null : pencil),
-    h("div", { class: "scroll" }, empty, box), h("footer", null, numbers, ending, legend));
+    h("div", { class: "scroll" }, empty, whole), h("footer", null, numbers, ending, legend));
   return {
     root,
     draw(state) {

@@ -18,6 +18,7 @@ export function treeView(lab) {
   const widths = new Map();
   let layout = null;
   let made = "";
+  let followed = null;
   let hover = null;
   let cursor = null;
   const brush = canvas.getContext("2d");
@@ -33,7 +34,8 @@ export function treeView(lab) {
   function label(node) {
     if (!node.parent) return shortened(lab.vocabulary.text(lab.forest?.prompt ?? []).replaceAll("\n", "⏎"), 28) || "∅";
     const ways = node.count > 1 ? ` ×${node.count}` : "";
-    return shortened(lab.forest.label(node), 24) + ways;
+    const word = lab.forest.label(node);
+    return shortened(word.replace(/^␣+(?=[^␣])|(?<=[^␣])␣+$/g, ""), 24) + ways;
   }
 
   function widthOf(node) {
@@ -157,14 +159,14 @@ export function treeView(lab) {
       brush.fillRect(item.x, y - 4, item.w, 8);
       return;
     }
-    if (active || mine || here || node.reason) {
+    if (active || mine || here || (node.reason && !pruned)) {
       brush.beginPath();
       brush.roundRect(item.x, y - 10, item.w, 20, 5);
       if (here || active) {
         brush.fillStyle = here ? colour.sel : colour.soft;
         brush.fill();
       }
-      if (mine || node.reason) {
+      if (mine || (node.reason && !pruned)) {
         brush.lineWidth = mine ? 2 : 1;
         brush.strokeStyle = mine ? colour.accent : colour.faint;
         brush.stroke();
@@ -256,7 +258,7 @@ export function treeView(lab) {
     if (!before) {
       hover = at(event);
       canvas.style.setProperty("cursor", hover ? "pointer" : "grab");
-      note.textContent = hover ? told(hover.node) : "\u00a0";
+      note.textContent = hover ? told(hover.node) : t("treeHint");
       return lab.draw();
     }
     const [dx, dy] = [event.clientX - before.clientX, event.clientY - before.clientY];
@@ -318,8 +320,13 @@ export function treeView(lab) {
       if (!state.runs.length) {
         view.touched = false;
         note.textContent = t("emptyTree");
+      } else if (note.textContent === t("emptyTree")) note.textContent = t("treeHint");
+      compute();
+      const here = lab.path[state.at] ?? lab.path.at(-1);
+      if (here !== followed && !pointers.size) {
+        followed = here;
+        inView(here);
       }
-      if (lab.running && !view.touched && layout) inView(lab.path.at(-1));
       paint();
     },
   };
