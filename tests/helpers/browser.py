@@ -76,6 +76,11 @@ class Browser:
         element.clear()
         element.send_keys(text)
 
+    def put(self, selector, value):
+        """Give a field a value that no keyboard writes, as a person who pastes it, or moves it with the pointer."""
+        code = "const e = document.querySelector(arguments[0]); e.value = arguments[1]; e.dispatchEvent(new Event('input'))"
+        self.driver.execute_script(code, selector, value)
+
     def keys(self, *keys):
         """Press keys, wherever the focus is."""
         from selenium.webdriver.common.action_chains import ActionChains
@@ -84,6 +89,12 @@ class Browser:
         for key in keys:
             chain.send_keys(key)
         chain.perform()
+
+    def chord(self, held, key):
+        """Press a key while another is held."""
+        from selenium.webdriver.common.action_chains import ActionChains
+
+        ActionChains(self.driver).key_down(held).send_keys(key).key_up(held).perform()
 
     def text(self, selector):
         return self.js("document.querySelector(arguments[0]).textContent", selector)

@@ -24,7 +24,10 @@ const out = cases.map(({ logits, settings, text }) => {
 });
 process.stdout.write(JSON.stringify({ out, draws: [...drawn([0.5, 0, 0.5], 4000, 3)], names: SLIDERS.map((s) => s.name) }));
 """
-OFF = {"repetition_penalty": 1, "presence_penalty": 0, "frequency_penalty": 0, "temperature": 1, "top_k": 0, "typical": 1, "top_p": 1, "min_p": 0}
+OFF = {
+    "repetition_penalty": 1, "presence_penalty": 0, "frequency_penalty": 0, "temperature": 1, "top_k": 0, "typical": 1, "top_p": 1,
+    "min_p": 0,
+}  # fmt: skip
 
 
 def shapes(rng):

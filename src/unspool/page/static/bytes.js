@@ -45,7 +45,8 @@ export function visible(data) {
 export function unfinished(data) {
   for (let at = Math.max(0, data.length - 3); at < data.length; at++) {
     const { size, cut } = character(data, at);
-    if (cut && at + size === data.length) return data.slice(at);
+    const surrogate = data[at] === 0xed && at + 2 === data.length && data[at + 1] >= 0xa0 && data[at + 1] <= 0xbf;   // Python waits here, too
+    if ((cut && at + size === data.length) || surrogate) return data.slice(at);
   }
   return new Uint8Array(0);
 }

@@ -71,8 +71,10 @@ export function embedded(value) {
 }
 
 export async function sharedFile(lab) {
-  const [before, after] = (await shellText()).split("{record}");
-  return before + embedded(sharedRecord(lab)) + after;
+  const page = await shellText();
+  const mark = "{record}";
+  const at = page.indexOf(mark);
+  return page.slice(0, at) + embedded(sharedRecord(lab)) + page.slice(at + mark.length);
 }
 
 export async function share(lab) {
