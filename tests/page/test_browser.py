@@ -6,6 +6,7 @@ import time
 import numpy as np
 import pytest
 from helpers.browser import Browser, axe_source
+from helpers.tables import table
 
 import unspool as un
 from unspool.core.decoder import parse
@@ -323,6 +324,110 @@ def test_text_is_data(page):
     page.until("document.querySelectorAll('.lines .line').length > 0")
     assert "\u0007" not in page.text("#app")
     assert page.said() == []
+
+
+class Hostile:
+    """Tokens that would do harm where they are not taken as text, one of a megabyte, and pieces of characters."""
+
+    PARTS = (
+        b"<script>window.hacked=1</script>", b"<img src=x onerror=window.hacked=1>", "\u202eevil".encode(), b"\x07\x1b[2J",
+        b"A" * 1_000_000,
+        "한".encode()[:2], "한".encode()[2:], b"\xff", b"' onclick='window.hacked=1", b"\n", b"{record}", b"</textarea></script>",
+    )  # fmt: skip
+    specials: frozenset[int] = frozenset()
+    prefixes_space = False
+    hash = "hostile"
+    size = len(PARTS)
+
+    def encode(self, text):
+        return [9] if text else []
+
+    encode_prompt = encode
+
+    def bytes_of(self, token):
+        return self.PARTS[token]
+
+    def name_of(self, token):
+        return self.PARTS[token].decode(errors="replace")
+
+
+def test_tokens_that_would_do_harm_are_text(browser, tmp_path):
+    lm = un.LanguageModel(table(seed=2, vocabulary=Hostile.size, end_tokens=()), Hostile(), "hostile")
+    with started_lab(lm, Settings(seed=0)) as own:
+        browser.size(1440, 900)
+        browser.driver.get_log("browser")
+        browser.open(own.url)
+        browser.driver.execute_script("window.hacked = 0")
+        ran(browser, "sample(3)", 12, prompt="x")
+        every = list(range(Hostile.size))
+        browser.driver.execute_script("window.lab.launch(window.lab.continued({ follow: arguments[0], max_new_tokens: 14 }), true)", every)
+        browser.until(f"{IDLE} && window.lab.state.text.length === 14")
+        browser.click("#tab-sliders")
+        browser.until("window.lab.rows.has(window.lab.rowKey())")
+        time.sleep(0.5)
+        assert browser.js("window.hacked") == 0
+        assert browser.js("document.querySelectorAll('#app img, #app script').length") == 0
+        seen = browser.js("[...document.querySelectorAll('#text .t')].map((e) => e.textContent.slice(0, 40))")
+        assert seen[0] == Hostile.PARTS[0].decode()
+        assert seen[2] == "\\u202eevil"
+        assert seen[3] == "␇␛[2J"
+        assert seen[5:7] == ["", "한"], "bytes of a character are seen where it is finished"
+        assert seen[7] == "\\xff"
+        shared = tmp_path / "hostile.html"
+        code = "const done = arguments[0]; window.lab.sharedFile().then(done)"
+        shared.write_text(browser.driver.execute_async_script(code), encoding="utf-8")
+        assert browser.said() == []
+    browser.open(shared.as_uri())
+    assert browser.js("window.hacked") is None
+    assert browser.js("window.lab.state.text.length") == 14
+    assert browser.js("document.querySelectorAll('#app img, #app script').length") == 0
+    assert browser.said() == []
+
+
+class Failing:
+    """A model that dies after so many forwards."""
+
+    def __init__(self, model, after):
+        self.model, self.left = model, after
+
+    def __getattr__(self, name):
+        return getattr(self.__dict__["model"], name)
+
+    def session(self, *given):
+        return FailingSession(self, self.model.session(*given))
+
+
+class FailingSession:
+    def __init__(self, owner, inner):
+        self.owner, self.inner = owner, inner
+
+    def __getattr__(self, name):
+        return getattr(self.__dict__["inner"], name)
+
+    def extend(self, *given, **more):
+        self.owner.left -= 1
+        if self.owner.left < 0:
+            raise RuntimeError("the device is gone")
+        return self.inner.extend(*given, **more)
+
+
+def test_a_model_that_dies_is_said_and_what_there_is_stays(browser):
+    lm = un.load()
+    lm.model = Failing(lm.model, 10)
+    with started_lab(lm, Settings(seed=0)) as own:
+        browser.size(1440, 900)
+        browser.open(own.url)
+        browser.write("#decoder", "greedy")
+        browser.click("#run")
+        browser.until("!window.lab.running && document.querySelector('.message').textContent.includes('server failed')")
+        words = browser.js(WORDS)
+        assert 0 < words <= 10
+        browser.click("#t-1")
+        browser.until("window.lab.state.at === 1 && document.querySelectorAll('#choices button').length > 3")
+        lm.model.left = 1000
+        browser.click("#run")
+        browser.until(f"{IDLE} && {WORDS} === 40")
+        assert browser.js("document.querySelector('.message').textContent") == ""
 
 
 def test_one_message_and_everything_stays(browser):

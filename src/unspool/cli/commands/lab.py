@@ -34,10 +34,13 @@ def lab(
     prompt: str | None, model: tuple[str, ...], decoder: tuple[str, ...], seed: int, port: int, no_browser: bool, **how: Any
 ) -> int:
     """Open the lab in a browser: watch decoding live, branch it by hand, move the sliders. On this machine alone."""
+    from unspool.core.decoder import parse
     from unspool.page.start import open_lab
     from unspool.serve.settings import Settings
 
     check(len(decoder) <= 1, f"the lab begins with one decoder; got {len(decoder)}: the page has a second beside it")
+    for text in decoder:
+        parse(text)
     names = model or ("bundled",)
     check(len(names) <= 2, f"the lab compares two models; got {len(names)}")
     models = {}

@@ -1,9 +1,9 @@
 // Two decoders, or two models, from one prompt, side by side; and two texts of a tree.
 
 import { ask, streamRun } from "./api.js";
-import { marked, shown } from "./bytes.js";
+import { marked, shortened, shown } from "./bytes.js";
 import { fill, h, icon } from "./dom.js";
-import { Forest, Run } from "./record.js";
+import { Forest, LONGEST, Run } from "./record.js";
 import { heatOf } from "./textview.js";
 import { fixed, percent, reasonWord, t } from "./words.js";
 
@@ -62,7 +62,7 @@ export function besideText(vocabulary, forest, tokens, part, by = "probability")
   const nodes = forest.along(tokens);
   return h("p", { class: "text beside", dir: "auto" }, h("span", { class: "prompt" }, shown(vocabulary.text(forest.prompt))), nodes.map((node, i) => {
     const kind = i < part ? "t same" : i === part ? `t h${heatOf(node, by)} parting` : `t h${heatOf(node, by)}`;
-    return h("span", { class: kind }, shown(node.word));
+    return h("span", { class: kind }, shown(shortened(node.word, 400)));
   }));
 }
 
@@ -122,7 +122,7 @@ export function bothView(lab) {
       const mean = both.steps?.length ? both.steps.reduce((sum, step) => sum + step.overlap, 0) / both.steps.length : null;
       const equal = part === both.texts[0].length && part === both.texts[1].length;
       fill(parting, ended && same ? h("span", null, equal ? t("same") : `${t("parts")} ${part + 1}`) : null, mean === null ? null : h("span", null, `${t("meanOverlap")} ${percent(mean)}`));
-      fill(picture, both.steps?.length ? chart(both.steps) : null);
+      fill(picture, both.steps?.length ? chart(both.steps) : !same && !both.working ? h("p", { class: "quiet" }, t("otherTokens")) : null);
       fill(table, both.steps?.length ? stepsTable(lab, both) : null);
     },
   };
@@ -132,7 +132,7 @@ function stepsTable(lab, both) {
   const vocabulary = both.forests[0].vocabulary;
   const nodes = both.forests[both.over].along(both.texts[both.over]);
   const kl = (value) => (value === null ? h("abbr", { title: t("infinite") }, "∞") : fixed(value, 3));
-  const word = (token) => h("bdi", null, marked(vocabulary.word(token)));
+  const word = (token) => h("bdi", null, marked(shortened(vocabulary.word(token), LONGEST)));
   return h("table", null, h("thead", null, h("tr", null, ["number", "token", "divergence", "backDivergence", "overlap"].map((key) => h("th", { scope: "col" }, t(key))), h("th", { scope: "col" }, `${t("best")} A`), h("th", { scope: "col" }, `${t("best")} B`), h("th", { scope: "col" }, "p A"), h("th", { scope: "col" }, "p B"))),
     h("tbody", null, both.steps.map((step, i) => h("tr", { class: step.best[0] === step.best[1] ? null : "differs" }, h("td", null, String(i + 1)), h("td", null, word(nodes[i]?.token)), h("td", null, kl(step.kl)), h("td", null, kl(step.back)), h("td", null, percent(step.overlap)),
       h("td", null, word(step.best[0])), h("td", null, word(step.best[1])), step.logprob.map((value) => h("td", null, value === null ? "✗" : percent(Math.exp(value))))))));
@@ -157,7 +157,7 @@ export function textsView(lab) {
       seen = key;
       const current = state.text.join(" ");
       fill(list, texts.slice(0, 60).map((text) => {
-        const words = shown(lab.vocabulary.text(text.tokens));
+        const words = shown(lab.vocabulary.text(text.tokens.slice(0, 60)).slice(0, 300));
         const here = text.tokens.join(" ") === current;
         return h("li", { class: here ? "here" : null }, h("button", { type: "button", class: "entry", "aria-current": here ? "true" : null, onclick: () => lab.show(text.tokens, Math.max(0, text.tokens.length - 1)) },
           h("bdi", null, words), h("small", null, `${fixed(text.logprob)} · ${text.tokens.length} · ${reasonWord(text.reason)}`)),

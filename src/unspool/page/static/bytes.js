@@ -30,13 +30,24 @@ function character(data, at) {
   return { size: Math.max(size, 1), whole: size > 0, cut: false };
 }
 
+const STRICT = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
 export function visible(data) {
+  try {
+    return STRICT.decode(data);
+  } catch {
+    return piecewise(data);
+  }
+}
+
+// Character by character, where some bytes are none.
+function piecewise(data) {
   let text = "";
-  const decoder = new TextDecoder();
+  const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
   for (let at = 0; at < data.length;) {
     const { size, whole } = character(data, at);
     const some = data.subarray(at, at + size);
-    text += whole ? decoder.decode(some) || "\ufeff" : [...some].map((byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join("");
+    text += whole ? decoder.decode(some) : [...some].map((byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join("");
     at += size;
   }
   return text;
@@ -74,6 +85,6 @@ export function marked(text) {
 }
 
 export function shortened(text, most) {
-  const some = [...text];
-  return some.length <= most ? text : some.slice(0, most - 1).join("") + "…";
+  if (text.length <= most) return text;
+  return [...text.slice(0, 2 * most)].slice(0, most - 1).join("") + "…";
 }

@@ -1,8 +1,9 @@
 // What may come at a place: the likeliest tokens before and after every processor, what was cut and by whom; and the sliders.
 
-import { marked } from "./bytes.js";
+import { marked, shortened } from "./bytes.js";
 import { SLIDERS, asDecoder, drawn, entropyOf, fromBase64, probabilities, processed, ranking } from "./chain.js";
 import { fill, h } from "./dom.js";
+import { LONGEST } from "./record.js";
 import { fixed, percent, t } from "./words.js";
 
 const SHOWN = 24;
@@ -53,7 +54,7 @@ export function choicesView(lab) {
   }
 
   function choice(row, i, most, own, known, node, state) {
-    const word = marked(lab.vocabulary.word(row.token, node.pending));
+    const word = marked(shortened(lab.vocabulary.word(row.token, node.pending), LONGEST));
     const kinds = ["choice", row.after === 0 ? "cut" : "", row.token === own ? "own" : "", i === state.pick ? "pick" : ""].join(" ");
     const before = row.before / most;
     const after = row.after / most;
@@ -64,7 +65,7 @@ export function choicesView(lab) {
       h("span", { class: "bars" }, h("span", { class: "bar ghost", style: { "--w": before } }), h("span", { class: "bar", style: { "--w": after } }), row.drawn === undefined ? null : h("span", { class: "dots", style: { "--w": Math.min(1, row.drawn / 100 / most) } })),
       h("span", { class: "num" }, percent(row.before)),
       h("span", { class: "num" }, row.after === 0 ? "✗" : percent(row.after), row.drawn === undefined ? null : h("small", { title: t("drawn") }, ` ${row.drawn}`)),
-      row.cut ? h("span", { class: "why" }, row.cut) : null));
+      row.cut ? h("span", { class: "why", title: row.cut }, row.cut) : null));
   }
 
   // Rows out of the record: before and after the stage that is looked at, or before and after all.

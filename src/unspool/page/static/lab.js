@@ -173,7 +173,7 @@ export class Lab {
   }
 
   // Let the decoder run; keep: whether earlier runs stay in the tree.
-  async launch(body, keep) {
+  async launch(body, keep, changes = {}) {
     if (this.readOnly) return null;
     this.stop();
     const one = this.state.parts.find((part) => part.role === "strategy");
@@ -190,6 +190,7 @@ export class Lab {
       entered = true;
       this.past.push(before);
       this.future = [];
+      Object.assign(this.state, changes);
       this.state.runs = keep ? [...this.state.runs, run] : [run];
       if (!keep) Object.assign(this.state, { text: [], at: 0 });
     };
@@ -229,9 +230,16 @@ export class Lab {
   }
 
   again() {
-    this.state.seed += 1;
+    const seed = this.state.seed + 1;
     const grown = this.state.runs.at(-1)?.asked.follow;
-    return this.launch(this.continued(grown ? { follow: grown, max_new_tokens: grown.length + this.state.count } : {}), this.state.runs.length > 0);
+    const more = grown ? { follow: grown, max_new_tokens: grown.length + this.state.count } : {};
+    return this.launch(this.continued({ ...more, seed }), this.state.runs.length > 0, { seed });
+  }
+
+  async tryOut(decoder, count) {
+    this.state.count = count;
+    await this.readDecoder(decoder);
+    return this.run();
   }
 
   goOn() {
@@ -367,5 +375,6 @@ export class Lab {
     Object.assign(this.state, { model: models[0].name, other: { ...this.state.other, model: models.at(-1).name } }, begin);
     await this.readDecoder(this.state.decoder);
     this.draw();
+    if (begin.prompt) this.run();
   }
 }

@@ -6,13 +6,14 @@ import { choicesView } from "./choicesview.js";
 import { decoderForm } from "./decoderform.js";
 import { fill, h, icon } from "./dom.js";
 import { Lab } from "./lab.js";
-import { commandOf, copyText, openTrace, pythonOf, saveTrace, share, takeRecord } from "./share.js";
+import { commandOf, copyText, openTrace, pythonOf, saveTrace, share, sharedFile, takeRecord } from "./share.js";
 import { stepsView } from "./stepsview.js";
 import { MEASURES, textView, writing } from "./textview.js";
 import { treeView } from "./treeview.js";
 import { KEYS, speak, spoken, t } from "./words.js";
 
 const lab = (globalThis.lab = new Lab());
+lab.sharedFile = () => sharedFile(lab);
 let views = [];
 let tree = null;
 let form = null;

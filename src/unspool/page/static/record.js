@@ -1,7 +1,9 @@
 // The record of runs as the page keeps it: what was told of each, and the tree of all their texts after one prompt.
 
-import { fromHex, joined, marked, unfinished, visible } from "./bytes.js";
+import { fromHex, joined, marked, shortened, unfinished, visible } from "./bytes.js";
 
+// Characters of a token where it stands among others.
+export const LONGEST = 60;
 const NONE = new Uint8Array(0);
 
 // Every token's bytes, and the names of special ones.
@@ -9,6 +11,7 @@ export class Vocabulary {
   constructor() {
     this.bytes = new Map();
     this.names = new Map();
+    this.words = new Map();
   }
 
   learn(told) {
@@ -27,8 +30,9 @@ export class Vocabulary {
   // A token as it reads after the bytes of an unfinished character.
   word(token, pending = NONE) {
     const data = this.bytesOf(token);
-    if (data.length) return visible(joined([pending, data]));
-    return this.names.get(token) ?? (this.bytes.has(token) ? "" : `#${token}`);
+    if (data.length && pending.length) return visible(joined([pending, data]));
+    if (data.length && !this.words.has(token)) this.words.set(token, visible(data));
+    return this.words.get(token) ?? this.names.get(token) ?? (this.bytes.has(token) ? "" : `#${token}`);
   }
 
   text(tokens) {
@@ -217,7 +221,7 @@ export class Forest {
   }
 
   label(node) {
-    return marked(node.word || this.vocabulary.word(node.token, node.parent.pending));
+    return marked(shortened(node.word || this.vocabulary.word(node.token, node.parent.pending), LONGEST));
   }
 }
 

@@ -1,6 +1,6 @@
 // The text, coloured by how the model saw each of its tokens. A token is chosen by the pointer or the arrow keys.
 
-import { shown } from "./bytes.js";
+import { shortened, shown } from "./bytes.js";
 import { fill, h, icon } from "./dom.js";
 import { fixed, percent, reasonWord, t } from "./words.js";
 
@@ -11,6 +11,16 @@ export const SCALES = {
   entropy: { of: (node) => (node.parent.choices?.entropy ?? NaN) / Math.LN2, limits: [1, 2, 4, 6], labels: ["≤ 1", "1–2", "2–4", "4–6", "> 6"], heats: [0, 1, 2, 3, 4] },
   rank: { of: (node) => (node.rank === null ? NaN : node.rank + 1), limits: [1, 10, 100], labels: ["1", "2–10", "11–100", "> 100"], heats: [0, 1, 3, 4] },
 };
+// What a first look may begin with.
+const TRIES = [
+  ["try_nucleus", "temperature(0.9) | top_p(0.9) | sample(5)", 24],
+  ["try_beam", "beam(4, n=4)", 12],
+  ["try_cut", "temperature(1.2) | min_p(0.1) | sample", 30],
+  ["try_greedy", "greedy", 60],
+  ["try_exact", "exact(3, nodes=400)", 6],
+];
+// Characters of one token that are shown in the text.
+const MOST_SHOWN = 2000;
 export const MEASURES = [...Object.keys(SCALES), "plain"];
 
 export function heatOf(node, by) {
@@ -26,7 +36,7 @@ export function textView(lab) {
   const box = h("span", { tabindex: "0", role: "listbox", "aria-label": t("text"), "aria-orientation": "horizontal", id: "text" });
   const whole = h("div", { class: "text", dir: "auto" }, prompt, box);
   const next = h("span", { class: "t next", role: "option", id: "t-next", "aria-selected": "false" }, "\u00a0");
-  const empty = h("p", { class: "quiet" }, t("empty"));
+  const empty = h("div", { class: "quiet" }, h("p", null, t("empty")), h("ul", { class: "tries" }, TRIES.map(([key, decoder, count]) => h("li", null, h("button", { type: "button", onclick: () => lab.tryOut(decoder, count) }, h("code", null, decoder), h("small", null, t(key)))))));
   const legend = h("div", { class: "legend", "aria-hidden": "true" });
   const ending = h("span", { class: "ending" });
   const numbers = h("p", { class: "numbers" });
@@ -80,10 +90,10 @@ export function textView(lab) {
   // A character that several tokens make up is seen where it is finished; one that the text ends in, as its bytes.
   function word(node, by, last) {
     const special = !lab.vocabulary.bytesOf(node.token).length;
-    const text = shown(last ? node.word : node.finished);
+    const text = shown(shortened(last ? node.word : node.finished, MOST_SHOWN));
     const at = node.depth - 1;
     const kinds = ["t", `h${heatOf(node, by)}`, special ? "special" : "", text ? "" : "part"].join(" ");
-    const label = `${shown(node.word).trim() || text} ${node.logprob === null ? "0 %" : percent(Math.exp(node.logprob))}`;
+    const label = `${lab.forest.label(node)} ${node.logprob === null ? "0 %" : percent(Math.exp(node.logprob))}`;
     const element = h("span", { class: kinds, id: `t-${at}`, "data-at": at, role: "option", "aria-selected": "false", "aria-label": label });
     for (const piece of text.split(/(⏎)/)) {
       if (piece === "⏎") element.append("⏎", h("br"));

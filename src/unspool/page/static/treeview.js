@@ -1,6 +1,6 @@
 // The tree of all texts on a canvas: what was kept, finished and pruned, and why. Only what is in view is drawn, so thousands of nodes do.
 
-import { shortened } from "./bytes.js";
+import { marked, shortened } from "./bytes.js";
 import { fill, h, icon, say } from "./dom.js";
 import { ROW, inOrder, laidOut } from "./treelayout.js";
 import { fixed, percent, reasonWord, t } from "./words.js";
@@ -32,7 +32,7 @@ export function treeView(lab) {
     frame, proofs, note);
 
   function label(node) {
-    if (!node.parent) return shortened(lab.vocabulary.text(lab.forest?.prompt ?? []).replaceAll("\n", "⏎"), 28) || "∅";
+    if (!node.parent) return marked(shortened(lab.vocabulary.text((lab.forest?.prompt ?? []).slice(0, 40)), 28));
     const ways = node.count > 1 ? ` ×${node.count}` : "";
     const word = lab.forest.label(node);
     return shortened(word.replace(/^␣+(?=[^␣])|(?<=[^␣])␣+$/g, ""), 24) + ways;
