@@ -71,15 +71,19 @@ function numbersOf(nodes) {
   return last ? `${nodes.length} ${t("length")} · ${t("likelihood")} ${fixed(last.sum)} · ${t("perplexity")} ${fixed(Math.exp(-last.sum / nodes.length))}${last.reason ? ` · ${reasonWord(last.reason)}` : ""}` : "\u00a0";
 }
 
-// Overlap as an area from 0 to 1, KL as a line up to its largest value.
+// Overlap as an area from 0 to 1; KL as a line up to its largest value, in the direction that is finite more often, broken where it is not.
 function chart(steps) {
   const [w, tall] = [600, 90];
   const x = (i) => (steps.length < 2 ? w / 2 : (i / (steps.length - 1)) * w);
-  const most = Math.max(0.1, ...steps.map((step) => step.kl ?? 0));
+  const finite = (name) => steps.filter((step) => step[name] !== null).length;
+  const name = finite("kl") >= finite("back") ? "kl" : "back";
+  const most = Math.max(0.1, ...steps.map((step) => step[name] ?? 0));
   const overlap = steps.map((step, i) => `${x(i).toFixed(1)},${(tall - step.overlap * tall).toFixed(1)}`);
-  const line = steps.map((step, i) => `${x(i).toFixed(1)},${(tall - ((step.kl ?? most) / most) * tall).toFixed(1)}`);
-  return h("svg", { viewBox: `0 -4 ${w} ${tall + 8}`, class: "chart", preserveAspectRatio: "none", role: "img", "aria-label": `${t("overlap")}, ${t("divergence")}` },
-    h("path", { class: "area", d: `M0,${tall} L${overlap.join(" L")} L${w},${tall} Z` }), h("polyline", { class: "kl", points: line.join(" "), "vector-effect": "non-scaling-stroke" }));
+  const line = steps.map((step, i) => (step[name] === null ? "" : `${i && steps[i - 1][name] !== null ? "L" : "M"}${x(i).toFixed(1)},${(tall - (step[name] / most) * tall).toFixed(1)}`));
+  const picture = h("svg", { viewBox: `0 -4 ${w} ${tall + 8}`, class: "chart", preserveAspectRatio: "none", role: "img", "aria-label": `${t("overlap")}, ${t("divergence")}` },
+    h("path", { class: "area", d: `M0,${tall} L${overlap.join(" L")} L${w},${tall} Z` }), h("path", { class: "kl", d: line.join(" "), "vector-effect": "non-scaling-stroke" }));
+  const direction = name === "kl" ? "KL(A‖B)" : "KL(B‖A)";
+  return [picture, h("p", { class: "chartkey" }, h("span", { class: "k-area" }, `${t("overlap")} 0–100 %`), h("span", { class: "k-line" }, `${direction} 0–${fixed(most)} nats`))];
 }
 
 export function bothView(lab) {

@@ -3,6 +3,7 @@
 import { marked, shortened } from "./bytes.js";
 import { fill, h, icon, say } from "./dom.js";
 import { ROW, inOrder, laidOut } from "./treelayout.js";
+import { paintEdges, paintNode } from "./treepaint.js";
 import { fixed, percent, reasonWord, t } from "./words.js";
 
 const FONT = "13px ui-monospace, 'DejaVu Sans Mono', 'Noto Sans Mono CJK KR', Menlo, Consolas, monospace";
@@ -115,76 +116,15 @@ export function treeView(lab) {
     const words = view.scale > 0.42;
     brush.font = FONT;
     brush.textBaseline = "middle";
-    edges(first, last, top, bottom, shown, colour);
+    paintEdges(brush, layout, { first, last, top, shown, colour });
     for (let row = first; row <= last; row++) {
       for (const item of layout.rows[row] ?? []) {
         if (item.x > rightmost || item.x + item.w < leftmost) continue;
-        draw(item, shown, words, colour);
+        const { node } = item;
+        const here = Boolean(node.parent) && node.depth - 1 === lab.state.at && shown.has(node);
+        const active = shown.has(node) || !node.parent;
+        paintNode(brush, item, words ? label(node) : "", { active, mine: item === hover || node === cursor, here, words, colour });
       }
-    }
-  }
-
-  function edges(first, last, top, bottom, shown, colour) {
-    for (const strong of [false, true]) {
-      brush.beginPath();
-      brush.lineWidth = strong ? 2 : 1;
-      brush.strokeStyle = strong ? colour.accent : colour.line;
-      for (const item of layout.items) {
-        const parent = item.parent;
-        if (!parent || item.row < first || parent.row > last || shown.has(item.node) !== strong) continue;
-        const x = parent.x + parent.w + 5;
-        const y = item.row * ROW + ROW / 2;
-        const from = parent.row * ROW + ROW / 2;
-        if (item.row === parent.row) brush.moveTo(parent.x + parent.w, y);
-        else {
-          brush.moveTo(x, Math.max(from, top - ROW));
-          brush.lineTo(x, y - 5);
-          brush.quadraticCurveTo(x, y, x + 5, y);
-        }
-        brush.lineTo(item.x, y);
-      }
-      brush.stroke();
-    }
-  }
-
-  function draw(item, shown, words, colour) {
-    const { node } = item;
-    const y = item.row * ROW + ROW / 2;
-    const pruned = node.pruned === true;
-    const active = shown.has(node) || !node.parent;
-    const mine = item === hover || node === cursor;
-    const here = node.parent && node.depth - 1 === lab.state.at && shown.has(node);
-    if (!words) {
-      brush.fillStyle = active ? colour.accent : pruned ? colour.line : colour.faint;
-      brush.fillRect(item.x, y - 4, item.w, 8);
-      return;
-    }
-    if (active || mine || here || (node.reason && !pruned)) {
-      brush.beginPath();
-      brush.roundRect(item.x, y - 10, item.w, 20, 5);
-      if (here || active) {
-        brush.fillStyle = here ? colour.sel : colour.soft;
-        brush.fill();
-      }
-      if (mine || (node.reason && !pruned)) {
-        brush.lineWidth = mine ? 2 : 1;
-        brush.strokeStyle = mine ? colour.accent : colour.faint;
-        brush.stroke();
-      }
-    }
-    brush.fillStyle = pruned ? colour.cut : active ? colour.ink : colour.faint;
-    brush.fillText(label(node), item.x + 6, y + 0.5);
-    if (pruned) {
-      brush.strokeStyle = colour.cut;
-      brush.lineWidth = 1;
-      brush.beginPath();
-      brush.moveTo(item.x + 5, y);
-      brush.lineTo(item.x + item.w - 5, y);
-      brush.stroke();
-    }
-    if (item.hidden) {
-      brush.fillStyle = colour.accent;
-      brush.fillText(`+${item.hidden}`, item.x + item.w + 4, y);
     }
   }
 
