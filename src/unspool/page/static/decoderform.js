@@ -1,7 +1,7 @@
 // The decoder as a row of parts, each with its settings; what is built here and what is written are kept the same.
 
 import { fill, h, icon } from "./dom.js";
-import { t } from "./words.js";
+import { familyWord, t } from "./words.js";
 
 // A part as it is written, from its name and what is given.
 export function writtenPart(part, method) {
@@ -152,7 +152,7 @@ function adding(lab, insert) {
     const fits = (method) => words.every((word) => `${method.name} ${method.aliases.join(" ")} ${method.meaning} ${method.family}`.toLowerCase().includes(word));
     fill(list, Object.entries(lab.start.families).map(([family, title]) => {
       const some = lab.start.methods.filter((method) => method.family === family && fits(method));
-      return some.length ? h("section", null, h("h3", { lang: "en" }, title), some.map((method) => h("button", { type: "button", class: "entry", onclick: () => {
+      return some.length ? h("section", null, h("h3", null, familyWord(family, title)), some.map((method) => h("button", { type: "button", class: "entry", onclick: () => {
         dialog.close();
         insert(method);
       } }, h("b", { class: method.role }, method.name), h("span", { lang: "en" }, method.meaning)))) : null;

@@ -15,7 +15,6 @@ export const SCALES = {
 const TRIES = [
   ["try_nucleus", "temperature(0.9) | top_p(0.9) | sample(5)", 24],
   ["try_beam", "beam(4, n=4)", 12],
-  ["try_cut", "temperature(1.2) | min_p(0.1) | sample", 30],
   ["try_greedy", "greedy", 60],
   ["try_exact", "exact(3, nodes=400)", 6],
 ];

@@ -62,8 +62,9 @@ export function treeView(lab) {
   function fit(whole) {
     if (!layout) return;
     const { clientWidth: w, clientHeight: hgt } = frame;
-    const least = whole ? 0.02 : 0.75;
-    view.scale = Math.max(least, Math.min(1, (w - 2 * MARGIN) / layout.width, (hgt - 2 * MARGIN) / layout.height));
+    const usual = parseFloat(getComputedStyle(document.documentElement).fontSize) / 15;
+    const least = whole ? 0.02 : 0.75 * usual;
+    view.scale = Math.max(least, Math.min(usual, (w - 2 * MARGIN) / layout.width, (hgt - 2 * MARGIN) / layout.height));
     view.x = MARGIN;
     view.y = MARGIN;
     if (whole) view.touched = true;

@@ -8,7 +8,7 @@ const ENGLISH = {
   text: "Text", steps: "Steps", choices: "What may come here", tree: "Tree", both: "Side by side", stages: "Processors", sliders: "Sliders",
   probability: "Probability", surprisal: "Surprise", entropy: "Entropy", rank: "Rank", plain: "Plain", colour: "Colour by",
   write: "Write", writeHint: "Words of your own after the prompt. They are read token by token, whatever their probability.", read: "Read it", readOn: "Read it and go on",
-  empty: "Nothing is decoded yet. Press Run, and watch. Or try one of these:", otherTokens: "The two models cut texts into different tokens, so their distributions are of different things and only the texts are compared.", try_greedy: "greedy by hand: why it loops", try_beam: "a beam of four, and what it prunes", try_nucleus: "five samples as one tree", try_cut: "see what min-p cuts", try_exact: "the best text there is, with a proof", emptyTree: "The tree grows as texts do.", emptyChoices: "Choose a token of the text, and see what else could have come.",
+  empty: "Nothing is decoded yet. Press Run, and watch. Or try one of these:", otherTokens: "The two models cut texts into different tokens, so their distributions are of different things and only the texts are compared.", try_greedy: "the likeliest token every time: it loops", try_beam: "a beam of four, and what it prunes", try_nucleus: "five samples as one tree", try_exact: "the best text there is, with a proof", emptyTree: "The tree grows as texts do.", emptyChoices: "Choose a token of the text, and see what else could have come.",
   place: "Token", number: "#", token: "Token", model_p: "Model", after_p: "Processed", alternatives: "Alternatives", atEnd: "next token",
   all: "All", before: "before", after: "after", possible: "possible", effective: "effective choices", mass: "passed", bits: "bits", cutBy: "cut by", survives: "would survive", chosen: "chosen",
   force: "Take this token and go on", forceShort: "take", texts: "Texts", compareWith: "Compare with the text shown", best: "best", likelihood: "log-probability", perplexity: "perplexity", length: "tokens",
@@ -30,7 +30,7 @@ const KOREAN = {
   text: "글", steps: "단계", choices: "여기에 올 수 있는 것", tree: "나무", both: "나란히", stages: "처리기", sliders: "슬라이더",
   probability: "확률", surprisal: "놀라움", entropy: "엔트로피", rank: "순위", plain: "색 없이", colour: "색의 기준",
   write: "쓰기", writeHint: "프롬프트 뒤에 올 나만의 글. 확률이 어떻든 토큰 하나하나 읽습니다.", read: "읽기", readOn: "읽고 이어서",
-  empty: "아직 만든 글이 없습니다. 실행을 누르고 지켜보거나, 하나를 골라 보세요.", otherTokens: "두 모델이 글을 서로 다른 토큰으로 자르므로 분포는 견주지 않고 글만 견줍니다.", try_greedy: "탐욕 탐색: 왜 되풀이될까", try_beam: "빔 넷, 그리고 잘리는 것", try_nucleus: "표본 다섯을 한 나무로", try_cut: "min-p가 자르는 것", try_exact: "가장 좋은 글과 그 증명", emptyTree: "글이 자라면 나무도 자랍니다.", emptyChoices: "글에서 토큰을 고르면 그 자리에 올 수 있던 것이 보입니다.",
+  empty: "아직 만든 글이 없습니다. 실행을 누르고 지켜보거나, 하나를 골라 보세요.", otherTokens: "두 모델이 글을 서로 다른 토큰으로 자르므로 분포는 견주지 않고 글만 견줍니다.", try_greedy: "늘 가장 그럴듯한 토큰: 되풀이된다", try_beam: "빔 넷, 그리고 잘리는 것", try_nucleus: "표본 다섯을 한 나무로", try_exact: "가장 좋은 글과 그 증명", emptyTree: "글이 자라면 나무도 자랍니다.", emptyChoices: "글에서 토큰을 고르면 그 자리에 올 수 있던 것이 보입니다.",
   place: "자리", number: "#", token: "토큰", model_p: "모델", after_p: "처리 뒤", alternatives: "다른 후보", atEnd: "다음 토큰",
   all: "전체", before: "앞", after: "뒤", possible: "가능", effective: "실효 선택지", mass: "통과", bits: "비트", cutBy: "자른 것", survives: "이러면 남음", chosen: "고름",
   force: "이 토큰을 고르고 이어서", forceShort: "고르기", texts: "글들", compareWith: "보이는 글과 견주기", best: "최선", likelihood: "로그 확률", perplexity: "퍼플렉서티", length: "토큰",
@@ -68,6 +68,11 @@ const REASONS = {
   followed: "따라감",
 };
 
+const FAMILIES = {
+  shape: "분포의 모양", truncation: "자르기", feedback: "고른 것에 따라", repetition: "되풀이", constraint: "제약", length: "길이", contrast: "대조", watermark: "워터마크",
+  part: "글의 일부에 두는 규칙", plumbing: "어댑터", search: "탐색", sampling: "표본 추출", choice: "글 전체에서 고르기", speed: "속도", stop: "멈춤",
+};
+
 let language = "en";
 
 export function speak(which) {
@@ -85,6 +90,10 @@ export function t(key) {
 
 export function reasonWord(reason) {
   return language === "ko" ? REASONS[reason] ?? reason : reason;
+}
+
+export function familyWord(family, title) {
+  return language === "ko" ? FAMILIES[family] ?? title : title;
 }
 
 export function missingWords() {
