@@ -26,6 +26,7 @@ export class LabState {
     this.listeners = [];
     this.due = false;
     this.grown = null;
+    this.walked = null;
   }
 
   // --- drawing -------------------------------------------------------------------------------------------------------
@@ -84,8 +85,14 @@ export class LabState {
     return textsOf(this.state.runs);
   }
 
+  // The nodes along the text; the same list as long as nothing has changed.
   get path() {
-    return this.forest?.along(this.state.text) ?? [];
+    const { forest, walked } = this;
+    const { text } = this.state;
+    if (walked?.forest !== forest || walked.version !== forest?.version || walked.text !== text) {
+      this.walked = { forest, version: forest?.version, text, nodes: forest?.along(text) ?? [] };
+    }
+    return this.walked.nodes;
   }
 
   // The node whose next token is in question.

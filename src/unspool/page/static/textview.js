@@ -41,6 +41,8 @@ export function textView(lab) {
   const numbers = h("p", { class: "numbers" });
   let drawn = [];
   let coloured = "";
+  let known = null;
+  let old = null;
   box.addEventListener("click", (event) => {
     const at = event.target.closest?.("[data-at]")?.dataset.at;
     if (at !== undefined) lab.select(Number(at));
@@ -52,21 +54,23 @@ export function textView(lab) {
     empty.hidden = path.length > 0 || Boolean(forest);
     whole.hidden = !forest;
     prompt.textContent = forest ? shown(lab.vocabulary.text(forest.prompt.filter((token) => lab.vocabulary.bytesOf(token).length))) : "";
-    let same = 0;
-    if (coloured === state.by) while (same < drawn.length && same < path.length && drawn[same].node === path[same] && drawn[same].look === looks(path, same)) same++;
-    for (const old of drawn.splice(same)) old.element.remove();
+    let same = known === path ? path.length : 0;
+    if (!same) while (same < drawn.length && same < path.length && drawn[same].node === path[same] && drawn[same].look === looks(path, same)) same++;
+    for (const gone of drawn.splice(same)) gone.element.remove();
     for (let i = same; i < path.length; i++) {
       const element = word(path[i], state.by, i + 1 === path.length);
       box.insertBefore(element, next);
       drawn.push({ node: path[i], element, look: looks(path, i) });
     }
+    if (coloured !== state.by) for (const one of drawn.slice(0, same)) one.element.className = kindsOf(one.node, state.by, one.element.textContent);
     coloured = state.by;
-    const old = box.querySelector(".here");
+    known = path;
     const here = drawn[state.at]?.element ?? (forest ? next : null);
+    here?.classList.add("here");
     if (old !== here) {
       old?.classList.remove("here");
       old?.setAttribute("aria-selected", "false");
-      here?.classList.add("here");
+      old = here;
       here?.setAttribute("aria-selected", "true");
     }
     if (here) box.setAttribute("aria-activedescendant", here.id);
@@ -86,14 +90,17 @@ export function textView(lab) {
     return `${path[i].logprob} ${path[i].rank} ${path[i].pending.length > 0 && i + 1 === path.length}`;
   }
 
+  function kindsOf(node, by, text) {
+    const special = !lab.vocabulary.bytesOf(node.token).length;
+    return ["t", `h${heatOf(node, by)}`, special ? "special" : "", text ? "" : "part"].join(" ");
+  }
+
   // A character that several tokens make up is seen where it is finished; one that the text ends in, as its bytes.
   function word(node, by, last) {
-    const special = !lab.vocabulary.bytesOf(node.token).length;
     const text = shown(shortened(last ? node.word : node.finished, MOST_SHOWN));
     const at = node.depth - 1;
-    const kinds = ["t", `h${heatOf(node, by)}`, special ? "special" : "", text ? "" : "part"].join(" ");
     const label = `${lab.forest.label(node)} ${node.logprob === null ? "0 %" : percent(Math.exp(node.logprob))}`;
-    const element = h("span", { class: kinds, id: `t-${at}`, "data-at": at, role: "option", "aria-selected": "false", "aria-label": label });
+    const element = h("span", { class: kindsOf(node, by, text), id: `t-${at}`, "data-at": at, role: "option", "aria-selected": "false", "aria-label": label });
     for (const piece of text.split(/(⏎)/)) {
       if (piece === "⏎") element.append("⏎", h("br"));
       else if (piece) element.append(piece);
