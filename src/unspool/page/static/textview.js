@@ -16,7 +16,7 @@ const TRIES = [
   ["try_nucleus", "temperature(0.9) | top_p(0.9) | sample(5)", 24],
   ["try_beam", "beam(4, n=4)", 12],
   ["try_greedy", "greedy", 60],
-  ["try_exact", "exact(3, nodes=400)", 6],
+  ["try_exact", "exact(3, nodes=3000)", 4],
 ];
 // Characters of one token that are shown in the text.
 const MOST_SHOWN = 2000;
