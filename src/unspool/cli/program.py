@@ -20,6 +20,7 @@ COMMANDS = (
     "heat",
     "why",
     "explore",
+    "lab",
     "score",
     "detect",
     "compare",

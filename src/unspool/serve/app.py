@@ -42,7 +42,7 @@ class Server:
         self.lm = LanguageModel(self.together, lm.tokenizer, lm.name, lm.info, lm.chat, ())
         self.metrics = Metrics()
         self.engine = EngineThread(self.settings.rows, self.settings.queue, self._watch)
-        self.generating = Generating(self.lm, self.settings, self.engine, self.metrics, self._said)
+        self.generating = Generating(self.lm, self.settings, self.engine, self.metrics, self.said)
         self.created = int(time.time())
         posts = {
             "/v1/completions": partial(self.generating.answer, COMPLETIONS),
@@ -57,8 +57,8 @@ class Server:
             "/health": self._health,
             "/metrics": self._metrics,
         }
-        routes = [Route(path, self._guarded(path, to), methods=["POST"]) for path, to in posts.items()]
-        routes += [Route(path, self._guarded(path, to), methods=["GET"]) for path, to in gets.items()]
+        routes = [Route(path, self.guarded(path, to), methods=["POST"]) for path, to in posts.items()]
+        routes += [Route(path, self.guarded(path, to), methods=["GET"]) for path, to in gets.items()]
         handlers: Any = {404: self._missing, 405: self._missing}
         self.app = Starlette(routes=routes, exception_handlers=handlers, lifespan=self._lifespan)
 
@@ -76,7 +76,7 @@ class Server:
 
     # --- every request ------------------------------------------------------------------------------------------------
 
-    def _guarded(self, path: str, to: Endpoint) -> Endpoint:
+    def guarded(self, path: str, to: Endpoint) -> Endpoint:
         """An endpoint that lets in whom it may, answers what is wrong in OpenAI's shape, and is counted."""
 
         async def serve(request: Request) -> Response:
@@ -85,7 +85,7 @@ class Server:
                 self._let_in(request, path)
                 response = await to(request)
             except Exception as error:
-                response = answered(self._said(error))
+                response = answered(self.said(error))
             self.metrics.requests.labels(path, str(response.status_code)).inc()
             self.metrics.seconds.labels(path).observe(time.monotonic() - began)
             return response
@@ -101,7 +101,7 @@ class Server:
             said = f"this server is for its own machine, and is not called {host[:80]!r}"
             raise Refused(said, status=403, kind=NOT_PERMITTED, code="host_not_allowed")
 
-    def _said(self, error: Exception) -> Refused:
+    def said(self, error: Exception) -> Refused:
         """An error as a client hears of it; what is this program's fault is written down here."""
         found = refused(error)
         if found.status == 500:

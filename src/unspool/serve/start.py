@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 import sys
+from collections.abc import Callable
+from typing import Any
 
 from unspool.errors import MissingExtra, UnspoolError
 from unspool.language_model import LanguageModel
@@ -16,8 +18,11 @@ BACKLOG = 2048
 """Connections that wait to be taken, from before the first is."""
 
 
-def listen(lm: LanguageModel, host: str, port: int, settings: Settings) -> None:
-    """Serve a model at an address, until SIGINT or SIGTERM; then the requests at work may end."""
+def listen(lm: LanguageModel, host: str, port: int, settings: Settings, beside: Callable[[Any, str], str] | None = None) -> None:
+    """Serve a model at an address, until SIGINT or SIGTERM; then the requests at work may end.
+
+    beside: is given the Server and its address before it answers anybody, may add to it, and returns what is said of it.
+    """
     try:
         import uvicorn
 
@@ -26,9 +31,10 @@ def listen(lm: LanguageModel, host: str, port: int, settings: Settings) -> None:
         raise MissingExtra(f"the server needs {str(error.name).partition('.')[0]}: pip install 'unspool[serve]'") from None
     bound = _bound(host, port)
     shown = f"[{host}]" if ":" in host else host
-    print(f"unspool serves {lm.name} at http://{shown}:{bound.getsockname()[1]}/v1", file=sys.stderr, flush=True)
+    server, url = Server(lm, settings), f"http://{shown}:{bound.getsockname()[1]}"
+    print(beside(server, url) if beside else f"unspool serves {lm.name} at {url}/v1", file=sys.stderr, flush=True)
     ending = int(settings.grace) + 1
-    config = uvicorn.Config(Server(lm, settings).app, log_level="warning", access_log=False, timeout_graceful_shutdown=ending)
+    config = uvicorn.Config(server.app, log_level="warning", access_log=False, timeout_graceful_shutdown=ending)
     uvicorn.Server(config).run(sockets=[bound])
 
 
