@@ -22,6 +22,8 @@ COMMANDS = (
     "explore",
     "score",
     "detect",
+    "diff",
+    "schema",
     "compare",
     "plot",
     "explain",
