@@ -23,6 +23,8 @@ COMMANDS = (
     "lab",
     "score",
     "detect",
+    "diff",
+    "schema",
     "compare",
     "plot",
     "explain",
