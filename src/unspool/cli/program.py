@@ -26,6 +26,7 @@ COMMANDS = (
     "plot",
     "explain",
     "translate",
+    "golden",
     "serve",
     "models",
     "verify",
