@@ -29,6 +29,7 @@ COMMANDS = (
     "plot",
     "explain",
     "translate",
+    "golden",
     "serve",
     "lm-eval",
     "models",

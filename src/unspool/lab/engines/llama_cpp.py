@@ -7,7 +7,7 @@ from typing import Any
 
 from unspool.core.decoder import Part
 from unspool.errors import ParameterError, Unsupported, as_json, unknown
-from unspool.lab.engines.engine import REMARK, CallSetting, Engine, Given, Place, Setting, Unsaid
+from unspool.lab.engines.engine import DIFFERENT, REMARK, CallSetting, Engine, Given, Note, Place, Setting, Unsaid
 from unspool.lab.engines.places import (
     ALL,
     AT_LEAST,
@@ -162,6 +162,16 @@ def _write_lookup(part: PromptLookup) -> dict[str, Any]:
     return {"spec_type": "ngram-simple", "spec_ngram_simple_size_n": part.longest, "spec_ngram_simple_size_m": part.tokens}
 
 
+def _left_in(given: Given) -> list[Note]:
+    """What reads the tokens that top_n_sigma rules out and leaves in the list."""
+    if not Setting("top_n_sigma", -1.0).of(given) > 0 or given.get("mirostat"):
+        return []
+    counted = "the tokens that top_n_sigma rules out are still counted there, so that the temperature moves less"
+    spoilt = "after top_n_sigma has ruled tokens out its sums are no numbers there, and what is kept follows no rule"
+    moves, cuts = Setting("dynatemp_range", 0.0).of(given) > 0, Setting("typical_p", 1.0).of(given) < 1
+    return [Note("dynatemp_range", counted, DIFFERENT)] * moves + [Note("typical_p", spoilt, DIFFERENT)] * cuts
+
+
 _PLAIN = drawn(None, lambda given: Setting("temperature", 0.8).of(given) <= 0)
 
 LLAMA_CPP = Engine(
@@ -253,4 +263,5 @@ LLAMA_CPP = Engine(
     },
     note="The order can be set (samplers); this is the default. logit_bias is always first, adaptive_p last.",
     ordered=_llama_order,
+    warn=_left_in,
 )  # fmt: skip
