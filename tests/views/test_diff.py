@@ -30,6 +30,21 @@ def test_what_the_second_rules_out_is_infinitely_far():
     assert distance({0: 1.0, 1: 0.0}, {0: 0.5, 1: 0.5}).kl == pytest.approx(np.log(2))
 
 
+def test_a_token_that_cannot_come_is_shared_by_nobody():
+    five, three = {t: 0.2 for t in range(5)}, {0: 0.4, 1: 0.3, 2: 0.3, 3: 0.0, 4: 0.0}
+    assert distance(five, three).overlap == 3 / 5
+    assert distance(three, three).overlap == 1
+    assert distance({0: 1.0}, {1: 1.0}).overlap == 0
+
+
+def test_that_distributions_are_not_recorded_is_said():
+    lm = un.LanguageModel(table(seed=1), Letters())
+    bare, whole = (lm.generate("bcd", "greedy", max_new_tokens=4, level=level).trace for level in ("tokens", "choices"))
+    paint = lambda text, style: text  # noqa: E731
+    assert un.diff(bare, bare).draw(80, paint).endswith('the same texts; distributions were not recorded everywhere, as level="choices" does\n')
+    assert un.diff(whole, whole).draw(80, paint).endswith("\nthe same\n")
+
+
 def test_texts_are_matched_by_prompt_and_rank():
     lm = un.LanguageModel(table(seed=1), Letters())
     first, second = (lm.generate("bcd", un.Beam(3, n=n), max_new_tokens=4, level="choices").trace for n in (3, 2))

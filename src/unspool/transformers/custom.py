@@ -17,7 +17,7 @@ from unspool.transformers.flags import flags_of, said_beside
 from unspool.transformers.given import given_in
 from unspool.transformers.opened import opened
 from unspool.transformers.outputs import check_outputs, result
-from unspool.transformers.watched import Seen, watch
+from unspool.transformers.watched import SeenRows, watch
 
 LARGEST_SEED = 2**63 - 1
 
@@ -101,7 +101,7 @@ def _run(model: Any, asked: CallOfGenerate, decoder: Decoder, config: Any, seed:
     """Decode, and return what `generate` returns."""
     import torch
 
-    scores, logits = Seen(), Seen()
+    scores, logits = SeenRows(), SeenRows()
     wants = bool(config.return_dict_in_generate)
     first = [watch(logits)] if wants and config.output_logits else []
     last = [watch(scores)] if wants and config.output_scores else []

@@ -23,7 +23,7 @@ ELSEWHERE = {"guidance_scale", "dola_layers", "constraints"}
 """Settings that need the model, or are objects: they are read here."""
 SAYS_ROWS = {"do_sample", "num_beams", "num_return_sequences"}
 """What also says how many rows a call has."""
-MANY = 40
+MANY_LAYERS = 40
 """Of a model of more layers, DoLa compares 20 at one end."""
 
 
@@ -89,9 +89,9 @@ def dola_of(given: Any, model: TransformersModel) -> Dola:
     tied = bool(getattr(model.config, "tie_word_embeddings", False))
     first = 0 if not tied else min(2, max(0, count - 1))                 # a tied embedding says again what it has read
     if given == "high":
-        chosen = range(count // 2 if count <= MANY else count - 20, count, 2)
+        chosen = range(count // 2 if count <= MANY_LAYERS else count - 20, count, 2)
     elif given == "low":
-        chosen = range(first, count // 2 if count <= MANY else 20, 2) if first != count // 2 else range(first, first + 1)
+        chosen = range(first, count // 2 if count <= MANY_LAYERS else 20, 2) if first != count // 2 else range(first, first + 1)
     elif isinstance(given, list | tuple):
         chosen = [layer for layer in given if isinstance(layer, int) and 0 <= layer < count]  # type: ignore[assignment]
     else:

@@ -10,7 +10,7 @@ from unspool.errors import DeadEnd, Unsupported
 from unspool.output import GeneratedText, Output
 from unspool.strategies.beam import Beam
 from unspool.transformers.asked import CallOfGenerate
-from unspool.transformers.watched import Seen
+from unspool.transformers.watched import SeenRows
 
 NOT_RETURNED = {"output_attentions": "attentions", "output_hidden_states": "hidden states"}
 """What `generate` can return and a session does not give out."""
@@ -23,7 +23,7 @@ def check_outputs(config: Any) -> None:
             raise Unsupported(f"{name}=True: unspool returns no {what}; leave it out")
 
 
-def result(asked: CallOfGenerate, found: Sequence[Output], config: Any, strategy: Any, scores: Seen, logits: Seen) -> Any:
+def result(asked: CallOfGenerate, found: Sequence[Output], config: Any, strategy: Any, scores: SeenRows, logits: SeenRows) -> Any:
     """What `generate` returns: for every prompt as many rows as texts, the prompt as it was given, the new tokens, and what fills up."""
     import torch
     from transformers.generation import utils
@@ -58,7 +58,7 @@ def result(asked: CallOfGenerate, found: Sequence[Output], config: Any, strategy
 
 
 def _by_step(
-    asked: CallOfGenerate, texts: Sequence[GeneratedText | None], count: int, longest: int, seen: Seen, as_logprobs: bool
+    asked: CallOfGenerate, texts: Sequence[GeneratedText | None], count: int, longest: int, seen: SeenRows, as_logprobs: bool
 ) -> tuple[Array, ...]:
     """For every step the scores (rows, V) that the tokens of the texts were chosen from; 0 where a text is over."""
     import torch
@@ -72,7 +72,7 @@ def _by_step(
     return tuple(steps)
 
 
-def _at(prompt: Sequence[int], text: GeneratedText | None, step: int, seen: Seen) -> Array | None:
+def _at(prompt: Sequence[int], text: GeneratedText | None, step: int, seen: SeenRows) -> Array | None:
     if text is None or step >= len(text.tokens):
         return None
     return seen.after([*prompt, *text.tokens[:step]])

@@ -12,7 +12,7 @@ from unspool.arrays import Array, copy, host, namespace
 from unspool.core.processor import Processor, Rows
 
 
-class Seen:
+class SeenRows:
     """Scores by the tokens of their rows."""
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class _Watch(Processor):
     """Keeps the scores that come by, and changes nothing."""
 
     name = "watch"
-    seen: Seen
+    seen: SeenRows
 
     def __hash__(self) -> int:
         return id(self)
@@ -47,7 +47,7 @@ class _Watch(Processor):
         return copy(scores)
 
 
-def watch(seen: Seen) -> Processor:
+def watch(seen: SeenRows) -> Processor:
     """A processor that puts the scores that come by into `seen`."""
     return _Watch(seen)
 

@@ -79,6 +79,12 @@ class Diff:
     def to_json(self) -> str:
         return to_json(self.to_dict())
 
+    def _said(self) -> str:
+        if not self.equal:
+            return "different"
+        whole = all(step.model and step.processed for text in self.texts for step in text.steps)
+        return "the same" if whole else 'the same texts; distributions were not recorded everywhere, as level="choices" does'
+
     def draw(self, width: int, paint: Paint) -> str:
         """For a terminal: settings, then each pair of texts."""
         room = width or 80
@@ -89,7 +95,7 @@ class Diff:
                 lines.append(f"prompt {prompt + 1}: {a} texts → {b}")
         for text in self.texts:
             lines += ["", *_draw_text(text, room, paint, len(self.texts) > 1)]
-        lines += ["", "the same" if self.equal else "different"]
+        lines += ["", self._said()]
         return "\n".join(lines).lstrip("\n") + "\n"
 
 

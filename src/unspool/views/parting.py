@@ -21,7 +21,7 @@ class Distance:
     """Kullback-Leibler divergence of the second from the first, in nats; infinite where the second rules out what the first allows."""
     total_variation: float
     overlap: float
-    """The share of the likeliest tokens that are the same, of as many as both records hold."""
+    """The share of the likeliest tokens that are the same, of as many as both records hold; a token that cannot come is none of them."""
 
 
 def distance(first: Mapping[int, float], second: Mapping[int, float]) -> Distance:
@@ -31,8 +31,9 @@ def distance(first: Mapping[int, float], second: Mapping[int, float]) -> Distanc
     pairs.append((_rest(p for p, _ in pairs), _rest(q for _, q in pairs)))
     kl = sum((_term(p, q) for p, q in pairs), 0.0)
     many = min(len(first), len(second))
-    best = [set(sorted(d, key=lambda t: (-d[t], t))[:many]) for d in (first, second)]
-    overlap = len(best[0] & best[1]) / many if many else 1.0
+    best = [set(sorted((t for t in d if d[t] > 0), key=lambda t: (-d[t], t))[:many]) for d in (first, second)]
+    most = max(map(len, best))
+    overlap = len(best[0] & best[1]) / most if most else 1.0
     return Distance(max(kl, 0.0), sum(abs(p - q) for p, q in pairs) / 2, overlap)
 
 
