@@ -15,6 +15,7 @@ PARTLY = pytest.StashKey[set[str]]()
 
 def pytest_addoption(parser):
     parser.addoption("--all", action="store_true", help="run each law over the next larger set of decoders, and compare pages")
+    parser.addoption("--third", type=int, help="with --all, of what a law runs over beyond the usual set every third, from this one (0, 1, 2)")
     parser.addoption("--write-parity", action="store_true", help="write docs/parity.md from what this run compares")
 
 
@@ -31,7 +32,10 @@ def pytest_generate_tests(metafunc):
         from laws.covering import ALONE, names
 
         which = {"kinds": "pairs", "pairs": "all"}[mark.args[0]] if metafunc.config.getoption("all") else mark.args[0]
-        found = names(which, mark.kwargs["draws"])
+        found, third = names(which, mark.kwargs["draws"]), metafunc.config.getoption("third")
+        if which != mark.args[0] and third is not None:
+            usual = dict.fromkeys(names(mark.args[0], mark.kwargs["draws"]))
+            found = [name for i, name in enumerate(found) if name in usual or i % 3 == third % 3]
         if mark.kwargs["backends"]:
             metafunc.parametrize(("backend", "name"), [(b, name) for b in BACKENDS for name in (found if b == "numpy" else ALONE)])
         else:
