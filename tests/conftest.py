@@ -15,7 +15,7 @@ PARTLY = pytest.StashKey[set[str]]()
 
 def pytest_addoption(parser):
     parser.addoption("--all", action="store_true", help="run each law over the next larger set of decoders, and compare pages")
-    parser.addoption("--third", type=int, help="with --all, of what a law runs over beyond the usual set every third, from this one (0, 1, 2)")
+    parser.addoption("--third", type=int, help="with --all, of what that adds to a law every third decoder")
     parser.addoption("--write-parity", action="store_true", help="write docs/parity.md from what this run compares")
 
 

@@ -31,7 +31,7 @@ def test_what_the_second_rules_out_is_infinitely_far():
 
 
 def test_a_token_that_cannot_come_is_shared_by_nobody():
-    five, three = {t: 0.2 for t in range(5)}, {0: 0.4, 1: 0.3, 2: 0.3, 3: 0.0, 4: 0.0}
+    five, three = dict.fromkeys(range(5), 0.2), {0: 0.4, 1: 0.3, 2: 0.3, 3: 0.0, 4: 0.0}
     assert distance(five, three).overlap == 3 / 5
     assert distance(three, three).overlap == 1
     assert distance({0: 1.0}, {1: 1.0}).overlap == 0
@@ -41,7 +41,8 @@ def test_that_distributions_are_not_recorded_is_said():
     lm = un.LanguageModel(table(seed=1), Letters())
     bare, whole = (lm.generate("bcd", "greedy", max_new_tokens=4, level=level).trace for level in ("tokens", "choices"))
     paint = lambda text, style: text  # noqa: E731
-    assert un.diff(bare, bare).draw(80, paint).endswith('the same texts; distributions were not recorded everywhere, as level="choices" does\n')
+    said = 'the same texts; distributions were not recorded everywhere, as level="choices" does\n'
+    assert un.diff(bare, bare).draw(80, paint).endswith(said)
     assert un.diff(whole, whole).draw(80, paint).endswith("\nthe same\n")
 
 
