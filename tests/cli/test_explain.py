@@ -183,7 +183,7 @@ class Small:
         ("vllm", '{"structured_outputs": {"jsn": {}}}', "structured_outputs has no jsn"),
         ("vllm", '{"structured_outputs": {"regex": "a", "whitespace_pattern": " "}}', "whitespace_pattern of structured_outputs"),
         ("openai", '{"n": Infinity}', "n is a number; got inf"),
-        ("openai", '{"response_format": {"type": "xml"}}', "response_format of type 'xml'"),
+        ("openai", '{"response_format": {"type": "xml"}}', 'response_format has the type "xml"'),
         ("openai", '{"zzz": 1}', "-o json lists them"),
         ("openai", '{"max_token": 1}', "did you mean max_tokens"),
         ("transformers", '{"do_sample": "false"}', "do_sample is true or false; got 'false'"),

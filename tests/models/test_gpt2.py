@@ -151,6 +151,7 @@ class TestFiles:
         row = session.extend([ROOT], [tokens])[0]
         np.testing.assert_allclose(after_all(session, row), theirs(model.float(), tokens), atol=TOLERANCE, rtol=0)
 
+    @pytest.mark.filterwarnings("ignore:torch computes this model")
     @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-4), ("bfloat16", 0.3), ("float16", 0.05)])
     def test_computed_in(self, folder, dtype, tolerance):
         model = made()

@@ -91,7 +91,7 @@ def test_what_a_processor_cut_is_said(page):
 
 def test_it_is_seen_token_by_token(page):
     page.write("#decoder", "greedy")
-    page.write("#count", "60")
+    page.write("#count", "400")
     code = """
       window.seen = new Set();
       const look = () => { window.seen.add(document.querySelectorAll('#text .t:not(.next)').length); requestAnimationFrame(look) };
@@ -99,7 +99,7 @@ def test_it_is_seen_token_by_token(page):
     """
     page.driver.execute_script(code)
     page.click("#run")
-    page.until(f"{IDLE} && {WORDS} >= 60")
+    page.until(f"{IDLE} && {WORDS} >= 400")
     assert page.js("window.seen.size") > 5
 
 
@@ -107,9 +107,13 @@ def test_stop_and_go_on(page):
     lm = un.load()
     page.write("#decoder", "greedy")
     page.write("#count", "400")
+    code = """
+      const look = () => document.querySelectorAll('#text .t:not(.next)').length > 3
+        ? document.querySelector('#stop').click() : requestAnimationFrame(look);
+      look();
+    """
     page.click("#run")
-    page.until(f"{WORDS} > 3")
-    page.click("#stop")
+    page.driver.execute_script(code)
     page.until(IDLE)
     stopped = page.js("window.lab.state.text")
     assert 3 < len(stopped) < 400
