@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from unspool.models.details import folder_of
 from unspool.models.known import KNOWN
 from unspool.models.loading import find, read_json
 from unspool.models.sums import hash_of, read_sums
+from unspool.packaged import packaged
 from unspool.views.characters import shown
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def verify_live(lm: LanguageModel) -> Iterator[Check]:
 
 def recorded() -> list[dict[str, Any]]:
     """The facts that come with the package, a model each."""
-    found: list[dict[str, Any]] = json.loads(files("unspool").joinpath("data/facts.json").read_text(encoding="utf-8"))
+    found: list[dict[str, Any]] = json.loads(packaged("facts.json"))
     return found
 
 

@@ -6,13 +6,13 @@ import re
 from configparser import ConfigParser
 from dataclasses import MISSING, Field, asdict, dataclass, fields
 from functools import cache
-from importlib.resources import files
 from inspect import getdoc
 from typing import Any
 
 from unspool.core.decoder import Part, listed_parts, part_named, written
 from unspool.lab.engines import ENGINES
 from unspool.lab.engines.engine import Engine, Place
+from unspool.packaged import packaged
 
 GROUPS = {
     "shape": "Shape of the distribution",
@@ -180,7 +180,7 @@ def _clause(text: str) -> str:
 def _texts() -> dict[str, dict[str, str]]:
     parser = ConfigParser(interpolation=None, delimiters=("=",))
     parser.optionxform = str  # type: ignore[assignment,method-assign]
-    parser.read_string((files("unspool") / "data" / "methods.ini").read_text(encoding="utf-8"))
+    parser.read_string(packaged("methods.ini"))
     return {name: dict(parser[name]) for name in parser.sections()}
 
 

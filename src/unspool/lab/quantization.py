@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from unspool.arrays import Floats, host, log_softmax
 from unspool.core.model import ROOT, Model
 from unspool.language_model import LanguageModel
+from unspool.packaged import packaged
 
 READ_AT_ONCE = 512
 """Tokens that are read together, or as many as the model's context holds."""
@@ -43,7 +43,7 @@ class Price:
 
 def held_out() -> str:
     """Three public-domain tales (H. C. Andersen, Joseph Jacobs) that the bundled model was not trained on."""
-    return files("unspool").joinpath("data/held_out.txt").read_text(encoding="utf-8")
+    return packaged("held_out.txt")
 
 
 def price(plain: LanguageModel, packed: LanguageModel, dtype: str, text: str) -> Price:

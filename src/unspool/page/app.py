@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -116,12 +117,7 @@ class Lab:
         live = LiveRun(await run_in_threadpool(asked.stream), self.server.settings, asyncio.get_running_loop())
         self.server.engine.submit([live.work])
         self.running[live.id] = live
-
-        def leave() -> None:
-            live.leave()
-            self.server.engine.wake()
-
-        return Events(self._told(live, asked), leave)
+        return Events(self._told(live, asked), partial(self.server.engine.leave, live))
 
     async def _told(self, live: LiveRun, asked: AskedRun) -> AsyncIterator[str]:
         telling = Telling(asked.lm, asked)
@@ -144,8 +140,7 @@ class Lab:
         try:
             await live.end()
         finally:
-            live.leave()
-            self.server.engine.wake()
+            self.server.engine.leave(live)
         return seen, len(stream.prompt_tokens[0])
 
     async def _row(self, body: Any) -> dict[str, Any]:

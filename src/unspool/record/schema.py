@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
-SCHEMA = Path(__file__).parents[1] / "data/trace.schema.json"
+from unspool.packaged import packaged
 
 
 def trace_schema() -> dict[str, Any]:
     """The schema of one line of a trace: the head, a step, or the results. The format that it describes is that of new files."""
-    found: dict[str, Any] = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    found: dict[str, Any] = json.loads(packaged("trace.schema.json"))
     return found

@@ -6,12 +6,20 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from unspool.serve.batch import OneBatch, Work
 from unspool.serve.errors import BUSY, Refused
 
 WAIT = 1
 """Seconds after which a request that found the queue full may come again."""
+
+
+class Leaver(Protocol):
+    """What waits for runs, and can leave them."""
+
+    def leave(self) -> None:
+        """Wait no longer."""
 
 
 class EngineThread:
@@ -48,6 +56,11 @@ class EngineThread:
         """Look again at who is there: a client has gone."""
         with self._changed:
             self._changed.notify()
+
+    def leave(self, waiting: Leaver) -> None:
+        """End the waiting of a client that has gone, and with it what runs for nobody else."""
+        waiting.leave()
+        self.wake()
 
     def stop(self, grace: float) -> None:
         """Take no more requests, let those at work go on for so many seconds, and break off the rest."""

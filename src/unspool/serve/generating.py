@@ -8,6 +8,7 @@ import secrets
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -47,11 +48,7 @@ class Generating:
         form = Shape(wanted, self.lm.tokenizer, f"{prefix}-{uuid.uuid4().hex}", int(time.time()), self.lm.name)
         ticket = await self._ticket(wanted)
         self.engine.submit(ticket.works)
-
-        def leave() -> None:
-            ticket.leave()
-            self.engine.wake()
-
+        leave = partial(self.engine.leave, ticket)
         if wanted.stream:
             return Events(self._events(ticket, form), leave)
         try:

@@ -10,6 +10,8 @@ from unspool.errors import PromptError, Unsupported, check
 PREPARED = {"attention_mask", "position_ids", "past_key_values", "cache", "cache_params", "use_cache", "logits_to_keep"}
 PREPARED |= {"output_attentions", "output_hidden_states"}
 """What `generate` prepares for every model, which is read here or follows from the tokens."""
+NOT_RETURNED = {"output_attentions": "attentions", "output_hidden_states": "hidden states"}
+"""What `generate` can return and a session does not give out."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ class CallOfGenerate:
     """What rows that ended are filled up with."""
     caches: bool
     """Whether keys and values may be kept."""
+    mask: Any
+    """Of every row as it was given which tokens are there, None for all."""
 
     @property
     def width(self) -> int:
@@ -35,7 +39,10 @@ class CallOfGenerate:
 
 
 def read(model: Any, input_ids: Any, config: Any, model_kwargs: dict[str, Any]) -> CallOfGenerate:
-    """What was asked for. Rows are given as often as there are beams or texts of each; what reads more than tokens is refused."""
+    """What was asked for. Rows are given as often as there are beams or texts of each; what cannot be read or returned is refused."""
+    for name, what in NOT_RETURNED.items() if config.return_dict_in_generate else ():
+        if getattr(config, name, None):
+            raise Unsupported(f"{name}=True: unspool returns no {what}; leave it out")
     if config.is_assistant or getattr(model.config, "is_encoder_decoder", False):
         who = "a model with an encoder" if model.config.is_encoder_decoder else "an assistant"
         raise Unsupported(f"unspool decodes causal models alone, and {type(model).__name__} is called as {who}")
@@ -55,7 +62,8 @@ def read(model: Any, input_ids: Any, config: Any, model_kwargs: dict[str, Any]) 
     ends, fill = (getattr(config, f"_{name}_token_tensor", None) for name in ("eos", "pad"))
     end_tokens = () if ends is None else tuple(ends.flatten().tolist())
     filled = int(fill) if fill is not None else end_tokens[0] if end_tokens else -1
-    return CallOfGenerate(prompts, tensor, int(config.max_length) - int(tensor.shape[1]), end_tokens, filled, config.use_cache is not False)
+    limit = int(config.max_length) - int(tensor.shape[1])
+    return CallOfGenerate(prompts, tensor, limit, end_tokens, filled, config.use_cache is not False, mask)
 
 
 def _check_positions(given: Any, there: Any, times: int) -> None:

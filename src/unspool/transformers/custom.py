@@ -16,7 +16,7 @@ from unspool.transformers.asked import CallOfGenerate, read
 from unspool.transformers.flags import flags_of, said_beside
 from unspool.transformers.given import given_in
 from unspool.transformers.opened import opened
-from unspool.transformers.outputs import check_outputs, result
+from unspool.transformers.outputs import result
 from unspool.transformers.watched import SeenRows, watch
 
 LARGEST_SEED = 2**63 - 1
@@ -42,12 +42,10 @@ class Custom:
         **model_kwargs: Any,
     ) -> Any:
         """As `generate` calls it."""
-        check_outputs(generation_config)
         asked = read(model, input_ids, generation_config, model_kwargs)
         strategy = self.decoder.strategy or Greedy()
         said_beside(generation_config, model.generation_config, strategy)
-        mask = model_kwargs.get("attention_mask")
-        given = given_in(model, generation_config, logits_processor, stopping_criteria, asked, mask)
+        given = given_in(model, generation_config, logits_processor, stopping_criteria, asked)
         whole_decoder = Decoder((*self.decoder.processors, *given.processors, strategy, *self.decoder.stops, *given.stops))
         return _run(model, given.asked, whole_decoder, generation_config, self.seed if seed is None else seed, self.tokenizer)
 
@@ -87,10 +85,8 @@ def generate(
     So run all its modes and those that transformers 5 no longer has: `penalty_alpha`, `num_beam_groups` with `diversity_penalty`,
     `force_words_ids` and `constraints`, `dola_layers`. It is not called, but given as `custom_generate=`. seed: see `decode`.
     """
-    check_outputs(generation_config)
     asked = read(model, input_ids, generation_config, model_kwargs)
-    mask = model_kwargs.get("attention_mask")
-    given = given_in(model, generation_config, logits_processor, stopping_criteria, asked, mask)
+    given = given_in(model, generation_config, logits_processor, stopping_criteria, asked)
     held = opened(model, given.asked.caches)
     flags = flags_of(generation_config, given.asked, held, given.negative)
     chosen = flags.decoder(given.processors)

@@ -25,14 +25,14 @@ class Callers:
     """The prompt that guidance leads away from, if one was given."""
 
 
-def given_in(model: Any, config: Any, processors: Sequence[Any], criteria: Sequence[Any], asked: CallOfGenerate, mask: Any) -> Callers:
+def given_in(model: Any, config: Any, processors: Sequence[Any], criteria: Sequence[Any], asked: CallOfGenerate) -> Callers:
     """Tell the caller's from those that `generate` made of its settings."""
     made = model._get_logits_processor(
         generation_config=config,
         input_ids_seq_length=asked.width,
         encoder_input_ids=asked.tensor,
         device=asked.tensor.device,
-        model_kwargs={"attention_mask": mask},
+        model_kwargs={"attention_mask": asked.mask},
     )
     own: list[Part] = []
     negative: Sequence[int] | None = None

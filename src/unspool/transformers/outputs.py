@@ -6,21 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from unspool.arrays import Array
-from unspool.errors import DeadEnd, Unsupported
+from unspool.errors import DeadEnd
 from unspool.output import GeneratedText, Output
 from unspool.strategies.beam import Beam
 from unspool.transformers.asked import CallOfGenerate
 from unspool.transformers.watched import SeenRows
-
-NOT_RETURNED = {"output_attentions": "attentions", "output_hidden_states": "hidden states"}
-"""What `generate` can return and a session does not give out."""
-
-
-def check_outputs(config: Any) -> None:
-    """Refuse what cannot be returned."""
-    for name, what in NOT_RETURNED.items() if config.return_dict_in_generate else ():
-        if getattr(config, name, None):
-            raise Unsupported(f"{name}=True: unspool returns no {what}; leave it out")
 
 
 def result(asked: CallOfGenerate, found: Sequence[Output], config: Any, strategy: Any, scores: SeenRows, logits: SeenRows) -> Any:

@@ -16,6 +16,8 @@ _SAMPLING: dict[str, dict[str, Any]] = {
     "tensorrt-llm": {"temperature": 1.0},
 }
 """What makes an engine draw, where it does not by itself."""
+_UNBROKEN: dict[str, dict[str, Any]] = {"llama.cpp": {"dry_sequence_breakers": []}}
+"""What keeps the breakers that an engine has by default out of cases about something else."""
 _A, _B, _C, _D = (GOLDEN_VOCABULARY.index(f" {letter}") for letter in "abcd")
 _COLD, _SURE = (0, 0.5, 1.7), (0.05, 0.5, 0.9, 0.99)
 _PENALTY, _ADDED = (1.3, 0.8), (0.7, -0.6)
@@ -131,4 +133,4 @@ def quiet(engine: Engine) -> dict[str, Any]:
     found = dict(_SAMPLING.get(engine.name, {}))
     for place in engine.places:
         found = {**place.neutral, **found}
-    return found | ({"dry_sequence_breakers": []} if "dry_sequence_breakers" in engine.names and engine.name == "llama.cpp" else {})
+    return found | _UNBROKEN.get(engine.name, {})

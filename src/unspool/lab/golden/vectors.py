@@ -5,21 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib.resources import files
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
-from unspool.arrays import Array
+from unspool.arrays import Array, Floats
 from unspool.core.decoder import Decoder
 from unspool.core.processor import Processor, Rows
 from unspool.errors import DeadEnd, UnspoolError, Unsupported
 from unspool.lab.engines.engine import DIFFERENT, LOST
 from unspool.lab.golden.inputs import GOLDEN_END, GOLDEN_INPUTS, GOLDEN_VOCABULARY, GoldenInput, GoldenWords
 from unspool.lab.golden.settings import each_alone, pairs
-from unspool.lab.translate import engine_named, from_engine
+from unspool.lab.translate import Translation, engine_named, from_engine
 from unspool.language_model import LanguageModel
 from unspool.models.toy import TableModel
+from unspool.packaged import packaged
 from unspool.strategies.follow import Follow
 from unspool.strategies.greedy import Greedy
 from unspool.strategies.sample import Sample
@@ -41,21 +41,17 @@ def golden(engine: str) -> dict[str, Any]:
     from the logits of an input, and with which probability. A case is there for every setting alone, and for two settings where the
     order of their processors makes a difference.
     """
-    there, cases, seen = engine_named(engine), list[dict[str, Any]](), set[str]()
+    there, found = engine_named(engine), dict[str, dict[str, Any]]()
     for settings in each_alone(there):
-        for name in GOLDEN_INPUTS:
-            case = _case(there.name, settings, name)
-            if case is not None and json.dumps(case) not in seen:
-                cases.append(case)
-                seen.add(json.dumps(case))
-    cases = _that_differ(cases)
+        found |= {json.dumps(case): case for case in _cases(settings, from_engine(there.name, settings, tokenizer=GoldenWords()))}
+    cases = _that_differ(list(found.values()))
     for first, second, both in pairs(there):
         cases += _meeting(there.name, first, second, both)
     inputs = {name: {"prompt": one.prompt, "generated": one.generated, "logits": one.logits} for name, one in GOLDEN_INPUTS.items()}
     head = {"golden_vectors": GOLDEN_FORMAT, "engine": there.name, "title": there.title, "facts_of": there.source}
     world = {"tolerance": GOLDEN_TOLERANCE, "vocabulary": GOLDEN_VOCABULARY, "end_tokens": [GOLDEN_END], "inputs": inputs}
-    whole: dict[str, Any] = plain({**head, **world, "cases": cases})
-    return whole
+    values: dict[str, Any] = json.loads(json.dumps({**head, **world, "cases": cases}))
+    return values
 
 
 def written(vectors: Mapping[str, Any]) -> str:
@@ -75,7 +71,7 @@ def written(vectors: Mapping[str, Any]) -> str:
 
 def schema() -> dict[str, Any]:
     """The JSON schema of a file of golden vectors."""
-    found: dict[str, Any] = json.loads(files("unspool").joinpath("data/golden.schema.json").read_text(encoding="utf-8"))
+    found: dict[str, Any] = json.loads(packaged("golden.schema.json"))
     return found
 
 
@@ -116,14 +112,21 @@ def answer(engine: str, settings: Mapping[str, Any], given: GoldenInput) -> Gold
         decoder = from_engine(engine, dict(settings), tokenizer=GoldenWords()).decoder
     except Unsupported:
         return None
+    return _answer(decoder, given)
+
+
+def _answer(decoder: Decoder, given: GoldenInput) -> GoldenAnswer | None:
     strategy = decoder.strategy or Greedy()
     if type(strategy) not in (Sample, Greedy):
         return None
     scores = _processed(decoder, given)
     if scores is None:
         return None
-    if isinstance(strategy, Greedy):
-        return [int(scores.argmax())], [1.0]
+    return ([int(scores.argmax())], [1.0]) if isinstance(strategy, Greedy) else _shares(scores)
+
+
+def _shares(scores: Floats) -> GoldenAnswer:
+    """The tokens with a finite score, and their probabilities."""
     kept = np.nonzero(np.isfinite(scores))[0]
     shares = np.exp(scores[kept] - scores[kept].max())
     return kept.tolist(), [round(float(p), _DIGITS) for p in shares / shares.sum()]
@@ -140,7 +143,7 @@ class _Given(Processor):
         return np.broadcast_to(np.asarray(self.logits, np.float32), scores.shape).copy()
 
 
-def _processed(decoder: Decoder, given: GoldenInput) -> Any:
+def _processed(decoder: Decoder, given: GoldenInput) -> Floats | None:
     """Log-probabilities (V,) after the processors, behind the tokens of an input; None where nothing can come."""
     lm = LanguageModel(TableModel(lambda tokens: np.ones(len(GOLDEN_VOCABULARY)), len(GOLDEN_VOCABULARY)), GoldenWords())
     whole = Decoder((_Given(given.logits), *decoder.processors, Follow((*given.generated, GOLDEN_END))))
@@ -155,16 +158,15 @@ def _processed(decoder: Decoder, given: GoldenInput) -> Any:
     return None if np.isneginf(scores).all() else scores
 
 
-def _case(engine: str, settings: dict[str, Any], name: str) -> dict[str, Any] | None:
-    """One case, where unspool says all that the settings say there, and the tokens that are equal to others are cut as there."""
-    found = from_engine(engine, settings, tokenizer=GoldenWords())
-    apart = [note for note in found.notes if note.severity in (LOST, DIFFERENT)]
-    if any(note.severity == LOST for note in apart) or (apart and name == "ties"):
-        return None
-    answered = answer(engine, settings, GOLDEN_INPUTS[name])
-    if answered is None or _parts_equals(GOLDEN_INPUTS[name], answered[0]):
-        return None
-    return cast("dict[str, Any]", plain({"settings": settings, "input": name, "kept": answered[0], "probabilities": answered[1]}))
+def _cases(settings: dict[str, Any], found: Translation) -> Iterator[dict[str, Any]]:
+    """A case for each input on which unspool says all that settings say there, and tokens that are equal to others are cut as there."""
+    apart = {note.severity for note in found.notes}
+    if LOST in apart:
+        return
+    for name, given in GOLDEN_INPUTS.items():
+        answered = None if DIFFERENT in apart and name == "ties" else _answer(found.decoder, given)
+        if answered is not None and not _parts_equals(given, answered[0]):
+            yield {"settings": settings, "input": name, "kept": answered[0], "probabilities": answered[1]}
 
 
 def _parts_equals(given: GoldenInput, kept: list[int]) -> bool:
@@ -195,21 +197,14 @@ def _meeting(engine: str, first: dict[str, Any], second: dict[str, Any], both: d
     swapped = [*order.processors]
     i, j = swapped.index(one[0]), swapped.index(other[0])
     swapped[i], swapped[j] = swapped[j], swapped[i]
-    for name, given in GOLDEN_INPUTS.items():
-        case = _case(engine, both, name)
-        there = _processed(Decoder((*swapped, Sample())), given)
-        if case is None or there is None:
+    for case in _cases(both, met):
+        there = _processed(Decoder((*swapped, Sample())), GOLDEN_INPUTS[case["input"]])
+        if there is None:
             continue
-        kept = np.nonzero(np.isfinite(there))[0].tolist()
-        shares = np.exp(there[kept] - there[kept].max())
-        if kept != case["kept"] or not np.allclose(shares / shares.sum(), case["probabilities"], rtol=0, atol=1e-3):
+        kept, shares = _shares(there)
+        if kept != case["kept"] or not np.allclose(shares, case["probabilities"], rtol=0, atol=1e-3):
             yield case
             return
-
-
-def plain(value: Any) -> Any:
-    """Values as JSON has them."""
-    return json.loads(json.dumps(value))
 
 
 def _shown(found: GoldenAnswer | None) -> str:
