@@ -1,14 +1,11 @@
 """A lab that is really started, on a free port of this machine, in a thread."""
 
 import json
-import socket
-import threading
-import time
 from contextlib import contextmanager
 from http.client import HTTPConnection
 
 import pytest
-import uvicorn
+from helpers.listening import listening, until
 
 import unspool as un
 from unspool.page.app import Lab
@@ -56,29 +53,15 @@ class StartedLab:
         return [json.loads(line.removeprefix("data: ")) for line in self.right("run", **body).split("\n\n") if line.startswith("data: ")]
 
     def until(self, right, seconds=120):
-        end = time.monotonic() + seconds
-        while not right():
-            assert time.monotonic() < end, "it took too long"
-            time.sleep(0.01)
+        until(right, seconds)
 
 
 @contextmanager
 def started_lab(lm, settings=None, others=None, begin=None):
     server = Server(lm, settings or Settings(seed=0))
     lab = Lab(server, others, begin)
-    bound = socket.create_server(("127.0.0.1", 0))
-    runner = uvicorn.Server(uvicorn.Config(server.app, log_level="warning", access_log=False, timeout_graceful_shutdown=1))
-    thread = threading.Thread(target=runner.run, kwargs={"sockets": [bound]}, daemon=True)
-    thread.start()
-    found = StartedLab(server, lab, bound.getsockname()[1])
-    found.until(lambda: runner.started)
-    try:
-        yield found
-    finally:
-        runner.should_exit = True
-        thread.join(120)
-        bound.close()
-        assert not thread.is_alive()
+    with listening(server.app, 120, timeout_graceful_shutdown=1) as port:
+        yield StartedLab(server, lab, port)
 
 
 @pytest.fixture(scope="session")

@@ -1,15 +1,12 @@
 """A server that is really started, on a free port of this machine, in a thread."""
 
 import json
-import socket
-import threading
-import time
 from contextlib import contextmanager
 from http.client import HTTPConnection
 
 import openai
 import pytest
-import uvicorn
+from helpers.listening import listening, until
 
 import unspool as un
 from unspool.models.chat import ChatTemplate
@@ -52,10 +49,7 @@ class Started:
 
     def until(self, right, seconds=300):
         """Wait until something is so."""
-        end = time.monotonic() + seconds
-        while not right():
-            assert time.monotonic() < end, "it took too long"
-            time.sleep(0.005)
+        until(right, seconds)
 
     def idle(self):
         """Whether nothing is at work and no row is kept."""
@@ -65,20 +59,8 @@ class Started:
 @contextmanager
 def started(lm, settings=None):
     server = Server(lm, settings or Settings())
-    bound = socket.socket()
-    bound.bind(("127.0.0.1", 0))
-    runner = uvicorn.Server(uvicorn.Config(server.app, log_level="warning", access_log=False))
-    thread = threading.Thread(target=runner.run, kwargs={"sockets": [bound]}, daemon=True)
-    thread.start()
-    found = Started(server, bound.getsockname()[1], lm)
-    found.until(lambda: runner.started)
-    try:
-        yield found
-    finally:
-        runner.should_exit = True
-        thread.join(300)
-        bound.close()
-        assert not thread.is_alive()
+    with listening(server.app) as port:
+        yield Started(server, port, lm)
 
 
 def bundled():
