@@ -41,6 +41,7 @@ class Client:
 
     def environment(self, **more):
         own = {"HF_ENDPOINT": self.hub.address, "HF_HUB_CACHE": str(self.cache), "HF_HUB_DISABLE_TELEMETRY": "1", "NO_PROXY": "127.0.0.1"}
+        own |= {"UNSPOOL_CACHE": str(self.cache.with_name("kept"))}           # what the user keeps is none of the hub's
         names = ("HF_TOKEN", "HF_HUB_OFFLINE", "HF_HOME", "HUGGING_FACE_HUB_TOKEN")
         return {k: v for k, v in environment(**own).items() if k not in names} | {"HF_TOKEN_PATH": str(self.cache / "no-token")} | more
 
