@@ -61,7 +61,7 @@ class Browser:
     def until(self, code, seconds=120):
         end = time.monotonic() + seconds
         while not (found := self.js(code)):
-            assert time.monotonic() < end, f"it never came to this: {code}; {self.said()}"
+            assert time.monotonic() < end, f"it never came to this: {code}; {self.said()} {self.text('.message')}"
             time.sleep(0.05)
         return found
 

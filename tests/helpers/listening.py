@@ -1,11 +1,13 @@
-"""An application of ours that really listens, on a free port of this machine, in a thread."""
+"""A server of ours that really listens, on a free port of this machine, in a thread."""
 
 import socket
+import sys
 import threading
 import time
+import traceback
 from contextlib import contextmanager
 
-import uvicorn
+from unspool.serve.runner import Runner
 
 
 def until(right, seconds, pause=0.005):
@@ -17,10 +19,10 @@ def until(right, seconds, pause=0.005):
 
 
 @contextmanager
-def listening(app, seconds=300, **settings):
+def listening(server, seconds=300):
     """The port on which it listens; afterwards it has ended."""
     bound = socket.create_server(("127.0.0.1", 0))
-    runner = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, **settings))
+    runner = Runner(server)
     thread = threading.Thread(target=runner.run, kwargs={"sockets": [bound]}, daemon=True)
     thread.start()
     until(lambda: runner.started, seconds)
@@ -30,4 +32,11 @@ def listening(app, seconds=300, **settings):
         runner.should_exit = True
         thread.join(seconds)
         bound.close()
-        assert not thread.is_alive()
+        assert not thread.is_alive(), at_work()
+
+
+def at_work():
+    """What every thread is doing."""
+    frames, threads = sys._current_frames(), threading.enumerate()
+    stacks = {thread.name: traceback.format_stack(frames[thread.ident])[-6:] for thread in threads if thread.ident in frames}
+    return "".join(f"\n{name}:\n{''.join(lines)}" for name, lines in stacks.items())

@@ -58,9 +58,9 @@ class StartedLab:
 
 @contextmanager
 def started_lab(lm, settings=None, others=None, begin=None):
-    server = Server(lm, settings or Settings(seed=0))
+    server = Server(lm, settings or Settings(seed=0, grace=1))
     lab = Lab(server, others, begin)
-    with listening(server.app, 120, timeout_graceful_shutdown=1) as port:
+    with listening(server, 120) as port:
         yield StartedLab(server, lab, port)
 
 

@@ -435,12 +435,12 @@ def test_a_model_that_dies_is_said_and_what_there_is_stays(browser):
 
 
 def test_one_message_and_everything_stays(browser):
-    with started_lab(un.load(), Settings(seed=0, seconds=600)) as own:
+    with started_lab(un.load(), Settings(seed=0, grace=1)) as own:
         browser.size(1440, 900)
         browser.open(own.url)
         ran(browser, "greedy", 6)
         text = browser.js(TEXT)
-        browser.write("#prompt", "word " * 3000)
+        browser.put("#prompt", "word " * 3000)
         browser.click("#run")
         browser.until("document.querySelector('.message').textContent.includes('context')")
         assert browser.js(TEXT) == text

@@ -59,7 +59,7 @@ class Started:
 @contextmanager
 def started(lm, settings=None):
     server = Server(lm, settings or Settings())
-    with listening(server.app) as port:
+    with listening(server) as port:
         yield Started(server, port, lm)
 
 

@@ -188,6 +188,20 @@ def test_what_does_not_end_in_time_is_broken_off():
         assert served.send("/health", method="GET")[0] == 503
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_is_at_work_when_the_server_is_stopped_is_answered(stream):
+    """Also where nothing but the signal tells of it, and the answer is streamed."""
+    body, found = {**LONG, "decoder": "beam(48)", "stream": stream}, []
+    with started(bundled(), Settings(grace=0.5)) as served:
+        thread = threading.Thread(target=lambda: found.append(served.send("/v1/completions", body)))
+        thread.start()
+        served.until(lambda: served.server.engine.batch.tokens > 100)
+    thread.join(300)
+    (status, _, answer), = found
+    last = json.loads(answer.split("data: ")[-2]) if stream else answer
+    assert (status, last["choices"][0]["reason"]) == (200, "interrupted")
+
+
 def test_metrics(served):
     served.completion(prompt="A", max_tokens=3, ignore_eos=True, temperature=0)
     status, _, text = served.send("/metrics", method="GET")

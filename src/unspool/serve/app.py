@@ -68,7 +68,12 @@ class Server:
         try:
             yield
         finally:
-            await run_in_threadpool(self.engine.stop, self.settings.grace)
+            self.stop()
+            await run_in_threadpool(self.engine.join)
+
+    def stop(self) -> None:
+        """Take no more requests; those at work have the settings' grace to end."""
+        self.engine.stop(self.settings.grace)
 
     def _watch(self, rows: int) -> None:
         if rows:

@@ -111,8 +111,9 @@ def _check_resolves(decoder: Decoder, lm: LanguageModel, field_of: Callable[[Par
 
 def _written(fields: Mapping[str, Any], given: Mapping[str, Any]) -> Meant:
     """A decoder in its text form, and what may stand beside it."""
-    says_nothing = {name for name in ("temperature", "n", "best_of") if given.get(name, fields.get(name)) in (0, 1)}
-    beside = sorted(({*given} | ({"best_of"} & fields.keys())) - says_nothing - {*BESIDE})
+    quiet = {name for name in ("temperature", "n", "best_of") if given.get(name, fields.get(name)) in (0, 1)}
+    quiet |= {name for name, value in given.items() if _says_nothing(name, value)}
+    beside = sorted(({*given} | ({"best_of"} & fields.keys())) - quiet - {*BESIDE})
     if beside:
         raise Refused(f"decoder says all that {', '.join(beside)} would say: leave one of them out", beside[0])
     try:
@@ -125,6 +126,16 @@ def _written(fields: Mapping[str, Any], given: Mapping[str, Any]) -> Meant:
     if stop:
         decoder = decoder | StopStrings(*([stop] if isinstance(stop, str) else stop))
     return Meant(decoder, () if given.get("ignore_eos") else None)
+
+
+def _says_nothing(name: str, value: Any) -> bool:
+    """Whether a setting is at the value that switches it off, as clients send some unasked."""
+    engine, others = ("vllm", {}) if name in DECODER_SETTINGS["vllm"] else ("llama.cpp", QUIET)
+    try:
+        found = from_engine(engine, others | {name: value})
+    except UnspoolError:
+        return False                                                     # it says something that needs others
+    return found.decoder == from_engine(engine, others).decoder and not any(note.setting == name for note in found.notes)
 
 
 def _closed(decoder: Decoder, whole: bool) -> Decoder:

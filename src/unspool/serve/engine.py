@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -33,7 +34,8 @@ class EngineThread:
         self.batch = OneBatch()
         self.waiting: deque[list[Work]] = deque()
         self._changed = threading.Condition()
-        self._stopping = self._ending = False
+        self._end_by = math.inf
+        """When what is at work is broken off; finite once the engine is to stop."""
         self._thread = threading.Thread(target=self._serve, name="unspool-engine", daemon=True)
 
     def start(self) -> None:
@@ -63,15 +65,18 @@ class EngineThread:
         self.wake()
 
     def stop(self, grace: float) -> None:
-        """Take no more requests, let those at work go on for so many seconds, and break off the rest."""
+        """Take no more requests; those at work may go on for so many seconds, and are broken off then."""
         with self._changed:
-            self._stopping = True
+            self._end_by = min(self._end_by, time.monotonic() + grace)
             self._changed.notify()
-        self._thread.join(grace)
-        with self._changed:
-            self._ending = True
-            self._changed.notify()
+
+    def join(self) -> None:
+        """Wait until nothing is at work any longer, after `stop`."""
         self._thread.join()
+
+    @property
+    def _stopping(self) -> bool:
+        return self._end_by < math.inf
 
     @property
     def alive(self) -> bool:
@@ -104,7 +109,7 @@ class EngineThread:
                         return
                     self._changed.wait()
                     self._admit()
-                if self._ending:
+                if time.monotonic() >= self._end_by:
                     for work in [*self.batch.work, *self.batch.entering, *(work for works in self.waiting for work in works)]:
                         work.until = 0.0
             self.watch(self.batch.round(time.monotonic()))

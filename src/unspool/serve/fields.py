@@ -56,8 +56,8 @@ READ = (
     Known("messages", Takes("a list of messages", A_LIST.right), "rendered by the model's chat template; where the assistant"
           " has the last word, its turn goes on", (CHATS,)),
     Known("decoder", A_TEXT, "unspool's own: the whole decoder in its text form, as"
-          " `temperature(0.8) | top_p(0.95) | sample(4)`, in place of all settings; `stop` and `ignore_eos` may stand beside it, and a"
-          " `temperature`, `n` or `best_of` of 0 or 1, which clients send unasked, says nothing there"),
+          " `temperature(0.8) | top_p(0.95) | sample(4)`, in place of all settings; `stop` and `ignore_eos` may stand beside it; a"
+          " `temperature`, `n` or `best_of` of 0 or 1 and values that switch a setting off, which clients send unasked, say nothing there"),
     Known("trace", FLAG, "unspool's own: the answer holds the record of every prompt, as the lines of its file"),
     Known("max_tokens", whole(0), "the most new tokens; if it is not given, 16 for completions, and for chat as"
           " many as the server allows; 0 beside `echo` reads the prompt alone"),

@@ -24,18 +24,15 @@ def listen(lm: LanguageModel, host: str, port: int, settings: Settings, beside: 
     beside: is given the Server and its address before it answers anybody, may add to it, and returns what is said of it.
     """
     try:
-        import uvicorn
-
         from unspool.serve.app import Server
+        from unspool.serve.runner import Runner
     except ImportError as error:
         raise MissingExtra(f"the server needs {str(error.name).partition('.')[0]}: pip install 'unspool[serve]'") from None
     bound = _bound(host, port)
     shown = f"[{host}]" if ":" in host else host
     server, url = Server(lm, settings), f"http://{shown}:{bound.getsockname()[1]}"
     print(beside(server, url) if beside else f"unspool serves {lm.name} at {url}/v1", file=sys.stderr, flush=True)
-    ending = int(settings.grace) + 1
-    config = uvicorn.Config(server.app, log_level="warning", access_log=False, timeout_graceful_shutdown=ending)
-    uvicorn.Server(config).run(sockets=[bound])
+    Runner(server).run(sockets=[bound])
 
 
 def _bound(host: str, port: int) -> socket.socket:

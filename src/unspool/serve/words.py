@@ -45,7 +45,8 @@ def tokenizer_info(lm: LanguageModel) -> dict[str, Any]:
     """The special tokens that a client needs to know."""
     end = lm.tokenizer.name_of(lm.model.end_tokens[0]) if lm.model.end_tokens else None
     start = None if lm.model.start is None else lm.tokenizer.name_of(lm.model.start)
-    return {"tokenizer_class": type(lm.tokenizer).__name__, "eos_token": end, "bos_token": start, "pad_token": end, "chat_template": None}
+    found = {"tokenizer_class": type(lm.tokenizer).__name__, "eos_token": end, "bos_token": start, "pad_token": end}
+    return found | {"chat_template": getattr(lm.chat, "text", None)}        # one that is a function has no text
 
 
 def _fields(body: Any, known: Iterable[str]) -> dict[str, Any]:
