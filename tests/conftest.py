@@ -15,7 +15,7 @@ PARTLY = pytest.StashKey[set[str]]()
 
 def pytest_addoption(parser):
     parser.addoption("--all", action="store_true", help="run each law over the next larger set of decoders, and compare pages")
-    parser.addoption("--third", type=int, help="with --all, of what that adds to a law every third decoder")
+    parser.addoption("--twelfth", type=int, help="with --all, of what that adds to a law every twelfth decoder, from this one on")
     parser.addoption("--write-parity", action="store_true", help="write docs/parity.md from what this run compares")
 
 
@@ -32,10 +32,10 @@ def pytest_generate_tests(metafunc):
         from laws.covering import ALONE, names
 
         which = {"kinds": "pairs", "pairs": "all"}[mark.args[0]] if metafunc.config.getoption("all") else mark.args[0]
-        found, third = names(which, mark.kwargs["draws"]), metafunc.config.getoption("third")
-        if which != mark.args[0] and third is not None:
+        found, first = names(which, mark.kwargs["draws"]), metafunc.config.getoption("twelfth")
+        if which != mark.args[0] and first is not None:
             usual = dict.fromkeys(names(mark.args[0], mark.kwargs["draws"]))
-            found = [name for i, name in enumerate(found) if name in usual or i % 3 == third % 3]
+            found = [name for i, name in enumerate(found) if name in usual or i % 12 == first % 12]
         if mark.kwargs["backends"]:
             metafunc.parametrize(("backend", "name"), [(b, name) for b in BACKENDS for name in (found if b == "numpy" else ALONE)])
         else:
