@@ -15,7 +15,7 @@ PARTLY = pytest.StashKey[set[str]]()
 
 def pytest_addoption(parser):
     parser.addoption("--all", action="store_true", help="run each law over the next larger set of decoders, and compare pages")
-    parser.addoption("--twelfth", type=int, help="with --all, of what that adds to a law every twelfth decoder, from this one on")
+    parser.addoption("--share", type=int, help="every second decoder of a law, every twelfth of what --all adds: others by each number")
     parser.addoption("--write-parity", action="store_true", help="write docs/parity.md from what this run compares")
 
 
@@ -29,13 +29,14 @@ def pytest_configure(config):
 def pytest_generate_tests(metafunc):
     if mark := metafunc.definition.get_closest_marker("over"):
         from helpers.tables import BACKENDS
-        from laws.covering import ALONE, names
+        from laws.covering import ALONE, ALWAYS, names
 
         which = {"kinds": "pairs", "pairs": "all"}[mark.args[0]] if metafunc.config.getoption("all") else mark.args[0]
-        found, first = names(which, mark.kwargs["draws"]), metafunc.config.getoption("twelfth")
-        if which != mark.args[0] and first is not None:
+        found, share = names(which, mark.kwargs["draws"]), metafunc.config.getoption("share")
+        if share is not None:
             usual = dict.fromkeys(names(mark.args[0], mark.kwargs["draws"]))
-            found = [name for i, name in enumerate(found) if name in usual or i % 12 == first % 12]
+            some = {name for every, of in ((2, usual), (12, found)) for i, name in enumerate(of) if i % every == share % every}
+            found = [name for name in found if name in some or name in ALWAYS]
         if mark.kwargs["backends"]:
             metafunc.parametrize(("backend", "name"), [(b, name) for b in BACKENDS for name in (found if b == "numpy" else ALONE)])
         else:

@@ -29,6 +29,8 @@ KIND_OF = {
 OF_KIND = {kind: [text for cls in some for text in STRATEGIES[cls]] for kind, some in STRATEGY_KINDS.items()}
 ALONE = tuple(s for some in STRATEGIES.values() for s in some)
 STOPPED = tuple(f"{s} | {stop}" for some in STOPS.values() for stop in some for s in ("sample(3)", "beam(3)"))
+ALWAYS = frozenset((*ALONE, *STOPPED))
+"""Decoders that no share leaves out."""
 DRAWING = frozenset(p for p, kind in KIND_OF.items() if kind == "draws")
 """Processors that draw: their distributions cannot be recomputed from the text alone."""
 WANTED = frozenset(map(str, strategies()[un.ConstrainedBeam]))
