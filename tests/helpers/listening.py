@@ -7,7 +7,7 @@ import time
 import traceback
 from contextlib import contextmanager
 
-from unspool.serve.runner import Runner
+from unspool.serve.runner import StoppableServer
 
 
 def until(right, seconds, pause=0.005):
@@ -22,7 +22,7 @@ def until(right, seconds, pause=0.005):
 def listening(server, seconds=300):
     """The port on which it listens; afterwards it has ended."""
     bound = socket.create_server(("127.0.0.1", 0))
-    runner = Runner(server)
+    runner = StoppableServer(server)
     thread = threading.Thread(target=runner.run, kwargs={"sockets": [bound]}, daemon=True)
     thread.start()
     until(lambda: runner.started, seconds)

@@ -8,15 +8,15 @@ import uvicorn
 
 from unspool.serve.app import Server
 
-UNREAD = 5
+LAST_READS = 5
 """Seconds beyond the grace in which answers may still be read."""
 
 
-class Runner(uvicorn.Server):
+class StoppableServer(uvicorn.Server):
     """Runs a server until it is stopped; from then on no more requests are taken, and those at work end within the grace."""
 
     def __init__(self, server: Server) -> None:
-        ending = int(server.settings.grace) + UNREAD
+        ending = int(server.settings.grace) + LAST_READS
         super().__init__(uvicorn.Config(server.app, log_level="warning", access_log=False, timeout_graceful_shutdown=ending))
         self._stop = server.stop
 

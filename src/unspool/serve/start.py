@@ -25,14 +25,14 @@ def listen(lm: LanguageModel, host: str, port: int, settings: Settings, beside: 
     """
     try:
         from unspool.serve.app import Server
-        from unspool.serve.runner import Runner
+        from unspool.serve.runner import StoppableServer
     except ImportError as error:
         raise MissingExtra(f"the server needs {str(error.name).partition('.')[0]}: pip install 'unspool[serve]'") from None
     bound = _bound(host, port)
     shown = f"[{host}]" if ":" in host else host
     server, url = Server(lm, settings), f"http://{shown}:{bound.getsockname()[1]}"
     print(beside(server, url) if beside else f"unspool serves {lm.name} at {url}/v1", file=sys.stderr, flush=True)
-    Runner(server).run(sockets=[bound])
+    StoppableServer(server).run(sockets=[bound])
 
 
 def _bound(host: str, port: int) -> socket.socket:
