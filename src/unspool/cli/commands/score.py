@@ -59,7 +59,8 @@ def followed(work: Iterator[list[Score]], total: int) -> list[Score]:
     from unspool.cli.long_bar import LongBar
 
     scores: list[Score] = []
-    with LongBar("score", total, what="texts") as bar:
+    bar = LongBar("score", total, what="texts")
+    with bar:
         bar.reached(0, made=True)
         try:
             for some in work:
