@@ -184,9 +184,9 @@ def metric_family(n: int) -> list[Metric]:
         ),
         Metric(
             "loops",
-            "The share of texts that end in circles: their last max(3 p, 12) tokens repeat with a period p of at most 90, or more than "
-            "half of the 4-grams that end in their last 50 tokens came before (seq-rep-4 of Welleck et al. 2019, arXiv 1908.04319, of the "
-            "end), so that a circle in which some words change is seen, too.",
+            "The share of texts that end in circles: their last max(3 p, 12) tokens repeat with a period p of at most 90, or at least "
+            "half of the 4-grams that end in their second half, at most their last 50 tokens, came before (seq-rep-4 of Welleck et al. "
+            "2019, arXiv 1908.04319, of the end), so that a circle in which some words change is seen, too. Texts below 12 tokens do not.",
             "tokens of the model",
             PER_TEXT,
             "lower",

@@ -9,7 +9,7 @@ from unspool.core.decoder import announced_parts
 from unspool.errors import ParameterError, UnknownName, unknown
 from unspool.lab.known_metrics import DEFAULT as DEFAULT, METRICS as METRICS, metric_family
 from unspool.lab.own_metrics import own_metrics
-from unspool.lab.text_metric import Metric as Metric, TextSample as TextSample
+from unspool.lab.text_metric import Metric as Metric, TextSample as TextSample, ratio as ratio
 
 
 def listed_metrics() -> list[Metric]:

@@ -97,8 +97,8 @@ def row_of(name: str, made: Made, base: Made | None, metrics: Sequence[Metric]) 
 
 
 def row_of_human(samples: Sequence[TextSample], metrics: Sequence[Metric]) -> DecoderRow:
-    """The row of reference texts, each a prompt's only one."""
-    values = {m.name: _estimate(m, [[s] for s in samples]) for m in metrics}
+    """The row of reference texts, each a prompt's only one; what compares with them has no value of themselves."""
+    values = {m.name: NAN if m.needs == "features" else _estimate(m, [[s] for s in samples]) for m in metrics}
     return DecoderRow("reference", len(samples), len(samples), (), values, {}, None)
 
 
