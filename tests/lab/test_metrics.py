@@ -99,7 +99,7 @@ def test_the_repetition_of_an_end_counts_what_came_before(text, n):
 @pytest.mark.parametrize("period", [4, 8, 17, 24])
 def test_a_circle_in_which_a_word_changes_is_seen(period):
     """Exactly periodic it need not be: each time round another token stands at one place."""
-    text = [100 + i // period if i % period == 2 else i % period for i in range(6 * period)]
+    text = [100 + i // period if i % period == 2 else i % period for i in range(12 * period)]
     assert loop_period(text) == 0
     assert ends_in_circles(text) == (period > 4), "in a circle of 4 the new token is in every 4-gram"
     started = list(range(1000, 1040)) + text

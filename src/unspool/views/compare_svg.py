@@ -23,7 +23,8 @@ NAME_LENGTH = 46
 """Characters of a decoder's name."""
 FIGURE_STYLE = """
 .unspool svg.figure { display: block; width: 100%; max-width: 32rem; height: auto; margin: .3rem 0 1rem; font: 11px system-ui, sans-serif; }
-.unspool .figure text { fill: var(--ink); } .unspool .figure .faint { fill: var(--faint); }
+.unspool .figure text { fill: var(--ink); stroke: var(--paper); stroke-width: 3px; paint-order: stroke; }
+.unspool .figure .faint { fill: var(--faint); }
 .unspool .figure .axis { stroke: var(--line); } .unspool .figure .reach { stroke: var(--best); stroke-width: 2; }
 .unspool .figure .human { stroke: var(--faint); stroke-dasharray: 3 3; } .unspool .figure .dot { fill: var(--best); }
 .unspool .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 19rem), 1fr)); gap: 0 2rem; }
