@@ -78,6 +78,7 @@ def test_zipf_of_a_perfect_law():
     assert math.isnan(zipf(["aaa"]))
 
 
+@settings(deadline=None)
 @given(TEXTS)
 def test_shares_lie_between_0_and_1(texts):
     for n in (1, 2, 3):
