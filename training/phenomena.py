@@ -16,7 +16,7 @@ from pathlib import Path
 import unspool
 from training.data import TITLE_LINE, read_corpus
 from training.recipe import TIERS
-from unspool.lab.metrics import distinct, diversity, loops, repetition
+from unspool.lab.metrics import distinct, diversity, loop_period, repetition
 
 OPENING, NEW, TOGETHER = 32, 128, 50
 DECODERS = {
@@ -58,7 +58,7 @@ def measure(texts: list[list[int]], logprobs: list[float]) -> dict[str, float]:
     """The numbers of one row."""
     return {
         "logprob_per_token": statistics.mean(logprobs),
-        "loops": loops(texts),
+        "loops": sum(loop_period(text) > 0 for text in texts) / len(texts),
         "rep_4": repetition(texts, 4),
         "diversity": diversity(texts),
         "distinct_2": distinct(texts, 2),

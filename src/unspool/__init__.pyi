@@ -34,8 +34,10 @@ from unspool.lab.comparison import Comparison as Comparison
 from unspool.lab.engines.engine import Note as Note
 from unspool.lab.estimate import WeightedMean as WeightedMean, estimate as estimate
 from unspool.lab.facts import verify as verify
+from unspool.lab.own_metrics import metric as metric
 from unspool.lab.search_error import SearchError as SearchError, search_errors as search_errors
 from unspool.lab.soundness import Check as Check
+from unspool.lab.text_metric import Metric as Metric, TextSample as TextSample
 from unspool.lab.translate import Translation as Translation, from_engine as from_engine, to_engine as to_engine
 from unspool.lab.verify_draft import VerifiedDraft as VerifiedDraft, verify_draft as verify_draft
 from unspool.language_model import LanguageModel as LanguageModel

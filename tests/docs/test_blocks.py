@@ -14,6 +14,7 @@ import unspool.processors
 import unspool.stops
 import unspool.strategies  # noqa: F401  (so that the registry is full before it is copied)
 from unspool.core.decoder import FROM_ELSEWHERE, REGISTRY
+from unspool.core.elsewhere import DEFINED
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -72,6 +73,8 @@ def test_console_commands_exit_well(page, command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("unspool.core.decoder.REGISTRY", dict(REGISTRY))
     monkeypatch.setattr("unspool.core.decoder.FROM_ELSEWHERE", set(FROM_ELSEWHERE))
+    for key in list(DEFINED):                                             # of the page's own blocks
+        monkeypatch.delitem(DEFINED, key)
     monkeypatch.setattr("sys.path", list(sys.path))
     if "smollm2" in command:
         real.by_its_word(monkeypatch)

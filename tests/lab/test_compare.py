@@ -12,10 +12,11 @@ from helpers.tables import END, Letters, table
 
 import unspool as un
 from unspool.lab import metrics
-from unspool.lab.compare import Comparing, check_metrics
+from unspool.lab.asked_compare import MetricsGiven, check_metrics
+from unspool.lab.compare import Comparing
 from unspool.lab.generations import GenerationFile
-from unspool.views import compare as view
 from unspool.views.compare import FEW, tables
+from unspool.views.compare_report import to_page
 
 PROMPTS = ["abc", "c", "aebcdb", "ee"]
 DECODERS = ["greedy", "beam(3, n=2)", "temperature(1.3) | sample(2)", "xtc(0.1, 0.5) | greedy"]
@@ -232,10 +233,10 @@ def test_a_torn_end_is_cut_off_and_made_again(tmp_path):
     for cut in (3, 40, len(data) // 2, len(data) - 1):
         path.write_bytes(data[:cut])
         assert estimates(compared(save=path)) == estimates(whole)
-        assert len(GenerationFile(path).kept) == len(whole.generations)
+        assert len(list(GenerationFile(path).generations())) == len(whole.generations)
     path.write_bytes(data + data[:40] + b"x" * 99999)
     more = compared(save=path, decoders=["greedy"], seeds=[9], metrics=["length"])
-    assert len(GenerationFile(path).kept) == len(whole.generations) + len(more.generations)
+    assert len(list(GenerationFile(path).generations())) == len(whole.generations) + len(more.generations)
     assert b"xxx" not in path.read_bytes()
 
 
@@ -254,7 +255,7 @@ def test_a_batch_with_a_line_missing_is_refused(tmp_path):
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join(lines[1:]))
     with pytest.raises(un.UnspoolError, match="lacks texts of a batch before line 2"):
-        GenerationFile(path)
+        list(GenerationFile(path).generations())
 
 
 def test_a_file_that_cannot_be_written(tmp_path):
@@ -443,7 +444,7 @@ def test_metrics_of_one_name_are_refused():
     from unspool.lab.registry import metric_named
 
     with pytest.raises(un.ParameterError, match="two metrics are called 'length'"):
-        check_metrics([replace(metric_named("length"), decimals=3), "length"], judged=False)
+        check_metrics([replace(metric_named("length"), decimals=3), "length"], MetricsGiven())
 
 
 # --- prompts without a text ---------------------------------------------------------------------------------------------
@@ -472,7 +473,7 @@ def test_prompts_that_come_to_no_text_are_counted_and_named_and_not_tried_again(
     assert "prompts are done" not in shown
     assert [line["failed"] for line in found.to_dict()["rows"]] == [found[name].failed for name in order]
     assert ",failed," in found.to_csv()
-    assert "no text: no hypothesis is left" in view.to_page(found)
+    assert "no text: no hypothesis is left" in to_page(found)
     assert found._repr_html_()
     assert "without text" in found.to_markdown()
     before = path.read_bytes()

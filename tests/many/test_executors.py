@@ -15,6 +15,7 @@ from toys import broken, different, dying, opening, toy
 import unspool as un
 from unspool.many.executors.order import AHEAD, LOSSES, Lost, in_order
 from unspool.many.run import SavingRun
+from unspool.many.scoring import score_many
 from unspool.many.unit import GivenPrompt, Unit, UnitTexts
 
 RAY = pytest.param("ray", marks=pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs Ray"))
@@ -182,3 +183,25 @@ def test_a_comparison_is_the_same_whoever_runs_it(engine, tmp_path):
     assert [(g.prompt, g.seed, g.tokens) for g in there.generations] == [(g.prompt, g.seed, g.tokens) for g in here.generations]
     again = un.compare(toy(), texts, DECODERS, **asked)
     assert [row.values for row in again.rows] == [row.values for row in here.rows]
+
+
+# --- score --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_scores_are_the_same_whoever_makes_them(engine, tmp_path):
+    pairs = [(" ".join(map(str, p)), " ".join(map(str, q))) for p, q in zip(prompts(50, 1), prompts(50, 2), strict=True)]
+    died = tmp_path / "died"
+    died.mkdir()
+    here = [score for some in score_many(toy(), pairs) for score in some]
+    there = list(score_many(opening(dying, str(died), 1, 2), pairs, engine=engine, workers=2))
+    assert list(died.iterdir())
+    assert [score for some in there for score in some] == here
+    assert [score.text for score in here] == [text for _, text in pairs]
+
+
+def test_scoring_refuses_before_a_model_is_opened():
+    with pytest.raises(un.PromptError, match="the continuation is empty"):
+        list(score_many(opening(broken), [("1", "2"), ("1", "")], engine="processes"))
+    with pytest.raises(un.ParameterError, match="engine is one of"):
+        list(score_many(toy(), [("1", "2")], engine="threads"))

@@ -25,12 +25,12 @@ def dying(folder, times, after):
         found = session(*arguments)
         extend = found.extend
 
-        def grow(*more):
+        def grow(*more, **how):
             forwards[0] += 1
             if forwards[0] == after and len(list(Path(folder).iterdir())) < times:
                 (Path(folder) / str(os.getpid())).touch()
                 os.kill(os.getpid(), signal.SIGKILL)
-            return extend(*more)
+            return extend(*more, **how)
 
         found.extend = grow
         return found

@@ -9,10 +9,11 @@ from unspool.cli.console import Bar
 
 
 class LongBar(Bar):
-    """Prompts that are done, prompts and tokens a second, and the time that is left. total: None where nobody knows."""
+    """What is done, such and tokens a second, and the time that is left. what: that which is done, of `total`."""
 
-    def __init__(self, label: str, total: int | None, wanted: bool = True) -> None:
+    def __init__(self, label: str, total: int | None, wanted: bool = True, what: str = "prompts") -> None:
         super().__init__(label, total, wanted)
+        self.what = what
         self.done = self._ended = self._tokens = self._before = 0
         self._from: float | None = None
 
@@ -26,7 +27,7 @@ class LongBar(Bar):
     def reached(self, done: int, made: bool) -> None:
         """So many prompts are done; made: in this run, not in one before."""
         if not made:
-            self._before = done
+            self._before += done - self.done
         self._from = self._from or time.monotonic()
         self.done, self._ended = done, 0
         self.show()
@@ -42,7 +43,7 @@ class LongBar(Bar):
         rate = (self.count - self._before) / seconds
         tokens = f" · {self._tokens / seconds:,.0f} tokens/s" if self._tokens else ""
         left = (self.total - self.count) / rate if self.total is not None and rate > 0 else None
-        return {"rate": f"{rate:,.1f} prompts/s{tokens}", "left": "" if left is None else f"{duration(left)} left"}
+        return {"rate": f"{rate:,.1f} {self.what}/s{tokens}", "left": "" if left is None else f"{duration(left)} left"}
 
     def columns(self) -> tuple[Any, ...]:
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn

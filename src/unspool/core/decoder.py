@@ -18,7 +18,7 @@ from importlib import import_module
 from inspect import signature
 from typing import Any, ClassVar, Literal
 
-from unspool.core.elsewhere import load_announced, run_module
+from unspool.core.elsewhere import DEFINED, load_announced, run_module
 from unspool.errors import DecoderError, ParameterError, UnknownName, UnspoolError, near, plain, unknown
 
 Role = Literal["processor", "strategy", "stop"]
@@ -275,16 +275,19 @@ def announced_parts() -> list[str]:
 def _add(name: str, load: Callable[[], Any]) -> None:
     """Load a module, or something in one, and take its parts down; one that defines none is an error."""
     before = set(own_parts().values())                                   # these first: whoever takes one of their names is refused
+    others = dict(DEFINED)
     found = load()
     inside = [found, *getattr(found, "__dict__", {}).values()]
     below = f"{getattr(found, '__name__', '')}."
     new = {cls for cls in REGISTRY.values() if cls not in before}
     new |= {cls for cls in before if cls.__module__.startswith(below) or any(cls is one for one in inside)}
     new = {cls for cls in new if not cls.__module__.startswith(OWN)}
-    if not new:
+    own_name = getattr(found, "__name__", "")
+    other = any(others.get(key) != one or f"{one[1]}.".startswith(f"{own_name}.") for key, one in DEFINED.items())
+    if not new and not other:
         raise UnspoolError(
-            f"{name} defines no strategy, processor or stop: a part is a frozen dataclass under unspool.Strategy, Processor or Stop whose "
-            "name does not begin with _"
+            f"{name} defines no strategy, processor, stop or metric: a part is a frozen dataclass under unspool.Strategy, Processor or "
+            "Stop whose name does not begin with _, a metric a function under @unspool.metric"
         )
     FROM_ELSEWHERE.update(new)
 

@@ -15,6 +15,8 @@ from unspool.errors import UnspoolError
 
 ENTRY_POINTS = "unspool.parts"
 """The group of entry points by which a package announces its parts."""
+DEFINED: dict[tuple[str, str], tuple[Any, str]] = {}
+"""What else is known by a name, as a metric: by its kind and name, itself and the module that defines it."""
 
 
 def run_module(name: str) -> ModuleType:

@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 
 from unspool.arrays import Floats
-from unspool.lab.registry import Metric
+from unspool.lab.text_metric import Metric
 
 TIMES = 2000
 """Resamples."""
@@ -38,17 +38,17 @@ def weights(prompts: int) -> Floats:
 
 def estimate(metric: Metric, parts: Floats) -> Estimate:
     """The metric of parts (prompts, k), with an interval over the prompts."""
-    value = float(metric.value(parts.sum(0)))
-    return Estimate(value) if len(parts) < 2 else Estimate(value, *_ends(metric.value(weights(len(parts)) @ parts)))
+    value = float(metric.of_sums(parts.sum(0)))
+    return Estimate(value) if len(parts) < 2 else Estimate(value, *_ends(metric.of_sums(weights(len(parts)) @ parts)))
 
 
 def difference(metric: Metric, parts: Floats, base: Floats) -> Estimate:
     """The metric of parts minus that of base, both (prompts, k) of the same prompts: every resample draws them together."""
-    value = float(metric.value(parts.sum(0)) - metric.value(base.sum(0)))
+    value = float(metric.of_sums(parts.sum(0)) - metric.of_sums(base.sum(0)))
     if len(parts) < 2:
         return Estimate(value)
     drawn = weights(len(parts))
-    return Estimate(value, *_ends(metric.value(drawn @ parts) - metric.value(drawn @ base)))
+    return Estimate(value, *_ends(metric.of_sums(drawn @ parts) - metric.of_sums(drawn @ base)))
 
 
 def _ends(values: Floats) -> list[float]:

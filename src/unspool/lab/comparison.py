@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from unspool.errors import MissingExtra
+from unspool.files import write
 from unspool.lab.rows import Compared
-from unspool.views import compare as view, compare_plot
+from unspool.views import compare as view, compare_plot, compare_report
+from unspool.views.side_by_side import draw_pairs
 from unspool.views.terminal import PLAIN, Paint
 
 
@@ -51,6 +53,14 @@ class Comparison(Compared):
         except ImportError:
             raise MissingExtra("to_pandas() needs pandas: pip install 'unspool[pandas]'") from None
         return pandas.DataFrame(view.records(self)).set_index("decoder")
+
+    def side_by_side(self, prompts: int, width: int = 80, paint: Paint = PLAIN) -> str:
+        """Texts of the first decoder beside those of each other one, of so many prompts, the most different first."""
+        return draw_pairs(self, prompts, width, paint)
+
+    def report(self, path: str | Path, x: str | None = None, y: str | None = None) -> None:
+        """Write one HTML page of tables, pictures and texts, which needs nothing else; x and y: as for `plot`."""
+        write(path, compare_report.to_page(self, x, y))
 
     def plot(self, path: str | Path | None = None, x: str | None = None, y: str | None = None) -> Any:
         """A picture of one metric against another, with intervals, as a matplotlib Figure; saved to an .svg, .png or .pdf.

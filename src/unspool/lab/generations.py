@@ -132,9 +132,9 @@ class GroupedFile:
 class GenerationFile(GroupedFile):
     """The file of a comparison: its groups are batches, of any recipes in any order."""
 
-    def __init__(self, path: str | Path) -> None:
-        super().__init__(path)
-        self.kept = [_generation(value) for group in self.groups(_batch_of) for value in group]
+    def generations(self) -> Iterator[Generation]:
+        """Those of its whole batches."""
+        return (_generation(value) for group in self.groups(_batch_of) for value in group)
 
 
 def _batch_of(value: dict[str, Any]) -> tuple[Any, int]:

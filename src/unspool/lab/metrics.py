@@ -81,10 +81,28 @@ def loop_period(units: Units, longest: int = 90, repeats: int = 3, least: int = 
     return 0
 
 
+def end_repetition(units: Units, n: int = 4, last: int = 50) -> float:
+    """The share of the n-grams that end in a text's second half, at most its last units, and came before in it; 0 without any.
+
+    It is seq-rep-n (Welleck et al. 2019, arXiv 1908.04319) of the end, which sees a circle in which a word changes, too.
+    """
+    grams = list(ngrams(units, n))
+    first, seen, came = max(0, len(units) - min(last, len(units) // 2) - n + 1), set[tuple[Hashable, ...]](), 0
+    for i, gram in enumerate(grams):
+        came += i >= first and gram in seen
+        seen.add(gram)
+    return came / (len(grams) - first) if len(grams) > first else 0.0
+
+
+def ends_in_circles(units: Units, least: int = 12) -> bool:
+    """Whether a text ends in a loop, or half of the 4-grams of its end came before; a text below `least` units does not."""
+    return len(units) >= least and (loop_period(units) > 0 or end_repetition(units) >= 0.5)
+
+
 def loops(texts: Iterable[Units]) -> float:
-    """The share of texts that end in a loop."""
-    periods = [loop_period(text) for text in texts]
-    return sum(p > 0 for p in periods) / len(periods) if periods else 0.0
+    """The share of texts that end in circles."""
+    found = [ends_in_circles(text) for text in texts]
+    return sum(found) / len(found) if found else 0.0
 
 
 def zipf(texts: Iterable[Units], most: int | None = None) -> float:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from unspool.arrays import Floats
 from unspool.errors import ParameterError
-from unspool.lab.bootstrap import Estimate, difference, estimate
+from unspool.lab.bootstrap import Estimate, estimate
 from unspool.lab.generations import Generation
-from unspool.lab.registry import Metric, TextSample
+from unspool.lab.significance import Difference, difference_of, holm
+from unspool.lab.text_metric import Metric, TextSample
 
 Made = Sequence[tuple[Generation, TextSample | None]]
 """Texts of one decoder, each as it was made and as metrics read it; None of a prompt that came to no text."""
@@ -51,7 +52,7 @@ class DecoderRow:
     texts: int
     seeds: tuple[int, ...]
     values: dict[str, Estimate]
-    differences: dict[str, Estimate]
+    differences: dict[str, Difference]
     """From the first decoder, over the prompts that both have; empty for the first itself."""
     cost: Cost | None
     """None for reference texts."""
@@ -96,8 +97,8 @@ def row_of(name: str, made: Made, base: Made | None, metrics: Sequence[Metric]) 
 
 
 def row_of_human(samples: Sequence[TextSample], metrics: Sequence[Metric]) -> DecoderRow:
-    """The row of reference texts, each a prompt's only one."""
-    values = {m.name: _estimate(m, [[s] for s in samples]) for m in metrics}
+    """The row of reference texts, each a prompt's only one; what compares with them has no value of themselves."""
+    values = {m.name: NAN if m.needs == "features" else _estimate(m, [[s] for s in samples]) for m in metrics}
     return DecoderRow("reference", len(samples), len(samples), (), values, {}, None)
 
 
@@ -115,24 +116,22 @@ def _estimate(metric: Metric, groups: list[list[TextSample]]) -> Estimate:
     return estimate(metric, _parts(metric, groups)) if metric.parts else Estimate(_of_collection(metric, groups))
 
 
-def _difference(metric: Metric, groups: list[list[TextSample]], base: list[list[TextSample]]) -> Estimate:
+def _difference(metric: Metric, groups: list[list[TextSample]], base: list[list[TextSample]]) -> Difference:
     if not groups:
-        return NAN
+        return Difference(math.nan)
     if metric.parts:
-        return difference(metric, _parts(metric, groups), _parts(metric, base))
-    return Estimate(_of_collection(metric, groups) - _of_collection(metric, base))
+        return difference_of(metric, _parts(metric, groups), _parts(metric, base))
+    return Difference(_of_collection(metric, groups) - _of_collection(metric, base))
 
 
 def _parts(metric: Metric, groups: list[list[TextSample]]) -> Floats:
-    assert metric.parts is not None
-    return np.asarray([metric.parts(samples) for samples in groups], np.float64)
+    return np.asarray([metric.numbers(samples) for samples in groups], np.float64)
 
 
 def _of_collection(metric: Metric, groups: list[list[TextSample]]) -> float:
     """The mean over collections of one text for each prompt: the first texts, the second ones, and so on."""
-    assert metric.whole is not None
     collections = list(zip(*groups))                                     # as many as every prompt has texts
-    return float(np.mean([metric.whole(texts) for texts in collections])) if collections else math.nan
+    return float(np.mean([metric.of_collection(texts) for texts in collections])) if collections else math.nan
 
 
 def _sum_of_costs(made: Sequence[Generation]) -> Cost:
@@ -143,3 +142,13 @@ def _sum_of_costs(made: Sequence[Generation]) -> Cost:
 
     counts = {name: round(total(name)) for name in ("forwards", "tokens", "other_forwards", "other_tokens")}
     return Cost(**counts, seconds=total("seconds"), new_tokens=sum(len(g.tokens) for g in made))
+
+
+def corrected(rows: Sequence[DecoderRow]) -> list[DecoderRow]:
+    """The rows of a comparison, the p-values of all their differences corrected for each other."""
+    places = [(i, name) for i, row in enumerate(rows) for name in row.differences]
+    found = dict(zip(places, holm([rows[i].differences[name].p for i, name in places]), strict=True))
+    return [
+        replace(row, differences={name: replace(one, holm=found[i, name]) for name, one in row.differences.items()})
+        for i, row in enumerate(rows)
+    ]

@@ -6,7 +6,7 @@ import csv
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -28,6 +28,8 @@ class Columns:
 
     prompt: str | None = None
     id: str | None = None
+    answer: str | None = None
+    """Of one answer or several, which may be missing; read only where it is named."""
 
 
 def read_asked(
@@ -42,7 +44,9 @@ def read_asked(
                 yield value
             else:
                 try:
-                    yield asked_of(value(), index, where)
+                    found = value()
+                    right = answers_of(found.pop("answer", None)) if isinstance(found, dict) else ()
+                    yield replace(asked_of(found, index, where), answers=right)
                 except UnspoolError as error:
                     yield UnusablePrompt(where, str(error))
             index += 1
@@ -147,6 +151,7 @@ def _parquet(file: str, columns: Columns) -> Iterator[_Row]:
         table = pyarrow.parquet.ParquetFile(file)
         there = dict.fromkeys(table.schema_arrow.names, "")
         wanted = [_column(there, columns, file), *([columns.id] if columns.id else [])]
+        wanted += [columns.answer] if columns.answer and columns.answer in there else []
         number = 0
         for batch in table.iter_batches(batch_size=PARQUET_ROWS, columns=wanted):
             for row in batch.to_pylist():
@@ -172,7 +177,15 @@ def _of_columns(row: dict[str, Any], columns: Columns) -> dict[str, Any]:
     value = row[_column(row, columns, "it")]
     if isinstance(value, list) and value and isinstance(value[0], dict):  # Parquet fills what a message lacks with None
         value = [{k: v for k, v in message.items() if v is not None} if isinstance(message, dict) else message for message in value]
-    return {"prompt": value, "id": row[columns.id] if columns.id else None}
+    return {"prompt": value, "id": row[columns.id] if columns.id else None, "answer": row.get(columns.answer) if columns.answer else None}
+
+
+def answers_of(value: Any) -> tuple[str, ...]:
+    """Right answers as a column has them: a text or a number, or a list of such."""
+    several = value if isinstance(value, list) else [] if value in (None, "") else [value]
+    for one in several:
+        check(isinstance(one, str | int | float) and not isinstance(one, bool), f"an answer is a text, or a list of texts; got {one!r:.60}")
+    return tuple(map(str, several))
 
 
 def pyarrow_library() -> Any:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from unspool.errors import ParameterError, PromptError, check, is_whole, whole
-from unspool.lab.compare import check_decoders
+from unspool.lab.asked_compare import check_decoders
 from unspool.language_model import DEFAULT_NEW_TOKENS, DecoderLike, LanguageModel
 from unspool.many.executors.choose import check_engine, executor_of
 from unspool.many.executors.opening import ModelOpening

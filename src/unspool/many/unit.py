@@ -36,6 +36,8 @@ class GivenPrompt:
     """A name of its own, which its draws then follow, so that equal prompts can have different ones."""
     where: str = ""
     """Where it stands, for people: "prompts.jsonl, line 7"."""
+    answers: tuple[str, ...] = ()
+    """What is right after it, any of them, where that was asked for."""
 
     def values(self) -> dict[str, Any]:
         """What a saved line says of it beside its text."""
@@ -65,6 +67,15 @@ class Unit:
     """What makes its texts beside their prompts: decoder, seed, a limit, chat, template."""
     asked: tuple[GivenPrompt, ...]
     together: int | None = None
+
+    @property
+    def span(self) -> str:
+        """What it is, for people."""
+        return f"{self.name} from {self.asked[0].where} to {self.asked[-1].where}"
+
+    def made_by(self, lm: LanguageModel, told: Callable[[Step], None] = lambda step: None) -> UnitTexts:
+        """Run it; told: is given every step."""
+        return make(lm, self, told)
 
 
 @dataclass(frozen=True)

@@ -5,23 +5,27 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from unspool.views.characters import shown
-from unspool.views.page import fragment, page
+from unspool.views.page import fragment
 from unspool.views.sheet import Sheet, markdown
 from unspool.views.terminal import PLAIN, Paint, display_width, fit_right, wrap
 
 if TYPE_CHECKING:
     from unspool.lab.bootstrap import Estimate
-    from unspool.lab.registry import Metric
     from unspool.lab.rows import Compared, Cost, DecoderRow
+    from unspool.lab.significance import Difference
+    from unspool.lab.text_metric import Metric
 
 NOTHING = "–"
 FEW = 10
 """Prompts below which percentile intervals are too narrow to be believed."""
-Figure = tuple[str, str, bool]
-"""A number, what stands below it, and whether it stands out."""
+Figure = tuple[str, tuple[str, ...], str]
+"""A number, the lines below it, and its mark."""
+SURE_ALONE, SURE_AMONG_ALL = "*", "**"
+"""The marks of a difference whose interval leaves out 0, and of one that also holds among all that are shown."""
 
 # --- the three tables -------------------------------------------------------------------------------------------------
 
@@ -31,11 +35,21 @@ def decimal(value: float, decimals: int, sign: bool = False) -> str:
     return f"{value:{'+' if sign else ''}.{decimals}f}".replace("-", "−") if math.isfinite(value) else NOTHING
 
 
-def cell(one: Estimate, metric: Metric, sign: bool = False, prompts: int = 0) -> Figure:
-    """An estimate with its interval below; a difference over enough prompts stands out if its interval leaves out 0."""
-    d = metric.decimals
-    below = f"[{decimal(one.low, d, sign)}, {decimal(one.high, d, sign)}]" if math.isfinite(one.low) else ""
-    return decimal(one.value, d, sign), below, sign and prompts >= FEW and one.certain
+def cell(one: Estimate, metric: Metric) -> Figure:
+    """An estimate with its interval below."""
+    return decimal(one.value, metric.decimals), _interval(one, metric), ""
+
+
+def difference_cell(one: Difference, metric: Metric, prompts: int) -> Figure:
+    """A difference, with its interval and its corrected p below; over enough prompts it has a mark if its interval leaves out 0."""
+    p = "" if math.isnan(one.holm) else "p<0.001" if one.holm < 0.001 else f"p={one.holm:.3f}"
+    mark = (SURE_AMONG_ALL if one.holds else SURE_ALONE) if prompts >= FEW and one.certain else ""
+    return decimal(one.value, metric.decimals, True), (*_interval(one, metric, True), *[p] * bool(p)), mark
+
+
+def _interval(one: Estimate, metric: Metric, sign: bool = False) -> tuple[str, ...]:
+    ends = (decimal(end, metric.decimals, sign) for end in (one.low, one.high))
+    return (f"[{', '.join(ends)}]",) if math.isfinite(one.low) else ()
 
 
 def values(c: Compared) -> tuple[list[str], list[list[Figure]]]:
@@ -45,7 +59,8 @@ def values(c: Compared) -> tuple[list[str], list[list[Figure]]]:
 
 def differences(c: Compared) -> tuple[list[str], list[list[Figure]]]:
     """How the other decoders differ from the first."""
-    return [m.name for m in c.metrics], [[cell(row.differences[m.name], m, True, row.prompts) for m in c.metrics] for row in c.rows[1:]]
+    cells = [[difference_cell(row.differences[m.name], m, row.prompts) for m in c.metrics] for row in c.rows[1:]]
+    return [m.name for m in c.metrics], cells
 
 
 COSTS: dict[str, Callable[[Cost], str]] = {
@@ -64,10 +79,10 @@ def costs(c: Compared) -> tuple[list[str], list[list[Figure]]]:
     """Sample sizes, and what the texts cost."""
     failed = any(row.failed for row in c.rows)
     columns = COSTS | (OTHERS if any(row.cost and row.cost.other_forwards for row in c.rows) else {})
-    lines = []
+    lines = list[list[Figure]]()
     for row in c.all_rows:
         counts = [str(row.prompts), str(row.texts), *([str(row.failed)] * failed), str(len(row.seeds)) if row.cost else NOTHING]
-        lines.append([(text, "", False) for text in (*counts, *(f(row.cost) if row.cost else NOTHING for f in columns.values()))])
+        lines.append([(text, (), "") for text in (*counts, *(f(row.cost) if row.cost else NOTHING for f in columns.values()))])
     return ["prompts", "texts", *["without text"] * failed, "seeds", *columns], lines
 
 
@@ -104,7 +119,9 @@ def notes(c: Compared) -> list[str]:
         if most < FEW:
             found.append(f"With fewer than {FEW} prompts they are too narrow, and no difference is marked.")
         elif len(c.rows) > 1:
-            found.append("*: without 0.")
+            found.append(f"{SURE_ALONE}: an interval without 0, each for itself; {SURE_AMONG_ALL}: p below 0.05, too.")
+    if count := sum(not math.isnan(one.holm) for row in c.rows for one in row.differences.values()):
+        found.append(f"p: by paired randomisation of prompts, corrected by Holm's method for all {count} differences together.")
     if any(m.parts is None for m in c.metrics):
         whole = ", ".join(m.name for m in c.metrics if m.parts is None)
         found.append(f"No interval for {whole}: drawing a prompt twice would repeat its text.")
@@ -156,29 +173,29 @@ def _name_lines(name: str, room: int) -> list[str]:
 
 def _draw_table(names: list[list[str]], columns: list[str], cells: list[list[Figure]], width: int, paint: Paint) -> str:
     lead = max(display_width(line) for lines in names for line in lines)
-    marks = any(c[2] for line in cells for c in line)
-    sizes = [max(len(name), *(max(len(line[i][0]) + marks, len(line[i][1])) for line in cells)) for i, name in enumerate(columns)]
+    marks = max(len(c[2]) for line in cells for c in line)
+    sizes = [max(len(name), *(max(len(line[i][0]) + marks, *map(len, line[i][1]), 0) for line in cells)) for i, name in enumerate(columns)]
     blocks = []
     for some in _groups(sizes, width - lead):
         head = " " * lead + "".join("  " + paint(columns[i].rjust(sizes[i]), "head") for i in some)
         lines = [head.rstrip()]
         for name, line in zip(names, cells, strict=True):
             upper = "".join("  " + _value(line[i], sizes[i], marks, paint) for i in some)
-            lower = "".join("  " + _below(line[i][1], sizes[i], paint) for i in some) if any(line[i][1] for i in some) else ""
-            for place in range(max(len(name), 2 if lower else 1)):
-                left = name[place] if place < len(name) else ""
-                text = paint(left, "chosen") + " " * (lead - display_width(left)) + (upper if place == 0 else lower if place == 1 else "")
-                lines.append(text.rstrip())
+            below = max(len(line[i][1]) for i in some)
+            lower = ["".join("  " + _below(line[i][1][at : at + 1], sizes[i], paint) for i in some) for at in range(below)]
+            for left, figures in zip_longest(name, [upper, *lower], fillvalue=""):
+                lines.append((paint(left, "chosen") + " " * (lead - display_width(left)) + figures).rstrip())
         blocks.append("\n".join(lines) + "\n")
     return "\n".join(blocks)
 
 
-def _below(text: str, size: int, paint: Paint) -> str:
+def _below(found: Sequence[str], size: int, paint: Paint) -> str:
+    text = found[0] if found else ""
     return " " * (size - len(text)) + paint(text, "dim")
 
 
-def _value(c: Figure, size: int, marks: bool, paint: Paint) -> str:
-    text = c[0] + ("*" if c[2] else " " * marks)
+def _value(c: Figure, size: int, marks: int, paint: Paint) -> str:
+    text = c[0] + c[2].ljust(marks)
     return " " * (size - len(text)) + paint(text, "head" if c[2] else "")
 
 
@@ -214,7 +231,7 @@ def _sheets(c: Compared, line_break: str) -> list[tuple[str, Sheet]]:
 
 
 def _joined(c: Figure, line_break: str) -> str:
-    return c[0] + ("*" if c[2] else "") + (line_break + c[1] if c[1] else "")
+    return line_break.join([c[0] + c[2], *c[1]])
 
 
 def to_markdown(c: Compared) -> str:
@@ -227,32 +244,17 @@ def to_markdown(c: Compared) -> str:
 
 def to_html(c: Compared) -> str:
     """The same for a notebook, with the definitions of the metrics."""
-    return fragment(*_html(c))
+    return fragment(*html_tables(c))
 
 
-def to_page(c: Compared) -> str:
-    """The same as a page, with the texts themselves."""
-    return page("Decoders compared by unspool", *_html(c), *_texts(c))
-
-
-def _texts(c: Compared) -> list[str]:
-    """Every prompt, to be opened, with its texts by decoder."""
-    parts = ["<h2>Texts</h2>\n"]
-    for prompt in dict.fromkeys(g.prompt for g in c.generations):
-        mine = [g for g in c.generations if g.prompt == prompt]
-        lines = [[g.decoder, str(g.seed), f"no text: {g.failure}" if g.failure else g.text] for g in mine]
-        parts.append(f"<details><summary>{html.escape(prompt)}</summary>\n")
-        parts.append(Sheet(["decoder", "seed", "text"], lines).to_html() + "</details>\n")
-    return parts
-
-
-def _html(c: Compared) -> list[str]:
+def html_tables(c: Compared) -> list[str]:
+    """The tables as parts of a page, with their notes and the definitions of their metrics."""
     parts = [f"<p>{html.escape(heading(c))}</p>\n"]
     for title, sheet in _sheets(c, "\n"):
         parts += [f"<h2>{html.escape(title)}</h2>\n"] * bool(title) + [f'<div class="wide">{sheet.to_html()}</div>\n']
     parts.append(f"<p>{html.escape(' '.join(notes(c)))}</p>\n")
     definitions = [[m.name, f"{m.definition} Unit: {m.unit}. Pooling: {m.pooling}."] for m in c.metrics]
-    parts.append(Sheet(["metric", "definition"], definitions).to_html())
+    parts.append(f'<div class="wide">{Sheet(["metric", "definition"], definitions).to_html()}</div>\n')
     return parts
 
 
@@ -263,7 +265,7 @@ def records(c: Compared) -> list[dict[str, Any]]:
         counts: dict[str, Any] = {"prompts": row.prompts, "texts": row.texts, "failed": row.failed}
         line = {"decoder": row.name, **counts, "seeds": " ".join(map(str, row.seeds))}
         for m in c.metrics:
-            line |= _numbers(m.name, row.values[m.name]) | _numbers(f"{m.name}_difference", row.differences.get(m.name))
+            line |= _numbers(m.name, row.values[m.name]) | _differences(f"{m.name}_difference", row.differences.get(m.name))
         cost = vars(row.cost) | {"new_per_second": row.cost.new_per_second} if row.cost else {}
         lines.append(line | {k: cost.get(k, math.nan) for k in COST_COLUMNS})
     return lines
@@ -276,6 +278,10 @@ def _numbers(name: str, one: Estimate | None) -> dict[str, float]:
     ends = ("", "_low", "_high")
     found = (one.value, one.low, one.high) if one else (math.nan,) * 3
     return {name + end: value for end, value in zip(ends, found, strict=True)}
+
+
+def _differences(name: str, one: Difference | None) -> dict[str, float]:
+    return _numbers(name, one) | {f"{name}_p": one.p if one else math.nan, f"{name}_p_holm": one.holm if one else math.nan}
 
 
 def sheet(c: Compared) -> Sheet:

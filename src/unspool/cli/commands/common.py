@@ -23,7 +23,7 @@ EXPECTED = ("end", "complete", "length", "followed", "interrupted")
 """Why a text ends without surprise, or with a line of its own."""
 EARLY = {"unfinished": "unfinished, for max_new_tokens cut it before it was whole"}
 """Reasons that need a word more."""
-WRITTEN = {"output_file": "--output-file", "trace": "--trace", "save": "--save", "plot": "--plot"}
+WRITTEN = {"output_file": "--output-file", "trace": "--trace", "save": "--save", "plot": "--plot", "html": "--html"}
 """The options that name a file to write."""
 NAMED_IN = 28
 """Columns for a decoder beside what its search has proved."""

@@ -8,15 +8,22 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from unspool.cli import options
-from unspool.cli.commands.common import FAILED, INTERRUPTED, open_model, open_sink, read_decoding
+from unspool.cli.commands.common import FAILED, INTERRUPTED, open_model, open_sink
 from unspool.cli.commands.many import RUN_BY
+from unspool.cli.commands.questions import read_questions
 from unspool.errors import check
 
 if TYPE_CHECKING:
     from unspool.lab.comparison import Comparison
+    from unspool.views.terminal import Paint
 
 _DECODERS = ("greedy", "beam(4)", "sample(1)", "top_p(0.95) | sample(1)")
 """Compared if none is named."""
+SIDE_BY_SIDE = 80
+"""Columns for texts where there is no screen."""
+_FILES = options.repeated(
+    "--file", "-f", hint="Prompts: one per line, or a .jsonl, .csv, .tsv or .parquet with columns; repeatable.", metavar="FILE"
+)
 _DECODER = options.repeated(
     "--decoder",
     "-d",
@@ -29,7 +36,8 @@ _SEEDS = options.option("--seeds", hint="How many, or which, as 0,7,42 (7, for o
 _METRICS = options.option(
     "--metrics",
     hint="Names with commas between: perplexity, logprob, bits_per_byte, entropy, uid_variance, uid_local, rep_N, diversity, loops, "
-    "self_bleu, self_bleu_N, distinct_N, ngram_entropy_N, zipf, length, ended; with --judge judge_perplexity, judge_bits_per_byte.",
+    "self_bleu, self_bleu_N, distinct_N, ngram_entropy_N, zipf, length, ended; with --judge judge_perplexity, judge_bits_per_byte; with "
+    "answers exact_match, pass_at_N, bleu, chrf; with --reference mauve; and those of --import.",
     default="perplexity,diversity,loops,self_bleu,length",
     metavar="LIST",
 )
@@ -39,21 +47,33 @@ _JUDGE = options.option("--judge", hint="A second model, for judge_perplexity an
 _SAVE = options.option("--save", hint="Save every generation, as JSON lines; what is there is not made again.", metavar="FILE")
 _PLOT = options.option("--plot", hint="Draw one metric against another: an .svg, .png or .pdf.", metavar="FILE")
 _AXES = options.option("--axes", hint="Which two metrics.", default="diversity,perplexity", metavar="X,Y")
+_LIST = options.flag("--list-metrics", hint="Say what each metric is, your own too, and end.")
+_PROMPT_COLUMN = options.option("--prompt-column", hint="Of a file with columns.", default="prompt", metavar="NAME")
+_ANSWER_COLUMN = options.option("--answer-column", hint="What is right after a prompt.", default="answer, if there", metavar="NAME")
+_ANSWER_PATTERN = options.option("--answer-pattern", hint="What finds the answer in a text, its last match.", metavar="REGEX")
+_SHOW = options.option("--show", hint="Show texts of so many prompts side by side, the most different first.", metavar="N", type=int)
+_HTML = options.option("--html", hint="Write a report with pictures and texts, one page.", metavar="FILE")
 _TOGETHER = options.option("--together", hint="How many prompts run at once.", default=True, value=16, type=int)
 
 
 @options.command(
     options.PROMPT,
-    options.PROMPT_FILES,
+    _FILES,
     _DECODER,
     options.PARTS,
     _SEEDS,
     options.NEW_TOKENS,
     _METRICS,
+    _LIST,
+    _PROMPT_COLUMN,
+    _ANSWER_COLUMN,
+    _ANSWER_PATTERN,
     _UNIT,
     _REFERENCE,
     _JUDGE,
     _SAVE,
+    _SHOW,
+    _HTML,
     _PLOT,
     _AXES,
     _TOGETHER,
@@ -72,10 +92,16 @@ def compare(
     seeds: str,
     max_new_tokens: int | None,
     metrics: str | None,
+    list_metrics: bool,
+    prompt_column: str | None,
+    answer_column: str | None,
+    answer_pattern: str | None,
     unit: str,
     reference: str | None,
     judge: str | None,
     save: str | None,
+    show: int | None,
+    html: str | None,
     plot: str | None,
     axes: str | None,
     together: int,
@@ -88,33 +114,52 @@ def compare(
 
     The exit code is 2 if a prompt came to no text.
     """
-    from unspool.cli.console import Bar, note
-    from unspool.files import check_writable
-    from unspool.lab.compare import Comparing, check_metrics
+    from unspool.cli.console import note
+    from unspool.cli.long_bar import LongBar
+    from unspool.core.decoder import parse
+    from unspool.files import check_writable, write
+    from unspool.lab.asked_compare import MetricsGiven, check_metrics
+    from unspool.lab.compare import Comparing
     from unspool.lab.registry import DEFAULT
     from unspool.language_model import DEFAULT_NEW_TOKENS
     from unspool.many.executors.opening import ModelOpening
     from unspool.views.compare import failure_of
     from unspool.views.compare_plot import axes_of, check_path
+    from unspool.views.compare_report import to_page
 
-    sink = open_sink(how | {"save": save, "plot": plot})
-    prompts, decoders = read_decoding(prompt, file, decoder or _DECODERS)
+    sink = open_sink(how | {"save": save, "plot": plot, "html": html})
+    if list_metrics:
+        sink.write(listed(sink.width, sink.paint))
+        sink.close()
+        return 0
+    prompts, answers = read_questions(prompt, file, prompt_column, answer_column)
+    decoders = [parse(text) for text in decoder or _DECODERS]
     names = list(DEFAULT) if metrics is None else [name.strip() for name in metrics.split(",") if name.strip()]
-    check(axes is None or plot is not None, "--axes says what --plot FILE draws; give both")
+    human = read_reference(reference)
+    asked = check_metrics(names, MetricsGiven(judge is not None, answers is not None, len(prompts), len(human)))
+    check(show is None or (show >= 1 and sink.form == "text"), f"--show is how many prompts the text form shows, at least 1; got {show}")
+    check(show is None or len(decoders) > 1, "--show puts the texts of two decoders side by side; give several")
+    check(axes is None or plot is not None or html is not None, "--axes says what --plot FILE or --html FILE draws; give both")
     across = read_axes(axes)
+    if html:
+        check_writable(html)
     if plot:
         check_writable(check_path(plot))
-        axes_of([m.name for m in check_metrics(names, judged=judge is not None)], *across)
+    if plot or axes:
+        axes_of([m.name for m in asked], *across)
+    bar = LongBar("compare", None, what="prompts")
     run = Comparing(
         open_model(how),
         prompts,
         decoders,
         seeds=read_seeds(seeds),
         max_new_tokens=DEFAULT_NEW_TOKENS if max_new_tokens is None else max_new_tokens,
-        metrics=names,
-        reference=read_reference(reference),
+        metrics=asked,
+        reference=human,
         judge=open_model(how | {"model": judge}) if judge else None,
         unit=unit,
+        answers=answers,
+        answer_pattern=answer_pattern,
         save=save,
         chat=how["chat"],
         together=together,
@@ -122,19 +167,25 @@ def compare(
         workers=workers,
         address=ray_address,
         opening=ModelOpening(how["model"], how["backend"], how["device"], how["dtype"], parts=tuple(ctx.meta.get(options.PARTS_META, ()))),
+        watch=lambda step: bar.step(len(step), 0),
     )
-    interrupted = False
-    with Bar("compare", run.total) as bar:
+    bar.total, new, interrupted = run.total, 0, False
+    with bar:
         try:
-            for tokens in run:
+            for _ in run:
                 bar.label = run.current
-                bar.advance(tokens)
+                bar.reached(run.done, made=run.made_new > new)
+                new = run.made_new
         except KeyboardInterrupt:
             interrupted = True
     found = run.comparison
     if found.rows:
         sink.write(written(found, sink.form) if sink.form != "text" else found.to_text(sink.width, sink.paint))
+        if show is not None:
+            sink.write("\n" + found.side_by_side(show, sink.width or SIDE_BY_SIDE, sink.paint))
         sink.close()
+        if html:
+            write(html, to_page(found, *across))
         if plot:
             found.plot(Path(plot), *across)
     failed = [row for row in found.rows if row.failed]
@@ -145,9 +196,22 @@ def compare(
     return INTERRUPTED if interrupted else FAILED if failed else 0
 
 
+def listed(width: int, paint: Paint) -> str:
+    """Every metric with its definition."""
+    from unspool.lab.registry import listed_metrics
+    from unspool.views.terminal import wrap
+
+    lines = []
+    for metric in listed_metrics():
+        said = f"{metric.definition} Unit: {metric.unit}."
+        lines += [paint(metric.name.replace("_n", "_N") if metric.name.endswith("_n") else metric.name, "chosen")]
+        lines += ["  " + said[first:last] for first, last in wrap(said, (width or SIDE_BY_SIDE) - 2)]
+    return "\n".join(lines) + "\n"
+
+
 def written(found: Comparison, form: str) -> str:
     """A comparison in one of the file forms."""
-    from unspool.views.compare import to_page
+    from unspool.views.compare_report import to_page
     from unspool.views.sheet import to_json
 
     if form == "json":
