@@ -15,7 +15,7 @@ from unspool.record.step import LEVELS
 from unspool.views import plot
 from unspool.views.heat import Heat
 from unspool.views.heat_text import draw_growing_heat, draw_heat
-from unspool.views.heat_tokens import BY
+from unspool.views.heat_tokens import BY, BY_WORDS
 from unspool.views.report import generated
 from unspool.views.results import draw_output, draw_score
 from unspool.views.table import StepTable
@@ -50,6 +50,8 @@ def drawn(trace, width=40):
             heat = Heat.from_trace(trace, by, number=number)
             yield from (draw_heat(heat, width, plain), draw_growing_heat(heat, width, plain, 9))
             assert draw_heat(heat, width, paint)
+            if by in BY_WORDS:
+                yield draw_heat(heat.by_words(), width, plain)
     tree = Tree.from_trace(trace, pruned=rich)
     yield from (draw_tree(tree, width, plain), draw_growing_tree(tree, width, plain, 9))
     if rich:
