@@ -3,6 +3,7 @@
 import math
 import random
 
+import numpy as np
 import pytest
 from helpers.tables import table
 
@@ -133,3 +134,25 @@ def test_a_score_by_words():
     words = Heat.from_score(lm.score("On ", TEXT)).by_words()
     assert [t.text for t in words.tokens] == ["the", " 옛날", " 中", " end"]
     assert words.tokens[1].logprob == pytest.approx(sum(lm.score("On ", TEXT).logprobs[3:10]))
+
+
+def test_steps_say_how_many_choices_there_were():
+    from unspool.views.table import StepTable
+
+    model = table(3, 256)
+    trace = un.LanguageModel(model, Bytes()).record("On ", "the end", choices=3)
+    for all in (False, True):
+        steps = StepTable.from_trace(trace, all=all, effective=True)
+        text = list(b"On ")
+        for row, line, values in zip(steps, steps.to_records(), steps.to_dicts(), strict=True):
+            p = np.asarray(model.probabilities(tuple(text)))
+            wanted = np.exp(-(p / p.sum() * np.log(p / p.sum())).sum())
+            assert float(line["Effective choices"]) == pytest.approx(wanted, abs=0.01)
+            assert values["effective_choices"] == pytest.approx(wanted, rel=1e-5) == row.effective
+            assert f"{wanted:.1f}" in steps.to_text(60)
+            text += b"the end"[len(text) - 3 : len(text) - 2]
+        assert max(map(len, steps.to_text(60).splitlines())) <= 60
+        assert all is ("Step" in steps.columns)
+        strong = {steps.sheet().lines[i][j].split(" (")[0] for i, j in steps.sheet().strong}
+        assert strong <= set("the end")
+    assert "Effective choices" not in StepTable.from_trace(trace).columns
