@@ -179,8 +179,21 @@ def test_its_style_is_its_own(cell):
     assert cell.js(f"getComputedStyle({HOST}.querySelector('[data-by=rank]')).display") != "none"
     assert cell.js(f"getComputedStyle({HOST}.querySelector('.text')).color") != "rgb(255, 0, 0)"
     assert cell.js("document.documentElement.lang") == "en"
-    wide = cell.js(f"{HOST}.host.clientWidth")
-    assert cell.js(f"[...{HOST}.querySelectorAll('.card')].every((e) => e.getBoundingClientRect().right <= {wide} + 20)")
+
+
+@pytest.mark.parametrize("width", [360, 560, 800, 1000, 1300, 2000])
+def test_no_view_lies_on_another_or_beside_the_cell(cell, width):
+    cell.size(width, 1200)
+    boxes = cell.js(f"[...{HOST}.querySelectorAll('.card')].map((e) => e.getBoundingClientRect().toJSON())")
+    assert len(boxes) == 4
+    for i, one in enumerate(boxes):
+        assert one["left"] >= 0
+        assert one["right"] <= width
+        assert one["width"] > 250
+        assert one["height"] > 120
+        for other in boxes[:i]:
+            apart = one["left"] >= other["right"] or other["left"] >= one["right"]
+            assert apart or one["top"] >= other["bottom"] or other["top"] >= one["bottom"]
 
 
 @pytest.mark.parametrize(
