@@ -23,6 +23,7 @@ from unspool.views.terminal import Paint, display_width
 from unspool.views.tree import Tree
 from unspool.views.tree_text import draw_growing_tree, draw_tree
 from unspool.views.why import Why
+from unspool.views.why_bars import draw_before_after
 
 DECODERS = {str(s): s for some in strategies().values() for s in some} | {
     f"sample(2) | {stop}": un.Sample(2) | stop for some in stops().values() for stop in some[:1]
@@ -58,7 +59,9 @@ def drawn(trace, width=40):
         yield StepTable.from_trace(trace, all=True, processed=True).to_text(0, plain)
         assert StepTable.from_trace(trace).to_text(width, paint)
     if trace.level == "stages":
-        yield from (Why.from_trace(trace, step + 1).draw(width, plain) for step in range(len(trace.hypotheses[0][0].tokens)))
+        for step in range(len(trace.hypotheses[0][0].tokens)):
+            why = Why.from_trace(trace, step + 1)
+            yield from (why.draw(width, plain), draw_before_after(why, width, plain))
 
 
 def pages(trace):

@@ -16,6 +16,7 @@ from unspool.views.characters import shown
 from unspool.views.page import fragment
 from unspool.views.sheet import Sheet
 from unspool.views.terminal import Paint, display_width, fit_left, fit_right, pad, wrap
+from unspool.views.why_bars import WHY_STYLE, html_before_after
 
 
 @dataclass(frozen=True)
@@ -84,9 +85,9 @@ class Why:
         return Sheet(["Token", *self.names, "Cut"], lines)
 
     def to_html(self) -> str:
-        """What each stage let through, and the likeliest tokens through all stages."""
+        """What each stage let through, the likeliest tokens through all stages, and before and after each processor as bars."""
         before = f'<p class="text">{html.escape(shown(self.input))}</p>'
-        return before + "\n" + self.stages().to_html("stages") + self.sheet().to_html("tokens")
+        return before + "\n" + self.stages().to_html("stages") + self.sheet().to_html("tokens") + html_before_after(self)
 
     def stages(self) -> Sheet:
         """A line for each stage: what it let through, and how sure the distribution is after it."""
@@ -130,7 +131,7 @@ class Why:
         return {**vars(self), "fates": [vars(f) for f in self.fates]}
 
     def _repr_html_(self) -> str:
-        return fragment(self.to_html())
+        return fragment(self.to_html(), style=WHY_STYLE)
 
 
 def _width(lines: list[list[str]]) -> int:
