@@ -8,7 +8,9 @@ from dataclasses import dataclass
 STYLES = {"prompt": "1", "new": "36", "chosen": "1;36", "dim": "2", "head": "1", "bad": "31"}
 STYLES |= {f"heat{i}": f"38;5;{ink};48;5;{ground}" for i, (ink, ground) in enumerate([(16, 110), (16, 222), (16, 208), (231, 160)], 1)}
 STYLES["heat0"] = ""
-"""Heats name their ink too, so that they can be read on a dark and on a light ground."""
+LANES = 6
+STYLES |= {f"lane{i}": f"38;5;16;48;5;{ground}" for i, ground in enumerate((117, 216, 115, 182, 222, 152))}
+"""Heats and lanes name their ink too, so that they can be read on a dark and on a light ground."""
 
 
 @dataclass(frozen=True)
