@@ -28,7 +28,7 @@ def draw_particles(particles: Particles, width: int, paint: Paint, most: int = 4
         drawn = [*drawn[:most], *(paint(text, "dim") for text in _wrapped(rest, width))]
     last = particles.rounds[-1].log_weight if particles.rounds else 0.0
     notes = [f"log of the mean weight {last:.2f}: what the texts above estimate log p(valid) to be", WORDS]
-    return "\n".join([*lines, *drawn, *(paint(text, "dim") for note in notes for text in _wrapped(note, width))]) + "\n"
+    return "\n".join([*lines, *drawn, "", *(paint(text, "dim") for note in notes for text in _wrapped(note, width))]) + "\n"
 
 
 def _round(number: int, now: Round, before: Round | None, digits: int, width: int, paint: Paint) -> Iterator[str]:

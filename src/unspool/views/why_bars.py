@@ -19,8 +19,11 @@ SIDE_BY_SIDE = 56
 """Columns from which on before and after stand side by side, and not one below the other."""
 
 WHY_STYLE = """
-.unspool .before-after td { white-space: nowrap; padding: .15rem .8rem; border: 0; }
-.unspool .before-after .bar { width: 13rem; background: linear-gradient(to right, var(--bar) var(--p), transparent var(--p)); }
+.unspool .before-after { margin: 0; font-size: .93rem; }
+.unspool .before-after td { white-space: nowrap; padding: .08rem .8rem; border: 0; }
+.unspool .before-after th { border: 0; padding: 0 .8rem; }
+.unspool .before-after .bar { width: 13rem;
+  background: linear-gradient(to right, var(--bar) var(--p), transparent var(--p)) center / 100% 58% no-repeat; }
 .unspool .before-after .cut { color: var(--faint); white-space: normal; width: 13rem; }
 .unspool .before-after .chosen { color: var(--best); font-weight: 700; }
 .unspool .before-after .token { min-width: 7rem; }
