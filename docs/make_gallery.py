@@ -69,7 +69,7 @@ PICTURES = [
     ),
     Picture("why", "What every processor did to the likeliest tokens, and what would have spared them.", WHY),
     Picture("why-bars", "Before and after each processor, side by side.", [*WHY, "--bars"], columns=80),
-    Picture("why-page", "Both as a page.", WHY, "html", (900, 1460)),
+    Picture("why-page", "Both as a page.", WHY, "html", (900, 1780)),
     Picture("score", "How likely a text is, token by token.", ["score", ONCE, " there was a king who had three sons"]),
     Picture("explain", "What a method does, when to use it, and what others call it.", ["explain", "top_p"]),
     Picture("compare", "Decoders compared over seeds, with how sure that is.", ["compare", ONCE, *SOME]),

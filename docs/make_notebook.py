@@ -33,7 +33,7 @@ def main() -> None:
         cell.write_text(CELL.replace("{given}", json.dumps(given).replace("<", "\\u003c")), encoding="utf-8")
         page = Page(cell.as_uri())
         for theme in ("light", "dark"):
-            page.open(1000, 830, theme)
+            page.open(1100, 910, theme)
             page.do("document.querySelector('.unspool-widget').shadowRoot.querySelector('#t-4').click()")
             page.save(f"notebook-{theme}")
         page.driver.quit()

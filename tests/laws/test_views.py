@@ -16,6 +16,8 @@ from unspool.views import plot
 from unspool.views.heat import Heat
 from unspool.views.heat_text import draw_growing_heat, draw_heat
 from unspool.views.heat_tokens import BY, BY_WORDS
+from unspool.views.particles import STRATEGY, Particles
+from unspool.views.particles_text import draw_particles
 from unspool.views.report import generated
 from unspool.views.results import draw_output, draw_score
 from unspool.views.table import StepTable
@@ -55,6 +57,8 @@ def drawn(trace, width=40):
                 yield draw_heat(heat.by_words(), width, plain)
     tree = Tree.from_trace(trace, pruned=rich)
     yield from (draw_tree(tree, width, plain), draw_growing_tree(tree, width, plain, 9))
+    if STRATEGY in trace.recipe.get("decoder", "") and len(trace.prompts) == 1:
+        yield draw_particles(Particles.from_trace(trace), width, plain)
     if rich:
         yield StepTable.from_trace(trace, all=True, processed=True).to_text(0, plain)
         assert StepTable.from_trace(trace).to_text(width, paint)
@@ -69,6 +73,8 @@ def pages(trace):
     rich = trace.level in ("choices", "stages")
     tree, heat = Tree.from_trace(trace, pruned=rich), Heat.from_trace(trace)
     yield from (tree.to_form("html"), tree._repr_html_(), heat.to_html(), heat._repr_html_(), trace._repr_html_())
+    if STRATEGY in trace.recipe.get("decoder", ""):
+        yield from (Particles.from_trace(trace)._repr_html_(), Particles.from_trace(trace).to_form("html"))
     if rich:
         yield StepTable.from_trace(trace)._repr_html_()
     if trace.level == "stages":

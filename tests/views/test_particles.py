@@ -122,6 +122,35 @@ def test_every_form_of_a_saved_record(tmp_path):
     assert "... and" not in draw_particles(found, 40, Paint(False), most=0)
 
 
+@pytest.mark.parametrize("name", DECODERS)
+def test_it_can_be_seen_while_it_grows(name):
+    run, seen = lm().stream("abe", DECODERS[name], max_new_tokens=6, level="choices"), 0
+    for _ in run:
+        found = Particles.from_trace(run.so_far())
+        assert len(found.rounds) >= seen
+        seen = len(found.rounds)
+        assert draw_particles(found, 60, Paint(False))
+    assert seen == len(Particles.from_trace(run.output.trace).rounds)
+
+
+def test_a_run_that_came_to_none_shows_how_far_it_came():
+    dead = lm().generate(["abe", "ab"], "smc(6)", max_new_tokens=2)
+    for output in dead:
+        found = Particles.from_trace(output.trace)
+        assert len(found.rounds) == 2
+        assert all(p.reason for p in found.rounds[-1].particles)
+
+
+@pytest.mark.parametrize("around", ["vote({})", "mbr({})", "best_of({})", "heal | {}", "follow('ab', {})"])
+def test_inside_other_strategies_too(around):
+    decoder = around.format("sequential_monte_carlo(5, truncated=True)")
+    found = Particles.from_trace(lm().generate("abe", decoder, max_new_tokens=4, level="choices").trace)
+    assert len(found.rounds) == 4
+    for now in found.rounds:
+        assert sum(p.share for p in now.particles) == pytest.approx(1)
+    assert draw_particles(found, 60, Paint(False))
+
+
 def test_from_the_command_line(tmp_path):
     saved = str(tmp_path / "trace.jsonl")
     text = out("tree", "Once upon a time", "--particles", "--seed", "2", "--trace", saved)
