@@ -17,6 +17,7 @@ from unspool.views.heat import Heat
 from unspool.views.heat_text import draw_growing_heat, draw_heat
 from unspool.views.heat_tokens import BY, BY_WORDS
 from unspool.views.particles import STRATEGY, Particles
+from unspool.views.particles_picture import particles_form
 from unspool.views.particles_text import draw_particles
 from unspool.views.report import generated
 from unspool.views.results import draw_output, draw_score
@@ -74,7 +75,7 @@ def pages(trace):
     tree, heat = Tree.from_trace(trace, pruned=rich), Heat.from_trace(trace)
     yield from (tree.to_form("html"), tree._repr_html_(), heat.to_html(), heat._repr_html_(), trace._repr_html_())
     if STRATEGY in trace.recipe.get("decoder", ""):
-        yield from (Particles.from_trace(trace)._repr_html_(), Particles.from_trace(trace).to_form("html"))
+        yield particles_form(Particles.from_trace(trace), "html")
     if rich:
         yield StepTable.from_trace(trace)._repr_html_()
     if trace.level == "stages":

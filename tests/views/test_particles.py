@@ -10,6 +10,7 @@ from helpers.tables import Letters, table
 
 import unspool as un
 from unspool.views.particles import Particles
+from unspool.views.particles_picture import particles_form, particles_svg
 from unspool.views.particles_text import draw_particles
 from unspool.views.terminal import Paint, display_width
 
@@ -85,7 +86,7 @@ def test_weight_0_is_death():
     assert [now.died for now in found.rounds] == dropped
     assert sum(dropped) > 0
     assert f"{max(dropped)} died" in draw_particles(found, 80, Paint(False))
-    assert f"{max(dropped)} died" in found.to_svg()
+    assert f"{max(dropped)} died" in particles_svg(found)
 
 
 @pytest.mark.parametrize("name", DECODERS)
@@ -113,11 +114,11 @@ def test_every_form_of_a_saved_record(tmp_path):
     trace.save(tmp_path / "trace.jsonl")
     found, again = Particles.from_trace(trace), Particles.from_trace(un.Trace.load(tmp_path / "trace.jsonl"))
     assert again.to_dict() == found.to_dict()
-    svg = found.to_svg()
+    svg = particles_svg(found)
     assert svg.count("<rect") == sum(len(now.particles) for now in found.rounds)
     assert svg.count("drawn anew") == sum(now.drawn_anew for now in found.rounds)
-    assert "prefers-color-scheme: dark" in found.to_form("html")
-    assert "<script" not in found._repr_html_()
+    assert "prefers-color-scheme: dark" in particles_form(found, "html")
+    assert "<script" not in particles_form(found, "html")
     assert "... and" in draw_particles(found, 40, Paint(False), most=2)
     assert "... and" not in draw_particles(found, 40, Paint(False), most=0)
 

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from unspool.errors import MissingExtra, ParameterError, check
+from unspool.errors import ParameterError, check
 from unspool.record.trace import Trace
 from unspool.text import unfinished, visible
 from unspool.views.characters import shown
-from unspool.views.page import LIGHT, fragment, literal, page, themed
-from unspool.views.particles_picture import PARTICLES_STYLE, particles_svg
 from unspool.views.sheet import to_json
 
 STRATEGY = "sequential_monte_carlo("
-LONGEST_PNG = 200
-"""Steps of a picture that is made of pixels."""
 
 
 @dataclass
@@ -139,11 +134,6 @@ class Particles:
                 p.founder = names.index(p.text) if number == 0 else came.founder
             now.particles = before = ordered
 
-    def walk(self) -> Iterator[tuple[int, Particle]]:
-        """Every particle with its step, from 1."""
-        for number, now in enumerate(self.rounds, 1):
-            yield from ((number, p) for p in now.particles)
-
     def to_dict(self) -> dict[str, Any]:
         """Plain values: for each step its particles, each with the place of its parent among those of the step before."""
         steps, before = list[dict[str, Any]](), dict[int, int]()
@@ -159,29 +149,6 @@ class Particles:
 
     def to_json(self) -> str:
         return to_json(self.to_dict())
-
-    def to_svg(self) -> str:
-        """A picture: time from left to right, every particle as high as its share of the weight; light or dark as the screen is."""
-        return particles_svg(self, themed("svg.unspool-particles") + PARTICLES_STYLE)
-
-    def to_png(self, scale: float = 2.0) -> bytes:
-        """The picture in light colours; needs the extra "png"."""
-        try:
-            from resvg_py import svg_to_bytes
-        except ImportError:
-            raise MissingExtra("PNG needs resvg-py: pip install 'unspool[png]'; SVG needs nothing") from None
-        svg = particles_svg(self, literal(PARTICLES_STYLE, LIGHT))
-        check(len(self.rounds) <= LONGEST_PNG, f"a picture of {len(self.rounds)} steps is too wide for PNG: use svg")
-        return bytes(svg_to_bytes(svg_string=svg, zoom=scale, font_family="DejaVu Sans Mono"))
-
-    def to_form(self, form: str) -> str:
-        """One of svg, html and json."""
-        if form == "html":
-            return page(f"The particles of {self.decoder}", f'<div class="wide">{self.to_svg()}</div>')
-        return self.to_svg() if form == "svg" else self.to_json()
-
-    def _repr_html_(self) -> str:
-        return fragment(f'<div class="wide">{self.to_svg()}</div>')
 
 
 def _plain(column: Any) -> list[Any]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
+from unspool.errors import MissingExtra, check
 from unspool.views.characters import shown
+from unspool.views.page import LIGHT, literal, page, themed
+from unspool.views.particles import Particle, Particles
 from unspool.views.terminal import fit_left, fit_right
-
-if TYPE_CHECKING:
-    from unspool.views.particles import Particle, Particles
 
 BOX, GAP, TOP, LEFT = 62, 40, 26, 14
 LEAST_LABEL = 11
@@ -19,8 +18,34 @@ FOUNDERS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Colours of Okabe and Ito, one for each first token."""
 
 
-def particles_svg(particles: Particles, style: str) -> str:
-    """The whole picture."""
+LONGEST_PNG = 200
+"""Steps of a picture that is made of pixels."""
+
+
+def particles_form(particles: Particles, form: str) -> str:
+    """The particles as svg, html or json."""
+    if form == "html":
+        return page(f"The particles of {particles.decoder}", f'<div class="wide">{particles_svg(particles)}</div>')
+    return particles_svg(particles) if form == "svg" else particles.to_json()
+
+
+def particles_svg(particles: Particles) -> str:
+    """A picture: time from left to right, every particle as high as its share of the weight; light or dark as the screen is."""
+    return _svg(particles, themed("svg.unspool-particles") + PARTICLES_STYLE)
+
+
+def particles_png(particles: Particles, scale: float = 2.0) -> bytes:
+    """The picture in light colours; needs the extra "png"."""
+    try:
+        from resvg_py import svg_to_bytes
+    except ImportError:
+        raise MissingExtra("PNG needs resvg-py: pip install 'unspool[png]'; SVG needs nothing") from None
+    steps = len(particles.rounds)
+    check(steps <= LONGEST_PNG, f"a picture of {steps} steps is too wide for PNG, which is drawn up to {LONGEST_PNG}: use svg")
+    return bytes(svg_to_bytes(svg_string=_svg(particles, literal(PARTICLES_STYLE, LIGHT)), zoom=scale, font_family="DejaVu Sans Mono"))
+
+
+def _svg(particles: Particles, style: str) -> str:
     most = max((len(now.particles) for now in particles.rounds), default=1)
     height = max(180, min(640, 26 * most))
     prompt = fit_left(shown(particles.prompt), 60)

@@ -25,6 +25,14 @@ class Paint:
 
 
 PLAIN = Paint(False)
+EIGHTHS = " ▏▎▍▌▋▊▉"
+
+
+def bar(share: float, size: int, least: int = 0) -> str:
+    """A bar of up to so many columns; of a share that is not 0, at least so many eighths of one."""
+    eighths = round(min(max(share, 0.0), 1.0) * size * 8)
+    full, part = divmod(max(eighths, least if share > 0 else 0), 8)
+    return "█" * full + (EIGHTHS[part] if part else "")
 
 
 def display_width(text: str) -> int:

@@ -17,35 +17,12 @@ from unspool.views.page import fragment
 from unspool.views.sheet import Sheet
 from unspool.views.terminal import Paint, display_width, fit_left, fit_right, pad, wrap
 from unspool.views.why_bars import WHY_STYLE, html_before_after
+from unspool.views.why_stages import Fate, StagesOfStep
 
 
 @dataclass(frozen=True)
-class Fate:
-    """One token through all stages."""
-
-    token: int
-    text: str
-    probabilities: list[float]
-    """After each stage; 0 once it is cut."""
-    chosen: bool
-    margin: str
-    """Which stage cut it, and the setting under which it would have survived."""
-
-
-@dataclass(frozen=True)
-class Why:
-    """The stages of one step: the model, then every processor."""
-
-    input: str
-    names: list[str]
-    kept: list[int]
-    mass: list[float]
-    """What share of the probability each stage let through."""
-    entropy: list[float]
-    """After each stage, in bits."""
-    covering: list[int]
-    """The least number of tokens that hold 95 %."""
-    fates: list[Fate]
+class Why(StagesOfStep):
+    """The stages of one step, read from a record, as tables and pages."""
 
     @classmethod
     def from_trace(cls, trace: Trace, step: int = 1) -> Why:

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from unspool.views.characters import marked, shown
-from unspool.views.terminal import Paint, fit_left, fit_right, pad, wrap
+from unspool.views.terminal import Paint, bar, fit_left, fit_right, pad, wrap
+from unspool.views.why_stages import Fate, StagesOfStep
 
-if TYPE_CHECKING:
-    from unspool.views.why import Fate, Why
-
-EIGHTHS = " ▏▎▍▌▋▊▉"
-NUMBER, TOKEN = 8, 12
+PERCENTAGE, TOKEN = 8, 12
 """Columns of a percentage, and of a token with its mark at most."""
 SIDE_BY_SIDE = 56
 """Columns from which on before and after stand side by side, and not one below the other."""
@@ -30,13 +26,12 @@ WHY_STYLE = """
 """
 
 
-def bar(share: float, room: int) -> str:
-    """A bar of a share of the room; one that is not 0 is seen."""
-    eighths = max(1, round(share * room * 8)) if share > 0 else 0
-    return "█" * (eighths // 8) + EIGHTHS[eighths % 8].strip()
+def _seen(p: float, largest: float, room: int) -> str:
+    """A bar of a probability; one that is not 0 is seen."""
+    return pad(bar(p / largest, room, least=1), room)
 
 
-def draw_before_after(why: Why, width: int, paint: Paint) -> str:
+def draw_before_after(why: StagesOfStep, width: int, paint: Paint) -> str:
     """A block for each processor: its likeliest tokens before it and after it, and of what it cut by how much that missed."""
     width = width or 80
     lines = [paint(fit_left(shown(why.input), width), "prompt")]
@@ -51,19 +46,19 @@ def draw_before_after(why: Why, width: int, paint: Paint) -> str:
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
-def alive(why: Why, stage: int) -> Iterator[Fate]:
+def alive(why: StagesOfStep, stage: int) -> Iterator[Fate]:
     """The tokens that a stage found possible."""
     return (fate for fate in why.fates if fate.probabilities[stage - 1] > 0)
 
 
-def said_of_stage(why: Why, stage: int) -> str:
+def said_of_stage(why: StagesOfStep, stage: int) -> str:
     """What a stage did, in numbers."""
     before, after = why.kept[stage - 1], why.kept[stage]
     entropy = f"entropy {why.entropy[stage - 1]:.2f} → {why.entropy[stage]:.2f} bits"
     return f"{after if before == after else f'{before} → {after}'} possible · {why.mass[stage]:.2%} let through · {entropy}"
 
 
-def _heading(why: Why, stage: int, width: int, paint: Paint) -> Iterator[str]:
+def _heading(why: StagesOfStep, stage: int, width: int, paint: Paint) -> Iterator[str]:
     yield from (paint(text, "head") for text in _wrapped(f"{stage}  {why.names[stage]}", width))
     yield from (paint("   " + text, "dim") for text in _wrapped(said_of_stage(why, stage), width - 3))
 
@@ -74,28 +69,28 @@ def _pair(fate: Fate, stage: int, largest: float, width: int, paint: Paint) -> I
     style = "chosen" if fate.chosen else ""
     advice = "✗ " + (fate.margin.partition(": ")[2] or "cut")
     if width < SIDE_BY_SIDE:
-        room = max(1, width - 4 - NUMBER - 7)
+        room = max(1, width - 4 - PERCENTAGE - 7)
         yield paint(fit_right(lead.rstrip(), width), style)
-        yield fit_right(f"    before {pad(bar(before / largest, room - 3), room - 3)}{_share(before)}", width)
+        yield fit_right(f"    before {_seen(before, largest, room - 3)}{_share(before)}", width)
         if after:
-            yield paint(fit_right(f"    after  {pad(bar(after / largest, room - 3), room - 3)}{_share(after)}", width), style or "new")
+            yield paint(fit_right(f"    after  {_seen(after, largest, room - 3)}{_share(after)}", width), style or "new")
         else:
             yield from (paint("    " + text, "dim") for text in _wrapped(advice, width - 4))
         return
-    room = (width - TOKEN - 2 * NUMBER - 4) // 2
-    left = paint(lead, style) + pad(bar(before / largest, room), room) + _share(before) + "  "
+    room = (width - TOKEN - 2 * PERCENTAGE - 4) // 2
+    left = paint(lead, style) + _seen(before, largest, room) + _share(before) + "  "
     if after:
-        yield left + paint(pad(bar(after / largest, room), room) + _share(after), style or "new")
+        yield left + paint(_seen(after, largest, room) + _share(after), style or "new")
         return
-    indent = TOKEN + room + NUMBER + 4
+    indent = TOKEN + room + PERCENTAGE + 4
     for i, text in enumerate(_wrapped(advice, width - indent)):
         yield (left if i == 0 else " " * indent) + paint(text, "dim")
 
 
 def _alone(fate: Fate, largest: float, width: int, paint: Paint) -> Iterator[str]:
-    room = max(1, width - TOKEN - NUMBER - 2)
+    room = max(1, width - TOKEN - PERCENTAGE - 2)
     p = fate.probabilities[0]
-    yield paint(fit_right(_lead(fate) + pad(bar(p / largest, room), room) + _share(p), width), "chosen" if fate.chosen else "")
+    yield paint(fit_right(_lead(fate) + _seen(p, largest, room) + _share(p), width), "chosen" if fate.chosen else "")
 
 
 def _lead(fate: Fate) -> str:
@@ -103,14 +98,14 @@ def _lead(fate: Fate) -> str:
 
 
 def _share(p: float) -> str:
-    return f"{p:.2%}".rjust(NUMBER)
+    return f"{p:.2%}".rjust(PERCENTAGE)
 
 
 def _wrapped(text: str, width: int) -> Iterator[str]:
     return (text[a:b] for a, b in wrap(text, max(8, width)))
 
 
-def html_before_after(why: Why) -> str:
+def html_before_after(why: StagesOfStep) -> str:
     """The same as HTML, a table for each processor."""
     largest = max((p for fate in why.fates for p in fate.probabilities), default=1.0) or 1.0
     parts = []

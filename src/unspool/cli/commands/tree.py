@@ -9,6 +9,7 @@ from unspool.cli.commands.common import open_sink, record_of
 from unspool.errors import check
 
 if TYPE_CHECKING:
+    from unspool.cli.console import Sink
     from unspool.record.trace import Trace
 
 _FORMS = ["text", "svg", "png", "html", "json", "dot", "mermaid"]
@@ -51,7 +52,7 @@ def tree(
     from unspool.views.particles import Particles
     from unspool.views.particles_text import draw_particles
     from unspool.views.tree import Tree
-    from unspool.views.tree_text import draw_growing_tree, draw_tree
+    from unspool.views.tree_text import draw_growing_tree
 
     check(lines >= 0, f"--lines must be at least 0; got {lines}")
     sink = open_sink(how)
@@ -69,12 +70,29 @@ def tree(
     default = _DRAWN_OF_PARTICLES if particles else "beam(3)"
     record, end = record_of(sink, prompt, saved, decoder, "choices", settings, how, draw, default=default, dead=True)
     if record is not None:
-        shown: Any = Particles.from_trace(record) if particles else Tree.from_trace(record, pruned=pruned)
-        if sink.form == "png":
-            sink.write_picture(shown.to_png())
-        elif sink.form == "text":
-            drawn: Any = draw_particles if particles else draw_tree
-            sink.write(drawn(shown, sink.width, sink.paint, lines))
-        else:
-            sink.write(shown.to_form(sink.form))
+        write = _write_particles if particles else _write_tree
+        write(sink, record, pruned, lines)
     return end()
+
+
+def _write_tree(sink: Sink, record: Trace, pruned: bool, lines: int) -> None:
+    from unspool.views.tree import Tree
+    from unspool.views.tree_text import draw_tree
+
+    shown = Tree.from_trace(record, pruned=pruned)
+    if sink.form == "png":
+        sink.write_picture(shown.to_png())
+    else:
+        sink.write(draw_tree(shown, sink.width, sink.paint, lines) if sink.form == "text" else shown.to_form(sink.form))
+
+
+def _write_particles(sink: Sink, record: Trace, pruned: bool, lines: int) -> None:
+    from unspool.views.particles import Particles
+    from unspool.views.particles_picture import particles_form, particles_png
+    from unspool.views.particles_text import draw_particles
+
+    shown = Particles.from_trace(record)
+    if sink.form == "png":
+        sink.write_picture(particles_png(shown))
+    else:
+        sink.write(draw_particles(shown, sink.width, sink.paint, lines) if sink.form == "text" else particles_form(shown, sink.form))
