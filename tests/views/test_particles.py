@@ -152,6 +152,18 @@ def test_inside_other_strategies_too(around):
     assert draw_particles(found, 60, Paint(False))
 
 
+def test_a_damaged_record_is_refused_in_a_line():
+    trace = traced("power", 2)
+    for field, value in (("score", math.nan), ("score", math.inf), ("parents", 999)):
+        kept = getattr(trace.steps[2], field).copy()
+        getattr(trace.steps[2], field)[0] = value
+        with pytest.raises(un.ParameterError, match="damaged"):
+            Particles.from_trace(trace)
+        setattr(trace.steps[2], field, kept)
+    trace.steps[2].score[:] = -math.inf
+    assert draw_particles(Particles.from_trace(trace), 60, Paint(False)).count("\n") > 7
+
+
 def test_from_the_command_line(tmp_path):
     saved = str(tmp_path / "trace.jsonl")
     text = out("tree", "Once upon a time", "--particles", "--seed", "2", "--trace", saved)

@@ -90,8 +90,8 @@ class Particles:
             going, over = dict[int, Particle](), list[Particle]()
             columns = (step.parents, step.nodes, step.tokens, step.score, step.reason)
             for parent, node, token, score, reason in zip(*map(_plain, columns), strict=True):
-                if parent not in alive:
-                    raise ParameterError("the particles of this record do not go on step by step; it was made by hand, or is damaged")
+                if parent not in alive or not score < math.inf:
+                    raise ParameterError("the particles of this record do not go on step by step, with weights; it is damaged")
                 data = trace.tokens.get(token, b"")
                 text = visible(data, unfinished(bytes_at[parent])) if data else trace.names.get(token, "")
                 particle = Particle(node, text, score, parent=alive[parent], reason=str(reason))

@@ -28,7 +28,12 @@ WHY_STYLE = """
 
 def _seen(p: float, largest: float, room: int) -> str:
     """A bar of a probability; one that is not 0 is seen."""
-    return pad(bar(p / largest, room, least=1), room)
+    return pad(bar(_part(p, largest), room, least=1), room)
+
+
+def _part(p: float, largest: float) -> float:
+    """A probability's part of the largest one; whole where a damaged record holds what is none."""
+    return p / largest if p < largest else 1.0
 
 
 def draw_before_after(why: StagesOfStep, width: int, paint: Paint) -> str:
@@ -130,4 +135,4 @@ def _row(fate: Fate, stage: int, largest: float) -> str:
 
 
 def _bar_cells(p: float, largest: float) -> list[str]:
-    return [f'<td class="bar" style="--p: {p / largest:.1%}"></td>', f"<td>{p:.2%}</td>"]
+    return [f'<td class="bar" style="--p: {_part(p, largest):.1%}"></td>', f"<td>{p:.2%}</td>"]
