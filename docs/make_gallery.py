@@ -12,7 +12,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from make_pictures import draw
+from make_pictures import COLUMNS, draw
 from PIL import Image
 
 FOLDER = Path(__file__).parent / "gallery"
@@ -38,11 +38,14 @@ class Picture:
     """The part of the page that is pointed at."""
     plain: bool = False
     """Without colour."""
+    columns: int = COLUMNS
+    """Of the terminal."""
 
 
 BEAM = ["tree", ONCE, "-d", "beam(3)", "--max-new-tokens"]
 SAMPLES = ["tree", ONCE, "-d", "temperature(0.7) | top_p(0.8) | sample(8)", "--max-new-tokens", "5"]
 HEAT, WHY = ["heat", "--text", TALE], ["why", ONCE, "-d", CHAIN, "--choices", "8"]
+PARTICLES = ["tree", ONCE, "--particles", "--seed", "2", "--max-new-tokens"]
 SOME = ["-d", "greedy", "-d", "beam(4)", "-d", "top_p(0.9) | sample(1)", "--max-new-tokens", "40"]
 PICTURES = [
     Picture("steps", "The likeliest next tokens at every step, with those that were chosen.", ["steps", ONCE, "-n", "6"]),
@@ -50,7 +53,11 @@ PICTURES = [
     Picture("tree", "A beam search: what was kept, finished and pruned, with scores.", [*BEAM, "5"]),
     Picture("tree-picture", "Such a search as a picture.", [*BEAM, "6"], "svg"),
     Picture("tree-samples", "Samples as one tree: where they agree, a line says how many came that way.", SAMPLES),
+    Picture("particles", "Particles of sequential Monte Carlo, step by step, each as wide as its weight.", [*PARTICLES, "10"], columns=80),
+    Picture("particles-picture", "The same as a picture: who was drawn again, who was not, who ended.", [*PARTICLES, "8"], "svg"),
     Picture("heat", "A given text, coloured by how likely the model held each token.", HEAT),
+    Picture("heat-words", "By words: the product of their tokens' probabilities.", [*HEAT, "--words"], columns=80),
+    Picture("heat-effective", "By how many effective choices there were, exp(entropy).", [*HEAT, "--by", "effective"], columns=80),
     Picture("heat-rank", "The same by rank and without colour: marks take its place.", [*HEAT, "--by", "rank", "-n", "3"], plain=True),
     Picture(
         "heat-page",
@@ -61,7 +68,8 @@ PICTURES = [
         "#t20",
     ),
     Picture("why", "What every processor did to the likeliest tokens, and what would have spared them.", WHY),
-    Picture("why-page", "The same as a page.", WHY, "html", (900, 690)),
+    Picture("why-bars", "Before and after each processor, side by side.", [*WHY, "--bars"], columns=80),
+    Picture("why-page", "Both as a page.", WHY, "html", (900, 1780)),
     Picture("score", "How likely a text is, token by token.", ["score", ONCE, " there was a king who had three sons"]),
     Picture("explain", "What a method does, when to use it, and what others call it.", ["explain", "top_p"]),
     Picture("compare", "Decoders compared over seeds, with how sure that is.", ["compare", ONCE, *SOME]),
@@ -72,7 +80,7 @@ PICTURES = [
 def make(picture: Picture) -> list[str]:
     """The files that show it."""
     if picture.form == "terminal":
-        draw(picture.name, picture.arguments, FOLDER, "never" if picture.plain else "always")
+        draw(picture.name, picture.arguments, FOLDER, "never" if picture.plain else "always", picture.columns)
         return [f"{picture.name}.svg"]
     if picture.form != "html":
         file = f"{picture.name}.{picture.form}"

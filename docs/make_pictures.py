@@ -40,12 +40,12 @@ FORMAT = """\
 """
 
 
-def draw(name: str, arguments: list[str], folder: Path = FOLDER, color: str = "always") -> None:
+def draw(name: str, arguments: list[str], folder: Path = FOLDER, color: str = "always", columns: int = COLUMNS) -> None:
     """Run the program and draw what it shows."""
     words = [a if a.replace("-", "").isalnum() else f'"{a}"' for a in arguments]
     command = [sys.executable, "-m", "unspool", *arguments, "--color", color]
-    shown = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "COLUMNS": str(COLUMNS)}).stdout
-    console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
+    shown = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "COLUMNS": str(columns)}).stdout
+    console = Console(record=True, width=columns, file=io.StringIO(), force_terminal=True)
     console.print(Text("$ unspool " + " ".join(words), style="bold"))
     console.print(Text.from_ansi(shown), end="")
     svg = console.export_svg(title="unspool", code_format=FORMAT, unique_id=name)

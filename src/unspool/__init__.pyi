@@ -45,6 +45,7 @@ from unspool.loader import load as load
 from unspool.many.executors.opening import ModelOpening as ModelOpening
 from unspool.many.run import Saving as Saving, run as run
 from unspool.output import GeneratedText as GeneratedText, Output as Output
+from unspool.page.widget import widget as widget
 from unspool.processors.adapt import AdaptiveP as AdaptiveP, Mirostat as Mirostat
 from unspool.processors.constrain import (
     Allowed as Allowed,

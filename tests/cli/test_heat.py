@@ -27,7 +27,7 @@ def test_a_text_alone_by_any_way(tmp_path):
     assert out("heat", "--text", ONCE).startswith(ONCE)
 
 
-@pytest.mark.parametrize("by", ["probability", "surprisal", "entropy", "rank"])
+@pytest.mark.parametrize("by", ["probability", "surprisal", "entropy", "effective", "rank"])
 def test_what_is_generated_is_coloured_live_and_from_a_file(tmp_path, by):
     saved = str(tmp_path / "trace.jsonl")
     arguments = ("heat", "--by", by, "--color", "always")
@@ -38,6 +38,16 @@ def test_what_is_generated_is_coloured_live_and_from_a_file(tmp_path, by):
     assert "\x1b[38;5;" in found
     lines = list(csv.reader(io.StringIO(out("heat", "--from", saved, "-o", "csv", "--choices", "2"))))
     assert (lines[0][0], lines[0][-1], len(lines)) == ("number", "choice 2", 13)
+
+
+def test_by_words_from_the_command_line(tmp_path):
+    words = json.loads(out("heat", ONCE, MORE, "--words", "-o", "json"))[0]["tokens"]
+    assert [w["text"] for w in words if "한" in w["text"]] == [" 한국어"]
+    assert sum(w["surprisal"] for w in words) == pytest.approx(
+        sum(t["surprisal"] for t in json.loads(out("heat", ONCE, MORE, "-o", "json"))[0]["tokens"])
+    )
+    assert "surprisal by words" in plain(out("heat", ONCE, "--max-new-tokens", "6", "--words", "--by", "surprisal", "--color", "always"))
+    assert "of single tokens" in refusal("heat", ONCE, "--words", "--by", "rank")
 
 
 def test_pages_hold_no_script(tmp_path):

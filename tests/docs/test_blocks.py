@@ -33,7 +33,8 @@ def files(page):
 
 def needed(page):
     """A page whose extra the tests may lack is skipped there."""
-    return pytest.mark.skipif(page.name == "lm-eval.md" and find_spec("lm_eval") is None, reason="lm_eval is not installed")
+    module = {"lm-eval.md": "lm_eval", "notebooks.md": "anywidget"}.get(page.name)
+    return pytest.mark.skipif(module is not None and find_spec(module) is None, reason=f"{module} is not installed")
 
 
 @pytest.fixture

@@ -15,7 +15,10 @@ from unspool.record.step import LEVELS
 from unspool.views import plot
 from unspool.views.heat import Heat
 from unspool.views.heat_text import draw_growing_heat, draw_heat
-from unspool.views.heat_tokens import BY
+from unspool.views.heat_tokens import BY, BY_WORDS
+from unspool.views.particles import STRATEGY, Particles
+from unspool.views.particles_picture import particles_form
+from unspool.views.particles_text import draw_particles
 from unspool.views.report import generated
 from unspool.views.results import draw_output, draw_score
 from unspool.views.table import StepTable
@@ -23,6 +26,7 @@ from unspool.views.terminal import Paint, display_width
 from unspool.views.tree import Tree
 from unspool.views.tree_text import draw_growing_tree, draw_tree
 from unspool.views.why import Why
+from unspool.views.why_bars import draw_before_after
 
 DECODERS = {str(s): s for some in strategies().values() for s in some} | {
     f"sample(2) | {stop}": un.Sample(2) | stop for some in stops().values() for stop in some[:1]
@@ -50,13 +54,19 @@ def drawn(trace, width=40):
             heat = Heat.from_trace(trace, by, number=number)
             yield from (draw_heat(heat, width, plain), draw_growing_heat(heat, width, plain, 9))
             assert draw_heat(heat, width, paint)
+            if by in BY_WORDS:
+                yield draw_heat(heat.by_words(), width, plain)
     tree = Tree.from_trace(trace, pruned=rich)
     yield from (draw_tree(tree, width, plain), draw_growing_tree(tree, width, plain, 9))
+    if STRATEGY in trace.recipe.get("decoder", "") and len(trace.prompts) == 1:
+        yield draw_particles(Particles.from_trace(trace), width, plain)
     if rich:
         yield StepTable.from_trace(trace, all=True, processed=True).to_text(0, plain)
         assert StepTable.from_trace(trace).to_text(width, paint)
     if trace.level == "stages":
-        yield from (Why.from_trace(trace, step + 1).draw(width, plain) for step in range(len(trace.hypotheses[0][0].tokens)))
+        for step in range(len(trace.hypotheses[0][0].tokens)):
+            why = Why.from_trace(trace, step + 1)
+            yield from (why.draw(width, plain), draw_before_after(why, width, plain))
 
 
 def pages(trace):
@@ -64,6 +74,8 @@ def pages(trace):
     rich = trace.level in ("choices", "stages")
     tree, heat = Tree.from_trace(trace, pruned=rich), Heat.from_trace(trace)
     yield from (tree.to_form("html"), tree._repr_html_(), heat.to_html(), heat._repr_html_(), trace._repr_html_())
+    if STRATEGY in trace.recipe.get("decoder", ""):
+        yield particles_form(Particles.from_trace(trace), "html")
     if rich:
         yield StepTable.from_trace(trace)._repr_html_()
     if trace.level == "stages":

@@ -73,12 +73,19 @@ def test_imports_are_written_so_that_modules_can_be_joined(modules):
                 assert len(re.findall(rf"\b{one.strip()}\b", code)) > 1, f"{name} imports {one} and does not use it"
 
 
-def test_the_joined_script_is_whole(modules, tmp_path):
-    script = bundle()
+@pytest.mark.parametrize("first", ["main", "widget"])
+def test_the_joined_script_is_whole(modules, tmp_path, first):
+    """Of the page, and of a notebook's widget: all that is reached from the first module, and nothing else."""
+    script, reached, open_ = bundle(first), set(), {f"{first}.js"}
+    while open_:
+        reached |= open_
+        open_ = {name for one in open_ for name in re.findall(r'from "\./([\w-]+\.js)";$', modules[one], re.M)} - reached
+    assert {"treeview.js", "textview.js", "stepsview.js"} < reached
     assert not re.search(r"^(import|export)\b", script, re.M)
-    for code in modules.values():
+    for module, code in modules.items():
         for name in re.findall(r"^export (?:async )?(?:function\*?|const|class) (\w+)", code, re.M):
-            assert re.search(rf"^(?:async )?(?:function\*?|const|class) {name}\b", script, re.M), name
+            found = re.search(rf"^(?:async )?(?:function\*?|const|class) {name}\b", script, re.M)
+            assert bool(found) is (module in reached), (module, name)
     if NODE:
         (tmp_path / "joined.mjs").write_text(script, encoding="utf-8")
         ran = subprocess.run([NODE, "--check", "joined.mjs"], capture_output=True, text=True, cwd=tmp_path, check=False)

@@ -40,6 +40,7 @@ def test_numbers_are_those_of_the_distribution(lm, trace):
         assert token.probability == pytest.approx(p[token.token], rel=1e-5)
         assert token.rank == 1 + (p > p[token.token]).sum()
         assert token.entropy == pytest.approx(-(p * np.log2(p)).sum(), rel=1e-5)
+        assert token.effective == pytest.approx(np.exp(-(p * np.log(p)).sum()), rel=1e-5)
         assert token.surprisal == pytest.approx(-math.log2(p[token.token]), rel=1e-5)
         assert [c.token for c in token.alternatives] == np.argsort(-p, kind="stable").tolist()
         text.append(token.token)

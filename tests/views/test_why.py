@@ -10,7 +10,9 @@ from helpers.tables import Letters, table
 
 import unspool as un
 from unspool.arrays import block, log_softmax
+from unspool.views.terminal import Paint, display_width
 from unspool.views.why import Why
+from unspool.views.why_bars import draw_before_after
 
 CHAIN = "temperature(0.7) | top_k(5) | top_p(0.8) | min_p(0.2)"
 STRATEGIES = ["greedy", "sample(3)", "beam(2)", "contrastive_search(2)", "exact(1)"]
@@ -71,13 +73,61 @@ def test_every_processor_that_says_what_would_spare_a_token_is_right(cut):
 
 
 def test_lines_fit_narrow_screens(lm):
-    from unspool.views.terminal import Paint, display_width
-
     why, _ = explain(lm, f"{CHAIN} | greedy")
     for width in (20, 40, 80):
         text = why.draw(width, Paint(False))
         assert all(display_width(line) <= width for line in text.splitlines())
         assert text.count("survive") == sum("survive" in f.margin for f in why.fates)
+
+
+def lengths(line):
+    """How long the bars of a line are, in eighths of a column."""
+    eighths = " ▏▎▍▌▋▊▉█"
+    return [sum(map(eighths.index, found)) for found in re.findall("[▏▎▍▌▋▊▉█]+", line)]
+
+
+def test_bars_stand_for_the_probabilities_before_and_after_each_processor(lm):
+    why, _ = explain(lm, f"{CHAIN} | greedy")
+    text = draw_before_after(why, 80, Paint(False))
+    blocks = [some.splitlines() for some in text.split("\n\n")[1:]]
+    assert [lines[0].split("  ")[1] for lines in blocks] == why.names[1:]
+    largest = max(p for f in why.fates for p in f.probabilities)
+    cut = 0
+    for stage, lines in enumerate(blocks, 1):
+        assert f"{why.mass[stage]:.2%} let through" in lines[1]
+        alive = [f for f in why.fates if f.probabilities[stage - 1] > 0]
+        assert len(lines) == 2 + len(alive)
+        for line, fate in zip(lines[2:], alive, strict=True):
+            before, after = fate.probabilities[stage - 1 : stage + 1]
+            assert f"{before:.2%}" in line
+            assert lengths(line)[0] == pytest.approx(before / largest * 24 * 8, abs=0.6)
+            if after:
+                assert re.findall(r"[\d.]+%", line) == [f"{before:.2%}", f"{after:.2%}"]
+                assert lengths(line)[1] == pytest.approx(after / largest * 24 * 8, abs=0.6)
+            else:
+                assert fate.margin.startswith(why.names[stage])
+                assert line.endswith("✗ " + fate.margin.partition(": ")[2])
+                cut += 1
+            assert line.startswith("›") is fate.chosen
+    assert cut == sum(f.probabilities[-1] == 0 for f in why.fates) > 0
+
+
+def test_bars_fit_narrow_screens_and_say_as_much(lm):
+    why, _ = explain(lm, f"{CHAIN} | greedy")
+    for width in (12, 20, 40, 55, 56, 80, 200):
+        text = draw_before_after(why, width, Paint(False))
+        assert all(display_width(line) <= width for line in text.splitlines()), (width, text)
+        assert text.count("✗") == sum(f.probabilities[-1] == 0 for f in why.fates)
+    alone, _ = explain(lm, "greedy")
+    assert "no processor" in draw_before_after(alone, 80, Paint(False))
+    assert draw_before_after(alone, 80, Paint(False)).count("%") == 6
+
+
+def test_a_page_has_the_bars(lm):
+    why, _ = explain(lm, f"{CHAIN} | greedy")
+    assert why.to_html().count('<table class="before-after">') == 4
+    assert why.to_html().count('class="cut"') == sum(f.probabilities[-1] == 0 for f in why.fates)
+    assert ".before-after" in why._repr_html_()
 
 
 def test_it_is_the_same_from_a_file(lm, tmp_path):

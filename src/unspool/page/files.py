@@ -1,9 +1,11 @@
-"""The page's files: plain modules that a browser reads as they are, and the same in one file for a record that is passed on."""
+"""The page's files: plain modules that a browser reads as they are, and the same in one file for a record that is passed on, or shown in
+a notebook."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
 from functools import cache
 from importlib.resources import files
@@ -56,8 +58,22 @@ def shell() -> str:
     return page.replace('<script type="module" src="main.js"></script>', f'{record}\n<script type="module">{script}</script>')
 
 
-def bundle() -> str:
-    """All modules as one: each after those that it imports from, without the words that join them; no name stands for two things."""
+@cache
+def widget_module() -> str:
+    """The page's views on one record as a module that imports nothing: what a notebook loads, with its style, for an element of its own."""
+    style = json.dumps(_shadowed(_text("lab.css")) + _text("widget.css"), ensure_ascii=False)
+    return f"{bundle('widget')}\nexport default {{ render: (given) => renderWidget(given, {style}) }};\n"
+
+
+def _shadowed(style: str) -> str:
+    """A page's style for a part of another page: what it says of the page it says of the part."""
+    style = re.sub(r":root((?:\[[^]]*\]|:not\([^)]*\))+)", r":host(\1)", style)
+    return re.sub(r":root|^( *)(?:html|body)(?= \{)", r"\1:host", style, flags=re.M)
+
+
+def bundle(first: str = FIRST_MODULE) -> str:
+    """A module and all that it needs as one: each after those that it imports from, without the words that join them; no name stands for
+    two things."""
     order: list[str] = []
 
     def add(name: str) -> None:
@@ -66,7 +82,7 @@ def bundle() -> str:
                 add(other)
         order.append(name)
 
-    add(FIRST_MODULE)
+    add(first)
     return "\n".join(re.sub(r"^export ", "", IMPORT.sub("", _text(f"{name}.js")), flags=re.M) for name in order)
 
 

@@ -46,6 +46,13 @@ class Row:
     step: int = 0
     chosen: tuple[int, ...] = ()
     """The tokens that the node was extended by."""
+    entropy: float | None = None
+    """Of the model's whole distribution, in nats; None in old records."""
+
+    @property
+    def effective(self) -> float | None:
+        """exp(H): how many choices, all equally likely, were as uncertain; the distribution's perplexity."""
+        return None if self.entropy is None else math.exp(abs(self.entropy))
 
 
 @dataclass(frozen=True)

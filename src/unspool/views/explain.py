@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from unspool.views.characters import CONTROLS, safe, shown
 from unspool.views.sheet import Sheet
-from unspool.views.terminal import Paint, display_width, fit_left, fit_right, pad, wrap
+from unspool.views.terminal import Paint, bar, display_width, fit_left, fit_right, pad, wrap
 
 if TYPE_CHECKING:
     from unspool.lab.examples import Line, MethodRun, OneStep, Texts
@@ -21,7 +21,6 @@ WIDEST = 100
 LONG = 22
 """Columns for names; a longer one has a line of its own."""
 BAR = 16
-EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
 # --- one method in a terminal -----------------------------------------------------------------------------------------
@@ -126,12 +125,6 @@ def _distribution(run: OneStep, width: int, paint: Paint) -> list[str]:
         name = pad(fit_right(shown(c.text), lead), lead)
         lines.append(f"  {name}  {paint(left, 'dim')}  {paint(right, 'bad' if after.strip() == 'cut' else 'new')}")
     return [*lines, "", *_indented(summary(run), width)]
-
-
-def bar(share: float, size: int) -> str:
-    """A bar of up to so many columns."""
-    full, part = divmod(round(min(max(share, 0.0), 1.0) * size * 8), 8)
-    return "█" * full + (EIGHTHS[part] if part else "")
 
 
 def summary(run: OneStep) -> str:

@@ -15,9 +15,13 @@ from unspool.score import Score
 from unspool.text import unfinished, visible
 from unspool.views.cells import cell_of, considered_nodes
 from unspool.views.heat_html import HEAT_STYLE, readable, span_html
-from unspool.views.heat_tokens import BY, SCALES, Scale, Span, Token, spans_of
+from unspool.views.heat_tokens import BY, BY_WORDS, SCALES, Scale, Span, Token, spans_of, word_of
 from unspool.views.page import fragment, page
 from unspool.views.sheet import Sheet, to_json
+from unspool.views.words import words_of
+
+RECORDED = ("entropy", "effective", "rank")
+"""Measures that a record holds from the level "choices" on."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class Heat:
         texts = trace.hypotheses[0]
         trace.best("heat")
         check(1 <= number <= len(texts), f"the record has texts 1 to {len(texts)}; got {number}")
-        if by in ("entropy", "rank"):
+        if by in RECORDED:
             trace.require("choices", f"heat by {by}")
         h = texts[number - 1]
         ranks = {int(n): int(r) + 1 for s in trace.steps if s.rank is not None for n, r in zip(s.nodes, s.rank, strict=True)}
@@ -53,7 +57,7 @@ class Heat:
             entropy = None if found is None or found.entropy is None else abs(found.entropy) / math.log(2)
             tokens.append(Token(token, text, logprob, processed, ranks.get(node), entropy, tuple(options)))
             before += trace.tokens.get(token, b"")
-        if by in ("entropy", "rank") and any(getattr(t, by) is None for t in tokens):
+        if by in RECORDED and any(getattr(t, by) is None for t in tokens):
             raise UnspoolError(f"this trace does not hold the {by} of every token; it is an older one: record it again")
         spans = list(spans_of([(trace.tokens.get(t, b""), trace.names.get(t, "")) for t in h.tokens], pending))
         return cls(prompt, tokens, spans, by, str(trace.recipe.get("decoder", "")))
@@ -67,6 +71,26 @@ class Heat:
     def coloured(self, by: str) -> Heat:
         check(by in BY, f"heat colours by one of {', '.join(BY)}; got {by!r}")
         return replace(self, by=by)
+
+    def by_words(self) -> Heat:
+        """The same by words (see `words.py` for what one is): each with the product of its tokens' probabilities, its surprisals summed."""
+        check(self.by in BY_WORDS, f"words have a {' and a '.join(BY_WORDS)}; {self.by} is of single tokens: leave out one of the two")
+        words, spans = list[Token](), list[Span]()
+        for some in words_of(self.spans):
+            text = "".join(span.text for span in some)
+            spans.append(Span(text, len(words), len(words) + 1, some[0].special))
+            words.append(word_of(text, self.tokens[some[0].first : some[-1].last]))
+        return replace(self, tokens=words, spans=spans)
+
+    @property
+    def unit(self) -> str:
+        """What is coloured: "word" or "token"."""
+        return "word" if any(t.parts for t in self.tokens) else "token"
+
+    @property
+    def measure(self) -> str:
+        """What the colours show, in words."""
+        return (self.scale.name or self.by) + (" by words" if self.unit == "word" else "")
 
     def band(self, token: Token) -> int:
         return self.scale.band(self._value(token))
@@ -103,11 +127,13 @@ class Heat:
         lines = []
         for place, t in enumerate(self.tokens, 1):
             entropy = "" if t.entropy is None else f"{t.entropy:.4f}"
-            numbers = [f"{t.probability:.6g}", f"{t.surprisal:.4f}", "" if t.rank is None else str(t.rank), entropy]
+            effective = "" if t.effective is None else f"{t.effective:.2f}"
+            numbers = [f"{t.probability:.6g}", f"{t.surprisal:.4f}", "" if t.rank is None else str(t.rank), entropy, effective]
             cells = [c.cell() for c in t.alternatives]
-            lines.append([str(place), str(t.token), t.text, *numbers, *cells, *[""] * (most - len(cells))])
-        names = ["place", "token", "text", "probability", "surprisal (bits)", "rank", "entropy (bits)"]
-        return Sheet([*names, *(f"choice {i + 1}" for i in range(most))], lines)
+            tokens = " ".join(str(part.token) for part in t.parts or (t,))
+            lines.append([str(place), tokens, t.text, *numbers, *cells, *[""] * (most - len(cells))])
+        names = ["place", "tokens" if self.unit == "word" else "token", "text", "probability", "surprisal (bits)", "rank", "entropy (bits)"]
+        return Sheet([*names, "effective choices", *(f"choice {i + 1}" for i in range(most))], lines)
 
     def to_html(self) -> str:
         """A self-contained page, without scripts: what came instead is shown where the pointer or the keyboard is."""
@@ -128,9 +154,10 @@ class Heat:
     def _legend(self) -> str:
         named = ((html.escape(label), f" h{d}" if d else "", n) for label, d, n in self.counts())
         items = "".join(f'<span><span class="t{kind}">{label}</span> {n}</span>' for label, kind, n in named)
-        has_choices = any(t.alternatives for t in self.tokens)
-        note = "Point at a token, or go to it with the tab key, to see what else could have come." if has_choices else ""
-        return f'<div class="legend"><b>{self.by}</b>{items}</div>' + (f'\n<p class="faint">{note}</p>' if note else "")
+        has_choices = any(t.alternatives or t.parts for t in self.tokens)
+        seen = "what it is made of" if self.unit == "word" else "what else could have come"
+        note = f"Point at a {self.unit}, or go to it with the tab key, to see {seen}." if has_choices else ""
+        return f'<div class="legend"><b>{self.measure}</b>{items}</div>' + (f'\n<p class="faint">{note}</p>' if note else "")
 
 
 def page_of_heats(heats: Sequence[Heat]) -> str:
@@ -139,5 +166,5 @@ def page_of_heats(heats: Sequence[Heat]) -> str:
     for i, heat in enumerate(heats):
         name = f"<h2>{i + 1}</h2>\n" if len(heats) > 1 else ""
         parts.append(name + heat.block(f"t{i + 1}-" if len(heats) > 1 else "t"))
-    by, how = heats[0].by.capitalize(), heats[0].title
+    by, how = heats[0].measure.capitalize(), heats[0].title
     return page(f"{by} of a given text" if how.startswith("follow") else f"{by}: {how}" if how else by, *parts, style=HEAT_STYLE)

@@ -54,8 +54,13 @@ def _details(token: Token, place: int) -> str:
     numbers = [f"{token.probability:.2%}", f"{token.surprisal:.2f} bits"]
     numbers += [] if token.processed == token.logprob else [f"{math.exp(token.processed):.2%} after the processors"]
     numbers += [f"rank {token.rank}"] if token.rank is not None else []
-    numbers += [f"entropy {token.entropy:.2f} bits"] if token.entropy is not None else []
-    lines = [f"<span><b>{html.escape(marked(token.text))}</b> token {place}</span>", f"<span>{' · '.join(numbers)}</span>"]
+    if token.entropy is not None and token.effective is not None:
+        numbers += [f"entropy {token.entropy:.2f} bits", f"{token.effective:.1f} effective choices"]
+    unit = "word" if token.parts else "token"
+    lines = [f"<span><b>{html.escape(marked(token.text))}</b> {unit} {place}</span>", f"<span>{' · '.join(numbers)}</span>"]
+    for part in token.parts if len(token.parts) > 1 else ():
+        share = f'<span class="alt" style="--p: {part.probability:.1%}">'
+        lines.append(f"{share}<span>{html.escape(marked(part.text))}</span><span>{part.probability:.2%}</span></span>")
     for c in token.alternatives:
         came = " came" if c.token == token.token else ""
         share = f'<span class="alt{came}" style="--p: {c.probability:.1%}">'

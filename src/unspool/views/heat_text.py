@@ -68,7 +68,7 @@ def _readable(text: str) -> str:
 
 
 def _legend(heat: Heat, width: int, paint: Paint) -> list[str]:
-    lines, used = [paint(heat.by, "head")], display_width(heat.by)
+    lines, used = [paint(heat.measure, "head")], display_width(heat.measure)
     for label, degree, count in heat.counts():
         name = f" {label} " if paint.on else f"{MARKS[degree]} {label}" if degree else f"  {label}"
         name = fit_right(name, max(4, width - len(str(count)) - 1)) if width else name
@@ -103,17 +103,20 @@ def _list(heat: Heat, hottest: Sequence[tuple[int, Token]], width: int, paint: P
 def _numbers(heat: Heat, token: Token) -> str:
     """The measure that colours it, its probability and its rank."""
     bits = {"surprisal": f"{token.surprisal:.1f} bits", "entropy": "" if token.entropy is None else f"entropy {token.entropy:.1f}"}
+    bits |= {"probability": bits["surprisal"]} if token.parts else {}
+    bits["effective"] = "" if token.effective is None else f"{token.effective:.1f} choices"
     rank = "" if token.rank is None else f"rank {token.rank}"
     return "  ".join(filter(None, [bits.get(heat.by, ""), f"{token.probability:.2%}", rank]))
 
 
 def _alternatives(token: Token, room: int) -> str:
-    """As many of the likeliest tokens as there is room for."""
+    """As many of the likeliest tokens as there is room for; of a word of several tokens, these."""
+    several = token.parts if len(token.parts) > 1 else ()
     text = ""
-    for choice in token.alternatives:
+    for choice in several or token.alternatives:
         more = f"{fit_right(marked(choice.text), WIDEST_TOKEN)} {choice.probability:.1%}"
         longer = f"{text}  {more}" if text else more
         if room and display_width(longer) > room:
             break
         text = longer
-    return text or (fit_right(marked(token.alternatives[0].text), room) if token.alternatives else "")
+    return text or (fit_right(marked(token.alternatives[0].text), room) if token.alternatives and not several else "")

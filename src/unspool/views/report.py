@@ -15,6 +15,7 @@ from unspool.views.models import sheet_of_checks, sheet_of_details, sheet_of_pri
 from unspool.views.page import page
 from unspool.views.sheet import Sheet, to_json, to_jsonl
 from unspool.views.table import StepTable
+from unspool.views.why_bars import WHY_STYLE
 
 if TYPE_CHECKING:
     from unspool.lab.quantization import Price
@@ -62,7 +63,7 @@ def stepped(table: StepTable, prompt: str, form: str) -> str:
 def explained(why: Why, form: str) -> str:
     """The stages of one step."""
     if form == "html":
-        return page(f"Why, after {why.input[-40:]!r}", why.to_html())
+        return page(f"Why, after {why.input[-40:]!r}", why.to_html(), style=WHY_STYLE)
     return _write(form, "", [why.to_dict()], why.sheet())
 
 

@@ -26,9 +26,13 @@ class StepTable:
     """Whether there is a Row column, for all rows that were alive."""
     processed: bool = False
     """Whether cells show the probability after the processors too."""
+    effective: bool = False
+    """Whether there is a column of effective choices, exp(H) of the model's distribution."""
 
     @classmethod
-    def from_trace(cls, trace: Trace, *, all: bool = False, processed: bool = False, choices: int | None = None) -> StepTable:
+    def from_trace(
+        cls, trace: Trace, *, all: bool = False, processed: bool = False, effective: bool = False, choices: int | None = None
+    ) -> StepTable:
         """The table of the best hypothesis of a trace of level "choices", or of every row that was considered."""
         trace.require("choices", "a step table")
         parents = {int(n): (int(p), int(t)) for s in trace.steps for n, p, t in zip(s.nodes, s.parents, s.tokens, strict=True)}
@@ -44,21 +48,26 @@ class StepTable:
         for node, found in considered_nodes(trace, None if path is None else chosen):
             before = _bytes_before(trace, parents, node)
             cells = [cell_of(trace, before, *c) for c in found.choices[:choices]]
-            rows.append(Row(visible(before), cells, found.row, found.step, tuple(chosen.get(node, ()))))
-        return cls(rows, all, processed)
+            rows.append(Row(visible(before), cells, found.row, found.step, tuple(chosen.get(node, ())), found.entropy))
+        return cls(rows, all, processed, effective)
 
     @property
     def columns(self) -> list[str]:
-        """Input, Choice 1 ... Choice n, after Step and Row where all rows are shown; which probabilities, where there are two."""
+        """Input, Choice 1 ... Choice n, after what is shown of the row; which probabilities, where there are two."""
         which = " (model → processed)" if self.processed else ""
         most = max((len(r.choices) for r in self.rows), default=0)
-        return [*(["Step", "Row"] if self.all else []), "Input", *(f"Choice {i + 1}{which}" for i in range(most))]
+        return [*self._front(), "Input", *(f"Choice {i + 1}{which}" for i in range(most))]
+
+    def _front(self) -> list[str]:
+        return [*(["Step", "Row"] if self.all else []), *(["Effective choices"] if self.effective else [])]
 
     def cells(self) -> Iterator[list[str]]:
         """The table's rows as text, leading spaces kept."""
         width = len(self.columns)
         for r in self.rows:
-            line = [*([str(r.step + 1), str(r.row + 1)] if self.all else []), r.input, *(c.cell(self.processed) for c in r.choices)]
+            numbers = [str(r.step + 1), str(r.row + 1)] if self.all else []
+            numbers += ["" if r.effective is None else f"{r.effective:.2f}"] if self.effective else []
+            line = [*numbers, r.input, *(c.cell(self.processed) for c in r.choices)]
             yield line + [""] * (width - len(line))
 
     def __len__(self) -> int:
@@ -75,7 +84,7 @@ class StepTable:
 
     def sheet(self, show: Callable[[str], str] = str) -> Sheet:
         """The cells, each as `show` makes it; the tokens that were chosen stand out."""
-        first = 3 if self.all else 1
+        first = len(self._front()) + 1
         chosen = {(i, first + j) for i, r in enumerate(self.rows) for j, c in enumerate(r.choices) if c.token in r.chosen}
         return Sheet(self.columns, [list(map(show, line)) for line in self.cells()], chosen)
 
@@ -87,6 +96,7 @@ class StepTable:
         """Rows with tokens, texts and numbers, see `Cell.to_dict`; `chosen` are the tokens that were taken."""
         return [
             {**({"step": r.step + 1, "row": r.row + 1} if self.all else {}), "input": r.input, "chosen": list(r.chosen)}
+            | ({"effective_choices": r.effective} if self.effective else {})
             | {"choices": [c.to_dict() for c in r.choices]}
             for r in self.rows
         ]
@@ -113,7 +123,7 @@ class StepTable:
 
     def to_text(self, width: int = 0, paint: Paint = PLAIN) -> str:
         """Aligned columns as a terminal shows them, fitted to a width (0: as wide as they are)."""
-        return draw_steps(self.rows, self.all, self.processed, width, paint)
+        return draw_steps(self.rows, self.all, self.processed, self.effective, width, paint)
 
     def __str__(self) -> str:
         return self.to_text()

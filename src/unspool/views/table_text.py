@@ -11,11 +11,12 @@ from unspool.views.terminal import Paint, display_width, fit_left, fit_right, wr
 Pieces = list[tuple[str, str]]
 """Pieces of text with their styles, side by side."""
 WHICH = "the model's probability → the one after the processors"
+OPEN = "Open: effective choices, exp(entropy): as many equally likely tokens would be as uncertain"
 LEAST_INPUT = 16
 """Columns that the Input has at least; otherwise the choices give way."""
 
 
-def draw_steps(table: Sequence[Row], all: bool, processed: bool, width: int, paint: Paint) -> str:
+def draw_steps(table: Sequence[Row], all: bool, processed: bool, effective: bool, width: int, paint: Paint) -> str:
     """The step table (see `StepTable`): a line for each step where that fits, otherwise two with the percentages below the tokens.
 
     Where even that does not fit, the last choices are left out and a line below the table says so.
@@ -24,26 +25,29 @@ def draw_steps(table: Sequence[Row], all: bool, processed: bool, width: int, pai
         return "no steps\n"
     most = max(len(r.choices) for r in table)
     forms = [(most, 0, False), (most, 16, True), *((count, 9, True) for count in range(min(most, width // 8), 1, -1)), (1, 9, True)]
-    count, lines = most, []
+    count, lines, place = most, [], 2 * all + effective
     for count, widest, below in forms:
-        lines = _lines_of(table, all, processed, count, widest, below)
-        if not width or _room(lines, width, all) >= min(LEAST_INPUT, _widest_input(table)):
+        lines = _lines_of(table, all, processed, effective, count, widest, below)
+        if not width or _room(lines, width, place) >= min(LEAST_INPUT, _widest_input(table)):
             break
-    text = _join_lines(lines, width, all, paint)
+    text = _join_lines(lines, width, place, paint)
     if count < most:
         hint = f"{count} of {most} choices shown: widen the terminal, or use -o csv"
         text += "".join(paint(hint[first:last], "dim") + "\n" for first, last in wrap(hint, width))
-    if processed:
-        text += "".join(paint(WHICH[first:last], "dim") + "\n" for first, last in wrap(WHICH, width))
+    for note in [WHICH] * processed + [OPEN] * effective:
+        text += "".join(paint(note[first:last], "dim") + "\n" for first, last in wrap(note, width))
     return text
 
 
-def _lines_of(table: Sequence[Row], all: bool, processed: bool, count: int, widest: int, below: bool) -> list[list[Pieces]]:
+def _lines_of(
+    table: Sequence[Row], all: bool, processed: bool, effective: bool, count: int, widest: int, below: bool
+) -> list[list[Pieces]]:
     """Lines of cells, the header first."""
-    front = ["Step", "Row", "Input"] if all else ["Input"]
+    front = [*(["Step", "Row"] if all else []), *(["  Open"] if effective else []), "Input"]
     lines: list[list[Pieces]] = [[[(name, "head")] for name in [*front, *(f"Choice {i + 1}" for i in range(count))]]]
     for r in table:
         numbers = [str(r.step + 1), str(r.row + 1)] if all else []
+        numbers += [("" if r.effective is None else _few(r.effective)).rjust(6)] if effective else []
         cells = [_cell(c, c.token in r.chosen, processed, widest, below) for c in r.choices[:count]]
         height = max(map(len, cells), default=1)
         for i in range(height):
@@ -72,16 +76,21 @@ def _widest_input(table: Sequence[Row]) -> int:
     return max(display_width(shown(r.input)) for r in table)
 
 
-def _room(lines: list[list[Pieces]], width: int, all: bool) -> int:
-    """The columns left for the input."""
-    sizes, place = _sizes(lines), 2 if all else 0
+def _few(count: float) -> str:
+    """A number of choices in six characters."""
+    return f"{count:.1f}" if count < 9999.95 else f"{count:.0f}" if count < 999_999.5 else f"{count:.0e}"
+
+
+def _room(lines: list[list[Pieces]], width: int, place: int) -> int:
+    """The columns left for the input, which is the column at `place`."""
+    sizes = _sizes(lines)
     return width - sum(sizes) + sizes[place] - 2 * (len(sizes) - 1)
 
 
-def _join_lines(lines: list[list[Pieces]], width: int, all: bool, paint: Paint) -> str:
-    sizes, place = _sizes(lines), 2 if all else 0
+def _join_lines(lines: list[list[Pieces]], width: int, place: int, paint: Paint) -> str:
+    sizes = _sizes(lines)
     if width:
-        sizes[place] = max(1, min(sizes[place], _room(lines, width, all)))
+        sizes[place] = max(1, min(sizes[place], _room(lines, width, place)))
     out = []
     for line in lines:
         parts = []

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 STYLES = {"prompt": "1", "new": "36", "chosen": "1;36", "dim": "2", "head": "1", "bad": "31"}
 STYLES |= {f"heat{i}": f"38;5;{ink};48;5;{ground}" for i, (ink, ground) in enumerate([(16, 110), (16, 222), (16, 208), (231, 160)], 1)}
 STYLES["heat0"] = ""
-"""Heats name their ink too, so that they can be read on a dark and on a light ground."""
+LANES = 6
+STYLES |= {f"lane{i}": f"38;5;16;48;5;{ground}" for i, ground in enumerate((117, 216, 115, 182, 222, 152))}
+"""Heats and lanes name their ink too, so that they can be read on a dark and on a light ground."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,14 @@ class Paint:
 
 
 PLAIN = Paint(False)
+EIGHTHS = " ▏▎▍▌▋▊▉"
+
+
+def bar(share: float, size: int, least: int = 0) -> str:
+    """A bar of up to so many columns; of a share that is not 0, at least so many eighths of one."""
+    eighths = round(min(max(share, 0.0), 1.0) * size * 8)
+    full, part = divmod(max(eighths, least if share > 0 else 0), 8)
+    return "█" * full + (EIGHTHS[part] if part else "")
 
 
 def display_width(text: str) -> int:

@@ -16,35 +16,13 @@ from unspool.views.characters import shown
 from unspool.views.page import fragment
 from unspool.views.sheet import Sheet
 from unspool.views.terminal import Paint, display_width, fit_left, fit_right, pad, wrap
+from unspool.views.why_bars import WHY_STYLE, html_before_after
+from unspool.views.why_stages import Fate, StagesOfStep
 
 
 @dataclass(frozen=True)
-class Fate:
-    """One token through all stages."""
-
-    token: int
-    text: str
-    probabilities: list[float]
-    """After each stage; 0 once it is cut."""
-    chosen: bool
-    margin: str
-    """Which stage cut it, and the setting under which it would have survived."""
-
-
-@dataclass(frozen=True)
-class Why:
-    """The stages of one step: the model, then every processor."""
-
-    input: str
-    names: list[str]
-    kept: list[int]
-    mass: list[float]
-    """What share of the probability each stage let through."""
-    entropy: list[float]
-    """After each stage, in bits."""
-    covering: list[int]
-    """The least number of tokens that hold 95 %."""
-    fates: list[Fate]
+class Why(StagesOfStep):
+    """The stages of one step, read from a record, as tables and pages."""
 
     @classmethod
     def from_trace(cls, trace: Trace, step: int = 1) -> Why:
@@ -84,9 +62,9 @@ class Why:
         return Sheet(["Token", *self.names, "Cut"], lines)
 
     def to_html(self) -> str:
-        """What each stage let through, and the likeliest tokens through all stages."""
+        """What each stage let through, the likeliest tokens through all stages, and before and after each processor as bars."""
         before = f'<p class="text">{html.escape(shown(self.input))}</p>'
-        return before + "\n" + self.stages().to_html("stages") + self.sheet().to_html("tokens")
+        return before + "\n" + self.stages().to_html("stages") + self.sheet().to_html("tokens") + html_before_after(self)
 
     def stages(self) -> Sheet:
         """A line for each stage: what it let through, and how sure the distribution is after it."""
@@ -130,7 +108,7 @@ class Why:
         return {**vars(self), "fates": [vars(f) for f in self.fates]}
 
     def _repr_html_(self) -> str:
-        return fragment(self.to_html())
+        return fragment(self.to_html(), style=WHY_STYLE)
 
 
 def _width(lines: list[list[str]]) -> int:

@@ -24,8 +24,9 @@ _BY = options.option(
     hint="What the colours show.",
     default=True,
     value="probability",
-    type=click.Choice(["probability", "surprisal", "entropy", "rank"]),
+    type=click.Choice(["probability", "surprisal", "entropy", "effective", "rank"]),
 )
+_WORDS = options.flag("--words", "By words: the product of their tokens' probabilities.")
 _LISTED = options.option("-n", "listed", hint="How many of the hottest tokens to list.", default=True, value=5, type=int)
 
 
@@ -36,6 +37,7 @@ _LISTED = options.option("-n", "listed", hint="How many of the hottest tokens to
     _FILE,
     options.FROM,
     _BY,
+    _WORDS,
     _LISTED,
     options.CHOICES,
     options.ONE_DECODER,
@@ -54,6 +56,7 @@ def heat(
     file: str | None,
     saved: str | None,
     by: str,
+    words: bool,
     listed: int,
     choices: int,
     decoder: tuple[str, ...],
@@ -61,12 +64,14 @@ def heat(
     seed: int,
     **how: Any,
 ) -> int:
-    """Colour a text by how likely it was. Each token's colour is its probability, surprisal or rank, or the entropy before it."""
+    """Colour a text by how likely it was. A token's colour is its probability, surprisal or rank, or how open the choice was."""
     from unspool.views.heat import Heat
     from unspool.views.heat_text import draw_growing_heat, draw_heat
+    from unspool.views.heat_tokens import BY_WORDS
 
     check(listed >= 0, f"-n must be at least 0; got {listed}")
     check(choices >= 1, f"--choices must be at least 1; got {choices}")
+    check(not words or by in BY_WORDS, f"--words goes with --by {' or '.join(BY_WORDS)}: {by} is of single tokens")
     sink = open_sink(how)
     check(sink.form in options.FORMS, f"heat has no form {sink.form}; it has {', '.join(options.FORMS)}")
     given = given_text(prompt, continuation, text, file, saved)
@@ -76,7 +81,8 @@ def heat(
     else:
 
         def draw(record: Trace, height: int) -> str:
-            return draw_growing_heat(Heat.from_trace(record, by), sink.width, sink.paint, height)
+            grown = Heat.from_trace(record, by)
+            return draw_growing_heat(grown.by_words() if words else grown, sink.width, sink.paint, height)
 
         settings = {"max_new_tokens": max_new_tokens, "seed": seed, "choices": choices}
         found, end = record_of(sink, prompt, saved, decoder, "choices", settings, how, draw)
@@ -85,6 +91,7 @@ def heat(
         record = found
     record.best("heat")
     heats = [Heat.from_trace(record, by, number=i + 1, choices=choices) for i in range(len(record.hypotheses[0]))]
+    heats = [heat.by_words() for heat in heats] if words else heats
     if sink.form == "text":
         heads = [sink.paint(f"{i + 1}\n", "head") if len(heats) > 1 else "" for i in range(len(heats))]
         sink.write("\n".join(head + draw_heat(h, sink.width, sink.paint, listed) for head, h in zip(heads, heats, strict=True)))

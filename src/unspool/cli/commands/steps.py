@@ -12,6 +12,8 @@ _COUNT = options.option("-n", hint="How many steps.", default=True, value=8, typ
 _ALL = options.flag("--all", "Every row that was considered, not only the best text's.")
 _PROCESSED = options.flag("--processed", "The probabilities after the processors too.")
 
+_EFFECTIVE = options.flag("--effective", "How many effective choices there were, exp(entropy), too.")
+
 
 @options.command(
     options.PROMPT,
@@ -20,6 +22,7 @@ _PROCESSED = options.flag("--processed", "The probabilities after the processors
     options.CHOICES,
     _ALL,
     _PROCESSED,
+    _EFFECTIVE,
     options.ONE_DECODER,
     options.PARTS,
     options.SEED,
@@ -35,6 +38,7 @@ def steps(
     choices: int,
     all: bool,
     processed: bool,
+    effective: bool,
     decoder: tuple[str, ...],
     seed: int,
     **how: Any,
@@ -49,7 +53,7 @@ def steps(
     settings = {"max_new_tokens": n, "seed": seed, "choices": choices}
     record, end = record_of(sink, prompt, saved, decoder, "choices", settings, how)
     if record is not None:
-        table = StepTable.from_trace(record, all=all, processed=processed)
+        table = StepTable.from_trace(record, all=all, processed=processed, effective=effective)
         title = record.bytes_of(record.prompts[0]).decode("utf-8", "replace")
         sink.write(table.to_text(sink.width, sink.paint) if sink.form == "text" else stepped(table, title, sink.form))
     return end()

@@ -9,12 +9,14 @@ from unspool.cli.commands.common import open_sink, record_of
 from unspool.errors import check
 
 _STEP = options.option("-n", hint="Which step, from 1.", default=True, value=1, type=int)
+_BARS = options.flag("--bars", "Before and after each processor, as bars side by side.")
 
 
 @options.command(
     options.PROMPT,
     options.FROM,
     _STEP,
+    _BARS,
     options.CHOICES,
     options.ONE_DECODER,
     options.PARTS,
@@ -24,10 +26,11 @@ _STEP = options.option("-n", hint="Which step, from 1.", default=True, value=1, 
     *options.LOADED,
     options.CHAT,
 )
-def why(prompt: str | None, saved: str | None, n: int, choices: int, decoder: tuple[str, ...], seed: int, **how: Any) -> int:
+def why(prompt: str | None, saved: str | None, n: int, bars: bool, choices: int, decoder: tuple[str, ...], seed: int, **how: Any) -> int:
     """Show what every processor did at one step. What became of the likeliest tokens, and by how much a token missed."""
     from unspool.views.report import explained
     from unspool.views.why import Why
+    from unspool.views.why_bars import draw_before_after
 
     check(n >= 1, f"why needs -n of at least 1; got {n}")
     check(choices >= 1, f"--choices must be at least 1; got {choices}")
@@ -36,5 +39,6 @@ def why(prompt: str | None, saved: str | None, n: int, choices: int, decoder: tu
     record, end = record_of(sink, prompt, saved, decoder, "stages", settings, how)
     if record is not None:
         shown = Why.from_trace(record, n)
-        sink.write(shown.draw(sink.width, sink.paint) if sink.form == "text" else explained(shown, sink.form))
+        draw = draw_before_after if bars else Why.draw
+        sink.write(draw(shown, sink.width, sink.paint) if sink.form == "text" else explained(shown, sink.form))
     return end()

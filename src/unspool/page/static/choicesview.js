@@ -111,7 +111,8 @@ export function choicesView(lab) {
 
 // Put rows in place; where the same row stands already, it stays, so that focus does.
 function reuse(list, rows, make) {
-  const focused = list.contains(document.activeElement) ? [...list.querySelectorAll("button")].indexOf(document.activeElement) : -1;
+  const { activeElement } = list.getRootNode();
+  const focused = list.contains(activeElement) ? [...list.querySelectorAll("button")].indexOf(activeElement) : -1;
   fill(list, rows.map(make));
   if (focused >= 0) list.querySelectorAll("button")[Math.min(focused, rows.length - 1)]?.focus();
 }

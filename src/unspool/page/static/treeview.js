@@ -232,7 +232,7 @@ export function treeView(lab) {
   });
   canvas.addEventListener("dblclick", (event) => fold(at(event)?.node));
   canvas.addEventListener("wheel", (event) => {
-    if (!event.ctrlKey && !event.metaKey && document.activeElement !== canvas) return;
+    if (!event.ctrlKey && !event.metaKey && canvas.getRootNode().activeElement !== canvas) return;
     event.preventDefault();
     const box = canvas.getBoundingClientRect();
     zoom(Math.exp(-event.deltaY / 400), event.clientX - box.left, event.clientY - box.top);

@@ -75,9 +75,9 @@ const FAMILIES = {
 
 let language = "en";
 
-export function speak(which) {
+export function speak(which, element = document.documentElement) {
   language = which === "ko" ? "ko" : "en";
-  document.documentElement.lang = language;
+  element.lang = language;
 }
 
 export function spoken() {
