@@ -1,7 +1,7 @@
 """Makes the site's pages of the repository's: python docs/make_site.py
 
-Pages are written so that a code host shows them. Here each is put where the site has it, and its links lead on from there. A file that a page
-leads to and that is no page comes along: code as a page, anything else as it is. `scripts/site` runs this, and then builds the site.
+Pages are written so that a code host shows them. Here each is put where the site has it, and its links lead on from there. A file
+that a page leads to and that is no page comes along: code as a page, anything else as it is. `scripts/site` runs this, and then builds the site.
 """
 
 import ast
@@ -123,6 +123,8 @@ def _summary(methods: str) -> str:
     return "- [All](index.md)\n" + "\n".join(lines) + "\n"
 
 
+WITHOUT_MEMBERS = ("strategies", "processors", "stops")
+"""Of parts the loop asks for the members; who writes a decoder needs what the class takes."""
 REFERENCE = {
     "strategies": ("Strategies", ("unspool.strategies.",)),
     "processors": ("Processors", ("unspool.processors.",)),
@@ -153,7 +155,9 @@ def reference() -> dict[str, str]:
     pages, lines = {}, []
     for page, names in public_names().items():
         title = REFERENCE[page][0]
-        pages[f"reference/{page}.md"] = f"# {title}\n\n" + "\n".join(f"::: unspool.{name}\n" for name in sorted(names, key=str.lower))
+        options = "    options:\n      members: false\n" if page in WITHOUT_MEMBERS else ""
+        blocks = (f"::: unspool.{name}\n{options}" for name in sorted(names, key=str.lower))
+        pages[f"reference/{page}.md"] = f"# {title}\n\n" + "\n".join(blocks)
         links = ", ".join(f"[`{name}`]({page}.md#unspool.{name})" for name in sorted(names, key=str.lower))
         lines.append(f"## [{title}]({page}.md)\n\n{links}\n")
     pages["reference/index.md"] = "# Reference\n\nEvery public name, `un.NAME` after `import unspool as un`.\n\n" + "\n".join(lines)
