@@ -1,7 +1,7 @@
 """Makes the site's pages of the repository's: python docs/make_site.py
 
 Pages are written so that a code host shows them. Here each is put where the site has it, and its links lead on from there. A file
-that a page leads to and that is no page comes along: code as a page, anything else as it is. `scripts/site` runs this, and then builds the site.
+that a page leads to and that is no page comes along: code as a page, anything else as it is. `scripts/site` runs this, then builds.
 """
 
 import ast
