@@ -13,6 +13,7 @@ from unspool.errors import UnspoolError
 from unspool.files import Growing
 
 LINE_FORMAT = 1
+"""Of a line. Fields may be added within a format; what a field means does not change."""
 HEAD = '{"unspool_generation": '
 
 
@@ -78,6 +79,12 @@ def key(prompt: str, recipe: dict[str, Any], model: dict[str, Any]) -> tuple[str
     return prompt, json.dumps(settings, sort_keys=True), str(model.get("fingerprint") or model["name"]), str(model["tokenizer"])
 
 
+def unread_format(where: str | Path, found: Any) -> UnspoolError:
+    """The error for texts that another version saved in a format of its own."""
+    known = f"{where} has format {found} of saved texts, and this version reads format {LINE_FORMAT}"
+    return UnspoolError(f"{known}: a newer unspool wrote it: update unspool, or give another file")
+
+
 class GroupedFile:
     """A file of generations that grows by groups of lines; a group is written whole or, if torn, forgotten."""
 
@@ -114,11 +121,14 @@ class GroupedFile:
     def _parse(self, line: bytes, number: int) -> dict[str, Any]:
         try:
             value: dict[str, Any] = json.loads(line)
-            if value["unspool_generation"] == LINE_FORMAT:
-                return value
+            found = value["unspool_generation"]
         except (ValueError, KeyError, TypeError, RecursionError):
-            pass
-        raise self.foreign(number)
+            raise self.foreign(number) from None
+        if type(found) is int and found > LINE_FORMAT:
+            raise unread_format(f"line {number} of {self.path}", found)
+        if found != LINE_FORMAT:
+            raise self.foreign(number)
+        return value
 
     def foreign(self, number: int) -> UnspoolError:
         """The error for a line that is of something else."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from unspool.errors import UnspoolError
 from unspool.files import write
+from unspool.lab.generations import LINE_FORMAT, unread_format
 from unspool.many.reading import pyarrow_library
 
 GROUP_ROWS = 1024
@@ -23,7 +24,7 @@ def _schema(arrow: Any) -> Any:
     columns = [("index", whole), ("id", text), ("decoder", text), ("prompt", text), ("prompt_tokens", arrow.list_(arrow.int32()))]
     columns += [("seed", whole), ("number", arrow.int32()), ("text", text), ("tokens", arrow.list_(arrow.int32()))]
     columns += [("logprobs", arrow.list_(arrow.float64())), ("logprob", arrow.float64()), ("reason", text), ("failure", text)]
-    return arrow.schema([*columns, *((name, text) for name in AS_JSON)], {MARK: b"1"})
+    return arrow.schema([*columns, *((name, text) for name in AS_JSON)], {MARK: str(LINE_FORMAT).encode()})
 
 
 class _Pieces:
@@ -91,8 +92,11 @@ def parquet_groups(path: Path) -> Iterator[list[dict[str, Any]]]:
     arrow = pyarrow_library()
     try:
         file = arrow.parquet.ParquetFile(path)
-        if MARK not in (file.schema_arrow.metadata or {}):
+        made = (file.schema_arrow.metadata or {}).get(MARK)
+        if made is None:
             raise UnspoolError(f"{path} holds no generations that unspool saved; give another file")
+        if made != str(LINE_FORMAT).encode():
+            raise unread_format(path, made.decode("ascii", "replace"))
         waiting: list[dict[str, Any]] = []
         for batch in file.iter_batches(batch_size=GROUP_ROWS):
             for row in batch.to_pylist():

@@ -17,6 +17,7 @@ from unspool.files import write
 from unspool.record.certificate import Certificate
 from unspool.record.step import LEVELS, Considered, Hypothesis, Stages, Step
 from unspool.shown import Shown
+from unspool.version import __version__
 
 FORMAT = 2
 """Of the file. Fields may be added within a format; what a field means does not change. Format 1 had other names for two of them."""
@@ -44,6 +45,8 @@ class Trace(Shown):
     """What searches proved of their texts."""
     work: dict[str, int] = field(default_factory=dict)
     """What it took: `forwards` of the model, as many as the prompt takes alone, and what the strategy counts."""
+    unspool: str = __version__
+    """The version of unspool that recorded it; empty in files of versions that did not say."""
 
     def __repr__(self) -> str:
         texts = sum(map(len, self.hypotheses))
@@ -99,7 +102,8 @@ class Trace(Shown):
 
     def lines(self) -> Iterator[str]:
         """The lines of its file, each of them JSON."""
-        head = {"unspool_trace": FORMAT, "level": self.level, "recipe": self.recipe, "model": self.model, "prompts": self.prompts}
+        head: dict[str, Any] = {"unspool_trace": FORMAT} | ({"unspool": self.unspool} if self.unspool else {})
+        head |= {"level": self.level, "recipe": self.recipe, "model": self.model, "prompts": self.prompts}
         yield json.dumps(head, ensure_ascii=False, allow_nan=False)
         for step in self.steps:
             yield json.dumps({"step": plain(step)}, allow_nan=False)
@@ -132,6 +136,7 @@ class Trace(Shown):
         number = 1
         try:
             trace = cls(prompts=head["prompts"], steps=[], hypotheses=[], level=head["level"], recipe=head["recipe"], model=head["model"])
+            trace.unspool = str(head.get("unspool", ""))
             _sound(trace.level in LEVELS, f"there is no level {trace.level!r}")
             _sound(isinstance(trace.recipe, dict) and isinstance(trace.model, dict), "recipe or model is no dictionary")
             _sound(bool(trace.prompts) and all(type(t) is int for prompt in trace.prompts for t in prompt), "prompts are no tokens")

@@ -93,6 +93,9 @@ class GoldenDifference:
 def differences(vectors: Any) -> Iterator[GoldenDifference]:
     """The cases of a file that unspool does not answer as it says."""
     try:
+        if type(made := vectors["golden_vectors"]) is not int or made != GOLDEN_FORMAT:
+            known = f"the file has format {str(made)[:40]} of golden vectors, and this version reads format {GOLDEN_FORMAT}"
+            raise UnspoolError(f"{known}: update unspool if a newer one wrote it, or write the file again")
         inputs = {n: GoldenInput(*map(tuple, (one["prompt"], one["generated"], one["logits"]))) for n, one in vectors["inputs"].items()}
         engine, near = vectors["engine"], float(vectors["tolerance"])
         cases = [(case["settings"], case["input"], (case["kept"], case["probabilities"])) for case in vectors["cases"]]
