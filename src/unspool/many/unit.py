@@ -66,6 +66,21 @@ class Unit:
     asked: tuple[GivenPrompt, ...]
     together: int | None = None
 
+    @property
+    def span(self) -> str:
+        """What it is, for people."""
+        return f"{self.name} from {self.asked[0].where} to {self.asked[-1].where}"
+
+    def make(self, lm: LanguageModel, told: Callable[[Step], None] = lambda step: None) -> UnitTexts:
+        """Run it; told: is given every step."""
+        work = making(lm, self)
+        while True:
+            try:
+                told(next(work))
+            except StopIteration as over:
+                made: UnitTexts = over.value
+                return made
+
 
 @dataclass(frozen=True)
 class UnitTexts:
@@ -120,17 +135,6 @@ def sendable(decoder: DecoderLike, where: str) -> str:
     if not written_out(found):
         raise Unsupported(f"{found} holds an object of this process, which {where} cannot have; run it with the engine inline")
     return str(found)
-
-
-def make(lm: LanguageModel, unit: Unit, told: Callable[[Step], None] = lambda step: None) -> UnitTexts:
-    """Run a unit; told: is given every step."""
-    work = making(lm, unit)
-    while True:
-        try:
-            told(next(work))
-        except StopIteration as over:
-            made: UnitTexts = over.value
-            return made
 
 
 def making(lm: LanguageModel, unit: Unit) -> Generator[Step, None, UnitTexts]:

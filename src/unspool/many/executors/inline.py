@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from unspool.language_model import LanguageModel
-from unspool.many.executors.order import SeesStep
-from unspool.many.unit import Unit, UnitTexts, make, model_of
+from unspool.many.executors.order import SeesStep, W
+from unspool.many.unit import model_of
 
 
 class Inline:
@@ -19,9 +19,9 @@ class Inline:
     def model(self) -> dict[str, Any]:
         return model_of(self.lm)
 
-    def run(self, units: Iterator[Unit], told: SeesStep) -> Iterator[tuple[Unit, UnitTexts]]:
+    def run(self, units: Iterator[W], told: SeesStep) -> Iterator[tuple[W, Any]]:
         for unit in units:
-            yield unit, make(self.lm, unit, told)
+            yield unit, unit.make(self.lm, told)
 
     def close(self) -> None:
         pass

@@ -10,7 +10,8 @@ from typing import Any
 from unspool.core.decoder import import_parts
 from unspool.errors import Unsupported
 from unspool.language_model import LanguageModel
-from unspool.many.unit import Unit, UnitTexts, make, model_of
+from unspool.many.executors.order import Work
+from unspool.many.unit import model_of
 from unspool.models.details import file_of, folder_of
 
 
@@ -62,6 +63,6 @@ class Worker:
         """What saved lines say of the model."""
         return model_of(self.lm)
 
-    def make(self, unit: Unit) -> UnitTexts:
+    def make(self, unit: Work) -> Any:
         """Run a unit."""
-        return make(self.lm, unit)
+        return unit.make(self.lm)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from unspool.errors import UnspoolError
-from unspool.many.unit import Unit, UnitTexts
+from unspool.language_model import LanguageModel
 from unspool.record.step import Step
 
 SeesStep = Callable[[Step], None]
@@ -15,6 +15,24 @@ AHEAD = 3
 """Units for each worker that are given out or wait for an earlier one: so memory stays flat, however slow one of them is."""
 LOSSES = 3
 """So many workers may be lost over one unit."""
+
+
+class Work(Protocol):
+    """A unit of work, as executors see it: plain data that can be sent, and what comes of it depends on nothing else."""
+
+    @property
+    def number(self) -> int:
+        """Its place among all units."""
+
+    @property
+    def span(self) -> str:
+        """What it is, for people."""
+
+    def make(self, lm: LanguageModel, told: SeesStep = ...) -> Any:
+        """Run it; told: is given every step, where there are some."""
+
+
+W = TypeVar("W", bound=Work)
 
 
 class Lost:
@@ -27,7 +45,7 @@ class Executor(Protocol):
     def model(self) -> dict[str, Any]:
         """What saved lines say of the model."""
 
-    def run(self, units: Iterator[Unit], told: SeesStep) -> Iterator[tuple[Unit, UnitTexts]]:
+    def run(self, units: Iterator[W], told: SeesStep) -> Iterator[tuple[W, Any]]:
         """What came of each unit, in their order; told: is given every step, where it is known here."""
 
     def close(self) -> None:
@@ -39,18 +57,18 @@ class Workers(Protocol):
 
     size: int
 
-    def give(self, unit: Unit) -> None:
+    def give(self, unit: Work) -> None:
         """Let a worker that has none run a unit."""
 
-    def wait(self) -> list[tuple[Unit, UnitTexts | Exception | Lost]]:
-        """Wait until something comes of one of them."""
+    def wait(self) -> list[tuple[Any, Any]]:
+        """Wait until something comes of one of them: what was made, an Exception, or Lost."""
 
 
-def in_order(units: Iterator[Unit], workers: Workers) -> Iterator[tuple[Unit, UnitTexts]]:
+def in_order(units: Iterator[W], workers: Workers) -> Iterator[tuple[W, Any]]:
     """Give units out as workers are free, and out again where a worker was lost; what came of them in their order."""
-    out: deque[Unit] = deque()                                            # given out or to be, and not yet handed on
-    again: deque[Unit] = deque()
-    done: dict[int, UnitTexts] = {}
+    out: deque[W] = deque()                                            # given out or to be, and not yet handed on
+    again: deque[W] = deque()
+    done: dict[int, Any] = {}
     losses: dict[int, int] = {}
     busy, more = 0, True
     wrong: Exception | None = None
@@ -82,14 +100,9 @@ def in_order(units: Iterator[Unit], workers: Workers) -> Iterator[tuple[Unit, Un
             if isinstance(found, Lost):
                 losses[unit.number] = losses.get(unit.number, 0) + 1
                 if losses[unit.number] >= LOSSES:
-                    raise UnspoolError(f"{LOSSES} workers were lost over {span(unit)}; is there enough memory? fewer --workers need less")
+                    raise UnspoolError(f"{LOSSES} workers were lost over {unit.span}; is there enough memory? fewer --workers need less")
                 again.append(unit)
             elif isinstance(found, Exception):
                 raise found
             else:
                 done[unit.number] = found
-
-
-def span(unit: Unit) -> str:
-    """A unit, for people."""
-    return f"{unit.name} from {unit.asked[0].where} to {unit.asked[-1].where}"

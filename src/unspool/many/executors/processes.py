@@ -14,8 +14,7 @@ from typing import Any
 from unspool.errors import UnspoolError, whole
 from unspool.kernels.cores import cores
 from unspool.many.executors.opening import ModelOpening, Worker
-from unspool.many.executors.order import Lost, SeesStep, in_order
-from unspool.many.unit import Unit, UnitTexts
+from unspool.many.executors.order import Lost, SeesStep, W, Work, in_order
 
 SECONDS_TO_END = 5.0
 """Seconds that a process has to end before it is killed."""
@@ -25,7 +24,7 @@ SECONDS_TO_END = 5.0
 class _Process:
     process: Any
     pipe: Connection
-    unit: Unit | None = None
+    unit: Work | None = None
     ready: bool = False
 
 
@@ -48,17 +47,17 @@ class Processes:
                 raise UnspoolError("the workers end before they have opened the model; is there enough memory? fewer --workers need less")
         return self._model
 
-    def run(self, units: Iterator[Unit], told: SeesStep) -> Iterator[tuple[Unit, UnitTexts]]:
+    def run(self, units: Iterator[W], told: SeesStep) -> Iterator[tuple[W, Any]]:
         return in_order(units, self)
 
-    def give(self, unit: Unit) -> None:
+    def give(self, unit: Work) -> None:
         worker = next((w for w in self._workers if w.unit is None and w.ready), None) or next(w for w in self._workers if w.unit is None)
         worker.unit = unit
         with contextlib.suppress(OSError):                                # its end is found when it is waited for
             worker.pipe.send(unit)
 
-    def wait(self) -> list[tuple[Unit, UnitTexts | Exception | Lost]]:
-        found: list[tuple[Unit, UnitTexts | Exception | Lost]] = []
+    def wait(self) -> list[tuple[Any, Any]]:
+        found: list[tuple[Any, Any]] = []
         ready = wait([worker.pipe for worker in self._workers])
         for worker in [w for w in self._workers if w.pipe in ready]:
             try:
@@ -116,7 +115,7 @@ def _work(pipe: Connection, opening: ModelOpening, threads: int) -> None:
         while True:
             unit = pipe.recv()
             try:
-                found: UnitTexts | Exception = worker.make(unit)
+                found = worker.make(unit)
             except Exception as error:
                 found = _sendable(error)
             pipe.send(found)
