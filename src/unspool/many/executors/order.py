@@ -17,7 +17,7 @@ LOSSES = 3
 """So many workers may be lost over one unit."""
 
 
-class Work(Protocol):
+class Task(Protocol):
     """A unit of work, as executors see it: plain data that can be sent, and what comes of it depends on nothing else."""
 
     @property
@@ -32,7 +32,7 @@ class Work(Protocol):
         """Run it; told: is given every step, where there are some."""
 
 
-W = TypeVar("W", bound=Work)
+W = TypeVar("W", bound=Task)
 
 
 class Lost:
@@ -57,7 +57,7 @@ class Workers(Protocol):
 
     size: int
 
-    def give(self, unit: Work) -> None:
+    def give(self, unit: Task) -> None:
         """Let a worker that has none run a unit."""
 
     def wait(self) -> list[tuple[Any, Any]]:

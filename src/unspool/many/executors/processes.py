@@ -14,7 +14,7 @@ from typing import Any
 from unspool.errors import UnspoolError, whole
 from unspool.kernels.cores import cores
 from unspool.many.executors.opening import ModelOpening, Worker
-from unspool.many.executors.order import Lost, SeesStep, W, Work, in_order
+from unspool.many.executors.order import Lost, SeesStep, Task, W, in_order
 
 SECONDS_TO_END = 5.0
 """Seconds that a process has to end before it is killed."""
@@ -24,7 +24,7 @@ SECONDS_TO_END = 5.0
 class _Process:
     process: Any
     pipe: Connection
-    unit: Work | None = None
+    unit: Task | None = None
     ready: bool = False
 
 
@@ -50,7 +50,7 @@ class Processes:
     def run(self, units: Iterator[W], told: SeesStep) -> Iterator[tuple[W, Any]]:
         return in_order(units, self)
 
-    def give(self, unit: Work) -> None:
+    def give(self, unit: Task) -> None:
         worker = next((w for w in self._workers if w.unit is None and w.ready), None) or next(w for w in self._workers if w.unit is None)
         worker.unit = unit
         with contextlib.suppress(OSError):                                # its end is found when it is waited for
