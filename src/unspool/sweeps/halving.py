@@ -36,13 +36,14 @@ def runs_of(rungs: list[Rung]) -> int:
     return sum(rung.settings * (rung.prompts - done) for rung, done in zip(rungs, before, strict=False))
 
 
-def afforded(budget: int, prompts: int, keep: int | None) -> int:
-    """How many settings a budget of runs pays for; keep: None where all of them run on all prompts."""
+def afforded(budget: int, prompts: int, keep: int | None, items: str = "prompts") -> int:
+    """How many settings a budget of runs pays for; keep: None where all of them run on all prompts. items: what those are called."""
     if keep is None:
         found = budget // prompts
     else:
         most = budget // rungs_of(budget, prompts, keep)[0].prompts       # the first rung alone costs as much
         found = next((n for n in range(most, 1, -1) if runs_of(rungs_of(n, prompts, keep)) <= budget), 0)
     if found < 2:
-        raise ParameterError(f"a budget of {budget} runs pays for {found} settings on {prompts} prompts; at least 2 are compared")
+        pays = f"{found} setting{'s' * (found != 1)} on {prompts} {items}"
+        raise ParameterError(f"a budget of {budget} runs pays for {pays}; at least 2 settings are compared")
     return found

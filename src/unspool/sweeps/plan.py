@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from unspool.sweeps.goals import read_goals
 from unspool.sweeps.halving import Rung, afforded, rungs_of, runs_of
 from unspool.sweeps.known_texts import check_readable
 from unspool.sweeps.passages import Passage, own_passages, passages_of
-from unspool.sweeps.settings import check_search, settings_of
+from unspool.sweeps.settings import check_search, key_of, settings_of
 from unspool.sweeps.units import DrawnUnit, ReadUnit
 
 FEWEST = 10
@@ -78,7 +78,7 @@ class SweepPlan:
         self.count = len(self.texts) or len(self.prompts)
         check(self.count >= FEWEST, f"a sweep needs at least {FEWEST} {self.items} to tell settings from noise; got {self.count}")
         halving = search == "halving"
-        wanted = settings if budget is None else afforded(budget, self.count, self.keep if halving else None)
+        wanted = settings if budget is None else afforded(budget, self.count, self.keep if halving else None, self.items)
         self.settings = settings_of(self.template, wanted, seed)
         check(len(self.settings) > 1, f"{self.template.text[:60]} has one setting alone; give several values")
         self._check_settings()
@@ -114,12 +114,12 @@ class SweepPlan:
 
     def _check_settings(self) -> None:
         """Refuse settings that cannot be told apart, or whose distributions are not stored."""
-        seen: dict[str, str] = {}
+        seen: dict[Hashable, str] = {}
         for one in self.settings:
             resolved = self.lm.resolve(one.decoder)
             if self.read:
                 check_readable(resolved.processors, self.goals[0].name)
-                chain = " | ".join(map(str, one.decoder.processors))
+                chain = key_of(one.decoder.processors)
                 same = f"{self.goals[0].name} looks at processors alone, and {seen.get(chain)} and {one.text} have the same"
                 check(chain not in seen, same)
                 seen[chain] = one.text
@@ -131,9 +131,9 @@ class SweepPlan:
             "metrics": [str(goal) for goal in self.goals],
             "search": self.search,
             "settings": len(self.settings),
-            "rungs": [[rung.settings, rung.prompts] for rung in self.rungs],
             "max_new_tokens": self.max_new_tokens,
             self.items: self.count,
+            "rungs": [[rung.settings, rung.prompts] for rung in self.rungs],
             f"hash of the {self.items}": _hash(self.texts or self.prompts),
             "hash of the settings": _hash([[one.text for one in self.settings], self.order.tolist(), [repr(g.target) for g in self.goals]]),
             "model": self.model,

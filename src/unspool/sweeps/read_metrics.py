@@ -142,8 +142,8 @@ READ_METRICS = {
         ),
         _metric(
             "js",
-            "The mean Jensen-Shannon divergence of q and the distribution that has y alone (Martins et al. 2020): from 0 to log 2. It falls "
-            "as q(y) grows, and a token that is cut costs log 2 and no more.",
+            "The mean Jensen-Shannon divergence of q and the distribution that has y alone (Martins et al. 2020), from 0 to log 2. It "
+            "falls as q(y) grows, and a token that is cut costs log 2 and no more.",
             "nats",
             "lower",
         ),

@@ -64,7 +64,7 @@ class SweepFile:
         flat = [_flat(one) for one in (there, here)]
         if flat[0].get("the model's fingerprint"):                        # the same weights may lie elsewhere, under another name
             flat = [{k: v for k, v in one.items() if k != "the model's name"} for one in flat]
-        for what in sorted({*flat[0], *flat[1]}):
+        for what in sorted({**flat[1], **flat[0]}, key=lambda name: name.startswith("hash")):
             old, new = (one.get(what) for one in flat)
             if old != new:
                 told = f"{old!r:.60} there and {new!r:.60} now" if not what.startswith("hash") else "another there"

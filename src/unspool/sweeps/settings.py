@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from unspool.core.decoder import Decoder, parse
 from unspool.errors import ParameterError, UnspoolError, check, whole
@@ -69,7 +70,7 @@ def settings_of(template: Template, count: int | None, seed: int) -> list[SweepS
 
 def _made(template: Template, some: Iterable[tuple[str, ...]]) -> list[SweepSetting]:
     made: list[SweepSetting] = []
-    known: dict[str, str] = {}
+    known: dict[Hashable, str] = {}
     for values in some:
         text = template.at(values)
         try:
@@ -78,8 +79,17 @@ def _made(template: Template, some: Iterable[tuple[str, ...]]) -> list[SweepSett
             raise type(error)(f"the setting {text[:80]} cannot be: {error}") from None
         decoder = decoder if decoder.strategy else decoder | Greedy()
         check(written_out(decoder), f"the setting {text[:80]} holds an object that its text form does not say")
-        name = str(decoder)
-        check(name not in known, f"the settings {known.get(name, '')} and {text} are the same decoder, {name}; give each once")
-        known[name] = text
-        made.append(SweepSetting(len(made), values, name, decoder))
+        key = key_of(decoder.parts)
+        check(key not in known, f"the settings {known.get(key, '')} and {text} are the same decoder; give each once")
+        known[key] = text
+        made.append(SweepSetting(len(made), values, str(decoder), decoder))
     return made
+
+
+def key_of(parts: tuple[Any, ...]) -> Hashable:
+    """What equal parts have alike, whether their numbers are written 1 or 1.0."""
+    try:
+        hash(parts)
+    except TypeError:                                                     # a mapping among their fields
+        return str(parts)
+    return parts

@@ -87,7 +87,7 @@ class Sweeping:
             for rung in self.plan.rungs:
                 alive = self._best(alive, rung.settings)
                 units = self.plan.units(alive, first, rung.prompts, number)
-                for unit, numbers in self._made(units, opened):
+                for unit, numbers in self._made(list(units), opened):
                     self._take(unit, numbers)
                     self.seconds = time.perf_counter() - began
                     yield len(unit.settings) * len(unit.items)

@@ -11,7 +11,6 @@ from unspool.cli import options
 from unspool.cli.commands.common import FAILED, INTERRUPTED, open_model, open_sink
 from unspool.cli.commands.compare import read_reference, read_seeds
 from unspool.cli.commands.many import RUN_BY
-from unspool.errors import check
 
 if TYPE_CHECKING:
     from unspool.sweeps.result import Sweep
@@ -130,11 +129,12 @@ def sweep(
         address=ray_address,
         opening=ModelOpening(how["model"], how["backend"], how["device"], how["dtype"], parts=tuple(ctx.meta.get(options.PARTS_META, ()))),
     )
-    interrupted = False
-    with LongBar("sweep", work.plan.total) as bar:
+    bar, kept, interrupted = LongBar("sweep", work.plan.total), 0, False
+    with bar:
         try:
             for _ in work:
-                bar.reached(work.done, made=not work.kept or work.done > work.kept)
+                bar.reached(work.done, made=work.kept == kept)
+                kept = work.kept
         except KeyboardInterrupt:
             interrupted = True
     if work.done:
