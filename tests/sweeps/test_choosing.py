@@ -10,7 +10,7 @@ import pytest
 import unspool as un
 from unspool.lab.bootstrap import difference
 from unspool.lab.registry import metric_named
-from unspool.sweeps.choosing import Ran, choose
+from unspool.sweeps.choosing import RanSetting, choose
 from unspool.sweeps.goals import Goal, read_goals
 from unspool.sweeps.halving import afforded, rungs_of, runs_of
 from unspool.sweeps.judging import losses_of, pareto_front, ranked, worse_by
@@ -71,7 +71,7 @@ def ran(texts, given, goals=1, spent=None):
     made = []
     for i, (text, some) in enumerate(zip(texts, given, strict=True)):
         setting = SweepSetting(i, (str(i),), text, un.parse(text))
-        made.append(Ran(setting, some if goals == 2 else (some,), (spent or [Spent()] * len(texts))[i], True))
+        made.append(RanSetting(setting, some if goals == 2 else (some,), (spent or [Spent()] * len(texts))[i], True))
     return made
 
 

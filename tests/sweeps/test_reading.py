@@ -10,7 +10,7 @@ import unspool as un
 from unspool.sweeps.goals import read_goals
 from unspool.sweeps.plan import SweepPlan
 from unspool.sweeps.read_metrics import READ_METRICS, SMOOTHED
-from unspool.sweeps.simplicity import IDLE
+from unspool.sweeps.simplicity import IDLE_AT
 from unspool.sweeps.sweeping import Sweeping
 from unspool.sweeps.units import ReadUnit
 
@@ -192,18 +192,18 @@ def test_the_packages_own_passages_are_read_by_default():
     assert len(set(plan.texts)) == 40
 
 
-@pytest.mark.parametrize("part", [f"{name}({0 if name in ('epsilon', 'eta', 'min_p', 'top_a', 'skew') else 1})" for name in IDLE
+@pytest.mark.parametrize("part", [f"{name}({0 if name in ('epsilon', 'eta', 'min_p', 'top_a', 'skew') else 1})" for name in IDLE_AT
                                   if not name.endswith("_penalty") and name != "xtc"]
                          + ["repetition_penalty(1)", "presence_penalty(0)", "frequency_penalty(0)"])  # fmt: skip
 def test_what_counts_as_idle_changes_nothing(part):
     lm = model()
     one = un.parse(part)
-    assert IDLE[one.processors[0].name](one.processors[0])
+    assert IDLE_AT[one.processors[0].name](one.processors[0])
     idle, none = read(lm, [part, "greedy"], tokens(lm)).parts
     for a, b in zip(idle, none, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
     other = un.parse("temperature(0.7)").processors[0]
-    assert not IDLE["temperature"](other)
+    assert not IDLE_AT["temperature"](other)
 
 
 def test_goals_know_their_better_end():

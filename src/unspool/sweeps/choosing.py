@@ -16,13 +16,13 @@ from unspool.sweeps.settings import SweepSetting
 from unspool.sweeps.simplicity import acting
 from unspool.sweeps.units import Spent
 
-MANY = 1_000_000
+TOO_MANY = 1_000_000
 """Prompts beyond which nothing is settled by more of them."""
-UNKNOWN = Estimate(float("nan"))
+_UNKNOWN = Estimate(float("nan"))
 
 
 @dataclass(frozen=True)
-class Ran:
+class RanSetting:
     """What one setting came to: of each metric its items' sums (n, k), nan where an item came to no text."""
 
     setting: SweepSetting
@@ -44,7 +44,7 @@ class Chosen:
     needed_for: str
 
 
-def choose(goals: Sequence[Goal], ran: Sequence[Ran], items: str) -> Chosen:
+def choose(goals: Sequence[Goal], ran: Sequence[RanSetting], items: str) -> Chosen:
     """Judge the settings; items: what the samples are called, for the words."""
     estimates = [tuple(estimate_of(goal, parts) for goal, parts in zip(goals, one.parts, strict=True)) for one in ran]
     failed = [int(np.isnan(one.parts[0]).any(-1).sum()) for one in ran]
@@ -72,9 +72,9 @@ def choose(goals: Sequence[Goal], ran: Sequence[Ran], items: str) -> Chosen:
 
 
 def _row(
-    one: Ran, estimates: tuple[Estimate, ...], failed: int, goals: Sequence[Goal], worse: Sequence[Worse], front: bool, within: bool
+    one: RanSetting, estimates: tuple[Estimate, ...], failed: int, goals: Sequence[Goal], worse: Sequence[Worse], front: bool, within: bool
 ) -> SweepRow:
-    by = tuple(w.by for w in worse) or tuple(UNKNOWN for _ in goals)
+    by = tuple(w.by for w in worse) or tuple(_UNKNOWN for _ in goals)
     s = one.setting
     return SweepRow(s.number, s.text, s.values, len(one.parts[0]), failed, estimates, by, front, within, acting(s.decoder), one.spent)
 
@@ -112,8 +112,8 @@ def _needed(worse: Sequence[Worse], taken: bool, items: str) -> tuple[int | None
     some = [w.needed for w in worse if w.needed is not None]
     if not some:
         return None, f"Nobody can say how many {items} tell {pair} apart: they do not differ here."
-    if min(some) > MANY:
-        return None, f"More than {MANY:,} {items} would be needed to tell {pair} apart: take them as equal."
+    if min(some) > TOO_MANY:
+        return None, f"More than {TOO_MANY:,} {items} would be needed to tell {pair} apart: take them as equal."
     known = max((w.items for w in worse), default=0)
     verb = "tell" if min(some) <= known else "would tell"
     return min(some), f"About {min(some):,} {items} {verb} {pair} apart (95 % intervals, power 80 %); here are {known:,}."

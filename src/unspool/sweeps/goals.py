@@ -13,7 +13,7 @@ from unspool.errors import ParameterError, UnknownName, check, unknown
 from unspool.lab.registry import METRICS, Metric, metric_named
 from unspool.sweeps.read_metrics import READ_METRICS
 
-WAYS = ("min", "max", "near", "human")
+BETTER_WAYS = ("min", "max", "near", "human")
 SMALLER, LARGER = ("kept", "cross_entropy", "epsilon_perplexity", "js", "loops"), ("coverage", "mass", "sparsemax_score", "diversity")
 """Metrics of which one end is better whatever the task."""
 
@@ -82,8 +82,8 @@ def _goal(text: str, human: bool, judged: bool) -> Goal:
     way, equals, value = (part.strip() for part in said.partition("="))
     if not way:
         return _unsaid(metric, human)
-    if way not in WAYS:
-        raise unknown("way of a metric", way, WAYS)
+    if way not in BETTER_WAYS:
+        raise unknown("way of a metric", way, BETTER_WAYS)
     if way == "human":
         check(human and not READ_METRICS.get(metric.name), f"{text}: only a metric of drawn texts can be near human text, with --reference")
         return Goal(metric, "near", human=True)

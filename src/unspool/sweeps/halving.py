@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from unspool.errors import ParameterError, check, is_whole
 
-FIRST = 5
+FIRST_RUNG = 5
 """The fewest prompts of a rung: on fewer, chance decides."""
 
 
@@ -25,7 +25,7 @@ def rungs_of(settings: int, prompts: int, keep: int) -> list[Rung]:
     """The rungs, the last on all prompts; keep: one setting in so many goes on."""
     check(is_whole(keep, 2), f"keep says of how many settings one goes on, a whole number >= 2; got {keep!r}")
     count = 1
-    while settings > keep**count and prompts >= FIRST * keep**count:
+    while settings > keep**count and prompts >= FIRST_RUNG * keep**count:
         count += 1
     return [Rung(-(-settings // keep**i), -(-prompts // keep ** (count - 1 - i))) for i in range(count)]
 

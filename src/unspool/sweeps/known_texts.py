@@ -16,7 +16,7 @@ from unspool.core.tree import SPAN, TokenForest, last_rows
 from unspool.errors import ParameterError, Unsupported
 from unspool.sweeps.read_metrics import Positions
 
-AT_ONCE = 64
+POSITIONS_AT_ONCE = 64
 """Positions whose distributions are held at once."""
 Chain = Sequence[Any]
 """Processors, in their order."""
@@ -49,14 +49,14 @@ class KnownTexts:
     def session(self, plan: Plan = NO_PLAN) -> KnownRows:
         return KnownRows(self)
 
-    def read(self, branch: Branch, columns: Sequence[str]) -> dict[int, list[dict[str, float]]]:
+    def read(self, branch: ProcessorTree, columns: Sequence[str]) -> dict[int, list[dict[str, float]]]:
         """For each setting and text the sums of some numbers over the positions of the text."""
         for one in branch.all():
             one.open(self)
         places = np.concatenate([path[len(prompt) - 1 :] for path, (prompt, _) in zip(self.paths, self.texts, strict=True)])
         found: dict[int, dict[str, list[Floats]]] = {}
-        for first in range(0, len(places), AT_ONCE):
-            some = slice(first, first + AT_ONCE)
+        for first in range(0, len(places), POSITIONS_AT_ONCE):
+            some = slice(first, first + POSITIONS_AT_ONCE)
             logits = self.real.logits(places[some])
             total = logsumexp(logits)
             if not (host(total) < np.inf).all():
@@ -98,7 +98,7 @@ class KnownRows:
 
 
 @dataclass
-class Branch:
+class ProcessorTree:
     """Chains of processors as a tree: what begins alike is processed once."""
 
     parts: Chain = ()
@@ -106,7 +106,7 @@ class Branch:
     """The end tokens that the processors are told."""
     settings: list[int] = field(default_factory=list)
     """Those whose chain ends here."""
-    branches: dict[tuple[str, ...], Branch] = field(default_factory=dict)
+    branches: dict[tuple[str, ...], ProcessorTree] = field(default_factory=dict)
     lane: Lane | None = None
     handles: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
     """The lane's rows before each token."""
@@ -116,10 +116,10 @@ class Branch:
         pieces = [tuple(chain)] if any(part.reads_scores for part in chain) else [(part,) for part in chain]
         at = self
         for piece in pieces:
-            at = at.branches.setdefault((*map(str, ends), *map(str, piece)), Branch(piece, ends))
+            at = at.branches.setdefault((*map(str, ends), *map(str, piece)), ProcessorTree(piece, ends))
         at.settings.append(setting)
 
-    def all(self) -> Iterator[Branch]:
+    def all(self) -> Iterator[ProcessorTree]:
         """This branch and those behind it."""
         yield self
         for branch in self.branches.values():

@@ -152,7 +152,7 @@ READ_METRICS = {
     )
 }
 """Those of distributions; a text's tokens are read, none is drawn."""
-SUMS = {
+METRIC_SUMS = {
     "coverage": ("possible", "one"),
     "kept": ("kept", "one"),
     "mass": ("mass", "one"),
@@ -167,4 +167,4 @@ SUMS = {
 
 def columns_of(metrics: Collection[str]) -> tuple[str, ...]:
     """The numbers of a position that metrics need, each once."""
-    return tuple(dict.fromkeys(column for name in metrics for column in SUMS[name]))
+    return tuple(dict.fromkeys(column for name in metrics for column in METRIC_SUMS[name]))

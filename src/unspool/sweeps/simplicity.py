@@ -7,7 +7,7 @@ from typing import Any
 
 from unspool.core.decoder import Decoder
 
-IDLE: dict[str, Callable[[Any], bool]] = {
+IDLE_AT: dict[str, Callable[[Any], bool]] = {
     "temperature": lambda p: p.t == 1,
     "top_p": lambda p: p.p >= 1,
     "min_p": lambda p: p.p == 0,
@@ -27,4 +27,4 @@ IDLE: dict[str, Callable[[Any], bool]] = {
 
 def acting(decoder: Decoder) -> int:
     """How many processors of a decoder do anything."""
-    return sum(not IDLE.get(p.name, lambda p: False)(p) for p in decoder.processors)
+    return sum(not IDLE_AT.get(p.name, lambda p: False)(p) for p in decoder.processors)

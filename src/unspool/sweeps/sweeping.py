@@ -16,7 +16,7 @@ from unspool.language_model import LanguageModel
 from unspool.many.executors.choose import check_engine, executor_of
 from unspool.many.executors.opening import ModelOpening
 from unspool.many.executors.order import Executor
-from unspool.sweeps.choosing import Ran, choose
+from unspool.sweeps.choosing import RanSetting, choose
 from unspool.sweeps.judging import estimate_of, losses_of, ranked
 from unspool.sweeps.plan import SweepPlan
 from unspool.sweeps.result import Sweep
@@ -165,7 +165,7 @@ class Sweeping:
         plan = self.plan
         ran = [(s, self._arrays(s.number)) for s in plan.settings if self.parts[s.number][0]]
         most = max((len(parts[0]) for _, parts in ran), default=0)
-        found = choose(plan.goals, [Ran(s, parts, self.spent[s.number], len(parts[0]) == most) for s, parts in ran], plan.items)
+        found = choose(plan.goals, [RanSetting(s, parts, self.spent[s.number], len(parts[0]) == most) for s, parts in ran], plan.items)
         settings = {k: v for k, v in plan.asked.items() if not k.startswith("hash")} | {"finished": self.done == plan.total}
         return Sweep(
             plan.template.text, plan.template.axes, tuple(plan.goals), found.rows, found.best, found.recommended, found.why, found.needed,

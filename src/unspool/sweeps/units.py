@@ -11,8 +11,8 @@ from unspool.lab.generations import Generation
 from unspool.language_model import LanguageModel
 from unspool.many.unit import GivenPrompt, Unit, UnusablePrompt, recipe_of
 from unspool.record.step import Step
-from unspool.sweeps.known_texts import Branch, KnownTexts, check_readable
-from unspool.sweeps.read_metrics import SUMS, columns_of
+from unspool.sweeps.known_texts import KnownTexts, ProcessorTree, check_readable
+from unspool.sweeps.read_metrics import METRIC_SUMS, columns_of
 
 Parts = tuple[float, ...]
 """The sums of one metric over one text, or the texts of one prompt."""
@@ -62,7 +62,7 @@ class ReadUnit:
 
     def make(self, lm: LanguageModel, told: Callable[[Step], None] = lambda step: None) -> ReadTexts:
         """Read them."""
-        branch = Branch()
+        branch = ProcessorTree()
         for place, text in enumerate(self.decoders):
             decoder = lm.resolve(parse(text))
             check_readable(decoder.processors, self.metrics[0])
@@ -70,7 +70,8 @@ class ReadUnit:
             branch.add(place, decoder.processors, tuple(dict.fromkeys(ends)))
         known = KnownTexts(lm.model, self.texts)
         found = known.read(branch, columns_of(self.metrics))
-        parts = [[[tuple(text[c] for c in SUMS[m]) for text in found[place]] for m in self.metrics] for place in range(len(self.decoders))]
+        sums = [METRIC_SUMS[name] for name in self.metrics]
+        parts = [[[tuple(text[c] for c in columns) for text in found[place]] for columns in sums] for place in range(len(self.decoders))]
         return ReadTexts(parts, Spent(known.real.forwards, known.real.tokens))
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from unspool.lab.bootstrap import Estimate
     from unspool.sweeps.rows import SweepRow, Swept
 
-WIDTH = 80
+SCREEN_WIDTH = 80
 MOST_ROWS = 20
 """Settings in the table on a screen; files hold all."""
 FEWEST_COLUMNS = 6
@@ -91,7 +91,7 @@ def mark(row: SweepRow, s: Swept) -> str:
 
 def draw_sweep(s: Swept, width: int = 0, paint: Paint = PLAIN) -> str:
     """Everything, in so many columns."""
-    width = width or WIDTH
+    width = width or SCREEN_WIDTH
     out = [_lines(heading(s), width, paint, "dim"), "\n"]
     for i, line in enumerate(verdict(s)):
         out.append(_lines(line, width, paint, "head" if i == 0 else ""))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 SHADES = "·░▒▓█"
 """From the worst to the best."""
-WIDEST = 14
+WIDEST_VALUE = 14
 """Columns for the value of a row, at most."""
 
 
@@ -46,32 +46,45 @@ def grid_of(s: Swept, width: int) -> Iterator[tuple[Goal, str]]:
     for place, goal in enumerate(s.goals):
         losses = np.asarray([float(goal.loss(np.asarray(row.estimates[place].value))) for row in cells.values()])
         shades = dict(zip(cells, shades_of(losses), strict=True))
-        values = {at: decimal(row.estimates[place].value, goal.metric.decimals) for at, row in cells.items()}
-        yield goal, _drawn(s, cells, shades, values, width)
+        written = [{at: decimal(row.estimates[place].value, d) for at, row in cells.items()} for d in range(goal.metric.decimals, -1, -1)]
+        yield goal, _drawn(s, cells, shades, next((some for some in written if _fits(s, some, width)), {}), width)
+
+
+def _lead(s: Swept) -> int:
+    """Columns for the values of the rows."""
+    return min(WIDEST_VALUE + 6, max(display_width(_corner(s)), *(display_width(shown(v)) for v in s.axes[0].values)))
+
+
+def _corner(s: Swept) -> str:
+    return f"{s.axes[0].name} \\ {s.axes[1].name}"
+
+
+def _size(s: Swept, values: dict[tuple[str, str], str]) -> int:
+    """Columns of a cell: a shade, a number and a sign, and what stands above them."""
+    head = max(display_width(shown(v)) for v in s.axes[1].values)
+    return max(head, max(len(v) for v in values.values()) + 3 if values else 2)
+
+
+def _fits(s: Swept, values: dict[tuple[str, str], str], width: int) -> bool:
+    return _lead(s) + len(s.axes[1].values) * (_size(s, values) + 1) <= width
 
 
 def _drawn(
     s: Swept, cells: dict[tuple[str, str], SweepRow], shades: dict[tuple[str, str], int], values: dict[tuple[str, str], str], width: int
 ) -> str:
-    down, across = (list(map(str, axis.values)) for axis in s.axes)
-    corner = f"{s.axes[0].name} \\ {s.axes[1].name}"
-    lead = min(WIDEST + 6, max(display_width(corner), *(display_width(shown(v)) for v in down)))
-    size = max(*(len(v) for v in values.values()), *(display_width(shown(v)) for v in across)) + 3
-    numbers = lead + len(across) * (size + 1) <= width
-    size = size if numbers else 2
+    """values: what is written in the cells, beside their shades."""
+    lead, across = _lead(s), s.axes[1].values
+    size = min(_size(s, values), max(2, width - lead - 1))
     most = max(1, (width - lead) // (size + 1))
     blocks = []
     for first in range(0, len(across), most):
         some = across[first : first + most]
-        head = _left(corner, lead) + "".join(" " + _left(v, size) for v in some)
-        lines = [head.rstrip()]
-        for v in down:
-            line = _left(v, lead)
-            for w in some:
-                row = cells.get((v, w))
-                line += " " + ("" if row is None else _cell(s, row, SHADES[shades[v, w]], values[v, w] if numbers else "")).ljust(size)
-            lines.append(line.rstrip())
-        blocks.append("\n".join(lines) + "\n")
+        lines = [_left(_corner(s), lead) + "".join(" " + _left(v, size) for v in some)]
+        for v in s.axes[0].values:
+            rows = [(w, cells.get((v, w))) for w in some]
+            shown_cells = ["" if row is None else _cell(s, row, SHADES[shades[v, w]], values.get((v, w), "")) for w, row in rows]
+            lines.append(_left(v, lead) + "".join(" " + cell.ljust(size) for cell in shown_cells))
+        blocks.append("\n".join(line.rstrip() for line in lines) + "\n")
     return "\n".join(blocks)
 
 

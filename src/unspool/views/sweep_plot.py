@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 CELL_HEIGHT, HEIGHT = 0.32, 3.4
 """Inches of a line of the heat map, and of another picture."""
-WRITTEN = 12
+NUMBERS_UP_TO = 12
 """Up to so many values of an axis the numbers stand in the cells."""
-LIGHT = 0.6
+LIGHT_INK_ABOVE = 0.6
 """Of a colour map from 0 to 1: above it the ink is light."""
 
 
@@ -62,9 +62,9 @@ def _heat(figure: Any, axis: Any, s: Swept, cells: dict[tuple[str, str], SweepRo
     goal, (down, across) = s.goals[0], s.axes
     values = np.asarray([[_value(cells.get((v, w))) for w in across.values] for v in down.values])
     losses = np.where(np.isfinite(values), goal.loss(values), np.nan)
-    low, high = (float(f(losses[np.isfinite(losses)], initial=default)) for f, default in ((np.min, np.inf), (np.max, -np.inf)))
-    span = high - low if high > low else 1.0
-    good = 1 - (losses - low) / span
+    known = np.unique(losses[np.isfinite(losses)])
+    ranks = np.searchsorted(known, losses) / max(len(known) - 1, 1)      # as in the grid of characters
+    good = np.where(np.isfinite(losses), 1 - ranks, np.nan)
     axis.grid(False)
     edges = np.arange(len(across.values) + 1), np.arange(len(down.values) + 1)
     axis.pcolormesh(*edges, np.ma.masked_invalid(good), cmap="cividis_r", vmin=0, vmax=1)
@@ -78,11 +78,11 @@ def _heat(figure: Any, axis: Any, s: Swept, cells: dict[tuple[str, str], SweepRo
         for j, w in enumerate(across.values):
             row = cells.get((v, w))
             sign = " >" if row is s.recommended and row else " *" if row is s.best and row else ""
-            text = f"{values[i, j]:.{goal.metric.decimals}f}" if len(across.values) <= WRITTEN and math.isfinite(values[i, j]) else ""
+            text = f"{values[i, j]:.{goal.metric.decimals}f}" if len(across.values) <= NUMBERS_UP_TO and math.isfinite(values[i, j]) else ""
             if text + sign.strip():
-                color = "#ffffff" if good[i, j] > LIGHT else "#1b1b1f"
+                color = "#ffffff" if good[i, j] > LIGHT_INK_ABOVE else "#1b1b1f"
                 axis.text(j + 0.5, i + 0.5, text + sign, ha="center", va="center", fontsize=7, color=color)
-    figure.supxlabel(f"{_label(goal)}; dark is better, * the best, > recommended", fontsize=8, x=0.01, ha="left")
+    figure.supxlabel(f"{_label(goal)}; dark is better (by rank), * the best, > recommended", fontsize=8, x=0.01, ha="left")
 
 
 def _value(row: SweepRow | None) -> float:
@@ -139,13 +139,17 @@ def _front(axis: Any, s: Swept) -> None:
 
 
 def _signs(axis: Any, s: Swept, points: list[tuple[SweepRow, float, float]]) -> None:
-    """A word beside the best and the recommended setting."""
+    """A ring around the best and around the recommended setting."""
+    from unspool.views.plot import COLORS
+
     for row, x, y in points:
         words = [word for word, one in (("best", s.best), ("recommended", s.recommended)) if one is row]
         if words:
-            text = f"{', '.join(words)}: {' '.join(row.values)}"
-            axis.annotate(shown(text), (x, y), xytext=(0, 7), textcoords="offset points", fontsize=8, ha="center")
-    axis.margins(0.1, 0.15)
+            color, label = COLORS[1 if "best" in words else 2], shown(f"{', '.join(words)}: {' '.join(row.values)}")
+            axis.plot([x], [y], label=label, marker="o", markersize=10, markerfacecolor="none", linestyle="", color=color)
+    if axis.get_legend_handles_labels()[0]:
+        axis.legend()
+    axis.margins(0.08)
 
 
 def _label(goal: Goal) -> str:
