@@ -83,7 +83,7 @@ def _why(rows: Sequence[SweepRow], rivals: Sequence[int], best: int, taken: int,
     """Why this setting is taken, in a sentence or two."""
     what = "best" if len(goals) == 1 else "best balance of both"
     if len(rivals) == 1:
-        return f"It is the {what}, and every other is clearly worse."
+        return f"It is the {what}, and every other is clearly worse{' in one of them, at least' * (len(goals) - 1)}."
     row, others = rows[taken], [rows[i] for i in rivals if i != taken]
     acts = f"{row.acting} processor{'s' * (row.acting != 1)} that do{'es' * (row.acting == 1)} anything"
     more = f"{len(others)} other{'s are' if len(others) > 1 else ' is'} within noise of it"
@@ -102,6 +102,9 @@ def _hopeless(goals: Sequence[Goal]) -> str:
     cut = next((goal.name for goal in goals if goal.name == "cross_entropy"), None)
     if cut:
         return "Every setting cuts a token of the texts, so cross_entropy is infinite: epsilon_perplexity and js are not."
+    few = next((goal.name for goal in goals if goal.name.startswith("self_bleu")), None)
+    if few:
+        return f"{few} compares the texts of one prompt, and there is one of each: draw several, by more seeds or sample(3)."
     return "No setting came to a value of every metric."
 
 
