@@ -7,7 +7,10 @@ import pytest
 from helpers.tables import Letters, table
 
 import unspool as un
+from unspool.arrays import sorted_once, topk
+from unspool.core.model import ROOT
 from unspool.sweeps.goals import read_goals
+from unspool.sweeps.known_texts import KnownTexts
 from unspool.sweeps.plan import SweepPlan
 from unspool.sweeps.read_metrics import READ_METRICS, SMOOTHED
 from unspool.sweeps.simplicity import IDLE_AT
@@ -122,6 +125,34 @@ def test_mass_and_sparsemax_are_what_they_say():
         assert kept[names["mass"]][number] == pytest.approx((masses, len(text)), abs=1e-5)
         assert free[names["sparsemax_score"]][number] == pytest.approx((scores, len(text)), abs=1e-5)
         assert free[names["mass"]][number] == pytest.approx((len(text), len(text)), abs=1e-5)
+
+
+def test_known_rows_have_the_logits_of_the_model():
+    lm = model()
+    known = KnownTexts(lm.model, tokens(lm))
+    session = known.session()
+    for prompt, text in tokens(lm):
+        start = session.extend([ROOT], [prompt])
+        path = session.nodes.path(int(session.extend(start, [text[:-1]], every=True)[0]))
+        for row in path:
+            p = np.asarray(lm.model.probabilities(tuple(session.nodes.tokens(int(row)).tolist())), np.float64)
+            np.testing.assert_allclose(np.exp(session.logits([row])[0]), p / p.sum(), atol=1e-6)
+    assert known.real.forwards == 1
+
+
+@pytest.mark.parametrize("wide", [40, 6000])
+def test_what_is_sorted_once_is_what_is_sorted_anew(wide):
+    """Also row by row, where equal shapes are different numbers."""
+    draw = np.random.default_rng(0)
+    arrays = [draw.normal(size=(5, wide)).astype(np.float32) for _ in range(3)]
+    with sorted_once({}):
+        for _ in range(2):
+            for k in (2, 7, wide):
+                for x in [*arrays, *(x[r : r + 1] for x in arrays for r in range(5))]:
+                    values, columns = topk(x, k)
+                    wanted = np.argsort(-x, -1, kind="stable")[:, :k]
+                    assert (columns == wanted).all()
+                    assert (values == np.take_along_axis(x, wanted, -1)).all()
 
 
 def test_neighbours_do_not_matter():

@@ -101,7 +101,8 @@ class KnownRows:
 class ProcessorTree:
     """Chains of processors as a tree: what begins alike is processed once."""
 
-    parts: Chain = ()
+    part: Any = None
+    """The processor here; at the root there is none."""
     ends: tuple[int, ...] = ()
     """The end tokens that the processors are told."""
     settings: list[int] = field(default_factory=list)
@@ -112,11 +113,10 @@ class ProcessorTree:
     """The lane's rows before each token."""
 
     def add(self, setting: int, chain: Chain, ends: tuple[int, ...]) -> None:
-        """Put a setting's processors where they belong; those that remember scores need their whole chain before them."""
-        pieces = [tuple(chain)] if any(part.reads_scores for part in chain) else [(part,) for part in chain]
+        """Put a setting's processors where they belong."""
         at = self
-        for piece in pieces:
-            at = at.branches.setdefault((*map(str, ends), *map(str, piece)), ProcessorTree(piece, ends))
+        for part in chain:
+            at = at.branches.setdefault((*map(str, ends), str(part)), ProcessorTree(part, ends))
         at.settings.append(setting)
 
     def all(self) -> Iterator[ProcessorTree]:
@@ -127,7 +127,7 @@ class ProcessorTree:
 
     def open(self, known: KnownTexts) -> None:
         """Rows of its own along the texts, so that what follows them can be remembered."""
-        self.lane = Lane(known, self.parts, end_tokens=self.ends)
+        self.lane = Lane(known, () if self.part is None else (self.part,), end_tokens=self.ends)
         starts = self.lane.begin([np.asarray(prompt, np.int64) for prompt, _ in known.texts])
         ends = self.lane.extend(starts, [np.asarray(text[:-1], np.int64) for _, text in known.texts], every=True)
         paths = [self.lane.nodes.path(int(end))[len(prompt) - 1 :] for end, (prompt, _) in zip(ends, known.texts, strict=True)]
@@ -141,7 +141,7 @@ class ProcessorTree:
 
     def _walk(self, some: slice, rows: Any, left: FewOrWhole, known: Sorted | None = None) -> Iterator[tuple[int, FewOrWhole]]:
         """known: what was sorted of the scores that all branches here begin with."""
-        if self.parts:
+        if self.part is not None:
             assert self.lane is not None, "it was opened"
             rows.uniforms, rows.end_tokens = self._no_draws, self.ends
             with sorted_once({} if known is None else known):
@@ -152,5 +152,4 @@ class ProcessorTree:
             yield from branch._walk(some, rows, left, shared)
 
     def _no_draws(self, purpose: str) -> Floats:
-        said = " | ".join(map(str, self.parts))
-        raise ParameterError(f"{said} draws at random, so what it leaves no text tells; take a metric of drawn texts, as diversity")
+        raise ParameterError(f"{self.part} draws at random, so what it leaves no text tells; take a metric of drawn texts, as diversity")
