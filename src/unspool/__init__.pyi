@@ -152,6 +152,8 @@ from unspool.strategies.steps_of import StepsOf as StepsOf
 from unspool.strategies.stochastic_beam import StochasticBeam as StochasticBeam, importance_weights as importance_weights
 from unspool.strategies.vote import Vote as Vote
 from unspool.stream import Stream as Stream
+from unspool.sweeps.result import Sweep as Sweep
+from unspool.sweeps.sweeping import sweep as sweep
 from unspool.views.diff import Diff as Diff, diff as diff
 from unspool.views.table import StepTable as StepTable
 

@@ -26,6 +26,7 @@ COMMANDS = (
     "diff",
     "schema",
     "compare",
+    "sweep",
     "plot",
     "explain",
     "translate",

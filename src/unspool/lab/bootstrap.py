@@ -39,7 +39,7 @@ def weights(prompts: int) -> Floats:
 def estimate(metric: Metric, parts: Floats) -> Estimate:
     """The metric of parts (prompts, k), with an interval over the prompts."""
     value = float(metric.of_sums(parts.sum(0)))
-    return Estimate(value) if len(parts) < 2 else Estimate(value, *_ends(metric.of_sums(weights(len(parts)) @ parts)))
+    return Estimate(value) if len(parts) < 2 else Estimate(value, *ends(metric.of_sums(weights(len(parts)) @ parts)))
 
 
 def difference(metric: Metric, parts: Floats, base: Floats) -> Estimate:
@@ -48,10 +48,10 @@ def difference(metric: Metric, parts: Floats, base: Floats) -> Estimate:
     if len(parts) < 2:
         return Estimate(value)
     drawn = weights(len(parts))
-    return Estimate(value, *_ends(metric.of_sums(drawn @ parts) - metric.of_sums(drawn @ base)))
+    return Estimate(value, *ends(metric.of_sums(drawn @ parts) - metric.of_sums(drawn @ base)))
 
 
-def _ends(values: Floats) -> list[float]:
-    """The percentiles that hold the middle; resamples without a value do not count."""
+def ends(values: Floats) -> list[float]:
+    """Of an interval: the percentiles that hold the middle; resamples without a value do not count."""
     values, tail = values[~np.isnan(values)], 50 * (1 - CONFIDENCE)
     return [float(x) for x in np.percentile(values, [tail, 100 - tail])] if len(values) else [math.nan, math.nan]

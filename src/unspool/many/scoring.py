@@ -31,7 +31,7 @@ class ScoringUnit:
         first = self.number * PAIRS_AT_ONCE
         return f"texts {first + 1} to {first + len(self.pairs)}"
 
-    def made_by(self, lm: LanguageModel, told: Callable[[Step], None] = lambda step: None) -> list[Score]:
+    def make(self, lm: LanguageModel, told: Callable[[Step], None] = lambda step: None) -> list[Score]:
         """The scores of its texts."""
         return list(lm.score([prompt for prompt, _ in self.pairs], [text for _, text in self.pairs], stride=self.stride))
 

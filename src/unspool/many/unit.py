@@ -73,9 +73,15 @@ class Unit:
         """What it is, for people."""
         return f"{self.name} from {self.asked[0].where} to {self.asked[-1].where}"
 
-    def made_by(self, lm: LanguageModel, told: Callable[[Step], None] = lambda step: None) -> UnitTexts:
+    def make(self, lm: LanguageModel, told: Callable[[Step], None] = lambda step: None) -> UnitTexts:
         """Run it; told: is given every step."""
-        return make(lm, self, told)
+        work = making(lm, self)
+        while True:
+            try:
+                told(next(work))
+            except StopIteration as over:
+                made: UnitTexts = over.value
+                return made
 
 
 @dataclass(frozen=True)
@@ -131,17 +137,6 @@ def sendable(decoder: DecoderLike, where: str) -> str:
     if not written_out(found):
         raise Unsupported(f"{found} holds an object of this process, which {where} cannot have; run it with the engine inline")
     return str(found)
-
-
-def make(lm: LanguageModel, unit: Unit, told: Callable[[Step], None] = lambda step: None) -> UnitTexts:
-    """Run a unit; told: is given every step."""
-    work = making(lm, unit)
-    while True:
-        try:
-            told(next(work))
-        except StopIteration as over:
-            made: UnitTexts = over.value
-            return made
 
 
 def making(lm: LanguageModel, unit: Unit) -> Generator[Step, None, UnitTexts]:

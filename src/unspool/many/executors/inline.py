@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from unspool.language_model import LanguageModel
-from unspool.many.executors.order import SeesStep, SomeUnit
+from unspool.many.executors.order import SeesStep, W
 from unspool.many.unit import model_of
 
 
@@ -19,9 +19,9 @@ class Inline:
     def model(self) -> dict[str, Any]:
         return model_of(self.lm)
 
-    def run(self, units: Iterator[SomeUnit], told: SeesStep) -> Iterator[tuple[SomeUnit, Any]]:
+    def run(self, units: Iterator[W], told: SeesStep) -> Iterator[tuple[W, Any]]:
         for unit in units:
-            yield unit, unit.made_by(self.lm, told)
+            yield unit, unit.make(self.lm, told)
 
     def close(self) -> None:
         pass

@@ -10,7 +10,7 @@ from typing import Any
 from unspool.errors import MissingExtra, UnspoolError, whole
 from unspool.kernels.cores import cores
 from unspool.many.executors.opening import ModelOpening, Worker
-from unspool.many.executors.order import LOSSES, Lost, SeesStep, SomeUnit, WorkUnit, in_order
+from unspool.many.executors.order import LOSSES, Lost, SeesStep, Task, W, in_order
 
 
 class OnRay:
@@ -34,7 +34,7 @@ class OnRay:
                 raise UnspoolError(f"Ray cannot be reached at {address or 'this machine'}: {said[0] if said else 'no answer'}") from None
         self._kind = self.ray.remote(num_cpus=cpus, num_gpus=gpus, max_restarts=0)(Worker)
         self._actors = [self._kind.remote(opening) for _ in range(size)]
-        self._work: dict[Any, tuple[Any, WorkUnit]] = {}
+        self._work: dict[Any, tuple[Any, Task]] = {}
         """By what is promised, the actor and its unit."""
 
     def model(self) -> dict[str, Any]:
@@ -48,17 +48,17 @@ class OnRay:
                 self._replace(self._actors[0])
         raise UnspoolError("the workers end before they have opened the model; see the logs of Ray")
 
-    def run(self, units: Iterator[SomeUnit], told: SeesStep) -> Iterator[tuple[SomeUnit, Any]]:
+    def run(self, units: Iterator[W], told: SeesStep) -> Iterator[tuple[W, Any]]:
         return in_order(units, self)
 
-    def give(self, unit: WorkUnit) -> None:
+    def give(self, unit: Task) -> None:
         busy = [id(actor) for actor, _ in self._work.values()]
         actor = next(actor for actor in self._actors if id(actor) not in busy)
         self._work[actor.make.remote(unit)] = actor, unit
 
-    def wait(self) -> list[tuple[WorkUnit, Any]]:
+    def wait(self) -> list[tuple[Any, Any]]:
         ready, _ = self.ray.wait(list(self._work), num_returns=1)
-        found: list[tuple[WorkUnit, Any]] = []
+        found: list[tuple[Any, Any]] = []
         for promise in ready:
             actor, unit = self._work.pop(promise)
             try:

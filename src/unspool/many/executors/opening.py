@@ -10,7 +10,7 @@ from typing import Any
 from unspool.core.decoder import import_parts
 from unspool.errors import Unsupported
 from unspool.language_model import LanguageModel
-from unspool.many.executors.order import WorkUnit
+from unspool.many.executors.order import Task
 from unspool.many.unit import model_of
 from unspool.models.details import file_of, folder_of
 
@@ -63,6 +63,6 @@ class Worker:
         """What saved lines say of the model."""
         return model_of(self.lm)
 
-    def make(self, unit: WorkUnit) -> Any:
-        """Do a unit."""
-        return unit.made_by(self.lm)
+    def make(self, unit: Task) -> Any:
+        """Run a unit."""
+        return unit.make(self.lm)

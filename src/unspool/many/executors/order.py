@@ -17,22 +17,22 @@ LOSSES = 3
 """So many workers may be lost over one unit."""
 
 
-class WorkUnit(Protocol):
-    """A piece of work that can be sent: what comes of it depends on it and the model alone."""
+class Task(Protocol):
+    """A unit of work, as executors see it: plain data that can be sent, and what comes of it depends on nothing else."""
 
     @property
     def number(self) -> int:
-        """Its place among all of them, from 0."""
+        """Its place among all units."""
 
     @property
     def span(self) -> str:
         """What it is, for people."""
 
-    def made_by(self, lm: LanguageModel, told: SeesStep = ...) -> Any:
-        """Do it; told: is given every step, if there are any."""
+    def make(self, lm: LanguageModel, told: SeesStep = ...) -> Any:
+        """Run it; told: is given every step, where there are some."""
 
 
-SomeUnit = TypeVar("SomeUnit", bound=WorkUnit)
+W = TypeVar("W", bound=Task)
 
 
 class Lost:
@@ -45,7 +45,7 @@ class Executor(Protocol):
     def model(self) -> dict[str, Any]:
         """What saved lines say of the model."""
 
-    def run(self, units: Iterator[SomeUnit], told: SeesStep) -> Iterator[tuple[SomeUnit, Any]]:
+    def run(self, units: Iterator[W], told: SeesStep) -> Iterator[tuple[W, Any]]:
         """What came of each unit, in their order; told: is given every step, where it is known here."""
 
     def close(self) -> None:
@@ -57,17 +57,17 @@ class Workers(Protocol):
 
     size: int
 
-    def give(self, unit: WorkUnit) -> None:
+    def give(self, unit: Task) -> None:
         """Let a worker that has none run a unit."""
 
-    def wait(self) -> list[tuple[Any, Any | Exception | Lost]]:
-        """Wait until something comes of one of them."""
+    def wait(self) -> list[tuple[Any, Any]]:
+        """Wait until something comes of one of them: what was made, an Exception, or Lost."""
 
 
-def in_order(units: Iterator[SomeUnit], workers: Workers) -> Iterator[tuple[SomeUnit, Any]]:
+def in_order(units: Iterator[W], workers: Workers) -> Iterator[tuple[W, Any]]:
     """Give units out as workers are free, and out again where a worker was lost; what came of them in their order."""
-    out: deque[SomeUnit] = deque()                                            # given out or to be, and not yet handed on
-    again: deque[SomeUnit] = deque()
+    out: deque[W] = deque()                                            # given out or to be, and not yet handed on
+    again: deque[W] = deque()
     done: dict[int, Any] = {}
     losses: dict[int, int] = {}
     busy, more = 0, True

@@ -14,7 +14,7 @@ from typing import Any
 from unspool.errors import UnspoolError, whole
 from unspool.kernels.cores import cores
 from unspool.many.executors.opening import ModelOpening, Worker
-from unspool.many.executors.order import Lost, SeesStep, SomeUnit, WorkUnit, in_order
+from unspool.many.executors.order import Lost, SeesStep, Task, W, in_order
 
 SECONDS_TO_END = 5.0
 """Seconds that a process has to end before it is killed."""
@@ -24,7 +24,7 @@ SECONDS_TO_END = 5.0
 class _Process:
     process: Any
     pipe: Connection
-    unit: WorkUnit | None = None
+    unit: Task | None = None
     ready: bool = False
 
 
@@ -47,17 +47,17 @@ class Processes:
                 raise UnspoolError("the workers end before they have opened the model; is there enough memory? fewer --workers need less")
         return self._model
 
-    def run(self, units: Iterator[SomeUnit], told: SeesStep) -> Iterator[tuple[SomeUnit, Any]]:
+    def run(self, units: Iterator[W], told: SeesStep) -> Iterator[tuple[W, Any]]:
         return in_order(units, self)
 
-    def give(self, unit: WorkUnit) -> None:
+    def give(self, unit: Task) -> None:
         worker = next((w for w in self._workers if w.unit is None and w.ready), None) or next(w for w in self._workers if w.unit is None)
         worker.unit = unit
         with contextlib.suppress(OSError):                                # its end is found when it is waited for
             worker.pipe.send(unit)
 
-    def wait(self) -> list[tuple[WorkUnit, Any]]:
-        found: list[tuple[WorkUnit, Any]] = []
+    def wait(self) -> list[tuple[Any, Any]]:
+        found: list[tuple[Any, Any]] = []
         ready = wait([worker.pipe for worker in self._workers])
         for worker in [w for w in self._workers if w.pipe in ready]:
             try:
@@ -115,7 +115,7 @@ def _work(pipe: Connection, opening: ModelOpening, threads: int) -> None:
         while True:
             unit = pipe.recv()
             try:
-                found: Any = worker.make(unit)
+                found = worker.make(unit)
             except Exception as error:
                 found = _sendable(error)
             pipe.send(found)

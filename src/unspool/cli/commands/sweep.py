@@ -1,0 +1,162 @@
+"""`unspool sweep`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from unspool.cli import options
+from unspool.cli.commands.common import FAILED, INTERRUPTED, open_model, open_sink
+from unspool.cli.commands.compare import read_reference, read_seeds
+from unspool.cli.commands.many import RUN_BY
+
+if TYPE_CHECKING:
+    from unspool.sweeps.result import Sweep
+
+_UNASKED = "temperature({0.7, 0.85, 1, 1.2}) | top_p({0.8, 0.9, 0.95, 1}) | sample"
+"""Swept if no decoder is named."""
+_DECODER = options.option(
+    "--decoder",
+    "-d",
+    hint="A decoder with sets {0.8, 0.9} and ranges {0.3..1.5 by 0.2} or {0.3..1.5 in 7} in place of values.",
+    default=_UNASKED,
+    metavar="TEXT",
+    shell_complete=options.decoder_names,
+)
+_METRICS = options.option(
+    "--metrics",
+    hint="One, or two with a comma between for a trade-off; each perhaps with :min, :max, :near=NUMBER or :human. Read off given texts: "
+    "coverage, kept, mass, cross_entropy, epsilon_perplexity, js, sparsemax_score, spread. Of drawn texts: those of compare.",
+    default="js",
+    metavar="LIST",
+)
+_REFERENCE = options.option(
+    "--reference",
+    hint="A file of human texts, one per line, or prompt, tab, text: to be read, or for drawn texts to be like.",
+    default="to read: passages that come with unspool",
+    metavar="FILE",
+)
+_SEARCH = options.option(
+    "--search", hint="How settings are chosen.", default=True, value="grid", type=click.Choice(["grid", "random", "halving"])
+)
+_SETTINGS = options.option("--settings", hint="How many settings random or halving draws.", type=int)
+_BUDGET = options.option("--budget", hint="How often a prompt may be run, over all settings, in place of that.", type=int)
+_KEEP = options.option("--keep", hint="In halving, of how many settings one goes on.", default="3", type=int)
+_SEED = options.option("--seed", hint="Of what random or halving draws.", default=True, value=0, type=options.Seed())
+_SEEDS = options.option("--seeds", hint="Of the texts: how many, or which, as 0,7,42.", default=True, value="1", metavar="N | LIST")
+_UNIT = options.option("--unit", hint="What n-grams are made of.", default=True, value="words", type=click.Choice(["words", "tokens"]))
+_JUDGE = options.option("--judge", hint="A second model, for judge_perplexity and judge_bits_per_byte.", metavar="MODEL")
+_SAVE = options.option("--save", hint="Save the numbers of each unit of work; what is there is not made again.", metavar="FILE")
+_PLOT = options.option("--plot", hint="Draw it: an .svg, .png or .pdf.", metavar="FILE")
+
+
+@options.command(
+    options.PROMPT_FILES,
+    _DECODER,
+    options.PARTS,
+    _METRICS,
+    _REFERENCE,
+    _SEARCH,
+    _SETTINGS,
+    _BUDGET,
+    _KEEP,
+    _SEED,
+    _SEEDS,
+    options.NEW_TOKENS,
+    _UNIT,
+    _JUDGE,
+    _SAVE,
+    _PLOT,
+    *RUN_BY,
+    *options.RESULT,
+    *options.LOADED,
+    options.CHAT,
+)
+@click.pass_context
+def sweep(
+    ctx: click.Context,
+    /,
+    file: tuple[str, ...],
+    decoder: str | None,
+    metrics: str | None,
+    reference: str | None,
+    judge: str | None,
+    seeds: str,
+    max_new_tokens: int | None,
+    plot: str | None,
+    engine: str | None,
+    workers: int | None,
+    ray_address: str | None,
+    **how: Any,
+) -> int:
+    """Try a decoder at many settings. Which is best by a metric, or by a trade-off of two, which to take, and how sure that is.
+
+    The exit code is 2 if the recommended setting came to no text after a prompt, or if none could be recommended.
+    """
+    from unspool.cli.console import note, read_lines
+    from unspool.cli.long_bar import LongBar
+    from unspool.files import check_writable
+    from unspool.language_model import DEFAULT_NEW_TOKENS
+    from unspool.many.executors.opening import ModelOpening
+    from unspool.sweeps.axes import read_template
+    from unspool.sweeps.goals import read_goals
+    from unspool.sweeps.settings import check_search
+    from unspool.sweeps.sweeping import METRIC, Sweeping
+    from unspool.views.compare_plot import check_path
+
+    sink = open_sink(how | {"plot": plot})
+    asked = _UNASKED if decoder is None else decoder
+    wanted = METRIC if metrics is None else metrics
+    check_search(read_template(asked), how["search"], how["settings"], how["budget"])       # before the model is opened
+    read_goals(wanted, human=reference is not None, judged=judge is not None)
+    prompts, human, several = read_lines(list(file)) if file else [], read_reference(reference), read_seeds(seeds)
+    if plot:
+        check_writable(check_path(plot))
+    work = Sweeping(
+        open_model(how),
+        asked,
+        wanted,
+        prompts=prompts,
+        reference=human,
+        judge=open_model(how | {"model": judge}) if judge else None,
+        seeds=several,
+        max_new_tokens=DEFAULT_NEW_TOKENS if max_new_tokens is None else max_new_tokens,
+        **{name: how[name] for name in ("search", "settings", "budget", "keep", "seed", "unit", "chat", "save")},
+        engine=engine or "inline",
+        workers=workers,
+        address=ray_address,
+        opening=ModelOpening(how["model"], how["backend"], how["device"], how["dtype"], parts=tuple(ctx.meta.get(options.PARTS_META, ()))),
+    )
+    bar, kept, interrupted = LongBar("sweep", work.plan.total), 0, False
+    with bar:
+        try:
+            for _ in work:
+                bar.reached(work.done, made=work.kept == kept)
+                kept = work.kept
+        except KeyboardInterrupt:
+            interrupted = True
+    if work.done:
+        found = work.result
+        sink.write(written(found, sink.form) if sink.form != "text" else found.to_text(sink.width, sink.paint))
+        sink.close()
+        if plot:
+            found.plot(Path(plot))
+    if interrupted:
+        saved = "; the same command goes on from here" if how["save"] and work.done else ""
+        note("interrupted" + saved if work.done else "interrupted before the first numbers were there")
+        return INTERRUPTED
+    return 0 if found.recommended is not None and not found.recommended.failed else FAILED
+
+
+def written(found: Sweep, form: str) -> str:
+    """A sweep in one of the file forms."""
+    from unspool.views.sheet import to_json, to_jsonl
+    from unspool.views.sweep import records, to_page
+
+    if form == "json":
+        return to_json(found.to_dict()) + "\n"
+    if form == "jsonl":
+        return to_jsonl(records(found))
+    return to_page(found) if form == "html" else found.to_markdown() if form == "md" else found.to_csv()

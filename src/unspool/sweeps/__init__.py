@@ -1,0 +1,1 @@
+"""Sweeps: one decoder at many settings, and which of them to take."""

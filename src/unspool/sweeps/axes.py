@@ -1,0 +1,249 @@
+"""What stands in braces in a decoder's text form: sets and ranges of values.
+
+    temperature({0.3..1.5 by 0.2}) | top_p({0.8, 0.9, 0.95}) | {sample, best_of(4)}
+
+A set holds values with commas between: numbers, texts in quotes, or whole parts. A range goes from one number to another, by a step or in
+a number of values, evenly or (`log`) by a constant factor; with neither it can only be drawn from. A mapping, which has a colon, stays what
+it is.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import pairwise
+
+import numpy as np
+
+from unspool.core.decoder import REGISTRY, own_parts, written
+from unspool.core.randomness import uniform, word
+from unspool.errors import DecoderError, ParameterError, check
+
+MOST_VALUES = 10_000
+"""Of one range."""
+DIGITS = 4
+"""Significant digits of a number that is drawn from a range."""
+EXAMPLE = 'a set is {0.8, 0.9} and a range {0.3..1.5 by 0.2} or {0.3..1.5 in 7}'
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_RANGE = re.compile(rf"\s*({_NUMBER})\s*\.\.\s*({_NUMBER})\s*(?:by\s+({_NUMBER})|in\s+(\d+))?\s*(log)?\s*")
+_OPEN, _CLOSE = "([{", ")]}"
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One parameter that a sweep varies."""
+
+    name: str
+    """Of the part, with the parameter where it is not the first: "temperature", "top_p.min_keep"."""
+    given: str
+    """What stands between the braces."""
+    values: tuple[str, ...]
+    """As texts; none of a range that can only be drawn from."""
+    low: float = math.nan
+    high: float = math.nan
+    log: bool = False
+    whole: bool = False
+    """Whether whole numbers are drawn from the range: its ends are written so."""
+
+    def drawn(self, seed: int, number: int) -> str:
+        """The value of draw `number`: one of the set, or a number of the range."""
+        u = float(uniform(seed, np.asarray([word("sweep")], np.uint64), number, self.name)[0])
+        if self.values:
+            return self.values[min(int(u * len(self.values)), len(self.values) - 1)]
+        if self.whole:
+            return str(int(self.low) + min(int(u * (self.high - self.low + 1)), int(self.high - self.low)))
+        if self.log:
+            return f"{math.exp(math.log(self.low) + u * (math.log(self.high) - math.log(self.low))):.{DIGITS}g}"
+        return f"{self.low + u * (self.high - self.low):.{DIGITS}g}"
+
+
+@dataclass(frozen=True)
+class Template:
+    """A decoder's text form with sets and ranges in it."""
+
+    text: str
+    pieces: tuple[str, ...]
+    """What stands before, between and behind the braces."""
+    axes: tuple[Axis, ...]
+
+    @property
+    def size(self) -> int | None:
+        """How many settings there are; None where a range can only be drawn from."""
+        return None if any(not axis.values for axis in self.axes) else math.prod(len(axis.values) for axis in self.axes)
+
+    def at(self, values: tuple[str, ...]) -> str:
+        """The text form with these values."""
+        filled = (piece for pair in zip(self.pieces, (*values, ""), strict=True) for piece in pair)
+        return "".join(filled)
+
+    def grid(self) -> Iterator[tuple[str, ...]]:
+        """The values of every setting, the last axis fastest."""
+        for number in range(self.size or 0):
+            yield self.numbered(number)
+
+    def numbered(self, number: int) -> tuple[str, ...]:
+        """The values of one setting of the grid."""
+        found = []
+        for axis in reversed(self.axes):
+            number, place = divmod(number, len(axis.values))
+            found.append(axis.values[place])
+        return tuple(reversed(found))
+
+
+def read_template(text: str) -> Template:
+    """A decoder's text form, taken apart at its braces."""
+    pieces, axes, begun = [], list[Axis](), 0
+    for start, end, where in _sets(text):
+        inner = text[start + 1 : end]
+        before = sum(axis.name.split(" (")[0] == where for axis in axes)
+        axes.append(_axis(f"{where} ({before + 1})" if before else where, inner))
+        pieces.append(text[begun:start])
+        begun = end + 1
+    if not axes:
+        raise DecoderError(f"there is nothing to sweep in {text[:60]!r}: put values in braces; {EXAMPLE}")
+    return Template(text, (*pieces, text[begun:]), tuple(axes))
+
+
+# --- where the braces are ---------------------------------------------------------------------------------------------
+
+
+def _sets(text: str) -> Iterator[tuple[int, int, str]]:
+    """(where it opens, where it closes, what it is called) of each set that is no mapping; quotes hide what is in them."""
+    calls: list[tuple[str, int]] = []                                     # the open calls: name, and how many arguments stand before
+    at = 0
+    while at < len(text):
+        c = text[at]
+        if c in "\"'":
+            at = _behind_quote(text, at)
+            continue
+        if c == "{":
+            end = _closing(text, at)
+            if ":" not in _bare(text[at + 1 : end]):
+                yield at, end, _called(text[:at], calls)
+                at = end + 1
+                continue
+        if c in _OPEN:
+            found = re.search(r"([A-Za-z_]\w*)\s*$", text[:at]) if c == "(" else None
+            calls.append((found[1] if found else "", 0))
+        elif c in _CLOSE and calls:
+            calls.pop()
+        elif c == "," and calls:
+            calls[-1] = calls[-1][0], calls[-1][1] + 1
+        at += 1
+
+
+def _called(before: str, calls: list[tuple[str, int]]) -> str:
+    """What the parameter is called that a value stands for."""
+    name, place = next(((n, p) for n, p in reversed(calls) if n), ("", 0))
+    if not name:
+        return "part"
+    keyword = re.search(r"[(,]\s*([A-Za-z_]\w*)\s*=\s*$", before)
+    own_parts()
+    known = [f.name for f in written(REGISTRY[name])] if name in REGISTRY else []
+    parameter = keyword[1] if keyword else known[place] if place < len(known) else ""
+    return name if not parameter or known[:1] == [parameter] else f"{name}.{parameter}"
+
+
+def _behind_quote(text: str, at: int) -> int:
+    quote, place = text[at], at + 1
+    while place < len(text) and text[place] != quote:
+        place += 2 if text[place] == "\\" else 1
+    return place + 1
+
+
+def _closing(text: str, at: int) -> int:
+    """Where the bracket at a place closes."""
+    deep, place = 0, at
+    while place < len(text):
+        if text[place] in "\"'":
+            place = _behind_quote(text, place)
+            continue
+        deep += (text[place] in _OPEN) - (text[place] in _CLOSE)
+        if deep == 0:
+            return place
+        place += 1
+    raise DecoderError(f"the brace of {text[at : at + 30]!r} is not closed; {EXAMPLE}")
+
+
+def _bare(text: str) -> str:
+    """What of a text stands in no quotes and no brackets; the rest is blank."""
+    out, deep, at = [], 0, 0
+    while at < len(text):
+        if text[at] in "\"'":
+            end = min(_behind_quote(text, at), len(text))
+            out.append(" " * (end - at))
+            at = end
+            continue
+        deep -= text[at] in _CLOSE
+        out.append(text[at] if deep == 0 and text[at] not in _CLOSE else " ")
+        deep += text[at] in _OPEN
+        at += 1
+    return "".join(out)
+
+
+# --- what stands in them ----------------------------------------------------------------------------------------------
+
+
+def _axis(name: str, given: str) -> Axis:
+    bare = _bare(given)
+    if not given.strip():
+        raise DecoderError(f"the set of {name} is empty; {EXAMPLE}")
+    if ".." in bare:
+        return _range(name, given)
+    cuts = [-1, *(i for i, c in enumerate(bare) if c == ","), len(given)]
+    values = [given[a + 1 : b].strip() for a, b in pairwise(cuts)]
+    if not all(values):
+        raise DecoderError(f"the set {{{given}}} of {name} has an empty place; {EXAMPLE}")
+    twice = next((v for i, v in enumerate(values) if v in values[:i]), None)
+    check(twice is None, f"the set {{{given}}} of {name} has {twice} twice; give each value once")
+    return Axis(name, given, tuple(values))
+
+
+def _range(name: str, given: str) -> Axis:
+    found = _RANGE.fullmatch(given)
+    if not found:
+        raise DecoderError(f"cannot read the range {{{given}}} of {name}: {EXAMPLE}, with log behind it for equal factors")
+    low, high, step, count, log = found.groups()
+    a, b = float(low), float(high)
+    check(a < b, f"the range {{{given}}} of {name} goes from {low} to {high}; the first number is the smaller one")
+    check(not log or a > 0, f"the range {{{given}}} of {name} is by equal factors (log), so it begins above 0")
+    check(not (log and step), f"the range {{{given}}} of {name}: log goes with a number of values, as {{{low}..{high} in 5 log}}")
+    if step is None and count is None:
+        return Axis(name, given, (), a, b, bool(log), not log and _is_whole(low) and _is_whole(high))
+    values = _stepped(name, given, low, high, step) if step else _counted(name, given, a, b, int(count), bool(log))
+    return Axis(name, given, tuple(values), a, b, bool(log))
+
+
+def _stepped(name: str, given: str, low: str, high: str, step: str) -> list[str]:
+    first, last, by = Decimal(low), Decimal(high), Decimal(step)
+    check(by > 0, f"the step of the range {{{given}}} of {name} must be above 0; got {step}")
+    count = int((last - first) / by) + 1
+    check(count > 1, f"the range {{{given}}} of {name} has one value: its step is longer than itself")
+    _check_count(name, given, count)
+    return [_plain(first + i * by) for i in range(count)]
+
+
+def _counted(name: str, given: str, low: float, high: float, count: int, log: bool) -> list[str]:
+    check(count > 1, f"the range {{{given}}} of {name} needs at least 2 values; got {count}")
+    _check_count(name, given, count)
+    shares = [i / (count - 1) for i in range(count)]
+    numbers = [low * (high / low) ** s if log else low + (high - low) * s for s in shares]
+    values = [f"{x:.6g}" for x in numbers]
+    check(len(set(values)) == count, f"the range {{{given}}} of {name} has values that six digits do not tell apart; give fewer")
+    return values
+
+
+def _check_count(name: str, given: str, count: int) -> None:
+    if count > MOST_VALUES:
+        raise ParameterError(f"the range {{{given}}} of {name} has {count} values, more than {MOST_VALUES}; take a longer step")
+
+
+def _plain(number: Decimal) -> str:
+    return format(number.normalize(), "f")
+
+
+def _is_whole(text: str) -> bool:
+    return bool(re.fullmatch(r"[-+]?\d+", text))

@@ -1,0 +1,95 @@
+"""Which settings a sweep tries: all of a grid, or some that are drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from unspool.core.decoder import Decoder, parse
+from unspool.errors import ParameterError, UnspoolError, check, whole
+from unspool.many.unit import written_out
+from unspool.strategies.greedy import Greedy
+from unspool.sweeps.axes import Template
+
+MOST_SETTINGS = 2000
+"""Of a grid that is tried whole."""
+DRAWS = 60
+"""So many draws for each setting that is wanted, before it is said that there are too few."""
+SEARCHES = ("grid", "random", "halving")
+
+
+@dataclass(frozen=True)
+class SweepSetting:
+    """One decoder of a sweep."""
+
+    number: int
+    """Its place among the settings, from 0."""
+    values: tuple[str, ...]
+    """Of each axis, as text."""
+    text: str
+    """The decoder's text form."""
+    decoder: Decoder
+
+
+def check_search(template: Template, search: str, settings: int | None, budget: int | None) -> None:
+    """Refuse a search that cannot be made of a template."""
+    check(search in SEARCHES, f"search is one of {', '.join(SEARCHES)}; got {search!r}")
+    for value, what in ((settings, "settings"), (budget, "budget")):
+        if value is not None:
+            whole(what, value, 1)
+    check(settings is None or budget is None, "give how many settings are drawn, or a budget that says so, not both")
+    drawn = settings is not None or budget is not None
+    check(search != "grid" or not drawn, "a grid is tried whole; settings and budget go with the search random or halving")
+    check(search != "random" or drawn, "the search random draws settings: say how many (settings), or a budget of prompts that are run")
+    free = next((axis for axis in template.axes if not axis.values), None)
+    if free is not None and not drawn:
+        there = f"{{{free.given}}}"
+        within = free.given.removesuffix("log").strip()
+        how = f"{{{within} in 5}}, or a step, {{{within} by ...}}; from a range with neither the search random draws"
+        raise ParameterError(f"the range {there} of {free.name} does not say which values: give how many, {how}")
+    if not drawn and (template.size or 0) > MOST_SETTINGS:
+        raise ParameterError(
+            f"the grid has {template.size} settings, more than {MOST_SETTINGS}; take fewer values, or the search random or halving with "
+            "settings or a budget"
+        )
+
+
+def settings_of(template: Template, count: int | None, seed: int) -> list[SweepSetting]:
+    """All settings of a grid, or so many different ones that are drawn."""
+    if count is None or (template.size is not None and count >= template.size):
+        return _made(template, template.grid())
+    found: dict[tuple[str, ...], None] = {}
+    for number in range(DRAWS * count):
+        found.setdefault(tuple(axis.drawn(seed, number) for axis in template.axes))
+        if len(found) == count:
+            return _made(template, found)
+    came = f"{DRAWS * count} draws from {template.text[:60]!r} came to {len(found)} different settings"
+    raise ParameterError(f"{came}, not {count}; ask for fewer")
+
+
+def _made(template: Template, some: Iterable[tuple[str, ...]]) -> list[SweepSetting]:
+    made: list[SweepSetting] = []
+    known: dict[Hashable, str] = {}
+    for values in some:
+        text = template.at(values)
+        try:
+            decoder = parse(text)
+        except UnspoolError as error:
+            raise type(error)(f"the setting {text[:80]} cannot be: {error}") from None
+        decoder = decoder if decoder.strategy else decoder | Greedy()
+        check(written_out(decoder), f"the setting {text[:80]} holds an object that its text form does not say")
+        key = key_of(decoder.parts)
+        check(key not in known, f"the settings {known.get(key, '')} and {text} are the same decoder; give each once")
+        known[key] = text
+        made.append(SweepSetting(len(made), values, str(decoder), decoder))
+    return made
+
+
+def key_of(parts: tuple[Any, ...]) -> Hashable:
+    """What equal parts have alike, whether their numbers are written 1 or 1.0."""
+    try:
+        hash(parts)
+    except TypeError:                                                     # a mapping among their fields
+        return str(parts)
+    return parts

@@ -1,0 +1,134 @@
+"""Sets and ranges in a decoder's text form: what stands for what, and one line for what is wrong."""
+
+import pytest
+
+import unspool as un
+from unspool.sweeps.axes import read_template
+from unspool.sweeps.settings import MOST_SETTINGS, check_search, settings_of
+
+
+def axes(text):
+    return [(axis.name, axis.values) for axis in read_template(text).axes]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("temperature({0.3..1.5 by 0.2})", [("temperature", ("0.3", "0.5", "0.7", "0.9", "1.1", "1.3", "1.5"))]),
+        ("temperature({0.3..1.5 in 3})", [("temperature", ("0.3", "0.9", "1.5"))]),
+        ("temperature({0.5..1.2 by 0.5})", [("temperature", ("0.5", "1"))]),
+        ("min_p({0.001..0.1 in 3 log})", [("min_p", ("0.001", "0.01", "0.1"))]),
+        ("top_k({10..50 by 20}) | {sample, best_of(4)}", [("top_k", ("10", "30", "50")), ("part", ("sample", "best_of(4)"))]),
+        ("top_p({.8, 0.9}, min_keep={1,2})", [("top_p", (".8", "0.9")), ("top_p.min_keep", ("1", "2"))]),
+        ("xtc(0.1, {0.2,0.5})", [("xtc.probability", ("0.2", "0.5"))]),
+        ("skew({-1..1 by 1})", [("skew", ("-1", "0", "1"))]),
+        ("bias({' a': {1, 2}}) | greedy", [("bias", ("1", "2"))]),
+        ("greedy | stop({'a,b', \"{x}\", ('}', ']')})", [("stop", ("'a,b'", '"{x}"', "('}', ']')"))]),
+        ("temperature({1,2}) | temperature({3,4})", [("temperature", ("1", "2")), ("temperature (2)", ("3", "4"))]),
+        ("best_of(4, {logprob_1, 'it\\'s {3}'})", [("best_of.by", ("logprob_1", "'it\\'s {3}'"))]),
+    ],
+)
+def test_what_stands_in_braces(text, found):
+    names = axes(text)
+    assert [values for _, values in names] == [values for _, values in found]
+    if "best_of(4, {" not in text:
+        assert names == found
+
+
+def test_a_setting_is_the_text_with_its_values():
+    template = read_template("temperature({0.5,1}) | top_p({0.8,0.9}) | sample")
+    made = settings_of(template, None, 0)
+    assert [one.text for one in made] == [f"temperature({t}) | top_p({p}) | sample" for t in ("0.5", "1") for p in ("0.8", "0.9")]
+    assert [un.parse(one.text) for one in made] == [one.decoder for one in made]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("top_p(0.9) | sample", "nothing to sweep"),
+        ("top_p({}) | sample", "the set of top_p is empty"),
+        ("top_p({0.8,,0.9})", "has an empty place"),
+        ("top_p({0.8, })", "has an empty place"),
+        ("top_p({0.8,0.9,0.8})", "has 0.8 twice"),
+        ("top_p({0.8", "is not closed"),
+        ("top_p({0.9..0.8 by 0.1})", "goes from 0.9 to 0.8"),
+        ("top_p({0.8..0.9 by 0})", "must be above 0; got 0"),
+        ("top_p({0.8..0.9 by -0.1})", "must be above 0; got -0.1"),
+        ("top_p({0.8..0.9 by 0.2})", "has one value"),
+        ("top_p({0.8..0.9 in 1})", "at least 2 values; got 1"),
+        ("top_p({0.8...0.9 by 2})", "cannot read the range {0.8...0.9 by 2} of top_p: a set is {0.8, 0.9} and a range {0.3..1.5 by 0.2}"),
+        ("top_p({a..b})", "cannot read the range"),
+        ("min_p({0..0.1 in 5 log})", "begins above 0"),
+        ("min_p({0.1..1 by 0.1 log})", "log goes with a number of values"),
+        ("temperature({0..1 by 0.000001})", "1000001 values, more than 10000"),
+    ],
+)
+def test_what_is_wrong_with_braces(text, said):
+    with pytest.raises(un.UnspoolError) as error:
+        read_template(text)
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "said"),
+    [
+        ("temperature({0.3..1.5})", {}, "does not say which values: give how many, {0.3..1.5 in 5}, or a step, {0.3..1.5 by ...}"),
+        ("temperature({0..100 by 1}) | top_k({1..100 by 1})", {}, "the grid has 10100 settings, more than 2000"),
+        ("temperature({1,2})", {"search": "random"}, "say how many"),
+        ("temperature({1,2})", {"settings": 4}, "a grid is tried whole"),
+        ("temperature({1,2})", {"search": "random", "settings": 0}, "whole number >= 1; got 0"),
+        ("temperature({1,2})", {"search": "random", "settings": 3, "budget": 4}, "not both"),
+        ("temperature({1,2})", {"search": "gird"}, "grid, random, halving"),
+    ],
+)
+def test_what_is_wrong_with_a_search(text, options, said):
+    with pytest.raises(un.UnspoolError) as error:
+        check_search(read_template(text), **({"search": "grid", "settings": None, "budget": None} | options))
+    assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("temperature({1, -1}) | sample", "the setting temperature(-1) | sample cannot be: temperature(t) needs a finite number >= 0; got"),
+        ("top_p({0.9..1.1 by 0.1})", "the setting top_p(1.1) cannot be: top_p(p) needs a number in [0, 1]; got 1.1"),
+        ("temprature({0.5, 1})", "did you mean temperature"),
+        ("{greedy, beem(2)}", "the setting beem(2) cannot be"),
+        ("temperature({1, 1.0})", "temperature(1) and temperature(1.0) are the same decoder"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_named(text, said):
+    with pytest.raises(un.UnspoolError) as error:
+        settings_of(read_template(text), None, 0)
+    assert said in str(error.value)
+
+
+def test_random_settings_are_different_within_their_ranges_and_the_same_again():
+    template = read_template("temperature({0.3..1.5}) | top_k({5..50}) | min_p({0.001..0.1 log}) | {sample, greedy}")
+    made = settings_of(template, 200, 3)
+    assert made == settings_of(template, 200, 3)
+    assert made != settings_of(template, 200, 4)
+    assert len({one.text for one in made}) == 200
+    for one in made:
+        t, k, p, _ = one.values
+        assert 0.3 <= float(t) <= 1.5
+        assert 5 <= int(k) <= 50
+        assert 0.001 <= float(p) <= 0.1
+    assert {one.values[3] for one in made} == {"sample", "greedy"}
+    assert {one.values[1] for one in made} >= {"5", "50"}
+    assert 60 < sum(float(one.values[2]) < 0.01 for one in made) < 140    # half of a range of factors lies below its middle
+
+
+def test_as_many_as_there_are_is_the_grid():
+    template = read_template("temperature({0.5,1}) | top_p({0.8,0.9}) | sample")
+    assert settings_of(template, 4, 0) == settings_of(template, 99, 0) == settings_of(template, None, 0)
+    some = {one.text for one in settings_of(template, 3, 0)}
+    assert len(some) == 3
+    assert some < {one.text for one in settings_of(template, None, 0)}
+
+
+def test_a_grid_of_the_most_is_made():
+    text = f"temperature({{1..{MOST_SETTINGS} by 1}})"
+    check_search(read_template(text), "grid", None, None)
+    assert len(settings_of(read_template(text), None, 0)) == MOST_SETTINGS
