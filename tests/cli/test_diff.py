@@ -25,7 +25,7 @@ def test_what_differs_is_named_and_tells_in_the_exit_code(traces):
     code, found, _ = called("diff", traces["a"], traces["b"], "-o", "json")
     steps = json.loads(found)["texts"][0]["steps"]
     assert code == 1
-    assert steps[0]["model"] == {"kl": pytest.approx(0, abs=1e-6), "total_variation": pytest.approx(0, abs=1e-6), "overlap": 1}
+    assert steps[0]["model"] == {"kl": pytest.approx(0, abs=1e-6), "total_variation": pytest.approx(0, abs=1e-6), "top_in_common": 1}
     assert steps[0]["processed"]["total_variation"] > 0.1
 
 

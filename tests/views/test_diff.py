@@ -32,9 +32,9 @@ def test_what_the_second_rules_out_is_infinitely_far():
 
 def test_a_token_that_cannot_come_is_shared_by_nobody():
     five, three = dict.fromkeys(range(5), 0.2), {0: 0.4, 1: 0.3, 2: 0.3, 3: 0.0, 4: 0.0}
-    assert distance(five, three).overlap == 3 / 5
-    assert distance(three, three).overlap == 1
-    assert distance({0: 1.0}, {1: 1.0}).overlap == 0
+    assert distance(five, three).top_in_common == 3 / 5
+    assert distance(three, three).top_in_common == 1
+    assert distance({0: 1.0}, {1: 1.0}).top_in_common == 0
 
 
 def test_that_distributions_are_not_recorded_is_said():

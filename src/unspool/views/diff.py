@@ -223,14 +223,14 @@ def _draw_text(text: TextDiff, width: int, paint: Paint, several: bool) -> list[
             cells = [fit_right(shown(c.cell(True)) if c else "", half) for c in pair]
             lines.append(f"    {pad(cells[0], half)}  {cells[1]}".rstrip())
     if any(s.processed for s in text.steps):
-        lines.append(paint("  step  token           model: KL     TV  same   processed: KL     TV  same", "dim"))
+        lines.append(paint("  step  token           model: KL     TV   top   processed: KL     TV   top", "dim"))
         lines += [fit_right(_draw_step(s, text), width) for s in text.steps]
     return lines
 
 
 def _draw_step(step: DiffStep, text: TextDiff) -> str:
     token = "=" if step.tokens[0] == step.tokens[1] else "≠"
-    numbers = [" " * 9 if d is None else f"{_nats(d.kl)}  {d.total_variation:.3f}  {d.overlap:4.0%}" for d in (step.model, step.processed)]
+    numbers = [" " * 9 if d is None else f"{_nats(d.kl)}  {d.total_variation:.3f}  {d.top_in_common:4.0%}" for d in (step.model, step.processed)]
     return f"  {step.step:4}  {token:14}  {numbers[0]:>21}  {numbers[1]:>23}"
 
 

@@ -20,7 +20,7 @@ class Distance:
     kl: float
     """Kullback-Leibler divergence of the second from the first, in nats; infinite where the second rules out what the first allows."""
     total_variation: float
-    overlap: float
+    top_in_common: float
     """The share of the likeliest tokens that are the same, of as many as both records hold; a token that cannot come is none of them."""
 
 
@@ -33,8 +33,8 @@ def distance(first: Mapping[int, float], second: Mapping[int, float]) -> Distanc
     many = min(len(first), len(second))
     best = [set(sorted((t for t in d if d[t] > 0), key=lambda t: (-d[t], t))[:many]) for d in (first, second)]
     most = max(map(len, best))
-    overlap = len(best[0] & best[1]) / most if most else 1.0
-    return Distance(max(kl, 0.0), sum(abs(p - q) for p, q in pairs) / 2, overlap)
+    common = len(best[0] & best[1]) / most if most else 1.0
+    return Distance(max(kl, 0.0), sum(abs(p - q) for p, q in pairs) / 2, common)
 
 
 def _rest(values: Iterable[float]) -> float:

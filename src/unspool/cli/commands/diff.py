@@ -12,7 +12,7 @@ from unspool.errors import UnspoolError
 @options.command(
     options.Argument("first", "A saved trace."),
     options.Argument("second", "Another."),
-    options.form("Form of the result.", ["text", "json"]),
+    options.form("Form of the result.", ["text", "json", "html"]),
     *options.PLACE,
 )
 def diff(first: str | None, second: str | None, **how: Any) -> int:
@@ -26,7 +26,13 @@ def diff(first: str | None, second: str | None, **how: Any) -> int:
     if first is None or second is None:
         raise UnspoolError("diff compares two saved traces: unspool diff A B")
     sink = open_sink(how)
-    found = compared(Trace.load(first), Trace.load(second))
-    sink.write(found.to_json() + "\n" if sink.form == "json" else found.draw(sink.width, sink.paint))
+    traces = Trace.load(first), Trace.load(second)
+    found = compared(*traces)
+    if sink.form == "html":
+        from unspool.page.pair import pair_page
+
+        sink.write(pair_page(*traces, found))
+    else:
+        sink.write(found.to_json() + "\n" if sink.form == "json" else found.draw(sink.width, sink.paint))
     sink.close()
     return 0 if found.equal else 1

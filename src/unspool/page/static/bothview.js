@@ -1,16 +1,30 @@
 // Two decoders, or two models, from one prompt, side by side; and two texts of a tree.
 
 import { ask, streamRun } from "./api.js";
-import { marked, shortened, shown } from "./bytes.js";
+import { joined, marked, shortened, shown } from "./bytes.js";
 import { fill, h, icon } from "./dom.js";
 import { Forest, LONGEST, Run } from "./record.js";
 import { heatOf } from "./textview.js";
 import { fixed, percent, reasonWord, t } from "./words.js";
 
+// Tokens of a text that are drawn beside another, around the place where they part.
+const MOST_BESIDE = 3000;
+
 export function partAt(one, other) {
   let at = 0;
   while (at < one.length && at < other.length && one[at] === other[at]) at++;
   return at;
+}
+
+// How many tokens of each text stand whole in what both begin with, where their tokens are not the same: by their bytes.
+function partsByBytes(sides) {
+  const bytes = sides.map(({ vocabulary, tokens }) => joined(tokens.map((token) => vocabulary.bytesOf(token))));
+  const common = partAt(...bytes);
+  return sides.map(({ vocabulary, tokens }) => {
+    let [end, part] = [0, 0];
+    while (part < tokens.length && (end += vocabulary.bytesOf(tokens[part]).length) <= common) part++;
+    return part;
+  });
 }
 
 // Run both, in one batch of the server, and then compare their distributions over the first one's text.
@@ -45,6 +59,7 @@ export async function runBoth(lab) {
 export async function compareOver(lab, over) {
   const both = lab.state.both;
   const [a, b] = both.runs;
+  if (lab.readOnly) return;
   both.over = over;
   both.steps = null;
   lab.draw();
@@ -60,10 +75,13 @@ export async function compareOver(lab, over) {
 // A text beside another: what they share is plain, where they part is marked.
 export function besideText(vocabulary, forest, tokens, part, by = "probability") {
   const nodes = forest.along(tokens);
-  return h("p", { class: "text beside", dir: "auto" }, h("span", { class: "prompt" }, shown(vocabulary.text(forest.prompt))), nodes.map((node, i) => {
+  const from = Math.max(0, Math.min(part, nodes.length) - MOST_BESIDE / 2);
+  const gap = (count, word) => (count > 0 ? h("small", null, ` … ${count.toLocaleString()} ${t(word)} `) : null);
+  return h("p", { class: "text beside", dir: "auto" }, h("span", { class: "prompt" }, shown(vocabulary.text(forest.prompt))), gap(from, "earlierTokens"), nodes.slice(from, from + MOST_BESIDE).map((node, n) => {
+    const i = from + n;
     const kind = i < part ? "t same" : i === part ? `t h${heatOf(node, by)} parting` : `t h${heatOf(node, by)}`;
     return h("span", { class: kind }, shown(shortened(node.word, 400)));
-  }));
+  }), gap(nodes.length - from - MOST_BESIDE, "laterTokens"));
 }
 
 function numbersOf(nodes) {
@@ -94,13 +112,14 @@ export function bothView(lab) {
   const texts = h("div", { class: "columns" });
   const parting = h("p", { class: "about" }, "\u00a0");
   const over = h("div", { class: "segments", role: "radiogroup", "aria-label": t("overText") }, [0, 1].map((i) => h("button", { type: "button", role: "radio", "data-i": i, onclick: () => compareOver(lab, i).catch((error) => lab.complain(error.message)) }, [t("a"), t("b")][i])));
+  const settings = h("ul", { class: "quiet settings" });
   const picture = h("div", { class: "chartbox" });
   const table = h("div", { class: "scroll bothtable", tabindex: "0", role: "region", "aria-label": t("steps") });
   const root = h("section", { class: "card bothcard", "aria-labelledby": "both-title" },
-    h("header", null, h("h2", { id: "both-title" }, t("both")), button),
+    h("header", null, h("h2", { id: "both-title" }, t("both")), lab.readOnly ? null : button),
     h("div", { class: "pad" }, h("p", { class: "quiet" }, t("bothHint")),
       h("div", { class: "columns" }, h("div", null, h("h3", null, t("a")), first), h("div", null, h("h3", null, t("b")), h("label", { class: "sr", for: "second" }, t("second")), second, h("label", { class: "sr", for: "second-model" }, t("secondModel")), models)),
-      texts, parting, h("div", { class: "row" }, h("span", { class: "quiet" }, t("overText")), over), picture, table));
+      texts, parting, settings, h("div", { class: "row" }, h("span", { class: "quiet" }, t("overText")), over), picture, table));
   let seen = "";
   return {
     root,
@@ -110,22 +129,26 @@ export function bothView(lab) {
       models.hidden = lab.start.models.length < 2;
       if (models.childElementCount !== lab.start.models.length) fill(models, lab.start.models.map((m) => h("option", { value: m.name, selected: m.name === state.other.model }, m.name)));
       const both = state.both;
-      over.hidden = !both?.texts[0].length;
+      over.parentElement.hidden = lab.readOnly || !both?.texts[0].length;
+      second.disabled = models.disabled = lab.readOnly;
       for (const one of over.children) one.setAttribute("aria-checked", String(Number(one.dataset.i) === both?.over));
       const key = both ? `${both.forests.map((f) => f?.version).join(" ")} ${both.steps?.length} ${both.over} ${both.runs[0].asked.decoder} ${both.working}` : "";
       if (key === seen) return;
       seen = key;
       if (!both) return void [texts, parting, picture, table].forEach((element) => fill(element));
       const same = both.forests[0]?.vocabulary === both.forests[1]?.vocabulary;
-      const part = same ? partAt(...both.texts) : 0;
+      const sides = [0, 1].map((i) => ({ vocabulary: both.forests[i]?.vocabulary, tokens: both.texts[i] }));
+      const ended = both.texts[0].length && both.texts[1].length;
+      const at = same ? [partAt(...both.texts), partAt(...both.texts)] : ended ? partsByBytes(sides) : [0, 0];
       fill(texts, [0, 1].map((i) => {
         const forest = both.forests[i];
-        return h("div", null, forest ? [besideText(forest.vocabulary, forest, both.texts[i], part, state.by), h("p", { class: "numbers" }, numbersOf(forest.along(both.texts[i])))] : h("p", { class: "quiet" }, t("running")));
+        return h("div", null, forest ? [besideText(forest.vocabulary, forest, both.texts[i], at[i], state.by), h("p", { class: "numbers" }, numbersOf(forest.along(both.texts[i])))] : h("p", { class: "quiet" }, t("running")));
       }));
-      const ended = both.texts[0].length && both.texts[1].length;
       const mean = both.steps?.length ? both.steps.reduce((sum, step) => sum + step.overlap, 0) / both.steps.length : null;
-      const equal = part === both.texts[0].length && part === both.texts[1].length;
-      fill(parting, ended && same ? h("span", null, equal ? t("same") : `${t("parts")} ${part + 1}`) : null, mean === null ? null : h("span", null, `${t("meanOverlap")} ${percent(mean)}`));
+      const equal = at[0] === both.texts[0].length && at[1] === both.texts[1].length;
+      const where = same ? at[0] + 1 : `${at[0] + 1} / ${at[1] + 1}`;
+      fill(parting, ended ? h("span", null, equal ? t("same") : `${t("parts")} ${where}`) : null, mean === null ? null : h("span", null, `${t("meanOverlap")} ${percent(mean)}`), both.recorded ? h("span", null, t("bounds")) : null);
+      fill(settings, (both.settings ?? []).map((one) => h("li", null, one)));
       fill(picture, both.steps?.length ? chart(both.steps) : !same && !both.working ? h("p", { class: "quiet" }, t("otherTokens")) : null);
       fill(table, both.steps?.length ? stepsTable(lab, both) : null);
     },
@@ -140,6 +163,17 @@ function stepsTable(lab, both) {
   return h("table", null, h("thead", null, h("tr", null, ["number", "token", "divergence", "backDivergence", "overlap"].map((key) => h("th", { scope: "col" }, t(key))), h("th", { scope: "col" }, `${t("best")} A`), h("th", { scope: "col" }, `${t("best")} B`), h("th", { scope: "col" }, "p A"), h("th", { scope: "col" }, "p B"))),
     h("tbody", null, both.steps.map((step, i) => h("tr", { class: step.best[0] === step.best[1] ? null : "differs" }, h("td", null, String(i + 1)), h("td", null, word(nodes[i]?.token)), h("td", null, kl(step.kl)), h("td", null, kl(step.back)), h("td", null, percent(step.overlap)),
       h("td", null, word(step.best[0])), h("td", null, word(step.best[1])), step.logprob.map((value) => h("td", null, value === null ? "✗" : percent(Math.exp(value))))))));
+}
+
+// Two recorded runs as they stand in a file: what was told of each, and how their distributions differed.
+export function takeBoth(lab, told) {
+  const runs = told.runs.map((run) => Run.of(run));
+  const forests = runs.map((run) => {
+    const forest = new Forest(lab.vocabulary, run.begin.prompt);
+    forest.follow(run);
+    return forest;
+  });
+  lab.state.both = { runs, forests, texts: runs.map((run) => run.end.hypotheses[0]?.tokens ?? []), steps: told.steps, over: 0, working: false, recorded: true, settings: told.settings };
 }
 
 // The texts there are; one is shown, another can be put beside it.

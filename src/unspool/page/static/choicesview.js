@@ -128,7 +128,7 @@ function slidersPanel(lab) {
     return h("div", { class: "slider" }, h("label", { for: `s-${slider.name}` }, slider.name.replaceAll("_", " ")), input, output);
   }));
   const draws = h("button", { type: "button", id: "draw100", onclick: () => lab.set({ drawing: lab.state.drawing + 1 }) }, t("draw100"));
-  const use = h("button", { type: "button", onclick: () => lab.readDecoder(asDecoder(lab.state.sliders)) }, t("useSliders"));
+  const use = h("button", { type: "button", id: "use-sliders", onclick: () => lab.readDecoder(asDecoder(lab.state.sliders)) }, t("useSliders"));
   const reset = h("button", { type: "button", onclick: () => lab.set({ sliders: {}, drawing: 0 }) }, t("resetSliders"));
   const root = h("div", { class: "sliderpanel" }, grid, h("div", { class: "row", title: t("sliderNote") }, draws, lab.readOnly ? null : use, reset));
   let cache = null;
@@ -153,7 +153,7 @@ function slidersPanel(lab) {
     lab.learnWords([...likeliest, ...others]);
     const kept = after.reduce((n, p) => n + (p > 0), 0);
     const H = entropyOf(after);
-    lab.after = after;
+    Object.assign(lab, { after, before: cache.model, afterOf: lab.rowKey() });
     return {
       rows: [...likeliest, ...others].map((token) => ({ token, before: cache.model[token], after: after[token], cut: "", drawn: counts ? counts.get(token) ?? 0 : undefined })),
       about: [h("span", null, `${t("entropy")} ${fixed(H / Math.LN2)} ${t("bits")}`), h("span", null, `${fixed(Math.exp(H), 1)} ${t("effective")}`), h("span", null, `${kept} ${t("possible")}`)],

@@ -6,6 +6,7 @@ import { choicesView } from "./choicesview.js";
 import { decoderForm } from "./decoderform.js";
 import { fill, h, icon } from "./dom.js";
 import { Lab } from "./lab.js";
+import { lessonButtons, lessonView } from "./lessonview.js";
 import { commandOf, copyText, openTrace, pythonOf, saveTrace, share, sharedFile, takeRecord } from "./share.js";
 import { stepsView } from "./stepsview.js";
 import { MEASURES, textView, writing } from "./textview.js";
@@ -68,9 +69,11 @@ function headerBar() {
       menu.open = false;
       action();
     } }, icon(name), t(key)))));
+  const lessons = h("details", { class: "menu" }, h("summary", { class: "quietly", id: "lessons" }, icon("lesson"), h("span", null, t("lessons"))),
+    h("div", { class: "menulist" }, lessonButtons(lab, () => (lessons.open = false))));
   const element = h("header", { class: "topbar" },
     h("h1", null, h("svg", { viewBox: "0 0 24 24", class: "logo", "aria-hidden": "true" }, h("path", { d: "M5 4h14M5 20h14M8 4v16M16 4v16M8 8.500h8M8 12h8M8 15.500h8M16 15.500c5 0 6 2 6 5" })), t("title")),
-    lab.readOnly ? null : pages, h("span", { class: "grow" }), lab.readOnly ? null : undo, lab.readOnly ? null : redo, menu, file,
+    lab.readOnly && !lab.state.both ? null : pages, h("span", { class: "grow" }), lab.readOnly ? null : undo, lab.readOnly ? null : redo, lab.readOnly ? null : lessons, menu, file,
     h("button", { type: "button", class: "quietly", id: "language", lang: spoken() === "en" ? "ko" : "en", onclick: turnLanguage }, t("language")), tool("theme", "light", turnTheme, "theme"), tool("help", "help", helpWindow, "help"));
   return { element, draw(state) {
     for (const page of pages.children) page.setAttribute("aria-checked", String(page.dataset.page === state.page));
@@ -180,13 +183,14 @@ function mount() {
   const some = [textView(lab), textsView(lab), stepsView(lab), choicesView(lab)];
   tree = treeView(lab);
   const both = bothView(lab);
+  const lesson = lessonView(lab);
   const left = h("div", { class: "left" }, asking.root, some[1].root);
   const main = h("main", { class: "lab", id: "main" }, left, h("div", { class: "middle" }, some[0].root, some[1].beside, some[2].root), some[3].root, tree.root);
   const aside = h("main", { class: "lab two", id: "main-both" }, both.root);
   const app = document.getElementById("app");
-  fill(app, h("a", { class: "skip", href: "#text" }, t("skipLink")), bar.element, main, aside);
+  fill(app, h("a", { class: "skip", href: "#text" }, t("skipLink")), bar.element, main, aside, lesson.root);
   document.title = t("title");
-  views = [bar, asking, ...some, tree, both];
+  views = [bar, asking, ...some, tree, both, lesson];
   lab.listeners = [(state) => {
     if (state.page === "both" && asking.root.parentElement !== aside) aside.prepend(asking.root);
     if (state.page !== "both" && asking.root.parentElement !== left) left.prepend(asking.root);

@@ -1,6 +1,7 @@
 // What leaves the page: a command, lines of Python, a trace's file, and the whole record in one file that needs no server.
 
 import { ask, shellText } from "./api.js";
+import { takeBoth } from "./bothview.js";
 import { download, h, say } from "./dom.js";
 import { fromTrace, Run, toTrace } from "./record.js";
 import { t } from "./words.js";
@@ -111,4 +112,5 @@ export function takeRecord(lab, told) {
   lab.vocabulary.learn(told.vocabulary);
   lab.looked = new Map(told.looked);
   lab.rows = new Map(told.rows);
+  if (told.both) takeBoth(lab, told.both);
 }

@@ -17,6 +17,7 @@ export class LabState {
     this.past = [];
     this.future = [];
     this.running = null;
+    this.lesson = null;
     this.following = true;
     this.readOnly = false;
     this.vocabularies = new Map();

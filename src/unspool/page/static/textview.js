@@ -2,6 +2,7 @@
 
 import { shortened, shown } from "./bytes.js";
 import { fill, h, icon } from "./dom.js";
+import { lessonButtons } from "./lessonview.js";
 import { fixed, percent, reasonWord, t } from "./words.js";
 
 // The hottest value of each band but the last, and the heats of the bands, as in the program's own heat view.
@@ -20,6 +21,9 @@ const TRIES = [
 ];
 // Characters of one token that are shown in the text.
 const MOST_SHOWN = 2000;
+// Tokens of a text that are drawn at once, and by how many the window on a longer one moves.
+const MOST_TOKENS = 3000;
+const SLIDES_BY = 1000;
 export const MEASURES = [...Object.keys(SCALES), "plain"];
 
 export function heatOf(node, by) {
@@ -33,9 +37,9 @@ export function heatOf(node, by) {
 export function textView(lab) {
   const prompt = h("span", { class: "prompt" });
   const box = h("span", { tabindex: "0", role: "listbox", "aria-label": t("text"), "aria-orientation": "horizontal", id: "text" });
-  const whole = h("div", { class: "text", dir: "auto" }, prompt, box);
+  const whole = h("div", { class: "text", dir: "auto" }, prompt);
   const next = h("span", { class: "t next", role: "option", id: "t-next", "aria-selected": "false" }, "\u00a0");
-  const empty = h("div", { class: "quiet" }, h("p", null, t("empty")), h("ul", { class: "tries" }, TRIES.map(([key, decoder, count]) => h("li", null, h("button", { type: "button", onclick: () => lab.tryOut(decoder, count) }, h("code", null, decoder), h("small", null, t(key)))))));
+  const empty = h("div", { class: "quiet" }, h("p", null, t("empty")), h("ul", { class: "tries" }, TRIES.map(([key, decoder, count]) => h("li", null, h("button", { type: "button", onclick: () => lab.tryOut(decoder, count) }, h("code", null, decoder), h("small", null, t(key)))))), lab.readOnly ? null : h("p", null, t("emptyLessons")), lab.readOnly ? null : h("div", { class: "row startlessons" }, lessonButtons(lab)));
   const legend = h("div", { class: "legend", "aria-hidden": "true" });
   const ending = h("span", { class: "ending" });
   const numbers = h("p", { class: "numbers" });
@@ -43,6 +47,11 @@ export function textView(lab) {
   let coloured = "";
   let known = null;
   let old = null;
+  let first = 0;
+  // A text of more tokens than are drawn at once goes on behind these, by their count; the arrow keys lead there, too.
+  const beyond = (to) => h("button", { type: "button", class: "beyond", hidden: true, onclick: () => lab.select(to()) });
+  const earlier = beyond(() => first - 1);
+  const later = beyond(() => first + MOST_TOKENS);
   box.addEventListener("click", (event) => {
     const at = event.target.closest?.("[data-at]")?.dataset.at;
     if (at !== undefined) lab.select(Number(at));
@@ -54,18 +63,23 @@ export function textView(lab) {
     empty.hidden = path.length > 0 || Boolean(forest);
     whole.hidden = !forest;
     prompt.textContent = forest ? shown(lab.vocabulary.text(forest.prompt.filter((token) => lab.vocabulary.bytesOf(token).length))) : "";
-    let same = known === path ? path.length : 0;
-    if (!same) while (same < drawn.length && same < path.length && drawn[same].node === path[same] && drawn[same].look === looks(path, same)) same++;
+    const from = windowOn(path, state.at);
+    const part = path.length > MOST_TOKENS ? path.slice(from, from + MOST_TOKENS) : path;
+    let same = known === path && from === first ? part.length : 0;
+    if (!same && from === first) while (same < drawn.length && same < part.length && drawn[same].node === part[same] && drawn[same].look === looks(part, same, path)) same++;
     for (const gone of drawn.splice(same)) gone.element.remove();
-    for (let i = same; i < path.length; i++) {
-      const element = word(path[i], state.by, i + 1 === path.length);
+    for (let i = same; i < part.length; i++) {
+      const element = word(part[i], state.by, from + i + 1 === path.length);
       box.insertBefore(element, next);
-      drawn.push({ node: path[i], element, look: looks(path, i) });
+      drawn.push({ node: part[i], element, look: looks(part, i, path) });
     }
+    first = from;
+    more(earlier, from, "earlierTokens");
+    more(later, path.length - from - part.length, "laterTokens");
     if (coloured !== state.by) for (const one of drawn.slice(0, same)) one.element.className = kindsOf(one.node, state.by, one.element.textContent);
     coloured = state.by;
     known = path;
-    const here = drawn[state.at]?.element ?? (forest ? next : null);
+    const here = drawn[state.at - from]?.element ?? (forest ? next : null);
     here?.classList.add("here");
     if (old !== here) {
       old?.classList.remove("here");
@@ -86,8 +100,21 @@ export function textView(lab) {
   }
 
   // What a drawn token depends on beside its node: its probability, which may come later, and whether the text ends within its character.
-  function looks(path, i) {
-    return `${path[i].logprob} ${path[i].rank} ${path[i].pending.length > 0 && i + 1 === path.length}`;
+  function looks(part, i, path) {
+    return `${part[i].logprob} ${part[i].rank} ${part[i].pending.length > 0 && part[i] === path.at(-1)}`;
+  }
+
+  // Where the window on a text begins, so that the place in question is in it; it stays as long as it can.
+  function windowOn(path, at) {
+    if (path.length <= MOST_TOKENS) return 0;
+    const place = Math.min(at, path.length - 1);
+    const stays = first < path.length && place >= first && place < first + MOST_TOKENS;
+    return stays ? first : Math.max(0, Math.min(Math.floor(place / SLIDES_BY - 1) * SLIDES_BY, path.length - MOST_TOKENS));
+  }
+
+  function more(button, count, word) {
+    button.hidden = count <= 0;
+    button.textContent = `… ${count.toLocaleString()} ${t(word)}`;
   }
 
   function kindsOf(node, by, text) {
@@ -109,6 +136,7 @@ export function textView(lab) {
   }
 
   box.append(next);
+  whole.append(earlier, box, later);
   const measures = h("div", { class: "segments", role: "radiogroup", "aria-label": t("colour") },
     MEASURES.map((by) => h("button", { type: "button", role: "radio", "data-by": by, onclick: () => lab.set({ by }) }, t(by))));
   const pencil = h("button", { type: "button", class: "quietly", id: "write", title: `${t("write")} (w)`, onclick: () => writing(lab) }, icon("edit"), t("write"));

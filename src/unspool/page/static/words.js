@@ -21,6 +21,8 @@ const ENGLISH = {
   copied: "Copied", noClipboard: "The browser did not let the page copy. Here it is:", shared_ro: "A saved record: everything can be looked at; to decode on, open it in unspool lab.",
   undone: "Undone", redone: "Redone", nothingUndo: "There is nothing to undo", when: "When to use it", formula: "Formula", range: "Range", defaultIs: "Default", earlier: "Move earlier", later: "Move later", remove: "Remove", noParameters: "It has no settings.",
   compareTexts: "Two texts", a: "A", b: "B", common: "the same", work: "Work", skipLink: "To the text", views: "Views", expand: "Details",
+  lessons: "Lessons", lessonBack: "Back", lessonNext: "Next", lessonSkip: "Skip", lessonEnd: "Leave the lessons", lessonAfter: "Next lesson", lessonLeave: "Leave the lesson; what you see stays", lessonWhere: "Show me where", lessonTask: "Your turn.", emptyLessons: "Or learn how decoding works, step by step:",
+  bounds: "From the tokens that both records hold: KL is at least, the overlap at most, what is said.", earlierTokens: "earlier tokens", laterTokens: "later tokens",
 };
 const KOREAN = {
   title: "unspool 실험실", pageLab: "실험", model: "모델", prompt: "프롬프트", chat: "대화 모델에 보내는 말로", decoder: "디코더", decoderHint: "처리기 | 전략 하나 | 멈춤",
@@ -43,6 +45,8 @@ const KOREAN = {
   copied: "복사했습니다", noClipboard: "브라우저가 복사를 막았습니다. 여기 있습니다:", shared_ro: "저장된 기록입니다. 모두 볼 수 있고, 이어서 만들려면 unspool lab에서 여세요.",
   undone: "되돌렸습니다", redone: "다시 했습니다", nothingUndo: "되돌릴 것이 없습니다", when: "쓸 때", formula: "식", range: "범위", defaultIs: "기본값", earlier: "앞으로", later: "뒤로", remove: "빼기", noParameters: "설정이 없습니다.",
   compareTexts: "두 글", a: "A", b: "B", common: "같음", work: "한 일", skipLink: "글로 가기", views: "보기", expand: "자세히",
+  lessons: "수업", lessonBack: "뒤로", lessonNext: "다음", lessonSkip: "건너뛰기", lessonEnd: "수업 마치기", lessonAfter: "다음 수업", lessonLeave: "수업 나가기. 보이는 것은 그대로 있습니다", lessonWhere: "어디인지 보기", lessonTask: "해 보세요.", emptyLessons: "또는 디코딩을 한 걸음씩 배워 보세요:",
+  bounds: "두 기록에 있는 토큰만으로 계산했습니다. KL은 적어도, 겹침은 많아야 이만큼입니다.", earlierTokens: "앞의 토큰", laterTokens: "뒤의 토큰",
 };
 export const KEYS = [
   ["Ctrl Enter", "Run", "실행"],
