@@ -68,13 +68,40 @@ class Browser:
     def element(self, selector):
         return self.driver.find_element("css selector", selector)
 
+    def act(self, selector, action):
+        """Do something with an element once it is there, seen and enabled; again where the page drew it anew meanwhile, or moved."""
+        from selenium.common import exceptions as wrong
+
+        passing = (
+            wrong.StaleElementReferenceException, wrong.ElementNotInteractableException, wrong.ElementClickInterceptedException,
+            wrong.NoSuchElementException, wrong.InvalidElementStateException,
+        )  # fmt: skip
+        end = time.monotonic() + 120
+        while True:
+            try:
+                return action(self.element(selector))
+            except passing:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.05)
+
     def click(self, selector):
-        self.element(selector).click()
+        self.act(selector, lambda element: element.click())
 
     def write(self, selector, text):
-        element = self.element(selector)
-        element.clear()
-        element.send_keys(text)
+        def typed(element):
+            element.clear()
+            element.send_keys(text)
+
+        self.act(selector, typed)
+
+    def downloaded(self, pattern):
+        """The file that the page gave out, once it is whole."""
+        end = time.monotonic() + 120
+        while not (found := list(self.downloads.glob(pattern))) or list(self.downloads.glob("*.crdownload")):
+            assert time.monotonic() < end, f"nothing was given out that is named {pattern}"
+            time.sleep(0.05)
+        return found[0]
 
     def put(self, selector, value):
         """Give a field a value that no keyboard writes, as a person who pastes it, or moves it with the pointer."""

@@ -41,8 +41,10 @@ def test_a_decoder_that_is_none_is_refused_before_a_model_is_opened():
 
 def test_two_labs_on_one_port():
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        code, _, error = called("lab", "--no-browser", "--port", str(taken.getsockname()[1]))
+        port = str(taken.getsockname()[1])
+        code, _, error = called("lab", "--no-browser", "--port", port)
     assert code == 2
+    assert f"port {port}: Address already in use" in error
     assert "give another --port" in error
 
 

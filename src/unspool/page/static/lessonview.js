@@ -11,7 +11,7 @@ const INFINITELY = 1e9;
 const LIVE = ["penalised", "heated", "topK", "topP"];
 
 // What a step may set, each by what the page itself does.
-const ACTIONS = {
+export const ACTIONS = {
   async run(lab, { prompt, decoder, count, beside }) {
     Object.assign(lab.state, { prompt, count: Math.min(count, lab.start.limits.tokens), seed: 0, chat: false, page: "lab" });
     await lab.readDecoder(decoder);
@@ -33,10 +33,14 @@ const ACTIONS = {
     lab.look();
   },
   sliders: (lab, sliders) => lab.set({ sliders, drawing: 0 }),
+  // Where the learner moved none of these, they are as the step needs them.
+  slid(lab, sliders) {
+    if (!Object.keys(sliders).some((name) => name in lab.state.sliders)) lab.set({ sliders });
+  },
 };
 
 // What a step may wait for; start: how things stood when it began.
-const DEEDS = {
+export const DEEDS = {
   ran: (lab, start) => !lab.running && lab.state.runs.at(-1) !== start.run && lab.state.text.length > 0,
   took: (lab, start) => DEEDS.ran(lab, start) && Boolean(lab.state.runs.at(-1).asked.follow),
   tookOther: (lab, start) => {

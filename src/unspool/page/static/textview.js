@@ -39,7 +39,7 @@ export function textView(lab) {
   const box = h("span", { tabindex: "0", role: "listbox", "aria-label": t("text"), "aria-orientation": "horizontal", id: "text" });
   const whole = h("div", { class: "text", dir: "auto" }, prompt);
   const next = h("span", { class: "t next", role: "option", id: "t-next", "aria-selected": "false" }, "\u00a0");
-  const empty = h("div", { class: "quiet" }, h("p", null, t("empty")), h("ul", { class: "tries" }, TRIES.map(([key, decoder, count]) => h("li", null, h("button", { type: "button", onclick: () => lab.tryOut(decoder, count) }, h("code", null, decoder), h("small", null, t(key)))))), lab.readOnly ? null : h("p", null, t("emptyLessons")), lab.readOnly ? null : h("div", { class: "row startlessons" }, lessonButtons(lab)));
+  const empty = h("div", { class: "quiet" }, lab.readOnly ? null : h("p", null, t("emptyLessons")), lab.readOnly ? null : h("div", { class: "row startlessons" }, lessonButtons(lab)), h("p", null, t("empty")), h("ul", { class: "tries" }, TRIES.map(([key, decoder, count]) => h("li", null, h("button", { type: "button", onclick: () => lab.tryOut(decoder, count) }, h("code", null, decoder), h("small", null, t(key)))))));
   const legend = h("div", { class: "legend", "aria-hidden": "true" });
   const ending = h("span", { class: "ending" });
   const numbers = h("p", { class: "numbers" });

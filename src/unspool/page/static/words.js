@@ -8,7 +8,7 @@ const ENGLISH = {
   text: "Text", steps: "Steps", choices: "What may come here", tree: "Tree", both: "Side by side", stages: "Processors", sliders: "Sliders",
   probability: "Probability", surprisal: "Surprise", entropy: "Entropy", rank: "Rank", plain: "Plain", colour: "Colour by",
   write: "Write", writeHint: "Words of your own after the prompt. They are read token by token, whatever their probability.", read: "Read it", readOn: "Read it and go on",
-  empty: "Nothing is decoded yet. Press Run, and watch. Or try one of these:", otherTokens: "The two models cut texts into different tokens, so their distributions are of different things and only the texts are compared.", try_greedy: "the likeliest token every time: it loops", try_beam: "a beam of four, and what it prunes", try_nucleus: "five samples as one tree", try_exact: "the best text there is, with a proof", emptyTree: "The tree grows as texts do.", emptyChoices: "Choose a token of the text, and see what else could have come.",
+  empty: "Or press Run and watch, or try one of these:", otherTokens: "The two models cut texts into different tokens, so their distributions are of different things and only the texts are compared.", try_greedy: "the likeliest token every time: it loops", try_beam: "a beam of four, and what it prunes", try_nucleus: "five samples as one tree", try_exact: "the best text there is, with a proof", emptyTree: "The tree grows as texts do.", emptyChoices: "Choose a token of the text, and see what else could have come.",
   place: "Token", number: "#", token: "Token", model_p: "Model", after_p: "Processed", alternatives: "Alternatives", atEnd: "next token",
   all: "All", before: "before", after: "after", possible: "possible", effective: "effective choices", mass: "passed", bits: "bits", cutBy: "cut by", survives: "would survive", chosen: "chosen",
   force: "Take this token and go on", forceShort: "take", texts: "Texts", compareWith: "Compare with the text shown", best: "best", likelihood: "log-probability", perplexity: "perplexity", length: "tokens",
@@ -21,7 +21,7 @@ const ENGLISH = {
   copied: "Copied", noClipboard: "The browser did not let the page copy. Here it is:", shared_ro: "A saved record: everything can be looked at; to decode on, open it in unspool lab.",
   undone: "Undone", redone: "Redone", nothingUndo: "There is nothing to undo", when: "When to use it", formula: "Formula", range: "Range", defaultIs: "Default", earlier: "Move earlier", later: "Move later", remove: "Remove", noParameters: "It has no settings.",
   compareTexts: "Two texts", a: "A", b: "B", common: "the same", work: "Work", skipLink: "To the text", views: "Views", expand: "Details",
-  lessons: "Lessons", lessonBack: "Back", lessonNext: "Next", lessonSkip: "Skip", lessonEnd: "Leave the lessons", lessonAfter: "Next lesson", lessonLeave: "Leave the lesson; what you see stays", lessonWhere: "Show me where", lessonTask: "Your turn.", emptyLessons: "Or learn how decoding works, step by step:",
+  lessons: "Lessons", lessonBack: "Back", lessonNext: "Next", lessonSkip: "Skip", lessonEnd: "Leave the lessons", lessonAfter: "Next lesson", lessonLeave: "Leave the lesson; what you see stays", lessonWhere: "Show me where", lessonTask: "Your turn.", emptyLessons: "Nothing is decoded yet. Learn how decoding works, step by step:",
   bounds: "From the tokens that both records hold: KL is at least, the overlap at most, what is said.", earlierTokens: "earlier tokens", laterTokens: "later tokens",
 };
 const KOREAN = {
@@ -32,7 +32,7 @@ const KOREAN = {
   text: "글", steps: "단계", choices: "여기에 올 수 있는 것", tree: "나무", both: "나란히", stages: "처리기", sliders: "슬라이더",
   probability: "확률", surprisal: "놀라움", entropy: "엔트로피", rank: "순위", plain: "색 없이", colour: "색의 기준",
   write: "쓰기", writeHint: "프롬프트 뒤에 올 나만의 글. 확률이 어떻든 토큰 하나하나 읽습니다.", read: "읽기", readOn: "읽고 이어서",
-  empty: "아직 만든 글이 없습니다. 실행을 누르고 지켜보거나, 하나를 골라 보세요.", otherTokens: "두 모델이 글을 서로 다른 토큰으로 자르므로 분포는 견주지 않고 글만 견줍니다.", try_greedy: "늘 가장 그럴듯한 토큰: 되풀이된다", try_beam: "빔 넷, 그리고 잘리는 것", try_nucleus: "표본 다섯을 한 나무로", try_exact: "가장 좋은 글과 그 증명", emptyTree: "글이 자라면 나무도 자랍니다.", emptyChoices: "글에서 토큰을 고르면 그 자리에 올 수 있던 것이 보입니다.",
+  empty: "또는 실행을 누르고 지켜보거나, 하나를 골라 보세요.", otherTokens: "두 모델이 글을 서로 다른 토큰으로 자르므로 분포는 견주지 않고 글만 견줍니다.", try_greedy: "늘 가장 그럴듯한 토큰: 되풀이된다", try_beam: "빔 넷, 그리고 잘리는 것", try_nucleus: "표본 다섯을 한 나무로", try_exact: "가장 좋은 글과 그 증명", emptyTree: "글이 자라면 나무도 자랍니다.", emptyChoices: "글에서 토큰을 고르면 그 자리에 올 수 있던 것이 보입니다.",
   place: "자리", number: "#", token: "토큰", model_p: "모델", after_p: "처리 뒤", alternatives: "다른 후보", atEnd: "다음 토큰",
   all: "전체", before: "앞", after: "뒤", possible: "가능", effective: "실효 선택지", mass: "통과", bits: "비트", cutBy: "자른 것", survives: "이러면 남음", chosen: "고름",
   force: "이 토큰을 고르고 이어서", forceShort: "고르기", texts: "글들", compareWith: "보이는 글과 견주기", best: "최선", likelihood: "로그 확률", perplexity: "퍼플렉서티", length: "토큰",
@@ -45,7 +45,7 @@ const KOREAN = {
   copied: "복사했습니다", noClipboard: "브라우저가 복사를 막았습니다. 여기 있습니다:", shared_ro: "저장된 기록입니다. 모두 볼 수 있고, 이어서 만들려면 unspool lab에서 여세요.",
   undone: "되돌렸습니다", redone: "다시 했습니다", nothingUndo: "되돌릴 것이 없습니다", when: "쓸 때", formula: "식", range: "범위", defaultIs: "기본값", earlier: "앞으로", later: "뒤로", remove: "빼기", noParameters: "설정이 없습니다.",
   compareTexts: "두 글", a: "A", b: "B", common: "같음", work: "한 일", skipLink: "글로 가기", views: "보기", expand: "자세히",
-  lessons: "수업", lessonBack: "뒤로", lessonNext: "다음", lessonSkip: "건너뛰기", lessonEnd: "수업 마치기", lessonAfter: "다음 수업", lessonLeave: "수업 나가기. 보이는 것은 그대로 있습니다", lessonWhere: "어디인지 보기", lessonTask: "해 보세요.", emptyLessons: "또는 디코딩을 한 걸음씩 배워 보세요:",
+  lessons: "수업", lessonBack: "뒤로", lessonNext: "다음", lessonSkip: "건너뛰기", lessonEnd: "수업 마치기", lessonAfter: "다음 수업", lessonLeave: "수업 나가기. 보이는 것은 그대로 있습니다", lessonWhere: "어디인지 보기", lessonTask: "해 보세요.", emptyLessons: "아직 만든 글이 없습니다. 디코딩을 한 걸음씩 배워 보세요:",
   bounds: "두 기록에 있는 토큰만으로 계산했습니다. KL은 적어도, 겹침은 많아야 이만큼입니다.", earlierTokens: "앞의 토큰", laterTokens: "뒤의 토큰",
 };
 export const KEYS = [
