@@ -63,7 +63,7 @@ for (const { id, title, steps } of LESSONS) {
       if (!said.en || !said.ko || !/[\\uac00-\\ud7a3]/.test(said.ko)) wrong.push([id, i, "languages"]);
       if (String(names(said.en)) !== String(names(said.ko))) wrong.push([id, i, "facts differ", said.en]);
       for (const name of names(said.en)) if (!FACTS[name]) wrong.push([id, i, name]);
-      if (/\\d[.,]\\d\\d|\\d\\d+ %/.test(said.en)) wrong.push([id, i, "a number that no model said", said.en]);
+      if (/\\d[.,]\\d\\d\\d|\\d\\d+ %/.test(said.en)) wrong.push([id, i, "a number that no model said", said.en]);
     }
     for (const [name] of step.do ?? []) if (!ACTIONS[name]) wrong.push([id, i, name]);
     if (Boolean(step.wait) !== Boolean(step.then) || (step.wait && !DEEDS[step.wait])) wrong.push([id, i, "wait"]);

@@ -180,7 +180,7 @@ function onKey(event) {
 function mount() {
   const bar = headerBar();
   const asking = askingPart();
-  const some = [textView(lab), textsView(lab), stepsView(lab), choicesView(lab)];
+  const some = [textView(lab, lab.readOnly ? [] : lessonButtons(lab)), textsView(lab), stepsView(lab), choicesView(lab)];
   tree = treeView(lab);
   const both = bothView(lab);
   const lesson = lessonView(lab);

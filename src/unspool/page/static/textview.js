@@ -2,7 +2,6 @@
 
 import { shortened, shown } from "./bytes.js";
 import { fill, h, icon } from "./dom.js";
-import { lessonButtons } from "./lessonview.js";
 import { fixed, percent, reasonWord, t } from "./words.js";
 
 // The hottest value of each band but the last, and the heats of the bands, as in the program's own heat view.
@@ -34,12 +33,13 @@ export function heatOf(node, by) {
   return scale.heats[band < 0 ? scale.limits.length : band];
 }
 
-export function textView(lab) {
+// lessons: buttons that begin one, for a page on which nothing is decoded yet.
+export function textView(lab, lessons = []) {
   const prompt = h("span", { class: "prompt" });
   const box = h("span", { tabindex: "0", role: "listbox", "aria-label": t("text"), "aria-orientation": "horizontal", id: "text" });
   const whole = h("div", { class: "text", dir: "auto" }, prompt);
   const next = h("span", { class: "t next", role: "option", id: "t-next", "aria-selected": "false" }, "\u00a0");
-  const empty = h("div", { class: "quiet" }, lab.readOnly ? null : h("p", null, t("emptyLessons")), lab.readOnly ? null : h("div", { class: "row startlessons" }, lessonButtons(lab)), h("p", null, t("empty")), h("ul", { class: "tries" }, TRIES.map(([key, decoder, count]) => h("li", null, h("button", { type: "button", onclick: () => lab.tryOut(decoder, count) }, h("code", null, decoder), h("small", null, t(key)))))));
+  const empty = h("div", { class: "quiet" }, lessons.length ? [h("p", null, t("emptyLessons")), h("div", { class: "row startlessons" }, lessons)] : null, h("p", null, t("empty")), h("ul", { class: "tries" }, TRIES.map(([key, decoder, count]) => h("li", null, h("button", { type: "button", onclick: () => lab.tryOut(decoder, count) }, h("code", null, decoder), h("small", null, t(key)))))));
   const legend = h("div", { class: "legend", "aria-hidden": "true" });
   const ending = h("span", { class: "ending" });
   const numbers = h("p", { class: "numbers" });
