@@ -465,10 +465,12 @@ def long_trace(path, count):
     lm = un.load()
     story = lm.tokens_of(" there was a king who had a daughter,")
     tokens = [story[i % len(story)] for i in range(count)]
-    head = {"unspool_trace": 2, "level": "tokens", "recipe": {"decoder": "greedy"}, "model": {"name": "bundled"}, "prompts": [lm.tokens_of(PROMPT)]}
+    head = {"unspool_trace": 2, "level": "tokens", "recipe": {"decoder": "greedy"}, "model": {"name": "bundled"}}
+    head["prompts"] = [lm.tokens_of(PROMPT)]
     lines = [json.dumps(head)]
     for i, token in enumerate(tokens):
-        step = {"nodes": [i + 1], "parents": [i], "tokens": [token], "logprob": [-1.0], "processed": [-1.0], "score": [-1.0 - i], "reason": [""]}
+        step = {"nodes": [i + 1], "parents": [i], "tokens": [token], "logprob": [-1.0], "processed": [-1.0], "score": [-1.0 - i]}
+        step["reason"] = [""]
         lines.append(json.dumps({"step": step}))
     words = {str(t): lm.tokenizer.bytes_of(t).hex() for t in {*tokens, *lm.tokens_of(PROMPT)}}
     text = {"tokens": tokens, "logprobs": [-1.0] * count, "score": -1.0 * count, "reason": "length"}

@@ -5,9 +5,10 @@ import re
 
 import pytest
 from helpers.browser import Browser
-from helpers.program import called, refusal
+from helpers.program import called
 
 import unspool as un
+from unspool.errors import UnspoolError
 from unspool.page.pair import pair_page
 
 
@@ -60,8 +61,7 @@ def test_the_command_writes_it(tmp_path):
         browser.close()
 
 
-def test_several_prompts_are_refused(tmp_path):
-    lm = un.load()
-    trace = un.Trace.joined([out.trace for out in lm.generate(["The sea", "The moon"], level="choices", max_new_tokens=2)])
-    trace.save(tmp_path / "many")
-    assert "one prompt" in refusal("diff", str(tmp_path / "many"), str(tmp_path / "many"), "-o", "html")
+def test_several_prompts_are_refused():
+    many = un.Trace([[1], [2]], [], [[], []], "choices")
+    with pytest.raises(UnspoolError, match="one prompt, and these traces have 2"):
+        pair_page(many, many, un.diff(many, many))

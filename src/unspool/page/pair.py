@@ -58,7 +58,8 @@ def _run(trace: Trace) -> dict[str, Any]:
     }  # fmt: skip
     begin = {"id": "", "prompt": trace.prompts[0], "recipe": recipe, "model": trace.model, "level": trace.level, "end_tokens": []}
     proved = [plain(c) | {"said": str(c)} for c in trace.certificates]
-    end = {"hypotheses": [plain(h) for h in trace.hypotheses[0]], "certificates": proved, "work": trace.work, "failure": "", "interrupted": False}
+    texts = [plain(h) for h in trace.hypotheses[0]]
+    end = {"hypotheses": texts, "certificates": proved, "work": trace.work, "failure": "", "interrupted": False}
     return {"asked": asked, "begin": begin, "steps": [plain(step) for step in trace.steps], "end": end, "error": None}
 
 

@@ -230,7 +230,8 @@ def _draw_text(text: TextDiff, width: int, paint: Paint, several: bool) -> list[
 
 def _draw_step(step: DiffStep, text: TextDiff) -> str:
     token = "=" if step.tokens[0] == step.tokens[1] else "≠"
-    numbers = [" " * 9 if d is None else f"{_nats(d.kl)}  {d.total_variation:.3f}  {d.top_in_common:4.0%}" for d in (step.model, step.processed)]
+    both = (step.model, step.processed)
+    numbers = [" " * 9 if d is None else f"{_nats(d.kl)}  {d.total_variation:.3f}  {d.top_in_common:4.0%}" for d in both]
     return f"  {step.step:4}  {token:14}  {numbers[0]:>21}  {numbers[1]:>23}"
 
 
