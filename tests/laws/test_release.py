@@ -13,11 +13,12 @@ from unspool.lab.generations import LINE_FORMAT, GenerationFile
 from unspool.lab.golden.vectors import GOLDEN_FORMAT, differences, golden
 from unspool.many.parquet import MARK, _schema
 from unspool.record.trace import FORMAT
+from unspool.sweeps.saved import SWEEP_FORMAT, SweepFile
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "versions.md").read_text(encoding="utf-8")
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
-FORMATS = {"unspool_trace": FORMAT, "unspool_generation": LINE_FORMAT, "golden_vectors": GOLDEN_FORMAT}
+FORMATS = {"unspool_trace": FORMAT, "unspool_generation": LINE_FORMAT, "unspool_sweep": SWEEP_FORMAT, "golden_vectors": GOLDEN_FORMAT}
 
 
 def test_the_version_is_said_in_one_place():
@@ -79,7 +80,14 @@ def test_newer_texts_are_refused(tmp_path):
     path = tmp_path / "texts.jsonl"
     path.write_text(json.dumps({"unspool_generation": LINE_FORMAT + 1}) + "\n", encoding="utf-8")
     with pytest.raises(un.UnspoolError, match=f"line 1 of .* format {LINE_FORMAT + 1}.* reads format {LINE_FORMAT}: .*update unspool"):
-        GenerationFile(path)
+        list(GenerationFile(path).generations())
+
+
+def test_a_newer_sweep_is_refused(tmp_path):
+    path = tmp_path / "sweep.jsonl"
+    path.write_text(json.dumps({"unspool_sweep": SWEEP_FORMAT + 1, "asked": {}}) + "\n", encoding="utf-8")
+    with pytest.raises(un.UnspoolError, match=f"format {SWEEP_FORMAT + 1} of a sweep.*update unspool"):
+        SweepFile(path).open({})
 
 
 def test_newer_texts_in_parquet_are_refused(tmp_path):

@@ -79,9 +79,9 @@ def key(prompt: str, recipe: dict[str, Any], model: dict[str, Any]) -> tuple[str
     return prompt, json.dumps(settings, sort_keys=True), str(model.get("fingerprint") or model["name"]), str(model["tokenizer"])
 
 
-def unread_format(where: str | Path, found: Any) -> UnspoolError:
-    """The error for texts that another version saved in a format of its own."""
-    known = f"{where} has format {found} of saved texts, and this version reads format {LINE_FORMAT}"
+def unread_format(where: str | Path, found: Any, what: str = "saved texts", own: int = LINE_FORMAT) -> UnspoolError:
+    """The error for what another version saved in a format of its own."""
+    known = f"{where} has format {found} of {what}, and this version reads format {own}"
     return UnspoolError(f"{known}: a newer unspool wrote it: update unspool, or give another file")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from unspool.errors import UnspoolError
 from unspool.files import Growing
+from unspool.lab.generations import unread_format
 from unspool.sweeps.units import Parts, Spent
 
 SWEEP_FORMAT = 1
@@ -48,12 +49,16 @@ class SweepFile:
         for number, line in enumerate(whole, 1):
             try:
                 value = json.loads(line)
-                if value["unspool_sweep"] != SWEEP_FORMAT or value.get("unit", -1) != number - 2:
+                if type(found := value["unspool_sweep"]) is int and found > SWEEP_FORMAT:
+                    raise unread_format(f"line {number} of {self.path}", found, "a sweep", SWEEP_FORMAT)
+                if found != SWEEP_FORMAT or value.get("unit", -1) != number - 2:
                     raise ValueError
                 if number == 1:
                     there = value["asked"]
                 else:
                     self.held.append(_numbers(value))
+            except UnspoolError:
+                raise
             except (ValueError, KeyError, TypeError, RecursionError):
                 raise self._foreign(number) from None
         self._compare(there, json.loads(json.dumps(asked)))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 FIGURE_WIDTH, MARGIN, LINE = 340, 12, 36
 """Units of a picture: its width, what stays free at its sides, and a decoder's line."""
-HEIGHT, LEFT, BOTTOM = 250, 46, 34
+FIGURE_HEIGHT, LEFT_MARGIN, BOTTOM = 250, 46, 34
 """Of a picture with two axes: its height, and the room of their numbers."""
 NAME_LENGTH = 46
 """Characters of a decoder's name."""
@@ -62,17 +62,17 @@ def scatter(c: Compared, x: str, y: str) -> str:
     rows = [row for row in c.all_rows if all(math.isfinite(row.values[name].value) for name in (x, y))]
     if not rows:
         return ""
-    right = _scale(across, [row.values[x] for row in rows], LEFT, FIGURE_WIDTH - MARGIN)
-    above = _scale(up, [row.values[y] for row in rows], HEIGHT - BOTTOM, MARGIN)
+    right = _scale(across, [row.values[x] for row in rows], LEFT_MARGIN, FIGURE_WIDTH - MARGIN)
+    above = _scale(up, [row.values[y] for row in rows], FIGURE_HEIGHT - BOTTOM, MARGIN)
     parts = [
-        f'<line class="axis" x1="{LEFT}" x2="{FIGURE_WIDTH - MARGIN}" y1="{HEIGHT - BOTTOM}" y2="{HEIGHT - BOTTOM}"/>',
-        f'<line class="axis" x1="{LEFT}" x2="{LEFT}" y1="{MARGIN}" y2="{HEIGHT - BOTTOM}"/>',
+        f'<line class="axis" x1="{LEFT_MARGIN}" x2="{FIGURE_WIDTH - MARGIN}" y1="{FIGURE_HEIGHT - BOTTOM}" y2="{FIGURE_HEIGHT - BOTTOM}"/>',
+        f'<line class="axis" x1="{LEFT_MARGIN}" x2="{LEFT_MARGIN}" y1="{MARGIN}" y2="{FIGURE_HEIGHT - BOTTOM}"/>',
     ]
     for value in _ticks(across, [row.values[x] for row in rows]):
-        parts.append(_words(right(value), HEIGHT - BOTTOM + 14, f"{value:.{across.decimals}f}", "middle", "faint"))
+        parts.append(_words(right(value), FIGURE_HEIGHT - BOTTOM + 14, f"{value:.{across.decimals}f}", "middle", "faint"))
     for value in _ticks(up, [row.values[y] for row in rows]):
-        parts.append(_words(LEFT - 4, above(value) + 4, f"{value:.{up.decimals}f}", "end", "faint"))
-    parts.append(_words(FIGURE_WIDTH - MARGIN, HEIGHT - 4, x, "end"))
+        parts.append(_words(LEFT_MARGIN - 4, above(value) + 4, f"{value:.{up.decimals}f}", "end", "faint"))
+    parts.append(_words(FIGURE_WIDTH - MARGIN, FIGURE_HEIGHT - 4, x, "end"))
     parts.append(_words(2, 9, y))
     for number, row in enumerate(rows, 1):
         a, b = row.values[x], row.values[y]
@@ -83,7 +83,7 @@ def scatter(c: Compared, x: str, y: str) -> str:
             parts.append(f'<line class="reach" x1="{px:.1f}" x2="{px:.1f}" y1="{above(b.low):.1f}" y2="{above(b.high):.1f}"/>')
         parts.append(f'<circle class="dot" cx="{px:.1f}" cy="{py:.1f}" r="4"/>' + _words(px + 7, py - 5, str(number)))
     named = "<br>".join(f"{number}: {html.escape(_name(row))}" for number, row in enumerate(rows, 1))
-    return _figure(f"{y} against {x}", HEIGHT, parts, f"{y} against {x}, a point for each decoder", named)
+    return _figure(f"{y} against {x}", FIGURE_HEIGHT, parts, f"{y} against {x}, a point for each decoder", named)
 
 
 def _figure(title: str, height: int, parts: Sequence[str], said: str, below: str = "") -> str:

@@ -11,7 +11,7 @@ from unspool.views.why_stages import Fate, StagesOfStep
 
 PERCENTAGE, TOKEN = 8, 12
 """Columns of a percentage, and of a token with its mark at most."""
-SIDE_BY_SIDE = 56
+ABREAST = 56
 """Columns from which on before and after stand side by side, and not one below the other."""
 
 WHY_STYLE = """
@@ -73,7 +73,7 @@ def _pair(fate: Fate, stage: int, largest: float, width: int, paint: Paint) -> I
     lead = _lead(fate)
     style = "chosen" if fate.chosen else ""
     advice = "✗ " + (fate.margin.partition(": ")[2] or "cut")
-    if width < SIDE_BY_SIDE:
+    if width < ABREAST:
         room = max(1, width - 4 - PERCENTAGE - 7)
         yield paint(fit_right(lead.rstrip(), width), style)
         yield fit_right(f"    before {_seen(before, largest, room - 3)}{_share(before)}", width)
