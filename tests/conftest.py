@@ -15,7 +15,7 @@ PARTLY = pytest.StashKey[set[str]]()
 
 def pytest_addoption(parser):
     parser.addoption("--all", action="store_true", help="run each law over the next larger set of decoders, and compare pages")
-    parser.addoption("--share", type=int, help="every second decoder of a law, every twelfth of what --all adds: others by each number")
+    parser.addoption("--share", type=int, help="every third decoder of a law, every twelfth of what --all adds: others by each number")
     parser.addoption("--write-parity", action="store_true", help="write docs/parity.md from what this run compares")
 
 
@@ -35,7 +35,7 @@ def pytest_generate_tests(metafunc):
         found, share = names(which, mark.kwargs["draws"]), metafunc.config.getoption("share")
         if share is not None:
             usual = dict.fromkeys(names(mark.args[0], mark.kwargs["draws"]))
-            some = {name for every, of in ((2, usual), (12, found)) for i, name in enumerate(of) if i % every == share % every}
+            some = {name for every, of in ((3, usual), (12, found)) for i, name in enumerate(of) if i % every == share % every}
             found = [name for name in found if name in some or name in ALWAYS]
         if mark.kwargs["backends"]:
             metafunc.parametrize(("backend", "name"), [(b, name) for b in BACKENDS for name in (found if b == "numpy" else ALONE)])
