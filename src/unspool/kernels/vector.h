@@ -4,6 +4,12 @@
 
 #include "unspool.h"
 
+#if defined(__AVX2__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
 #if defined(__AVX512F__)
 #define VL 16
 #elif defined(__AVX2__)
@@ -118,7 +124,16 @@ static inline floats activate(int activation, floats x)
 }
 
 /* Upper halves of float32 (bfloat16). */
-static inline floats widen(halves h) { return (floats)(__builtin_convertvector(h, ints) << 16); }
+static inline floats widen(halves h)
+{
+#if VL == 16                                           /* GCC would take a register apart for it */
+    return (floats)((ints)_mm512_cvtepu16_epi32((__m256i)h) << 16);
+#elif VL == 8
+    return (floats)((ints)_mm256_cvtepu16_epi32((__m128i)h) << 16);
+#else
+    return (floats)(__builtin_convertvector(h, ints) << 16);
+#endif
+}
 
 /* To the nearest, ties to even; what is no number stays none. */
 static inline halves narrow(floats v)
