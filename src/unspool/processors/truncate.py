@@ -15,6 +15,7 @@ import numpy as np
 
 from unspool.arrays import Array, Ints, by_row, like, namespace, or_zero, put, summed, topk
 from unspool.core.decoder import Part
+from unspool.core.few import Few
 from unspool.core.processor import Processor, Rows, Standing
 from unspool.errors import check, number, whole
 from unspool.processors.measures import ENOUGH, entropy, rounding, total_of
@@ -99,6 +100,9 @@ class TopK(_Truncator):
             return scores
         columns = topk(scores, self.k)[1]
         return scatter_kept(scores, columns, columns >= 0)
+
+    def few(self, rows: Rows, scores: Array, memory: Any = None) -> Few | None:
+        return Few.kept(scores, topk(scores, self.k)[1]) if self.k <= Few.most(scores) else None
 
     def sparing(self, token: Standing) -> Processor:
         return TopK(token.rank + 1)
