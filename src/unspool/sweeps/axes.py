@@ -3,8 +3,8 @@
     temperature({0.3..1.5 by 0.2}) | top_p({0.8, 0.9, 0.95}) | {sample, best_of(4)}
 
 A set holds values with commas between: numbers, texts in quotes, or whole parts. A range goes from one number to another, by a step or in
-a number of values, evenly or (`log`) by a constant factor; with neither it can only be drawn from. A mapping, which has a colon, stays what
-it is.
+a number of values, evenly or (`log`) by a constant factor; with neither any number of it may be drawn, and a grid takes `GRID_VALUES` of
+them. A mapping, which has a colon, stays what it is.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import pairwise
 
@@ -24,6 +24,8 @@ from unspool.errors import DecoderError, ParameterError, check
 
 MOST_VALUES = 10_000
 """Of one range."""
+GRID_VALUES = 7
+"""Of a range that does not say which."""
 DIGITS = 4
 """Significant digits of a number that is drawn from a range."""
 EXAMPLE = 'a set is {0.8, 0.9} and a range {0.3..1.5 by 0.2} or {0.3..1.5 in 7}'
@@ -41,7 +43,7 @@ class Axis:
     given: str
     """What stands between the braces."""
     values: tuple[str, ...]
-    """As texts; none of a range that can only be drawn from."""
+    """As texts; none of a range any number of which may be drawn."""
     low: float = math.nan
     high: float = math.nan
     log: bool = False
@@ -59,6 +61,15 @@ class Axis:
             return f"{math.exp(math.log(self.low) + u * (math.log(self.high) - math.log(self.low))):.{DIGITS}g}"
         return f"{self.low + u * (self.high - self.low):.{DIGITS}g}"
 
+    def spread(self) -> Axis:
+        """With values: its own, or GRID_VALUES of its range; as many whole ones as there are, at most."""
+        if self.values:
+            return self
+        if not self.whole:
+            return replace(self, values=tuple(_counted(self.name, self.given, self.low, self.high, GRID_VALUES, self.log)))
+        count = min(GRID_VALUES, int(self.high - self.low) + 1)
+        return replace(self, values=tuple(str(round(self.low + (self.high - self.low) * i / (count - 1))) for i in range(count)))
+
 
 @dataclass(frozen=True)
 class Template:
@@ -71,13 +82,17 @@ class Template:
 
     @property
     def size(self) -> int | None:
-        """How many settings there are; None where a range can only be drawn from."""
+        """How many settings there are; None where any number of a range may be drawn."""
         return None if any(not axis.values for axis in self.axes) else math.prod(len(axis.values) for axis in self.axes)
 
     def at(self, values: tuple[str, ...]) -> str:
         """The text form with these values."""
         filled = (piece for pair in zip(self.pieces, (*values, ""), strict=True) for piece in pair)
         return "".join(filled)
+
+    def spread(self) -> Template:
+        """With a few values of each range that says only from where to where."""
+        return replace(self, axes=tuple(axis.spread() for axis in self.axes))
 
     def grid(self) -> Iterator[tuple[str, ...]]:
         """The values of every setting, the last axis fastest."""

@@ -42,15 +42,9 @@ def check_search(template: Template, search: str, settings: int | None, budget: 
     drawn = settings is not None or budget is not None
     check(search != "grid" or not drawn, "a grid is tried whole; settings and budget go with the search random or halving")
     check(search != "random" or drawn, "the search random draws settings: say how many (settings), or a budget of prompts that are run")
-    free = next((axis for axis in template.axes if not axis.values), None)
-    if free is not None and not drawn:
-        there = f"{{{free.given}}}"
-        within = free.given.removesuffix("log").strip()
-        how = f"{{{within} in 5}}, or a step, {{{within} by ...}}; from a range with neither the search random draws"
-        raise ParameterError(f"the range {there} of {free.name} does not say which values: give how many, {how}")
-    if not drawn and (template.size or 0) > MOST_SETTINGS:
+    if not drawn and (size := template.spread().size or 0) > MOST_SETTINGS:
         raise ParameterError(
-            f"the grid has {template.size} settings, more than {MOST_SETTINGS}; take fewer values, or the search random or halving with "
+            f"the grid has {size} settings, more than {MOST_SETTINGS}; take fewer values, or the search random or halving with "
             "settings or a budget"
         )
 
