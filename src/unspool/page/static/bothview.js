@@ -195,10 +195,11 @@ export function textsView(lab) {
       seen = key;
       const current = state.text.join(" ");
       fill(list, texts.slice(0, 60).map((text) => {
-        const words = shown(lab.vocabulary.text(text.tokens.slice(0, 60)).slice(0, 300));
+        const from = text === texts[0] ? 0 : partAt(text.tokens, texts[0].tokens);                   // what tells it from the first
+        const words = (from ? "… " : "") + shown(lab.vocabulary.text(text.tokens.slice(from, from + 60)).slice(0, 300));
         const here = text.tokens.join(" ") === current;
         return h("li", { class: here ? "here" : null }, h("button", { type: "button", class: "entry", "aria-current": here ? "true" : null, onclick: () => lab.show(text.tokens, Math.max(0, text.tokens.length - 1)) },
-          h("bdi", null, words), h("small", null, `${fixed(text.logprob)} · ${text.tokens.length} · ${reasonWord(text.reason)}`)),
+          h("bdi", null, words), h("small", null, [fixed(text.logprob), text.tokens.length, ...(text.reason === "length" ? [] : [reasonWord(text.reason)])].join(" · "))),
         here ? null : h("button", { type: "button", class: "tool", title: t("compareWith"), "aria-label": t("compareWith"), onclick: () => lab.set({ beside: state.beside === text.tokens ? null : text.tokens }) }, icon("both")));
       }));
       const other = state.beside && lab.forest?.at(state.beside) ? state.beside : null;

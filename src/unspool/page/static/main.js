@@ -121,7 +121,7 @@ function askingPart() {
     run.hidden = Boolean(lab.running);
     stop.hidden = !lab.running;
     goOn.disabled = Boolean(lab.running) || !state.text.length || lab.path.at(-1)?.reason === "end";
-    again.disabled = Boolean(lab.running);
+    again.disabled = Boolean(lab.running) || !state.runs.length;
     message.textContent = state.message || (lab.readOnly ? t("shared_ro") : "");
     message.classList.toggle("wrong", Boolean(state.message));
     form.draw(state);
