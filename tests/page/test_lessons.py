@@ -92,7 +92,8 @@ console.log(JSON.stringify({json.dumps(texts)}.map((text) => {{ const loop = loo
 @needs_node
 def test_particles_follow_the_sound_that_a_word_ends_in(tmp_path):
     words = {
-        "값": "이", "“␣왕”": "이", "“␣king”": "이", "R": "이", "6": "이", "10": "이", "나무": "가", "“was”": "가", "“you,”": "가", "k": "가", "9": "가",
+        "값": "이", "“␣왕”": "이", "“␣king”": "이", "R": "이", "6": "이", "10": "이",
+        "나무": "가", "“was”": "가", "“you,”": "가", "k": "가", "9": "가",
         "36.5 %": "가", "“the”": "이(가)", "“cat”": "이(가)", "“,”": "이(가)", "…": "이(가)", "": "이(가)",
     }  # fmt: skip
     code = STUB + f"""

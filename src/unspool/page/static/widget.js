@@ -40,7 +40,7 @@ function themeAt(element) {
 }
 
 export function renderWidget({ model, el }, style) {
-  const host = h("div", { class: "unspool-widget" });
+  const host = h("div", { class: "unspool-widget", "data-lm-suppress-shortcuts": "true" });   // JupyterLab's, where d d deletes the cell
   const inner = host.attachShadow({ mode: "open" });
   el.append(host);
   speak(navigator.language.startsWith("ko") ? "ko" : "en", host);
