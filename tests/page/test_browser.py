@@ -457,6 +457,20 @@ def test_a_model_that_dies_is_said_and_what_there_is_stays(browser):
         assert browser.js("document.querySelector('.message').textContent") == ""
 
 
+def test_a_page_that_is_left_gives_up_its_run_at_once(browser, lab):
+    """Also where the browser keeps the page for a while, to come back to, and with it what it waits for."""
+    browser.size(1440, 900)
+    browser.open(lab.url)
+    browser.driver.execute_script("window.lab.tryOut('exact(3)', 200)")
+    browser.until("window.lab.running && window.lab.state.text.length")
+    nodes = browser.js("window.lab.forest.size")
+    browser.driver.execute_script("window.dispatchEvent(new Event('pagehide'))")
+    browser.until("!window.lab.running")
+    lab.until(lambda: not lab.server.engine.batch.busy, 30)
+    assert browser.js("window.lab.forest.size") >= nodes > 0, "what there was stays"
+    assert browser.text(".message") == ""
+
+
 def test_one_message_and_everything_stays(browser):
     with started_lab(un.load(), Settings(seed=0, grace=1)) as own:
         browser.size(1440, 900)

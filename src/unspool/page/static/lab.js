@@ -136,6 +136,11 @@ export class Lab extends Looking {
     this.draw();
   }
 
+  // The page is left: nobody waits for anything any longer, also where the browser keeps the page to come back to.
+  leave() {
+    for (const abort of [this.running?.abort, this.lookAbort, this.bothAbort]) abort?.abort();
+  }
+
   async begin() {
     if (!hasServer()) return;
     this.start = await ask("start");

@@ -213,6 +213,7 @@ export async function startPage() {
     for (const menu of document.querySelectorAll("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => lab.draw());
+  window.addEventListener("pagehide", () => lab.leave());
   window.addEventListener("resize", () => lab.draw());
   document.fonts?.ready.then(() => lab.draw());
   if (!lab.readOnly && hasServer()) await lab.begin().catch((error) => lab.complain(error.message));
