@@ -184,11 +184,14 @@ export function textsView(lab) {
   const close = h("button", { type: "button", class: "tool", title: t("close"), "aria-label": t("close"), onclick: () => lab.set({ beside: null }) }, icon("close"));
   const beside = h("section", { class: "card paircard", "aria-labelledby": "pair-title", hidden: true }, h("header", null, h("h2", { id: "pair-title" }, t("compareTexts")), close), pair);
   let seen = null;
+  let known = { ended: [], texts: [] };
   return {
     root,
     beside,
     draw(state) {
-      const texts = lab.texts;
+      const ended = state.runs.filter((run) => run.end);
+      if (ended.length !== known.ended.length || ended.some((run, i) => run !== known.ended[i])) known = { ended, texts: lab.texts };
+      const { texts } = known;
       root.hidden = texts.length < 2;
       const key = `${state.runs.length} ${lab.forest?.version} ${state.text.join(" ")} ${state.beside?.join(" ")} ${state.by}`;
       if (key === seen || root.hidden) return;

@@ -4,7 +4,7 @@ import { hasServer } from "./api.js";
 import { bothView, textsView } from "./bothview.js";
 import { choicesView } from "./choicesview.js";
 import { decoderForm } from "./decoderform.js";
-import { fill, h, icon } from "./dom.js";
+import { drawAll, fill, h, icon } from "./dom.js";
 import { Lab } from "./lab.js";
 import { lessonButtons, lessonView } from "./lessonview.js";
 import { commandOf, copyText, openTrace, pythonOf, saveTrace, share, sharedFile, takeRecord } from "./share.js";
@@ -190,13 +190,14 @@ function mount() {
   const app = document.getElementById("app");
   fill(app, h("a", { class: "skip", href: "#text" }, t("skipLink")), bar.element, main, aside, lesson.root);
   document.title = t("title");
-  views = [bar, asking, ...some, tree, both, lesson];
+  const [text, texts, steps, choices] = some;
+  views = [bar, asking, text, texts, choices, both, lesson, tree, steps];   // the lines of the steps are drawn last, when all that is asked of the layout is known
   lab.listeners = [(state) => {
     if (state.page === "both" && asking.root.parentElement !== aside) aside.prepend(asking.root);
     if (state.page !== "both" && asking.root.parentElement !== left) left.prepend(asking.root);
     main.hidden = state.page === "both";
     aside.hidden = state.page !== "both";
-    for (const view of views) view.draw(state);
+    drawAll(views, state);
   }];
   lab.draw();
 }

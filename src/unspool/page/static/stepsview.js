@@ -56,8 +56,10 @@ export function stepsView(lab) {
   });
   return {
     root,
-    draw(state) {
+    draw() {
       body.style.setProperty("height", `${lab.path.length * LINE}px`);
+    },
+    settle(state) {
       if (state.at !== shownAt) {
         shownAt = state.at;
         const top = state.at * LINE;

@@ -49,6 +49,7 @@ export function textView(lab, lessons = []) {
   let known = null;
   let old = null;
   let first = 0;
+  let unseen = false;
   // A text of more tokens than are drawn at once goes on behind these, by their count; the arrow keys lead there, too.
   const beyond = (to) => h("button", { type: "button", class: "beyond", hidden: true, onclick: () => lab.select(to()) });
   const earlier = beyond(() => first - 1);
@@ -92,8 +93,7 @@ export function textView(lab, lessons = []) {
     if (here) box.setAttribute("aria-activedescendant", here.id);
     next.dataset.at = path.length;
     next.setAttribute("aria-label", t("atEnd"));
-    if (lab.running && here) here.scrollIntoView?.({ block: "nearest" });
-    if (moved || lab.running) inSight();
+    if (moved || lab.running) unseen = true;
     const last = path.at(-1);
     ending.textContent = lab.running ? "" : last?.reason ? reasonWord(last.reason) : "";
     const sum = last?.sum ?? 0;
@@ -105,6 +105,7 @@ export function textView(lab, lessons = []) {
   // Scroll the text alone, so that the place in question is seen with its whole line.
   function inSight() {
     if (!old?.isConnected || !scroll.clientHeight) return;
+    if (lab.running) old.scrollIntoView?.({ block: "nearest" });
     const [place, frame] = [old.getBoundingClientRect(), scroll.getBoundingClientRect()];
     const room = Math.min(place.height / 2, frame.height / 4);
     if (place.bottom + room > frame.bottom) scroll.scrollTop += place.bottom + room - frame.bottom;
@@ -162,6 +163,10 @@ export function textView(lab, lessons = []) {
     draw(state) {
       draw(state);
       for (const button of measures.children) button.setAttribute("aria-checked", String(button.dataset.by === state.by));
+    },
+    settle() {
+      if (unseen) inSight();
+      unseen = false;
     },
   };
 }
