@@ -24,7 +24,7 @@ def test_a_bare_prompt_is_generated_from():
 
 def test_a_prompt_may_be_a_command_s_name_an_option_or_empty():
     assert out("generate", "steps", *FEW).startswith("steps")
-    assert out("--", "steps").startswith("steps")
+    assert out(*FEW, "--", "steps").startswith("steps")
     assert out("generate", *FEW, "--", "--help").startswith("--help")
     assert out("", *FEW)
 
@@ -35,6 +35,24 @@ def test_a_prompt_that_looks_like_a_mistyped_command_is_hinted_at():
     assert done.stdout.startswith(b"scroe")
     assert done.stderr.decode() == "unspool: 'scroe' is no command, so it is taken as a prompt; did you mean: unspool score?\n"
     assert unspool("Score", *FEW).stderr == unspool("a score", *FEW).stderr == b""
+
+
+def test_a_loop_that_nobody_asked_for_is_said():
+    done = unspool(PROMPT, "--max-new-tokens", "60")
+    said = done.stderr.decode()
+    number = int(re.match(r"unspool: it repeats itself from token (\d+) on, as greedy search does", said)[1])
+    values = json.loads(out(PROMPT, "-d", "greedy", "--max-new-tokens", "60", "-o", "json"))[0]
+    tokens = values["sequences"][0]["tokens"]
+    fours = [tuple(tokens[i : i + 4]) for i in range(57)]
+    assert fours[number - 1] in fours[: number - 1]
+    assert len(set(fours[: number - 1])) == number - 1
+    assert said.count("\n") == 1
+    instead = re.search(r'try -d "(.*?)"', said)[1]
+    text = json.loads(out(PROMPT, "-d", instead, "--max-new-tokens", "60", "-o", "json"))[0]["sequences"][0]["tokens"]
+    assert len({tuple(text[i : i + 4]) for i in range(57)}) > 50
+    for quiet in (("-d", "greedy"), ("-d", "no_repeat_ngram(3)"), ("-o", "json")):
+        assert unspool(PROMPT, "--max-new-tokens", "60", *quiet).stderr == b""
+    assert unspool(PROMPT, *FEW).stderr == b""
 
 
 def test_generated_json_has_the_numbers():

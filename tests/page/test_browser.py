@@ -151,6 +151,31 @@ def test_stop_and_go_on(slowly):
     assert slowly.js("window.lab.state.text") == un.load().generate(PROMPT, max_new_tokens=len(stopped) + 10).best.tokens
 
 
+def test_effective_choices_colour_the_text(page):
+    ran(page, "greedy", 10)
+    page.click("[data-by=effective]")
+    page.until("window.lab.state.by === 'effective' && document.querySelector('.legend').textContent.includes('20–100')")
+    table = un.load().steps(PROMPT, n=10)
+    bands = [next((i for i, limit in enumerate((2, 5, 20, 100)) if row.effective <= limit), 4) for row in table.rows]
+    assert page.js("[...document.querySelectorAll('#text .t:not(.next)')].map((e) => Number(/h(\\d)/.exec(e.className)[1]))") == bands
+
+
+def test_the_place_in_question_is_in_sight(page):
+    """In the text with its whole line, and in the step table, also where the end of a run has just been drawn."""
+    page.size(1280, 700)
+    ran(page, "greedy", 90)
+    code = """
+      ['#text .t.here', '.lines .line.here'].every((one) => {
+        const here = document.querySelector(one);
+        const [place, frame] = [here, here.closest('.scroll')].map((e) => e.getBoundingClientRect());
+        return place.top >= frame.top - 1 && place.bottom <= frame.bottom + 1;
+      })
+    """
+    page.until(code.strip())
+    page.driver.execute_script("window.lab.select(3)")
+    page.until(f"window.lab.state.at === 3 && {code.strip()}")
+
+
 def test_sliders_are_the_programs_numbers(page, lab):
     ran(page, "sample", 8, seed=2)
     page.click("#t-5")
@@ -430,6 +455,20 @@ def test_a_model_that_dies_is_said_and_what_there_is_stays(browser):
         browser.click("#run")
         browser.until(f"{IDLE} && {WORDS} === 40")
         assert browser.js("document.querySelector('.message').textContent") == ""
+
+
+def test_a_page_that_is_left_gives_up_its_run_at_once(browser, lab):
+    """Also where the browser keeps the page for a while, to come back to, and with it what it waits for."""
+    browser.size(1440, 900)
+    browser.open(lab.url)
+    browser.driver.execute_script("window.lab.tryOut('exact(3)', 200)")
+    browser.until("window.lab.running && window.lab.state.text.length")
+    nodes = browser.js("window.lab.forest.size")
+    browser.driver.execute_script("window.dispatchEvent(new Event('pagehide'))")
+    browser.until("!window.lab.running")
+    lab.until(lambda: not lab.server.engine.batch.busy, 30)
+    assert browser.js("window.lab.forest.size") >= nodes > 0, "what there was stays"
+    assert browser.text(".message") == ""
 
 
 def test_one_message_and_everything_stays(browser):

@@ -1,5 +1,6 @@
 """The page's files: small, plain, and such that nothing that a model wrote can become markup or a script."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ import pytest
 
 from unspool.page.files import bundle, index, page_file, shell
 from unspool.serve.errors import Refused
+from unspool.views.heat_tokens import SCALES
 
 NODE = shutil.which("node")
 needs_node = pytest.mark.skipif(NODE is None, reason="node is not installed, which runs the page's modules here")
@@ -41,6 +43,17 @@ def test_the_page_is_small():
     sizes = {f.name: len(f.read_bytes()) for f in files("unspool.page").joinpath("static").iterdir() if f.is_file()}
     assert sum(sizes.values()) < 300_000, sizes
     assert {name.rpartition(".")[2] for name in sizes} <= {"js", "css", "html"}
+
+
+@needs_node
+def test_the_page_colours_as_the_heat_view_does(tmp_path):
+    code = """
+globalThis.document = { getElementById: () => null, documentElement: {} };
+const { SCALES } = await import("./textview.js");
+console.log(JSON.stringify(Object.entries(SCALES).map(([by, scale]) => [by, scale.limits, scale.heats, scale.labels.length])));
+"""
+    found = {by: rest for by, *rest in json.loads(run_module(tmp_path, code))}
+    assert found == {by: [list(scale.limits), list(scale.heats), len(scale.labels)] for by, scale in SCALES.items()}
 
 
 def test_nothing_reads_text_as_markup_or_code(modules):

@@ -89,6 +89,23 @@ console.log(JSON.stringify({json.dumps(texts)}.map((text) => {{ const loop = loo
     assert found == [None, None, None, [[1], 3], [[1, 2], 3], None, [[2, 3, 1], 3], None, None]
 
 
+@needs_node
+def test_particles_follow_the_sound_that_a_word_ends_in(tmp_path):
+    words = {
+        "값": "이", "“␣왕”": "이", "“␣king”": "이", "R": "이", "6": "이", "10": "이",
+        "나무": "가", "“was”": "가", "“you,”": "가", "k": "가", "9": "가",
+        "36.5 %": "가", "“the”": "이(가)", "“cat”": "이(가)", "“,”": "이(가)", "…": "이(가)", "": "이(가)",
+    }  # fmt: skip
+    code = STUB + f"""
+const {{ particleAfter }} = await import("./words.js");
+const found = {json.dumps(list(words), ensure_ascii=False)}.map((word) => particleAfter(word, "이(가) 온다"));
+console.log(JSON.stringify([found, particleAfter("값", "을(를) 낸다"), particleAfter("값", "입니다(네)")]));
+"""
+    found, other, none = json.loads(run_module(tmp_path, code))
+    assert found == [f"{particle} 온다" for particle in words.values()]
+    assert (other, none) == ("을 낸다", "입니다(네)")
+
+
 # --- in the page ------------------------------------------------------------------------------------------------------
 
 
@@ -125,7 +142,7 @@ def test_greedy_by_hand_waits_for_a_token_and_tells_the_models_own_numbers(page)
     assert [facts["firstP"], facts["secondP"]] == [f"{100 * c.probability:.1f} %" for c in (first, second)]
     page.click("#lesson-next")
     page.until(f"{READY} && window.lab.lesson.at === 1")
-    assert page.text("#lesson-next") == "Skip"
+    page.until("document.querySelector('#lesson-next').textContent === 'Skip'")
     page.click("#choices li:nth-child(2) button")
     page.until(f"{READY} && window.lab.lesson.done")
     assert page.js("window.lab.state.text[0]") == second.token
@@ -183,6 +200,42 @@ def test_one_goes_on_back_and_away_with_everything_kept(page):
     assert page.js("window.lab.state.text") == text
     page.click("#undo")
     page.until(f"String(window.lab.state.text) !== '{','.join(map(str, text))}'")
+
+
+def test_a_lesson_that_is_left_gives_the_settings_back(page):
+    settings = "(({ prompt, decoder, count, seed, by }) => [prompt, decoder, count, seed, by])(window.lab.state)"
+    own = ["My own words", "top_k(7) | sample", 17, 3, "rank"]
+    for field, value in zip(("#prompt", "#decoder", "#count", "#seed"), own, strict=False):
+        page.write(field, str(value))
+    page.click("[data-by=rank]")
+    page.until("window.lab.state.by === 'rank' && window.lab.state.parts.length === 2")
+    assert page.js(settings) == own
+    begun(page, "loops", 1)
+    assert page.js(settings) != own
+    page.click("#lessons")                                                # from one lesson into another
+    page.click(".menulist [data-lesson=beams]")
+    page.until(f"{READY} && window.lab.lesson.tour === 2")
+    text = page.js("window.lab.state.text")
+    page.click("#lesson-leave")
+    page.until("window.lab.lesson === null && window.lab.state.parts.length === 2")
+    assert page.js(settings) == own
+    assert page.js("window.lab.state.text") == text, "what is seen stays"
+    assert page.js("document.querySelector('#count').value") == "17"
+    while not page.js("document.querySelector('#undo').disabled"):
+        page.click("#undo")
+    assert page.js(settings)[:4] == own[:4], "undo goes back behind the lesson"
+    assert page.js("window.lab.state.runs.length") == 0
+
+
+def test_what_the_learner_sets_in_a_lesson_stays(page):
+    begun(page, "nucleus", 4)
+    page.click("#use-sliders")
+    page.until("window.lab.lesson.done")
+    decoder = page.js("window.lab.state.decoder")
+    page.click("#lesson-leave")
+    page.until("window.lab.lesson === null")
+    assert page.js("window.lab.state.decoder") == decoder == "top_p(0.9) | sample"
+    assert page.js("window.lab.state.count") == 40
 
 
 def test_by_keyboard_alone(page):

@@ -95,6 +95,8 @@ def test_it_shows_the_record(cell, output):
     assert inside(cell, "querySelector('.treecard .quiet').textContent").endswith("nodes")
     drawn = inside(cell, "querySelector('#tree-canvas').getContext('2d').getImageData(0, 0, 400, 200).data.some((byte) => byte > 0)")
     assert drawn
+    suppressed = cell.js("document.querySelector('.unspool-widget').dataset.lmSuppressShortcuts")
+    assert suppressed == "true", "JupyterLab's own keys, of which d d deletes the cell, end at the widget"
     assert cell.said() == []
 
 

@@ -21,8 +21,8 @@ NAMED = {"FILE": "a file", "MODEL": "a model", "ENGINE": "an engine"}
 
 EXAMPLES = """\b
 Examples:
-  unspool "Once upon a time"
-  unspool "Once upon a time" -d "temperature(0.8) | top_p(0.95) | sample(3)" --seed 7
+  unspool "Once upon a time" -d "temperature(0.8) | top_p(0.9) | sample" --seed 7
+  unspool "Once upon a time" -d "beam(4, n=4)" --max-new-tokens 12
   unspool steps "Once upon a time" -n 8
   unspool score "Once upon a time" " there was a king"
 """

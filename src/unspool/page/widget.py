@@ -17,10 +17,10 @@ def widget(result: Output | Trace, by: str = "probability") -> RecordWidget:
     """A widget of a result, with the views of the lab's page; it needs the extra "notebook" and, once installed, no network.
 
     result: what `generate` returned after one prompt, or its trace; the more its level recorded, the more there is to see ("stages":
-    all). by: what the text is coloured by, of probability, surprisal, entropy and rank; it may be changed while the widget is shown.
-    `selected` of the widget is the token that is chosen in it, as a dictionary, see `RecordWidget`.
+    all). by: what the text is coloured by, of probability, surprisal, entropy, effective (choices) and rank; it may be changed while the
+    widget is shown. `selected` of the widget is the token that is chosen in it, as a dictionary, see `RecordWidget`.
     """
-    check(by in PAGE_COLOURS, f"the widget colours by one of {', '.join(PAGE_COLOURS)}; got {by!r}")
+    check(by in BY, f"the widget colours by one of {', '.join(BY)}; got {by!r}")
     trace: Any = result.trace if isinstance(result, Output) else result
     what = "un.widget takes what generate returned after one prompt, or its trace"
     check(not isinstance(result, list), f"{what}; of a list show one: un.widget(outputs[0])")
@@ -28,7 +28,3 @@ def widget(result: Output | Trace, by: str = "probability") -> RecordWidget:
     from unspool.page.record_widget import RecordWidget
 
     return RecordWidget(record="".join(line + "\n" for line in trace.lines()), by=by)
-
-
-PAGE_COLOURS = tuple(by for by in BY if by != "effective")
-"""What the page colours a text by: effective choices are beside its entropy."""

@@ -32,6 +32,12 @@ _COMPARE = options.repeated(
 )
 
 
+LOOP, LONG_ENOUGH, MOST_REPEATED = 4, 20, 0.3
+"""Tokens in a row, and the share of those that have come before above which a text of so many tokens is said to repeat itself."""
+INSTEAD = "temperature(0.8) | top_p(0.9) | sample"
+"""What a first text is better written by."""
+
+
 @options.command(
     options.PROMPT,
     options.PROMPT_FILES,
@@ -101,6 +107,8 @@ def generate(
         if run.interrupted:
             break
     compared = [] if runs[0].interrupted else [search_errors_of(lm, decoders[0], outputs, other, asked, seed) for other in others]
+    if sink.form == "text" and not decoder:
+        say_loops(outputs)
     if sink.form != "text":
         from unspool.views.report import generated
 
@@ -110,6 +118,21 @@ def generate(
 
         sink.write("\n" * (len(outputs) > 1) + "".join(draw_lines(summary(errors), sink) for errors in compared))
     return finish(runs, outputs, sink, trace)
+
+
+def say_loops(outputs: Sequence[Output]) -> None:
+    """Say that a text of greedy search, which nobody asked for by name, repeats itself, and what does not."""
+    from unspool.cli.console import note
+    from unspool.lab.metrics import ngrams, repetition
+
+    texts = [list(output.best.tokens) for output in outputs if output.sequences]
+    looping = [text for text in texts if len(text) >= LONG_ENOUGH and repetition([text], LOOP) > MOST_REPEATED]
+    if not looping:
+        return
+    grams = list(ngrams(looping[0], LOOP))
+    first = next(i + 1 for i, gram in enumerate(grams) if grams.index(gram) < i)
+    which = f"it repeats itself from token {first} on" if len(texts) == 1 else f"{len(looping)} of {len(texts)} texts repeat themselves"
+    note(f'{which}, as greedy search does, which runs without -d: try -d "{INSTEAD}" (why it loops is a lesson of `unspool lab`)')
 
 
 def check_compared(texts: Sequence[str], decoders: Sequence[Decoder], sink: Sink) -> list[Decoder]:

@@ -184,21 +184,25 @@ export function textsView(lab) {
   const close = h("button", { type: "button", class: "tool", title: t("close"), "aria-label": t("close"), onclick: () => lab.set({ beside: null }) }, icon("close"));
   const beside = h("section", { class: "card paircard", "aria-labelledby": "pair-title", hidden: true }, h("header", null, h("h2", { id: "pair-title" }, t("compareTexts")), close), pair);
   let seen = null;
+  let known = { ended: [], texts: [] };
   return {
     root,
     beside,
     draw(state) {
-      const texts = lab.texts;
+      const ended = state.runs.filter((run) => run.end);
+      if (ended.length !== known.ended.length || ended.some((run, i) => run !== known.ended[i])) known = { ended, texts: lab.texts };
+      const { texts } = known;
       root.hidden = texts.length < 2;
       const key = `${state.runs.length} ${lab.forest?.version} ${state.text.join(" ")} ${state.beside?.join(" ")} ${state.by}`;
       if (key === seen || root.hidden) return;
       seen = key;
       const current = state.text.join(" ");
       fill(list, texts.slice(0, 60).map((text) => {
-        const words = shown(lab.vocabulary.text(text.tokens.slice(0, 60)).slice(0, 300));
+        const from = text === texts[0] ? 0 : partAt(text.tokens, texts[0].tokens);                   // what tells it from the first
+        const words = (from ? "… " : "") + shown(lab.vocabulary.text(text.tokens.slice(from, from + 60)).slice(0, 300));
         const here = text.tokens.join(" ") === current;
         return h("li", { class: here ? "here" : null }, h("button", { type: "button", class: "entry", "aria-current": here ? "true" : null, onclick: () => lab.show(text.tokens, Math.max(0, text.tokens.length - 1)) },
-          h("bdi", null, words), h("small", null, `${fixed(text.logprob)} · ${text.tokens.length} · ${reasonWord(text.reason)}`)),
+          h("bdi", null, words), h("small", null, [fixed(text.logprob), text.tokens.length, ...(text.reason === "length" ? [] : [reasonWord(text.reason)])].join(" · "))),
         here ? null : h("button", { type: "button", class: "tool", title: t("compareWith"), "aria-label": t("compareWith"), onclick: () => lab.set({ beside: state.beside === text.tokens ? null : text.tokens }) }, icon("both")));
       }));
       const other = state.beside && lab.forest?.at(state.beside) ? state.beside : null;

@@ -88,7 +88,7 @@ export function choicesView(lab) {
     const entropy = its ? its.entropy[stage || last] : choices.entropy;
     const kept = its ? its.kept[stage || last] : null;
     const about = [];
-    if (entropy !== null && entropy !== undefined) about.push(h("span", null, `${t("entropy")} ${fixed(Math.abs(entropy) / Math.LN2)} ${t("bits")}`), h("span", null, `${fixed(Math.exp(Math.abs(entropy)), 1)} ${t("effective")}`));
+    if (entropy !== null && entropy !== undefined) about.push(h("span", null, `${t("entropy")} ${fixed(Math.abs(entropy) / Math.LN2)} ${t("bits")}`), h("span", null, `${fixed(Math.exp(Math.abs(entropy)), 1)} ${t("effectiveChoices")}`));
     if (kept !== null) about.push(h("span", null, `${kept} ${t("possible")}`));
     const plain = !stage;
     return { rows: visible(rows, state), about, left: plain ? t("model_p") : t("before"), right: plain ? t("after_p") : t("after") };
@@ -156,7 +156,7 @@ function slidersPanel(lab) {
     Object.assign(lab, { after, before: cache.model, afterOf: lab.rowKey() });
     return {
       rows: [...likeliest, ...others].map((token) => ({ token, before: cache.model[token], after: after[token], cut: "", drawn: counts ? counts.get(token) ?? 0 : undefined })),
-      about: [h("span", null, `${t("entropy")} ${fixed(H / Math.LN2)} ${t("bits")}`), h("span", null, `${fixed(Math.exp(H), 1)} ${t("effective")}`), h("span", null, `${kept} ${t("possible")}`)],
+      about: [h("span", null, `${t("entropy")} ${fixed(H / Math.LN2)} ${t("bits")}`), h("span", null, `${fixed(Math.exp(H), 1)} ${t("effectiveChoices")}`), h("span", null, `${kept} ${t("possible")}`)],
       left: t("model_p"), right: t("after_p"),
     };
   }

@@ -20,6 +20,12 @@ export function fill(element, ...children) {
   return element;
 }
 
+// Draw some views, then let them settle what depends on where everything stands, so that the browser lays the page out once.
+export function drawAll(views, state) {
+  for (const view of views) view.draw(state);
+  for (const view of views) view.settle?.(state);
+}
+
 export function icon(name) {
   const shape = ICONS[name];
   return h("svg", { viewBox: "0 0 16 16", class: "icon", "aria-hidden": "true" }, h("path", { d: shape }));

@@ -35,14 +35,13 @@ export class Lab extends Looking {
     return this.asked({ ...(first ? { prompt: first.prompt, model: first.model, chat: first.chat } : {}), ...more });
   }
 
-  // Let the decoder run; keep: whether earlier runs stay in the tree.
-  async launch(body, keep, changes = {}) {
+  // Let the decoder run; keep: whether earlier runs stay in the tree; before: what undo goes back to.
+  async launch(body, keep, changes = {}, before = this.snapshot()) {
     if (this.readOnly) return null;
     this.stop();
     const one = this.state.parts.find((part) => part.role === "strategy");
     const alone = !one || one.name === "greedy" || one.name === "contrastive_search" || (one.name === "sample" && !one.given.n);
     const run = new Run({ ...body, level: alone && !body.only ? "stages" : body.level });
-    const before = this.snapshot();
     const abort = new AbortController();
     this.running = { run, abort };
     this.following = true;
@@ -135,6 +134,11 @@ export class Lab extends Looking {
     setTimeout(() => abort.abort(), 1500);
     say(t("stopped"));
     this.draw();
+  }
+
+  // The page is left: nobody waits for anything any longer, also where the browser keeps the page to come back to.
+  leave() {
+    for (const abort of [this.running?.abort, this.lookAbort, this.bothAbort]) abort?.abort();
   }
 
   async begin() {

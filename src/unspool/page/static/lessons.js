@@ -110,8 +110,8 @@ export const LESSONS = [
     steps: [
       {
         do: [["run", { prompt: PROMPT, decoder: "sample", count: 40 }], ["by", "probability"]], at: ".textcard",
-        en: "Sampling draws the next token: one with 5 % comes five times in a hundred. This text took the likeliest token at {tops} of its {length} places.",
-        ko: "표본 추출은 다음 토큰을 뽑습니다. 확률이 5 % 인 토큰은 백 번에 다섯 번 나옵니다. 이 글이 가장 그럴듯한 토큰을 고른 곳은 {length}자리 가운데 {tops}자리입니다.",
+        en: "Sampling draws the next token: one with 5 % comes five times in a hundred. This text took the likeliest token at {tops} of its {length} places.",
+        ko: "표본 추출은 다음 토큰을 뽑습니다. 확률이 5 % 인 토큰은 백 번에 다섯 번 나옵니다. 이 글이 가장 그럴듯한 토큰을 고른 곳은 {length}자리 가운데 {tops}자리입니다.",
       },
       {
         at: "#again", wait: "ran",

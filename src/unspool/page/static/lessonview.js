@@ -4,18 +4,21 @@
 import { fill, h, icon } from "./dom.js";
 import { FACTS, placeWith } from "./facts.js";
 import { LESSONS } from "./lessons.js";
-import { spoken, t } from "./words.js";
+import { particleAfter, spoken, t } from "./words.js";
 
 const INFINITELY = 1e9;
+// What a lesson sets for its steps, and gives back when it is left.
+const SETTINGS = ["prompt", "decoder", "count", "seed", "chat", "by"];
 // Of these the numbers go on changing while the learner moves a slider; others stay as they were when it was done.
 const LIVE = ["penalised", "heated", "topK", "topP"];
 
 // What a step may set, each by what the page itself does.
 export const ACTIONS = {
   async run(lab, { prompt, decoder, count, beside }) {
+    const before = lab.snapshot();
     Object.assign(lab.state, { prompt, count: Math.min(count, lab.start.limits.tokens), seed: 0, chat: false, page: "lab" });
     await lab.readDecoder(decoder);
-    await lab.launch(lab.asked(), beside === true);
+    await lab.launch(lab.asked(), beside === true, {}, before);
   },
   select(lab, where) {
     const of = {
@@ -63,7 +66,8 @@ export function stepOf(lab) {
 
 // Go to a step: set the page, and note how things stand. A step that is left while it is set up stops there.
 export async function goTo(lab, tour, at) {
-  const lesson = (lab.lesson = { tour, at, facts: {}, told: {}, done: false, ready: false, start: null });
+  const own = lab.lesson ? ownSettings(lab) : settingsOf(lab);
+  const lesson = (lab.lesson = { tour, at, own, set: null, facts: {}, told: {}, done: false, ready: false, start: null });
   const steps = LESSONS[tour].steps;
   lab.set({ page: "lab", message: "" });
   for (const [name, given] of steps[at].do ?? []) {
@@ -72,16 +76,38 @@ export async function goTo(lab, tour, at) {
   }
   const { state } = lab;
   lesson.start = { run: state.runs.at(-1), at: state.at, text: state.text.join(" "), temperature: state.sliders.temperature ?? 1, decoder: state.decoder };
+  lesson.set = settingsOf(lab);
   lesson.ready = true;
   lab.draw();
 }
 
+function settingsOf(lab) {
+  return Object.fromEntries(SETTINGS.map((name) => [name, lab.state[name]]));
+}
+
+// The learner's own settings: what the lesson set goes back to what stood there before, what the learner set since then stays.
+function ownSettings(lab) {
+  const { own, set } = lab.lesson;
+  return Object.fromEntries(SETTINGS.map((name) => [name, set && lab.state[name] !== set[name] ? lab.state[name] : own[name]]));
+}
+
+// Leave the lessons: the texts stay, and the learner's own settings come back.
+export function leaveLesson(lab) {
+  const own = ownSettings(lab);
+  lab.lesson = null;
+  lab.set(own);
+  lab.readDecoder(own.decoder);
+  lab.look();
+}
+
 // A sentence with what the model says in it; what was once known of a step stays as it was told.
 function sentence(lab, text, known, live = false) {
+  let before = "";
   return text.split(/\{(\w+)\}/).map((piece, i) => {
-    if (i % 2 === 0) return piece;
+    if (i % 2 === 0) return particleAfter(before, piece);
     if (lab.lesson.ready) known[piece] = (live || known[piece] == null ? FACTS[piece](lab) : null) ?? known[piece];
-    return h("b", null, h("bdi", null, known[piece] ?? "…"));
+    before = known[piece] ?? "…";
+    return h("b", null, h("bdi", null, before));
   });
 }
 
@@ -114,9 +140,8 @@ export function lessonView(lab) {
   let seen = null;
 
   function leave() {
-    lab.lesson = null;
+    leaveLesson(lab);
     spot(null);
-    lab.draw();
     document.getElementById("lessons")?.focus();
   }
 

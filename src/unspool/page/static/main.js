@@ -4,7 +4,7 @@ import { hasServer } from "./api.js";
 import { bothView, textsView } from "./bothview.js";
 import { choicesView } from "./choicesview.js";
 import { decoderForm } from "./decoderform.js";
-import { fill, h, icon } from "./dom.js";
+import { drawAll, fill, h, icon } from "./dom.js";
 import { Lab } from "./lab.js";
 import { lessonButtons, lessonView } from "./lessonview.js";
 import { commandOf, copyText, openTrace, pythonOf, saveTrace, share, sharedFile, takeRecord } from "./share.js";
@@ -121,7 +121,7 @@ function askingPart() {
     run.hidden = Boolean(lab.running);
     stop.hidden = !lab.running;
     goOn.disabled = Boolean(lab.running) || !state.text.length || lab.path.at(-1)?.reason === "end";
-    again.disabled = Boolean(lab.running);
+    again.disabled = Boolean(lab.running) || !state.runs.length;
     message.textContent = state.message || (lab.readOnly ? t("shared_ro") : "");
     message.classList.toggle("wrong", Boolean(state.message));
     form.draw(state);
@@ -190,13 +190,14 @@ function mount() {
   const app = document.getElementById("app");
   fill(app, h("a", { class: "skip", href: "#text" }, t("skipLink")), bar.element, main, aside, lesson.root);
   document.title = t("title");
-  views = [bar, asking, ...some, tree, both, lesson];
+  const [text, texts, steps, choices] = some;
+  views = [bar, asking, text, texts, choices, both, lesson, tree, steps];   // the lines of the steps are drawn last, when all that is asked of the layout is known
   lab.listeners = [(state) => {
     if (state.page === "both" && asking.root.parentElement !== aside) aside.prepend(asking.root);
     if (state.page !== "both" && asking.root.parentElement !== left) left.prepend(asking.root);
     main.hidden = state.page === "both";
     aside.hidden = state.page !== "both";
-    for (const view of views) view.draw(state);
+    drawAll(views, state);
   }];
   lab.draw();
 }
@@ -213,6 +214,7 @@ export async function startPage() {
     for (const menu of document.querySelectorAll("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => lab.draw());
+  window.addEventListener("pagehide", () => lab.leave());
   window.addEventListener("resize", () => lab.draw());
   document.fonts?.ready.then(() => lab.draw());
   if (!lab.readOnly && hasServer()) await lab.begin().catch((error) => lab.complain(error.message));

@@ -4,7 +4,7 @@ import { say } from "./dom.js";
 import { Forest, Vocabulary, textsOf } from "./record.js";
 import { t } from "./words.js";
 
-const UNDOABLE = ["prompt", "decoder", "seed", "model", "chat", "runs", "text", "at"];
+const UNDOABLE = ["prompt", "decoder", "seed", "count", "model", "chat", "runs", "text", "at"];
 
 export class LabState {
   constructor() {

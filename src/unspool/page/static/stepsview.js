@@ -23,7 +23,6 @@ export function stepsView(lab) {
     const state = [first, end, at, by, lab.forest?.version, path.at(-1)?.depth, path[end - 1]?.token].join(" ");
     if (state === last) return;
     last = state;
-    body.style.setProperty("height", `${path.length * LINE}px`);
     scroll.setAttribute("aria-rowcount", String(path.length + 1));
     fill(body, path.slice(first, end).map((node, i) => line(node, first + i, at === first + i, by)));
   }
@@ -57,7 +56,10 @@ export function stepsView(lab) {
   });
   return {
     root,
-    draw(state) {
+    draw() {
+      body.style.setProperty("height", `${lab.path.length * LINE}px`);
+    },
+    settle(state) {
       if (state.at !== shownAt) {
         shownAt = state.at;
         const top = state.at * LINE;

@@ -9,6 +9,7 @@ export const SCALES = {
   probability: { of: (node) => (node.logprob === null ? 0 : -Math.exp(node.logprob)), limits: [-0.5, -0.1, -0.01, -0.001], labels: ["≥ 50 %", "10–50 %", "1–10 %", "0.1–1 %", "< 0.1 %"], heats: [0, 1, 2, 3, 4] },
   surprisal: { of: (node) => (node.logprob === null ? Infinity : -node.logprob / Math.LN2), limits: [1, 3, 6, 10], labels: ["≤ 1", "1–3", "3–6", "6–10", "> 10"], heats: [0, 1, 2, 3, 4] },
   entropy: { of: (node) => (node.parent.choices?.entropy ?? NaN) / Math.LN2, limits: [1, 2, 4, 6], labels: ["≤ 1", "1–2", "2–4", "4–6", "> 6"], heats: [0, 1, 2, 3, 4] },
+  effective: { of: (node) => Math.exp(node.parent.choices?.entropy ?? NaN), limits: [2, 5, 20, 100], labels: ["≤ 2", "2–5", "5–20", "20–100", "> 100"], heats: [0, 1, 2, 3, 4] },
   rank: { of: (node) => (node.rank === null ? NaN : node.rank + 1), limits: [1, 10, 100], labels: ["1", "2–10", "11–100", "> 100"], heats: [0, 1, 3, 4] },
 };
 // What a first look may begin with.
@@ -39,7 +40,7 @@ export function textView(lab, lessons = []) {
   const box = h("span", { tabindex: "0", role: "listbox", "aria-label": t("text"), "aria-orientation": "horizontal", id: "text" });
   const whole = h("div", { class: "text", dir: "auto" }, prompt);
   const next = h("span", { class: "t next", role: "option", id: "t-next", "aria-selected": "false" }, "\u00a0");
-  const empty = h("div", { class: "quiet" }, lessons.length ? [h("p", null, t("emptyLessons")), h("div", { class: "row startlessons" }, lessons)] : null, h("p", null, t("empty")), h("ul", { class: "tries" }, TRIES.map(([key, decoder, count]) => h("li", null, h("button", { type: "button", onclick: () => lab.tryOut(decoder, count) }, h("code", null, decoder), h("small", null, t(key)))))));
+  const empty = h("div", { class: "start quiet" }, lessons.length ? [h("p", null, t("emptyLessons")), h("div", { class: "row startlessons" }, lessons)] : null, h("p", null, t("empty")), h("ul", { class: "tries" }, TRIES.map(([key, decoder, count]) => h("li", null, h("button", { type: "button", onclick: () => lab.tryOut(decoder, count) }, h("code", null, decoder), h("small", null, t(key)))))));
   const legend = h("div", { class: "legend", "aria-hidden": "true" });
   const ending = h("span", { class: "ending" });
   const numbers = h("p", { class: "numbers" });
@@ -48,6 +49,7 @@ export function textView(lab, lessons = []) {
   let known = null;
   let old = null;
   let first = 0;
+  let unseen = false;
   // A text of more tokens than are drawn at once goes on behind these, by their count; the arrow keys lead there, too.
   const beyond = (to) => h("button", { type: "button", class: "beyond", hidden: true, onclick: () => lab.select(to()) });
   const earlier = beyond(() => first - 1);
@@ -81,7 +83,8 @@ export function textView(lab, lessons = []) {
     known = path;
     const here = drawn[state.at - from]?.element ?? (forest ? next : null);
     here?.classList.add("here");
-    if (old !== here) {
+    const moved = old !== here;
+    if (moved) {
       old?.classList.remove("here");
       old?.setAttribute("aria-selected", "false");
       old = here;
@@ -90,13 +93,23 @@ export function textView(lab, lessons = []) {
     if (here) box.setAttribute("aria-activedescendant", here.id);
     next.dataset.at = path.length;
     next.setAttribute("aria-label", t("atEnd"));
-    if (lab.running && here) here.scrollIntoView?.({ block: "nearest" });
+    if (moved || lab.running) unseen = true;
     const last = path.at(-1);
     ending.textContent = lab.running ? "" : last?.reason ? reasonWord(last.reason) : "";
     const sum = last?.sum ?? 0;
     numbers.textContent = path.length ? `${path.length} ${t("length")} · ${t("likelihood")} ${fixed(sum)} · ${t("perplexity")} ${fixed(Math.exp(-sum / path.length))}` : "\u00a0";
     const scale = SCALES[state.by];
     fill(legend, scale ? scale.labels.map((label, i) => h("span", { class: `key h${scale.heats[i]}` }, label)) : []);
+  }
+
+  // Scroll the text alone, so that the place in question is seen with its whole line.
+  function inSight() {
+    if (!old?.isConnected || !scroll.clientHeight) return;
+    if (lab.running) old.scrollIntoView?.({ block: "nearest" });
+    const [place, frame] = [old.getBoundingClientRect(), scroll.getBoundingClientRect()];
+    const room = Math.min(place.height / 2, frame.height / 4);
+    if (place.bottom + room > frame.bottom) scroll.scrollTop += place.bottom + room - frame.bottom;
+    else if (place.top - room < frame.top) scroll.scrollTop -= frame.top - place.top + room;
   }
 
   // What a drawn token depends on beside its node: its probability, which may come later, and whether the text ends within its character.
@@ -135,19 +148,25 @@ export function textView(lab, lessons = []) {
     return element;
   }
 
+  const scroll = h("div", { class: "scroll" }, empty, whole);
+  new ResizeObserver(inSight).observe(scroll);
   box.append(next);
   whole.append(earlier, box, later);
   const measures = h("div", { class: "segments", role: "radiogroup", "aria-label": t("colour") },
-    MEASURES.map((by) => h("button", { type: "button", role: "radio", "data-by": by, onclick: () => lab.set({ by }) }, t(by))));
-  const pencil = h("button", { type: "button", class: "quietly", id: "write", title: `${t("write")} (w)`, onclick: () => writing(lab) }, icon("edit"), t("write"));
+    MEASURES.map((by) => h("button", { type: "button", role: "radio", "data-by": by, title: by === "effective" ? t("effectiveChoices") : null, onclick: () => lab.set({ by }) }, t(by))));
+  const pencil = h("button", { type: "button", class: "quietly", id: "write", title: `${t("write")} (w)`, onclick: () => writing(lab) }, icon("edit"), h("span", null, t("write")));
   const root = h("section", { class: "card textcard", "aria-labelledby": "text-title" },
     h("header", null, h("h2", { id: "text-title" }, t("text")), measures, lab.readOnly ? null : pencil),
-    h("div", { class: "scroll" }, empty, whole), h("footer", null, numbers, ending, legend));
+    scroll, h("footer", null, numbers, ending, legend));
   return {
     root,
     draw(state) {
       draw(state);
       for (const button of measures.children) button.setAttribute("aria-checked", String(button.dataset.by === state.by));
+    },
+    settle() {
+      if (unseen) inSight();
+      unseen = false;
     },
   };
 }

@@ -23,7 +23,10 @@ export function treeView(lab) {
   let hover = null;
   let cursor = null;
   const brush = canvas.getContext("2d");
-  brush.font = FONT;
+  // What drawing needs of the page, read when it changes: to ask at every step would make the browser lay out the page in the middle of it.
+  const frameSize = { w: 0, h: 0, usual: 1 };
+  let penned = false;
+  let colours = null;
   const tool = (name, key, action, extra = {}) => h("button", { type: "button", class: "tool", title: `${t(name)}${key ? ` (${key})` : ""}`, "aria-label": t(name), onclick: action, ...extra }, icon({ fit: "fit", zoomIn: "plus", zoomOut: "minus" }[name] ?? "fit"));
   const toggle = h("button", { type: "button", role: "switch", class: "quietly", onclick: () => lab.set({ pruned: !lab.state.pruned }) }, t("pruned"));
   const legend = h("span", { class: "treelegend", "aria-hidden": "true" }, ["best", "kept", "finished", "prunedNode"].map((kind) => h("span", { class: `k-${kind}` }, t(kind))));
@@ -45,24 +48,46 @@ export function treeView(lab) {
     return widths.get(text);
   }
 
+  function measure() {
+    const usual = parseFloat(getComputedStyle(document.documentElement).fontSize) / 15;
+    Object.assign(frameSize, { w: frame.clientWidth, h: frame.clientHeight, usual });
+    if (!view.touched) [made, followed] = ["", null];
+    lab.draw();
+  }
+
+  function pen() {
+    if (penned) return;
+    brush.font = FONT;
+    penned = true;
+  }
+
+  function coloursNow() {
+    const asked = root.getRootNode().host?.dataset.theme ?? document.documentElement.dataset.theme;
+    const key = `${asked} ${matchMedia("(prefers-color-scheme: dark)").matches}`;
+    if (colours?.key !== key) {
+      const style = getComputedStyle(root);
+      colours = Object.fromEntries(["ink", "faint", "line", "accent", "soft", "card", "cut", "sel"].map((name) => [name, style.getPropertyValue(`--${name}`)]));
+      colours.key = key;
+    }
+    return colours;
+  }
+
   function compute() {
     const forest = lab.forest;
     const key = forest ? `${forest.version} ${lab.state.pruned} ${folded.size} ${folded.version ?? 0} ${lab.state.runs.length}` : "";
     if (key === made && layout?.forest === forest) return;
     made = key;
-    brush.font = FONT;
+    pen();
     layout = forest ? { ...laidOut(forest.root, { pruned: lab.state.pruned, folded, width: widthOf }), forest } : null;
     if (layout) {
       layout.of = new Map(layout.items.map((item) => [item.node, item]));
-      count.textContent = `${forest.size.toLocaleString()} ${t("nodes")}`;
       if (!view.touched) fit(false);
-    } else count.textContent = "";
+    }
   }
 
   function fit(whole) {
     if (!layout) return;
-    const { clientWidth: w, clientHeight: hgt } = frame;
-    const usual = parseFloat(getComputedStyle(document.documentElement).fontSize) / 15;
+    const { w, h: hgt, usual } = frameSize;
     const least = whole ? 0.02 : 0.75 * usual;
     view.scale = Math.max(least, Math.min(usual, (w - 2 * MARGIN) / layout.width, (hgt - 2 * MARGIN) / layout.height));
     view.x = MARGIN;
@@ -72,7 +97,7 @@ export function treeView(lab) {
     lab.draw();
   }
 
-  function zoom(by, x = frame.clientWidth / 2, y = frame.clientHeight / 2) {
+  function zoom(by, x = frameSize.w / 2, y = frameSize.h / 2) {
     const scale = Math.max(0.02, Math.min(3, view.scale * by));
     view.x = x - ((x - view.x) * scale) / view.scale;
     view.y = y - ((y - view.y) * scale) / view.scale;
@@ -84,7 +109,7 @@ export function treeView(lab) {
   function inView(node) {
     const item = layout?.of.get(node);
     if (!item) return;
-    const { clientWidth: w, clientHeight: hgt } = frame;
+    const { w, h: hgt } = frameSize;
     const left = item.x * view.scale + view.x;
     const top = item.row * ROW * view.scale + view.y;
     if (left + item.w * view.scale > w - 30) view.x -= left + item.w * view.scale - w + 60;
@@ -96,17 +121,17 @@ export function treeView(lab) {
   function paint() {
     compute();
     const ratio = window.devicePixelRatio || 1;
-    const { clientWidth: w, clientHeight: hgt } = frame;
+    const { w, h: hgt } = frameSize;
     if (canvas.width !== Math.round(w * ratio) || canvas.height !== Math.round(hgt * ratio)) {
       canvas.width = Math.round(w * ratio);
       canvas.height = Math.round(hgt * ratio);
+      penned = false;                                                  // a canvas of another size forgets its font
     }
     brush.setTransform(1, 0, 0, 1, 0, 0);
     brush.clearRect(0, 0, canvas.width, canvas.height);
     if (!layout) return;
     brush.setTransform(ratio * view.scale, 0, 0, ratio * view.scale, ratio * view.x, ratio * view.y);
-    const style = getComputedStyle(root);
-    const colour = Object.fromEntries(["ink", "faint", "line", "accent", "soft", "card", "cut", "sel"].map((name) => [name, style.getPropertyValue(`--${name}`)]));
+    const colour = coloursNow();
     const top = -view.y / view.scale;
     const bottom = (hgt - view.y) / view.scale;
     const leftmost = -view.x / view.scale;
@@ -248,7 +273,7 @@ export function treeView(lab) {
     else if (event.key === "+" || event.key === "=") done(), zoom(1.3);
     else if (event.key === "-") done(), zoom(1 / 1.3);
   });
-  new ResizeObserver(() => lab.draw()).observe(frame);
+  new ResizeObserver(measure).observe(frame);
   return {
     root,
     fit: () => fit(true),
@@ -262,6 +287,9 @@ export function treeView(lab) {
         view.touched = false;
         note.textContent = t("emptyTree");
       } else if (note.textContent === t("emptyTree")) note.textContent = t("treeHint");
+      count.textContent = lab.forest ? `${lab.forest.size.toLocaleString()} ${t("nodes")}` : "";
+    },
+    settle(state) {
       compute();
       const here = lab.path[state.at] ?? lab.path.at(-1);
       if (here !== followed && !pointers.size) {

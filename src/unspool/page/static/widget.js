@@ -1,6 +1,6 @@
 // One record in a notebook: the page's own text, step table, choices and tree, mounted in an element. A selection goes back to the notebook.
 
-import { fill, h } from "./dom.js";
+import { drawAll, fill, h } from "./dom.js";
 import { choicesView } from "./choicesview.js";
 import { Lab } from "./lab.js";
 import { fromTrace } from "./record.js";
@@ -40,7 +40,7 @@ function themeAt(element) {
 }
 
 export function renderWidget({ model, el }, style) {
-  const host = h("div", { class: "unspool-widget" });
+  const host = h("div", { class: "unspool-widget", "data-lm-suppress-shortcuts": "true" });   // JupyterLab's, where d d deletes the cell
   const inner = host.attachShadow({ mode: "open" });
   el.append(host);
   speak(navigator.language.startsWith("ko") ? "ko" : "en", host);
@@ -51,12 +51,12 @@ export function renderWidget({ model, el }, style) {
   function mount() {
     lab = labOf(model.get("record"));
     if (model.get("by") in SCALES) lab.state.by = model.get("by");
-    const views = [textView(lab), stepsView(lab), choicesView(lab), treeView(lab)];
-    const [text, steps, choices, tree] = views.map((view) => view.root);
+    const views = [textView(lab), choicesView(lab), treeView(lab), stepsView(lab)];
+    const [text, choices, tree, steps] = views.map((view) => view.root);
     fill(inner, h("style", null, style), h("main", { class: "widget" }, text, choices, steps, tree));
     choices.querySelector('[role="tablist"]').hidden = true;              // the sliders need a model
     lab.listeners = [(state) => {
-      for (const view of views) view.draw(state);
+      drawAll(views, state);
       tell();
     }];
     lab.draw();

@@ -10,9 +10,9 @@ const ENGLISH = {
   write: "Write", writeHint: "Words of your own after the prompt. They are read token by token, whatever their probability.", read: "Read it", readOn: "Read it and go on",
   empty: "Or press Run and watch, or try one of these:", otherTokens: "The two models cut texts into different tokens, so their distributions are of different things and only the texts are compared.", try_greedy: "the likeliest token every time: it loops", try_beam: "a beam of four, and what it prunes", try_nucleus: "five samples as one tree", try_exact: "the best text there is, with a proof", emptyTree: "The tree grows as texts do.", emptyChoices: "Choose a token of the text, and see what else could have come.",
   place: "Token", number: "#", token: "Token", model_p: "Model", after_p: "Processed", alternatives: "Alternatives", atEnd: "next token",
-  all: "All", before: "before", after: "after", possible: "possible", effective: "effective choices", mass: "passed", bits: "bits", cutBy: "cut by", survives: "would survive", chosen: "chosen",
+  all: "All", before: "before", after: "after", possible: "possible", effective: "Choices", effectiveChoices: "effective choices", mass: "passed", bits: "bits", cutBy: "cut by", survives: "would survive", chosen: "chosen",
   force: "Take this token and go on", forceShort: "take", texts: "Texts", compareWith: "Compare with the text shown", best: "best", likelihood: "log-probability", perplexity: "perplexity", length: "tokens",
-  pruned: "Pruned", fit: "Fit", zoomIn: "Nearer", zoomOut: "Farther", collapse: "Fold or unfold", nodes: "nodes", ways: "ways", proved: "Proof",
+  pruned: "Show pruned", fit: "Fit", zoomIn: "Nearer", zoomOut: "Farther", collapse: "Fold or unfold", nodes: "nodes", ways: "ways", proved: "Proof",
   treeHint: "Click a token to go there, a pruned one to take it. Shift and a click fold.", kept: "kept", finished: "finished", prunedNode: "pruned", score: "score", why: "why",
   draw100: "Draw 100", useSliders: "Use as decoder", resetSliders: "Reset", sliderNote: "Moved here in the browser, from the model's own logits.", drawn: "drawn of 100",
   second: "The other decoder", secondModel: "The other model", runBoth: "Run both", overText: "Over the text", divergence: "KL(A‖B)", backDivergence: "KL(B‖A)", overlap: "Overlap", parts: "They part at token", same: "They are the same so far.",
@@ -21,7 +21,7 @@ const ENGLISH = {
   copied: "Copied", noClipboard: "The browser did not let the page copy. Here it is:", shared_ro: "A saved record: everything can be looked at; to decode on, open it in unspool lab.",
   undone: "Undone", redone: "Redone", nothingUndo: "There is nothing to undo", when: "When to use it", formula: "Formula", range: "Range", defaultIs: "Default", earlier: "Move earlier", later: "Move later", remove: "Remove", noParameters: "It has no settings.",
   compareTexts: "Two texts", a: "A", b: "B", common: "the same", work: "Work", skipLink: "To the text", views: "Views", expand: "Details",
-  lessons: "Lessons", lessonBack: "Back", lessonNext: "Next", lessonSkip: "Skip", lessonEnd: "Leave the lessons", lessonAfter: "Next lesson", lessonLeave: "Leave the lesson; what you see stays", lessonWhere: "Show me where", lessonTask: "Your turn.", emptyLessons: "Nothing is decoded yet. Learn how decoding works, step by step:",
+  lessons: "Lessons", lessonBack: "Back", lessonNext: "Next", lessonSkip: "Skip", lessonEnd: "Leave the lessons", lessonAfter: "Next lesson", lessonLeave: "Leave the lesson: the text stays, your own settings come back", lessonWhere: "Show me where", lessonTask: "Your turn.", emptyLessons: "Nothing is decoded yet. Learn how decoding works, step by step:",
   bounds: "From the tokens that both records hold: KL is at least, the overlap at most, what is said.", earlierTokens: "earlier tokens", laterTokens: "later tokens",
 };
 const KOREAN = {
@@ -34,9 +34,9 @@ const KOREAN = {
   write: "쓰기", writeHint: "프롬프트 뒤에 올 나만의 글. 확률이 어떻든 토큰 하나하나 읽습니다.", read: "읽기", readOn: "읽고 이어서",
   empty: "또는 실행을 누르고 지켜보거나, 하나를 골라 보세요.", otherTokens: "두 모델이 글을 서로 다른 토큰으로 자르므로 분포는 견주지 않고 글만 견줍니다.", try_greedy: "늘 가장 그럴듯한 토큰: 되풀이된다", try_beam: "빔 넷, 그리고 잘리는 것", try_nucleus: "표본 다섯을 한 나무로", try_exact: "가장 좋은 글과 그 증명", emptyTree: "글이 자라면 나무도 자랍니다.", emptyChoices: "글에서 토큰을 고르면 그 자리에 올 수 있던 것이 보입니다.",
   place: "자리", number: "#", token: "토큰", model_p: "모델", after_p: "처리 뒤", alternatives: "다른 후보", atEnd: "다음 토큰",
-  all: "전체", before: "앞", after: "뒤", possible: "가능", effective: "실효 선택지", mass: "통과", bits: "비트", cutBy: "자른 것", survives: "이러면 남음", chosen: "고름",
+  all: "전체", before: "앞", after: "뒤", possible: "가능", effective: "선택지", effectiveChoices: "실효 선택지", mass: "통과", bits: "비트", cutBy: "자른 것", survives: "이러면 남음", chosen: "고름",
   force: "이 토큰을 고르고 이어서", forceShort: "고르기", texts: "글들", compareWith: "보이는 글과 견주기", best: "최선", likelihood: "로그 확률", perplexity: "퍼플렉서티", length: "토큰",
-  pruned: "잘린 가지", fit: "맞춤", zoomIn: "가까이", zoomOut: "멀리", collapse: "접기와 펼치기", nodes: "마디", ways: "갈래", proved: "증명",
+  pruned: "잘린 가지 보기", fit: "맞춤", zoomIn: "가까이", zoomOut: "멀리", collapse: "접기와 펼치기", nodes: "마디", ways: "갈래", proved: "증명",
   treeHint: "토큰을 누르면 그리로 갑니다. 잘린 것을 누르면 고릅니다. Shift와 함께 누르면 접습니다.", kept: "남음", finished: "끝남", prunedNode: "잘림", score: "점수", why: "이유",
   draw100: "100번 뽑기", useSliders: "디코더로 쓰기", resetSliders: "처음으로", sliderNote: "모델의 로짓으로 브라우저에서 바로 계산합니다.", drawn: "100번 중",
   second: "다른 디코더", secondModel: "다른 모델", runBoth: "둘 다 실행", overText: "이 글 위에서", divergence: "KL(A‖B)", backDivergence: "KL(B‖A)", overlap: "겹침", parts: "갈라지는 토큰", same: "아직은 같습니다.",
@@ -45,7 +45,7 @@ const KOREAN = {
   copied: "복사했습니다", noClipboard: "브라우저가 복사를 막았습니다. 여기 있습니다:", shared_ro: "저장된 기록입니다. 모두 볼 수 있고, 이어서 만들려면 unspool lab에서 여세요.",
   undone: "되돌렸습니다", redone: "다시 했습니다", nothingUndo: "되돌릴 것이 없습니다", when: "쓸 때", formula: "식", range: "범위", defaultIs: "기본값", earlier: "앞으로", later: "뒤로", remove: "빼기", noParameters: "설정이 없습니다.",
   compareTexts: "두 글", a: "A", b: "B", common: "같음", work: "한 일", skipLink: "글로 가기", views: "보기", expand: "자세히",
-  lessons: "수업", lessonBack: "뒤로", lessonNext: "다음", lessonSkip: "건너뛰기", lessonEnd: "수업 마치기", lessonAfter: "다음 수업", lessonLeave: "수업 나가기. 보이는 것은 그대로 있습니다", lessonWhere: "어디인지 보기", lessonTask: "해 보세요.", emptyLessons: "아직 만든 글이 없습니다. 디코딩을 한 걸음씩 배워 보세요:",
+  lessons: "수업", lessonBack: "뒤로", lessonNext: "다음", lessonSkip: "건너뛰기", lessonEnd: "수업 마치기", lessonAfter: "다음 수업", lessonLeave: "수업 나가기. 글은 그대로 있고 설정은 원래대로 돌아옵니다", lessonWhere: "어디인지 보기", lessonTask: "해 보세요.", emptyLessons: "아직 만든 글이 없습니다. 디코딩을 한 걸음씩 배워 보세요:",
   bounds: "두 기록에 있는 토큰만으로 계산했습니다. KL은 적어도, 겹침은 많아야 이만큼입니다.", earlierTokens: "앞의 토큰", laterTokens: "뒤의 토큰",
 };
 export const KEYS = [
@@ -90,6 +90,30 @@ export function spoken() {
 
 export function t(key) {
   return (language === "ko" ? KOREAN[key] : ENGLISH[key]) ?? ENGLISH[key] ?? key;
+}
+
+// How a digit, or a letter by its name, ends: with a consonant (true) or not.
+const DIGITS = [true, true, false, true, false, false, true, true, true, false];
+// The ends of Latin words that are known from their spelling; of others (cap, bed, the) they are not.
+const CLOSED = /([lmn]|ng)$/;
+const OPEN = /[aiouywrsfvxzjh]$/;
+
+// Whether a word ends in a consonant as it is read in Korean: true, false, or null where that cannot be told.
+export function endsClosed(word) {
+  const last = word.replace(/[^\p{L}\p{N}%]+$/u, "").normalize("NFC");
+  const end = last.at(-1) ?? "";
+  if (end === "%") return false;                                       // 퍼센트
+  if (/[가-힣]/.test(end)) return (end.codePointAt(0) - 0xac00) % 28 > 0;
+  if (/[0-9]/.test(end)) return DIGITS[end];
+  const latin = /[A-Za-z]+$/.exec(last)?.[0].toLowerCase() ?? "";
+  if (latin.length === 1) return "lmnr".includes(latin);
+  return CLOSED.test(latin) ? true : OPEN.test(latin) ? false : null;
+}
+
+// What follows a word, with the particle at its front, as 이(가) or 을(를), in the form that the word asks for.
+export function particleAfter(word, text) {
+  const closed = endsClosed(word);
+  return closed === null ? text : text.replace(/^([가-힣])\(([가-힣])\)/, closed ? "$1" : "$2");
 }
 
 export function reasonWord(reason) {
