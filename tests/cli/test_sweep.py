@@ -86,6 +86,35 @@ def test_a_file_is_not_made_twice(prompts, tmp_path):
     assert "was begun with another setting: seeds is [0] there and [0, 1] now" in said
 
 
+@pytest.mark.parametrize("command", ["sweep", "compare"])
+def test_broken_off_it_replaces_no_file(command, prompts, tmp_path, monkeypatch):
+    """On a screen one sees how far it came; a file of an earlier run is left as it was."""
+    calls = []
+
+    def reached(bar, done, made):
+        calls.append(done)
+        if done:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("unspool.cli.long_bar.LongBar.reached", reached)
+    asked = [command, "-f", prompts, *(DRAWN if command == "sweep" else ["-d", "greedy", "-d", "sample", "--max-new-tokens", "4"])]
+    code, shown, said = called(*asked)
+    assert code == 130
+    assert said == "unspool: interrupted\n"
+    assert ("So far, on 12 of 12 prompts and with 1 of 4 settings" if command == "sweep" else "Unfinished") in " ".join(shown.split())
+    code, shown, said = called(*asked, "-o", "csv")
+    assert {line["finished"] for line in csv.DictReader(io.StringIO(shown))} == {"no"}
+    for option in ("--output-file", "--plot"):
+        path = tmp_path / "old.svg"
+        path.write_text("of an earlier run")
+        more = [option, str(path), *(["-o", "csv"] if option == "--output-file" else []), "--save", str(tmp_path / f"{option}.jsonl")]
+        code, shown, said = called(*asked, *more)
+        assert code == 130
+        assert said == f"unspool: interrupted; {path} is not written; the same command goes on from here\n"
+        assert path.read_text() == "of an earlier run"
+        assert (shown == "") == (option == "--output-file")
+
+
 @pytest.mark.parametrize(
     ("decoder", "metrics", "seen"),
     [

@@ -243,6 +243,31 @@ def test_what_is_finished_so_far_can_be_read():
         assert 0 < work.done < work.plan.total
 
 
+@pytest.mark.parametrize("search", ["grid", "halving"])
+def test_an_unfinished_sweep_compares_what_all_have_and_says_so(search):
+    options = {"search": search} | ({"keep": 2} if search == "halving" else {})
+    work = Sweeping(toy(), DRAWN, "diversity", prompts=prompts(), max_new_tokens=8, **options)
+    with pytest.raises(un.UnspoolError, match="nothing is finished yet"):
+        work.result  # noqa: B018
+    for _ in work:
+        found = work.result
+        said = " ".join(str(found).split())
+        assert len({row.prompts for row in found.rows if not row.dropped}) == 1
+        assert {row.number for row in found.rows if not row.dropped} <= set(work.alive)
+        assert not found.recommended.dropped
+        assert not found.best.dropped
+        assert found.settings["runs"] == work.done
+        finished = work.done == work.plan.total
+        assert [row["finished"] for row in found.to_dict()["rows"]] == [finished] * len(found.rows)
+        dropped = sum(row.dropped for row in found.rows)
+        assert ("dropped early" in said) == (dropped > 0)
+        assert dropped == 0 or search == "halving"
+        some = "" if len(found.rows) == 6 else f" and with {len(found.rows)} of 6 settings"
+        lead = "" if finished else f"So far, on {found.reached} of 20 prompts{some}, this is recommended: {found.recommended.decoder}"
+        assert lead in said
+        assert ("Recommended:" in said) == finished
+
+
 def test_killed_at_any_time_it_ends_the_same(tmp_path):
     listed = tmp_path / "prompts.txt"
     listed.write_text("".join(f"Once there were {n} kings\n" for n in range(20)))

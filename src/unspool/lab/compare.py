@@ -205,6 +205,7 @@ class Comparing:
             "max_new_tokens": self.max_new_tokens,
             "unit": measuring.unit,
             "judge": measuring.judge.name if measuring.judge else None,
+            "finished": self.done == self.total,
         }
         return Comparison(
             corrected(rows),

@@ -10,6 +10,7 @@ from unspool.errors import MissingExtra
 from unspool.files import write
 from unspool.lab.rows import Compared
 from unspool.views import compare as view, compare_plot, compare_report
+from unspool.views.sheet import sheet_of
 from unspool.views.side_by_side import draw_pairs
 from unspool.views.terminal import PLAIN, Paint
 
@@ -36,7 +37,7 @@ class Comparison(Compared):
 
     def to_csv(self) -> str:
         """A line for each decoder; of each metric the value, the ends of its interval and the difference."""
-        return view.sheet(self).to_csv()
+        return sheet_of(view.records(self)).to_csv()
 
     def to_dict(self) -> dict[str, Any]:
         """Rows and settings as plain values; what is not known is None."""

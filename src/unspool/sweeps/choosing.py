@@ -29,7 +29,7 @@ class RanSetting:
     parts: tuple[Floats, ...]
     spent: Spent
     last: bool
-    """Whether it ran on all items there are."""
+    """Whether no rung has dropped it: it ran on all items that the others did."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,8 @@ def _row(
 ) -> SweepRow:
     by = tuple(w.by for w in worse) or tuple(_UNKNOWN for _ in goals)
     s = one.setting
-    return SweepRow(s.number, s.text, s.values, len(one.parts[0]), failed, estimates, by, front, within, acting(s.decoder), one.spent)
+    items = len(one.parts[0])
+    return SweepRow(s.number, s.text, s.values, items, failed, estimates, by, front, within, not one.last, acting(s.decoder), one.spent)
 
 
 def _why(rows: Sequence[SweepRow], rivals: Sequence[int], best: int, taken: int, goals: Sequence[Goal]) -> str:

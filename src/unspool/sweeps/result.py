@@ -8,6 +8,7 @@ from typing import Any
 
 from unspool.sweeps.rows import Swept
 from unspool.views import sweep as view, sweep_plot
+from unspool.views.sheet import sheet_of
 from unspool.views.terminal import PLAIN, Paint
 
 
@@ -34,7 +35,7 @@ class Sweep(Swept):
 
     def to_csv(self) -> str:
         """A line for each setting: its values, and of each metric the value and the interval."""
-        return view.sheet(self).to_csv()
+        return sheet_of(view.records(self)).to_csv()
 
     def to_dict(self) -> dict[str, Any]:
         """Rows, recommendation, costs and settings as plain values; what is not known is None."""

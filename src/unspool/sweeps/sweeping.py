@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from unspool.arrays import Floats
-from unspool.errors import ModelError
+from unspool.errors import ModelError, check
 from unspool.language_model import LanguageModel
 from unspool.many.executors.choose import check_engine, executor_of
 from unspool.many.executors.opening import ModelOpening
@@ -72,6 +72,8 @@ class Sweeping:
         self.done = self.kept = 0
         self.seconds = 0.0
         count = len(self.plan.settings)
+        self.alive = list(range(count))
+        """The settings of the rung at work."""
         self.parts: list[list[dict[int, Parts | None]]] = [[{} for _ in self.plan.goals] for _ in range(count)]
         """Of each setting and metric the sums of its items."""
         self.spent, self.shared = [Spent()] * count, Spent()
@@ -83,10 +85,10 @@ class Sweeping:
         with self.file.file.claimed() if self.file else contextlib.nullcontext(), contextlib.ExitStack() as opened:
             if self.file:
                 self.file.open(self.plan.asked)
-            alive, first, number = list(range(len(self.plan.settings))), 0, 0
+            self.alive, first, number = list(range(len(self.plan.settings))), 0, 0
             for rung in self.plan.rungs:
-                alive = self._best(alive, rung.settings)
-                units = self.plan.units(alive, first, rung.prompts, number)
+                self.alive = self._best(self.alive, rung.settings)
+                units = self.plan.units(self.alive, first, rung.prompts, number)
                 for unit, numbers in self._made(list(units), opened):
                     self._take(unit, numbers)
                     self.seconds = time.perf_counter() - began
@@ -142,12 +144,12 @@ class Sweeping:
         self.shared += numbers.spent
         self.done += len(unit.settings) * len(unit.items)
 
-    def _arrays(self, setting: int) -> tuple[Floats, ...]:
-        """Of each metric the sums (items, k) of the items so far, in their order; nan where one came to no text."""
+    def _arrays(self, setting: int, items: Collection[int]) -> tuple[Floats, ...]:
+        """Of each metric the sums (items, k) of some items, in their order; nan where one came to no text."""
         found = []
         for values in self.parts[setting]:
             width = next((len(v) for v in values.values() if v is not None), 1)
-            lines = [v if (v := values[item]) is not None else (np.nan,) * width for item in sorted(values)]
+            lines = [v if (v := values[item]) is not None else (np.nan,) * width for item in sorted(items)]
             found.append(np.asarray(lines, np.float64).reshape(len(lines), width))
         return tuple(found)
 
@@ -155,18 +157,24 @@ class Sweeping:
         """The settings that go on to the next rung, in their order."""
         if count >= len(alive):
             return alive
-        pairs = [list(zip(self.plan.goals, self._arrays(s), strict=True)) for s in alive]
+        pairs = [list(zip(self.plan.goals, self._arrays(s, self.parts[s][0]), strict=True)) for s in alive]
         losses = losses_of(self.plan.goals, [[estimate_of(goal, parts) for goal, parts in some] for some in pairs])
         return sorted(alive[place] for place in ranked(losses)[:count])
 
     @property
     def result(self) -> Sweep:
-        """What is finished so far."""
+        """What is finished so far: settings of the rung at work are compared on the items that all of them have."""
         plan = self.plan
-        ran = [(s, self._arrays(s.number)) for s in plan.settings if self.parts[s.number][0]]
-        most = max((len(parts[0]) for _, parts in ran), default=0)
-        found = choose(plan.goals, [RanSetting(s, parts, self.spent[s.number], len(parts[0]) == most) for s, parts in ran], plan.items)
-        settings = {k: v for k, v in plan.asked.items() if not k.startswith("hash")} | {"finished": self.done == plan.total}
+        held = {s: set(parts[0]) for s, parts in enumerate(self.parts) if parts[0]}
+        check(bool(held), "nothing is finished yet")
+        going = [s for s in self.alive if s in held]
+        held |= dict.fromkeys(going, set.intersection(*(held[s] for s in going)))
+        ran = [RanSetting(plan.settings[s], self._arrays(s, items), self.spent[s], s in going) for s, items in held.items()]
+        found = choose(plan.goals, ran, plan.items)
+        settings = {k: v for k, v in plan.asked.items() if not k.startswith("hash")} | {
+            "runs": self.done,
+            "finished": self.done == plan.total,
+        }
         return Sweep(
             plan.template.text, plan.template.axes, tuple(plan.goals), found.rows, found.best, found.recommended, found.why, found.needed,
             found.needed_for, plan.count, self.shared, self.seconds, self.kept, settings,

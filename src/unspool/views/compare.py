@@ -126,9 +126,8 @@ def notes(c: Compared) -> list[str]:
         whole = ", ".join(m.name for m in c.metrics if m.parts is None)
         found.append(f"No interval for {whole}: drawing a prompt twice would repeat its text.")
     found += [failure_of(row, c) for row in c.rows if row.failed]
-    tried = {row.name: len({g.prompt for g in c.generations if g.decoder == row.name}) for row in c.rows}
-    if any(n < c.settings["prompts"] for n in tried.values()):
-        found.append(f"Not all {c.settings['prompts']} prompts are done.")
+    if not c.settings["finished"]:
+        found.append(f"Unfinished: not all {c.settings['prompts']} prompts are done with every decoder and seed.")
     return found
 
 
@@ -262,7 +261,7 @@ def records(c: Compared) -> list[dict[str, Any]]:
     """A line for each row, numbers as they are."""
     lines = []
     for row in c.all_rows:
-        counts: dict[str, Any] = {"prompts": row.prompts, "texts": row.texts, "failed": row.failed}
+        counts: dict[str, Any] = {"prompts": row.prompts, "texts": row.texts, "failed": row.failed, "finished": c.settings["finished"]}
         line = {"decoder": row.name, **counts, "seeds": " ".join(map(str, row.seeds))}
         for m in c.metrics:
             line |= _numbers(m.name, row.values[m.name]) | _differences(f"{m.name}_difference", row.differences.get(m.name))
@@ -282,16 +281,6 @@ def _numbers(name: str, one: Estimate | None) -> dict[str, float]:
 
 def _differences(name: str, one: Difference | None) -> dict[str, float]:
     return _numbers(name, one) | {f"{name}_p": one.p if one else math.nan, f"{name}_p_holm": one.holm if one else math.nan}
-
-
-def sheet(c: Compared) -> Sheet:
-    """The records as text; what is not known is empty."""
-    lines = records(c)
-    return Sheet(list(lines[0]) if lines else [], [[_plain(v) for v in line.values()] for line in lines])
-
-
-def _plain(value: Any) -> str:
-    return "" if isinstance(value, float) and math.isnan(value) else f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def to_dict(c: Compared) -> dict[str, Any]:

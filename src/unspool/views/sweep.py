@@ -32,26 +32,34 @@ def heading(s: Swept) -> str:
     fingerprint = f" {s.settings['model']['fingerprint'][:8]}" if s.settings["model"]["fingerprint"] else ""
     search = {"grid": "a grid", "random": "random search", "halving": "successive halving"}[s.settings["search"]]
     aims = "; ".join(goal.aim for goal in s.goals)
-    return f"{s.settings['model']['name']}{fingerprint}: {s.template}\n{search} of {len(s.rows)} settings, {s.prompts} {s.items}; {aims}"
+    what = f"{search} of {s.settings['settings']} settings, {s.prompts} {s.items}"
+    return f"{s.settings['model']['name']}{fingerprint}: {s.template}\n{what}; {aims}"
 
 
 def verdict(s: Swept) -> list[str]:
     """The recommendation, why, and how sure it is."""
     if s.recommended is None:
-        return [f"Nothing is recommended. {s.why}"]
-    found = [f"Recommended: {s.recommended.decoder}", s.why]
+        return [f"{so_far(s, 'Nothing is recommended', 'nothing is recommended')}. {s.why}"]
+    found = [f"{so_far(s, 'Recommended', 'this is recommended')}: {s.recommended.decoder}", s.why]
     if s.best is not None and s.best is not s.recommended:
         found.append(f"{'Best' if len(s.goals) == 1 else 'Best balance'}: {s.best.decoder}")
     return [*found, *filter(None, [s.needed_for])]
 
 
+def so_far(s: Swept, whole: str, part: str) -> str:
+    """What is said at the end of a sweep, or behind how much of it is there."""
+    if s.settings["finished"]:
+        return whole
+    some = f" and with {len(s.rows)} of {s.settings['settings']} settings" if len(s.rows) < s.settings["settings"] else ""
+    return f"So far, on {s.reached} of {s.prompts} {s.items}{some}, {part}"
+
+
 def cost(s: Swept) -> str:
     """What it took."""
-    runs = sum(row.prompts for row in s.rows)
     parts = [f"{s.seconds:.1f} s", f"{s.spent.forwards:,} forwards", f"{s.spent.tokens:,} tokens through the model"]
     parts += [f"{s.spent.other_tokens:,} through other models"] * bool(s.spent.other_tokens)
     parts += [f"{s.spent.new_tokens:,} new ones"] * bool(s.spent.new_tokens)
-    once = f", each text once for all {len(s.rows)} settings" if s.read else f", {runs:,} runs of a prompt"
+    once = f", each text once for all {len(s.rows)} settings" if s.read else f", {s.settings['runs']:,} runs of a prompt"
     kept = f"; {s.kept} units were in the file, and took no time now" if s.kept else ""
     return f"Cost: {', '.join(parts)}{once}{kept}."
 
@@ -61,12 +69,12 @@ def notes(s: Swept) -> list[str]:
     found = [f"Brackets: 95 % intervals, by bootstrap over {s.items}. *: the best. >: recommended. ~: within noise of the best."]
     if len(s.goals) == 2:
         found.append("|: on the Pareto front: no setting is better in one metric and as good in the other.")
-    if any(row.prompts < s.prompts for row in s.rows):
-        found.append(f"Settings with fewer than {s.prompts} {s.items} were dropped early.")
+    if dropped := sum(row.dropped for row in s.rows):
+        found.append(f"{dropped} setting{'s were' if dropped > 1 else ' was'} dropped early, after fewer {s.items} than the others.")
     if failed := [row for row in s.rows if row.failed]:
         found.append(f"{len(failed)} settings came to no text after some prompts and are not recommended while others came to all.")
     if not s.settings["finished"]:
-        found.append("The sweep is not finished.")
+        found.append(f"The sweep is not finished: settings are compared on the {s.reached} {s.items} that all of them have.")
     return found
 
 
@@ -75,7 +83,8 @@ def ordered(s: Swept) -> list[SweepRow]:
 
     def place(row: SweepRow) -> tuple[Any, ...]:
         losses = [float(goal.loss(one.value)) for goal, one in zip(s.goals, row.estimates, strict=True)]  # type: ignore[arg-type]
-        return -row.prompts, len(s.goals) == 2 and not row.front, [math.inf if math.isnan(x) else x for x in losses], row.number
+        known = [math.inf if math.isnan(x) else x for x in losses]
+        return row.dropped, -row.prompts, len(s.goals) == 2 and not row.front, known, row.number
 
     return sorted(s.rows, key=place)
 
@@ -136,7 +145,7 @@ def _table(s: Swept, rows: Sequence[SweepRow], width: int, paint: Paint) -> str:
     names = [axis.name for axis in s.axes]
     cells = [[mark(row, s), *map(shown, row.values)] for row in rows]
     halves = [[figures(s, row)[2 * i : 2 * i + 2] for i in range(len(s.goals))] for row in rows]
-    short = any(row.prompts < s.prompts for row in s.rows)
+    short = len({row.prompts for row in s.rows}) > 1
     counts = [[str(row.prompts)] * short for row in rows]
     right = [*[s.items] * short, *([s.goals[0].name, "worse than the best"] if len(s.goals) == 1 else ["", "value", "worse than the best"])]
     labels = [[goal.name] if len(s.goals) == 2 else [] for goal in s.goals]
@@ -180,27 +189,15 @@ def records(s: Swept) -> list[dict[str, Any]]:
     lines = []
     for row in s.rows:
         line: dict[str, Any] = {"decoder": row.decoder} | {axis.name: value for axis, value in zip(s.axes, row.values, strict=True)}
-        line |= {s.items: row.prompts, "failed": row.failed}
+        line |= {s.items: row.prompts, "failed": row.failed, "dropped": row.dropped}
         for goal, one, worse in zip(s.goals, row.estimates, row.worse, strict=True):
             line |= {goal.name: one.value, f"{goal.name}_low": one.low, f"{goal.name}_high": one.high}
             line |= {f"{goal.name}_worse": worse.value, f"{goal.name}_worse_low": worse.low, f"{goal.name}_worse_high": worse.high}
         lines.append(
             line | {"front": row.front, "within_noise": row.within, "best": row is s.best, "recommended": row is s.recommended}
-            | {"processors": row.acting, **{name: getattr(row.spent, name) for name in vars(row.spent)}}
+            | {"finished": s.settings["finished"], "processors": row.acting, **{name: getattr(row.spent, name) for name in vars(row.spent)}}
         )  # fmt: skip
     return lines
-
-
-def sheet(s: Swept) -> Sheet:
-    """The records as text; what is not known is empty."""
-    lines = records(s)
-    return Sheet(list(lines[0]) if lines else [], [[_plain(v) for v in line.values()] for line in lines])
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return ("" if math.isnan(value) else f"{value:.6g}") if isinstance(value, float) else str(value)
 
 
 def to_dict(s: Swept) -> dict[str, Any]:

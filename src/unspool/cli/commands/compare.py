@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from unspool.cli import options
-from unspool.cli.commands.common import FAILED, INTERRUPTED, open_model, open_sink
+from unspool.cli.commands.common import FAILED, broken_off, open_model, open_sink
 from unspool.cli.commands.many import RUN_BY
 from unspool.cli.commands.questions import read_questions
 from unspool.errors import check
@@ -179,21 +179,23 @@ def compare(
         except KeyboardInterrupt:
             interrupted = True
     found = run.comparison
-    if found.rows:
+    if interrupted and not found.rows:
+        return broken_off(sink, [html, plot], None, " before the first texts were whole")
+    if not (interrupted and sink.path):
         sink.write(written(found, sink.form) if sink.form != "text" else found.to_text(sink.width, sink.paint))
         if show is not None:
             sink.write("\n" + found.side_by_side(show, sink.width or SIDE_BY_SIDE, sink.paint))
-        sink.close()
-        if html:
-            write(html, to_page(found, *across))
-        if plot:
-            found.plot(Path(plot), *across)
     failed = [row for row in found.rows if row.failed]
     for row in failed:
         note(failure_of(row, found))
     if interrupted:
-        note("interrupted" if found.rows else "interrupted before the first texts were whole")
-    return INTERRUPTED if interrupted else FAILED if failed else 0
+        return broken_off(sink, [html, plot], save, "")
+    sink.close()
+    if html:
+        write(html, to_page(found, *across))
+    if plot:
+        found.plot(Path(plot), *across)
+    return FAILED if failed else 0
 
 
 def listed(width: int, paint: Paint) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from unspool.cli import options
-from unspool.cli.commands.common import FAILED, INTERRUPTED, open_model, open_sink
+from unspool.cli.commands.common import FAILED, broken_off, open_model, open_sink
 from unspool.cli.commands.compare import read_reference, read_seeds
 from unspool.cli.commands.many import RUN_BY
 
@@ -95,7 +95,7 @@ def sweep(
 
     The exit code is 2 if the recommended setting came to no text after a prompt, or if none could be recommended.
     """
-    from unspool.cli.console import note, read_lines
+    from unspool.cli.console import read_lines
     from unspool.cli.long_bar import LongBar
     from unspool.files import check_writable
     from unspool.language_model import DEFAULT_NEW_TOKENS
@@ -137,16 +137,16 @@ def sweep(
                 kept = work.kept
         except KeyboardInterrupt:
             interrupted = True
-    if work.done:
-        found = work.result
+    if interrupted and not work.done:
+        return broken_off(sink, [plot], None, " before the first numbers were there")
+    found = work.result
+    if not (interrupted and sink.path):
         sink.write(written(found, sink.form) if sink.form != "text" else found.to_text(sink.width, sink.paint))
-        sink.close()
-        if plot:
-            found.plot(Path(plot))
     if interrupted:
-        saved = "; the same command goes on from here" if how["save"] and work.done else ""
-        note("interrupted" + saved if work.done else "interrupted before the first numbers were there")
-        return INTERRUPTED
+        return broken_off(sink, [plot], how["save"], "")
+    sink.close()
+    if plot:
+        found.plot(Path(plot))
     return 0 if found.recommended is not None and not found.recommended.failed else FAILED
 
 
