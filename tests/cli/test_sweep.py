@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 
 import pytest
 from helpers.program import called, out, refusal
@@ -140,6 +141,21 @@ def test_human_texts_are_read_or_come_near_to(prompts, tmp_path):
     assert read["settings"]["texts"] == 12
     near = json.loads(out("sweep", "-f", prompts, *DRAWN[:4], "--metrics", "perplexity", "--reference", str(human), "-o", "json"))
     assert near["metrics"][0]["better"] == "human"
+    human.write_text("".join(human.read_text().splitlines(True)[:9]))
+    said = refusal("sweep", "-f", prompts, *DRAWN[:4], "--metrics", "perplexity", "--reference", str(human))
+    assert "10 human texts at least tell what to be near to; got 9" in said
+
+
+@pytest.mark.parametrize(
+    ("metrics", "said"),
+    [
+        ("coverage,kept", r"coverage: (0\.\d{3}, 0\.\d{3} below the highest here, \d\.\d{3}|\d\.\d{3}, the highest here) kept: "),
+        ("js", r"js: 0\.\d{3}, (0\.\d{3} above )?the lowest here"),
+        ("spread:near=1.5", r"spread: \d\.\d{3}, \d\.\d{3} (above|below) what it is to be near, 1\.500"),
+    ],
+)
+def test_it_says_how_far_the_recommended_one_is_from_the_aim(metrics, said):
+    assert re.search(said, " ".join(out("sweep", *FEW, "--metrics", metrics).split()))
 
 
 def test_without_prompts_to_go_on_from_nothing_is_recommended(prompts):

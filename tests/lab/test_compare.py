@@ -292,6 +292,7 @@ def test_decoders_with_live_objects_are_not_taken_from_a_file(tmp_path):
 @pytest.mark.parametrize("width", [40, 60, 80, 132])
 def test_tables_fit_the_screen(width):
     found = compared(reference=[("a", "abcabc")])
+    assert "The reference has fewer than 10 texts" in str(found)
     shown = found.to_text(width)
     assert max(map(len, shown.splitlines())) <= width
     for name in (*ALL, *(row.name.split(" | ")[0] for row in found.all_rows)):

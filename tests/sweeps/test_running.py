@@ -111,6 +111,12 @@ def test_near_human_text_is_near_what_it_has():
     assert goal.target == pytest.approx(math.exp(-sum(kept) / len(kept)))
     best = min(found.rows, key=lambda row: abs(row.estimates[0].value - goal.target))
     assert found.best is best
+    known = un.compare(lm, prompts(), ["greedy"], max_new_tokens=8, unit="tokens", metrics=["perplexity"], reference=human).reference.values
+    one = known["perplexity"]
+    assert (goal.target, *goal.between) == (one.value, one.low, one.high)
+    wanted = f"that of human text, {one.value:.2f} [{one.low:.2f}, {one.high:.2f}]"
+    assert wanted in " ".join(str(found).split())
+    assert [found.to_dict()["metrics"][0][name] for name in ("target", "target_low", "target_high")] == [one.value, one.low, one.high]
 
 
 # --- halving ----------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import numpy as np
 from unspool.arrays import Floats
 from unspool.lab.bootstrap import Estimate
 from unspool.sweeps.goals import Goal
-from unspool.sweeps.judging import Worse, estimate_of, losses_of, pareto_front, ranked, worse_by
+from unspool.sweeps.judging import Worse, estimate_of, losses_of, noise_of, pareto_front, ranked, worse_by
 from unspool.sweeps.rows import SweepRow
 from unspool.sweeps.settings import SweepSetting
 from unspool.sweeps.simplicity import acting
@@ -53,7 +53,8 @@ def choose(goals: Sequence[Goal], ran: Sequence[RanSetting], items: str) -> Chos
     sound = whole & (np.asarray(failed) == 0) if (whole & (np.asarray(failed) == 0)).any() else whole
     losses[~sound] = np.inf
     front = pareto_front(losses)
-    best = int(ranked(losses)[0])
+    places = ranked(losses, noise_of(estimates)).tolist()
+    best = places[0]
     if not front[best]:
         return Chosen([_row(one, e, f, goals, [], False, False) for one, e, f in zip(ran, estimates, failed, strict=True)],
                       None, None, _hopeless(goals), None, "")  # fmt: skip
@@ -62,7 +63,7 @@ def choose(goals: Sequence[Goal], ran: Sequence[RanSetting], items: str) -> Chos
     within = [bool(ok and np.isfinite(losses[i]).all() and not any(w.clearly for w in worse[i])) for i, ok in enumerate(sound)]
     rows = [_row(one, estimates[i], failed[i], goals, worse[i], bool(front[i]), within[i]) for i, one in enumerate(ran)]
     rivals = [i for i, near in enumerate(within) if near]
-    order = {i: place for place, i in enumerate(ranked(losses).tolist())}
+    order = {i: place for place, i in enumerate(places)}
     taken = min(rivals, key=lambda i: (rows[i].acting, round(rows[i].tokens_per_new, 2), order[i]))
     why = _why(rows, rivals, best, taken, goals)
     others = [i for i in order if i != best and worse[i]]                 # the best first

@@ -10,6 +10,7 @@ import numpy as np
 
 from unspool.arrays import Floats
 from unspool.errors import ParameterError, UnknownName, check, unknown
+from unspool.lab.bootstrap import Estimate
 from unspool.lab.registry import METRICS, Metric, metric_named
 from unspool.sweeps.read_metrics import READ_METRICS
 
@@ -29,6 +30,8 @@ class Goal:
     """What it is to be near to."""
     human: bool = False
     """Whether that is what human texts have."""
+    between: tuple[float, float] = (math.nan, math.nan)
+    """The interval of that, over the human texts."""
 
     @property
     def name(self) -> str:
@@ -47,15 +50,20 @@ class Goal:
         return f"{self.name}:{'human' if self.human else self.way}{f'={self.target:g}' if self.way == 'near' and not self.human else ''}"
 
     @property
+    def end(self) -> str:
+        """Which end of its values is the best, if one is."""
+        return {"min": "lowest", "max": "highest"}.get(self.way, "")
+
+    @property
     def aim(self) -> str:
         """Which way is better, for people."""
         if self.way != "near":
             return f"{self.name}, {'lower' if self.way == 'min' else 'higher'} is better"
         return f"{self.name}, best near {self.target:.{self.metric.decimals}f}{', that of human text' if self.human else ''}"
 
-    def near(self, value: float) -> Goal:
+    def near(self, found: Estimate) -> Goal:
         """With what human texts have as its target."""
-        return replace(self, target=value)
+        return replace(self, target=found.value, between=(found.low, found.high))
 
 
 def read_goals(asked: str | Sequence[str], human: bool, judged: bool) -> list[Goal]:

@@ -14,6 +14,7 @@ from unspool.core.randomness import uniform, word
 from unspool.errors import PromptError, check, is_whole, whole
 from unspool.lab.asked_compare import check_prompts, check_seeds
 from unspool.lab.measuring import Measuring
+from unspool.lab.rows import row_of_human
 from unspool.language_model import DEFAULT_NEW_TOKENS, LanguageModel
 from unspool.many.unit import model_of, versions_of
 from unspool.sweeps.axes import read_template
@@ -107,8 +108,10 @@ class SweepPlan:
             if not 0 < length < most:
                 raise PromptError(f"prompt {number} has {length} tokens; the model's context holds {most}, and new ones have to fit, too")
         if any(goal.human for goal in self.goals):
-            human = self.measuring.human(reference, self.max_new_tokens)
-            self.goals = [goal.near(goal.metric.of(human)) if goal.human else goal for goal in self.goals]
+            few = f"{FEWEST} human texts at least tell what to be near to; got {len(reference)}: give more, or a number (:near=NUMBER)"
+            check(len(reference) >= FEWEST, few)
+            human = row_of_human(self.measuring.human(reference, self.max_new_tokens), [goal.metric for goal in self.goals]).values
+            self.goals = [goal.near(human[goal.name]) if goal.human else goal for goal in self.goals]
         lost = next((goal.name for goal in self.goals if goal.human and not np.isfinite(goal.target)), None)
         check(lost is None, f"the human texts have no {lost}: it is of several texts of one prompt; say {lost}:min or :max")
 

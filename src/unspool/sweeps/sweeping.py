@@ -17,7 +17,7 @@ from unspool.many.executors.choose import check_engine, executor_of
 from unspool.many.executors.opening import ModelOpening
 from unspool.many.executors.order import Executor
 from unspool.sweeps.choosing import RanSetting, choose
-from unspool.sweeps.judging import estimate_of, losses_of, ranked
+from unspool.sweeps.judging import estimate_of, losses_of, noise_of, ranked
 from unspool.sweeps.plan import SweepPlan
 from unspool.sweeps.result import Sweep
 from unspool.sweeps.saved import SweepFile, UnitNumbers
@@ -158,8 +158,8 @@ class Sweeping:
         if count >= len(alive):
             return alive
         pairs = [list(zip(self.plan.goals, self._arrays(s, self.parts[s][0]), strict=True)) for s in alive]
-        losses = losses_of(self.plan.goals, [[estimate_of(goal, parts) for goal, parts in some] for some in pairs])
-        return sorted(alive[place] for place in ranked(losses)[:count])
+        estimates = [[estimate_of(goal, parts) for goal, parts in some] for some in pairs]
+        return sorted(alive[place] for place in ranked(losses_of(self.plan.goals, estimates), noise_of(estimates))[:count])
 
     @property
     def result(self) -> Sweep:

@@ -120,6 +120,8 @@ def notes(c: Compared) -> list[str]:
             found.append(f"With fewer than {FEW} prompts they are too narrow, and no difference is marked.")
         elif len(c.rows) > 1:
             found.append(f"{SURE_ALONE}: an interval without 0, each for itself; {SURE_AMONG_ALL}: p below 0.05, too.")
+    if c.reference and c.reference.prompts < FEW:
+        found.append(f"The reference has fewer than {FEW} texts: its intervals are too narrow.")
     if count := sum(not math.isnan(one.holm) for row in c.rows for one in row.differences.values()):
         found.append(f"p: by paired randomisation of prompts, corrected by Holm's method for all {count} differences together.")
     if any(m.parts is None for m in c.metrics):

@@ -16,6 +16,7 @@ from unspool.views.terminal import PLAIN, Paint, display_width, fit_right, wrap
 
 if TYPE_CHECKING:
     from unspool.lab.bootstrap import Estimate
+    from unspool.sweeps.goals import Goal
     from unspool.sweeps.rows import SweepRow, Swept
 
 SCREEN_WIDTH = 80
@@ -40,7 +41,7 @@ def verdict(s: Swept) -> list[str]:
     """The recommendation, why, and how sure it is."""
     if s.recommended is None:
         return [f"{so_far(s, 'Nothing is recommended', 'nothing is recommended')}. {s.why}"]
-    found = [f"{so_far(s, 'Recommended', 'this is recommended')}: {s.recommended.decoder}", s.why]
+    found = [f"{so_far(s, 'Recommended', 'this is recommended')}: {s.recommended.decoder}", *standing(s, s.recommended), s.why]
     if s.best is not None and s.best is not s.recommended:
         found.append(f"{'Best' if len(s.goals) == 1 else 'Best balance'}: {s.best.decoder}")
     return [*found, *filter(None, [s.needed_for])]
@@ -52,6 +53,26 @@ def so_far(s: Swept, whole: str, part: str) -> str:
         return whole
     some = f" and with {len(s.rows)} of {s.settings['settings']} settings" if len(s.rows) < s.settings["settings"] else ""
     return f"So far, on {s.reached} of {s.prompts} {s.items}{some}, {part}"
+
+
+def standing(s: Swept, row: SweepRow) -> list[str]:
+    """Of each metric a line: what a setting has, and how far that is from what it is to be."""
+    return [_standing(s, goal, place, row.estimates[place].value) for place, goal in enumerate(s.goals)]
+
+
+def _standing(s: Swept, goal: Goal, place: int, value: float) -> str:
+    there = [x for other in s.rows if not other.dropped and math.isfinite(x := other.estimates[place].value)]
+    wanted = goal.target if goal.way == "near" else min(there, default=math.nan) if goal.way == "min" else max(there, default=math.nan)
+    what = "that of human text" if goal.human else "what it is to be near" if goal.way == "near" else f"the {goal.end} here"
+    decimals = goal.metric.decimals
+    gap = round(value, decimals) - round(wanted, decimals)                # as the two are shown
+    where = f"{decimal(abs(gap), decimals)} {'above' if gap > 0 else 'below'} {what}, {decimal(wanted, decimals)}" if gap else what
+    return f"{goal.name}: {decimal(value, decimals)}, {where}{_ends(*goal.between, decimals)}"
+
+
+def _ends(low: float, high: float, decimals: int, sign: bool = False) -> str:
+    """An interval, if there is one."""
+    return f" [{decimal(low, decimals, sign)}, {decimal(high, decimals, sign)}]" if math.isfinite(low) else ""
 
 
 def cost(s: Swept) -> str:
@@ -130,9 +151,7 @@ def figures(s: Swept, row: SweepRow) -> list[str]:
 
 def _with_interval(one: Estimate, decimals: int, sign: bool) -> str:
     value = "∞" if one.value == math.inf else decimal(one.value, decimals, sign)
-    if not math.isfinite(one.low):
-        return value if value != NOTHING else ""
-    return f"{value} [{decimal(one.low, decimals, sign)}, {decimal(one.high, decimals, sign)}]"
+    return "" if value == NOTHING else value + _ends(one.low, one.high, decimals, sign)
 
 
 def columns(s: Swept) -> list[str]:
@@ -203,7 +222,9 @@ def records(s: Swept) -> list[dict[str, Any]]:
 def to_dict(s: Swept) -> dict[str, Any]:
     """Settings, metrics, rows and the recommendation; JSON makes null of what is not known, and of infinity."""
     metrics = [
-        {"name": g.name, "better": str(g).partition(":")[2], "definition": g.metric.definition, "unit": g.metric.unit} for g in s.goals
+        {"name": g.name, "better": str(g).partition(":")[2], "target": g.target, "target_low": g.between[0], "target_high": g.between[1]}
+        | {"definition": g.metric.definition, "unit": g.metric.unit}
+        for g in s.goals
     ]
     return {
         "settings": s.settings,
