@@ -153,7 +153,7 @@ def sweep(
 def written(found: Sweep, form: str) -> str:
     """A sweep in one of the file forms."""
     from unspool.views.sheet import to_json, to_jsonl
-    from unspool.views.sweep import records, to_page
+    from unspool.views.sweep_files import records, to_page
 
     if form == "json":
         return to_json(found.to_dict()) + "\n"
