@@ -46,17 +46,18 @@ class Axis:
     high: float = math.nan
     log: bool = False
     whole: bool = False
-    """Whether whole numbers are drawn from the range: its ends are written so."""
+    """Whether the range has whole numbers alone: its ends are written so, and it stands for no number that may be broken."""
 
     def drawn(self, seed: int, number: int) -> str:
         """The value of draw `number`: one of the set, or a number of the range."""
         u = float(uniform(seed, np.asarray([word("sweep")], np.uint64), number, self.name)[0])
         if self.values:
             return self.values[min(int(u * len(self.values)), len(self.values) - 1)]
-        if self.whole:
+        if self.whole and not self.log:
             return str(int(self.low) + min(int(u * (self.high - self.low + 1)), int(self.high - self.low)))
         if self.log:
-            return f"{math.exp(math.log(self.low) + u * (math.log(self.high) - math.log(self.low))):.{DIGITS}g}"
+            drawn = math.exp(math.log(self.low) + u * (math.log(self.high) - math.log(self.low)))
+            return str(round(drawn)) if self.whole else f"{drawn:.{DIGITS}g}"
         return f"{self.low + u * (self.high - self.low):.{DIGITS}g}"
 
 
@@ -96,10 +97,10 @@ class Template:
 def read_template(text: str) -> Template:
     """A decoder's text form, taken apart at its braces."""
     pieces, axes, begun = [], list[Axis](), 0
-    for start, end, where in _sets(text):
+    for start, end, where, broken in _sets(text):
         inner = text[start + 1 : end]
         before = sum(axis.name.split(" (")[0] == where for axis in axes)
-        axes.append(_axis(f"{where} ({before + 1})" if before else where, inner))
+        axes.append(_axis(f"{where} ({before + 1})" if before else where, inner, broken))
         pieces.append(text[begun:start])
         begun = end + 1
     if not axes:
@@ -110,8 +111,11 @@ def read_template(text: str) -> Template:
 # --- where the braces are ---------------------------------------------------------------------------------------------
 
 
-def _sets(text: str) -> Iterator[tuple[int, int, str]]:
-    """(where it opens, where it closes, what it is called) of each set that is no mapping; quotes hide what is in them."""
+def _sets(text: str) -> Iterator[tuple[int, int, str, bool]]:
+    """(where it opens, where it closes, what it is called, whether that may be a broken number) of each set that is no mapping.
+
+    Quotes hide what is in them.
+    """
     calls: list[tuple[str, int]] = []                                     # the open calls: name, and how many arguments stand before
     at = 0
     while at < len(text):
@@ -122,7 +126,7 @@ def _sets(text: str) -> Iterator[tuple[int, int, str]]:
         if c == "{":
             end = _closing(text, at)
             if ":" not in _bare(text[at + 1 : end]):
-                yield at, end, _called(text[:at], calls)
+                yield at, end, *_called(text[:at], calls)
                 at = end + 1
                 continue
         if c in _OPEN:
@@ -135,16 +139,16 @@ def _sets(text: str) -> Iterator[tuple[int, int, str]]:
         at += 1
 
 
-def _called(before: str, calls: list[tuple[str, int]]) -> str:
-    """What the parameter is called that a value stands for."""
+def _called(before: str, calls: list[tuple[str, int]]) -> tuple[str, bool]:
+    """What the parameter is called that a value stands for, and whether it takes broken numbers."""
     name, place = next(((n, p) for n, p in reversed(calls) if n), ("", 0))
     if not name:
-        return "part"
+        return "part", False
     keyword = re.search(r"[(,]\s*([A-Za-z_]\w*)\s*=\s*$", before)
     own_parts()
-    known = [f.name for f in written(REGISTRY[name])] if name in REGISTRY else []
-    parameter = keyword[1] if keyword else known[place] if place < len(known) else ""
-    return name if not parameter or known[:1] == [parameter] else f"{name}.{parameter}"
+    known = {f.name: str(f.type) for f in written(REGISTRY[name])} if name in REGISTRY else {}
+    parameter = keyword[1] if keyword else [*known, ""][min(place, len(known))]
+    return (name if not parameter or parameter == next(iter(known), "") else f"{name}.{parameter}"), "float" in known.get(parameter, "")
 
 
 def _behind_quote(text: str, at: int) -> int:
@@ -187,12 +191,12 @@ def _bare(text: str) -> str:
 # --- what stands in them ----------------------------------------------------------------------------------------------
 
 
-def _axis(name: str, given: str) -> Axis:
+def _axis(name: str, given: str, broken: bool) -> Axis:
     bare = _bare(given)
     if not given.strip():
         raise DecoderError(f"the set of {name} is empty; {EXAMPLE}")
     if ".." in bare:
-        return _range(name, given)
+        return _range(name, given, broken)
     cuts = [-1, *(i for i, c in enumerate(bare) if c == ","), len(given)]
     values = [given[a + 1 : b].strip() for a, b in pairwise(cuts)]
     if not all(values):
@@ -202,7 +206,7 @@ def _axis(name: str, given: str) -> Axis:
     return Axis(name, given, tuple(values))
 
 
-def _range(name: str, given: str) -> Axis:
+def _range(name: str, given: str, broken: bool) -> Axis:
     found = _RANGE.fullmatch(given)
     if not found:
         raise DecoderError(f"cannot read the range {{{given}}} of {name}: {EXAMPLE}, with log behind it for equal factors")
@@ -211,9 +215,10 @@ def _range(name: str, given: str) -> Axis:
     check(a < b, f"the range {{{given}}} of {name} goes from {low} to {high}; the first number is the smaller one")
     check(not log or a > 0, f"the range {{{given}}} of {name} is by equal factors (log), so it begins above 0")
     check(not (log and step), f"the range {{{given}}} of {name}: log goes with a number of values, as {{{low}..{high} in 5 log}}")
+    whole = not broken and _is_whole(low) and _is_whole(high)
     if step is None and count is None:
-        return Axis(name, given, (), a, b, bool(log), not log and _is_whole(low) and _is_whole(high))
-    values = _stepped(name, given, low, high, step) if step else _counted(name, given, a, b, int(count), bool(log))
+        return Axis(name, given, (), a, b, bool(log), whole)
+    values = _stepped(name, given, low, high, step) if step else _counted(name, given, a, b, int(count), bool(log), whole)
     return Axis(name, given, tuple(values), a, b, bool(log))
 
 
@@ -226,12 +231,13 @@ def _stepped(name: str, given: str, low: str, high: str, step: str) -> list[str]
     return [_plain(first + i * by) for i in range(count)]
 
 
-def _counted(name: str, given: str, low: float, high: float, count: int, log: bool) -> list[str]:
+def _counted(name: str, given: str, low: float, high: float, count: int, log: bool, whole: bool) -> list[str]:
     check(count > 1, f"the range {{{given}}} of {name} needs at least 2 values; got {count}")
     _check_count(name, given, count)
     shares = [i / (count - 1) for i in range(count)]
     numbers = [low * (high / low) ** s if log else low + (high - low) * s for s in shares]
-    values = [f"{x:.6g}" for x in numbers]
+    values = [str(round(x)) if whole else f"{x:.6g}" for x in numbers]
+    check(len(set(values)) == count or not whole, f"the range {{{given}}} of {name} has fewer than {count} whole numbers apart; give fewer")
     check(len(set(values)) == count, f"the range {{{given}}} of {name} has values that six digits do not tell apart; give fewer")
     return values
 
