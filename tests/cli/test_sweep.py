@@ -180,9 +180,10 @@ ONE_OF_EACH = [
     (("-d", "top_q({0.5, 1})"), "did you mean top_p"),
     (("-d", "temperature({0..100 by 1}) | top_k({1..100 by 1})"), "the grid has 10100 settings, more than 2000"),
     (("-d", "top_p({0.5})"), "has one setting alone"),
+    (("-d", "{banned('a phrase that is much too long to be said again as a whole')} | sample"), "… has one setting alone"),
     (("--search", "random"), "say how many"),
     (("--search", "random", "--budget", "41"), "pays for 1 setting on 40 texts"),
-    (("--keep", "2"), "keep goes with the search halving"),
+    (("--keep", "2"), "--keep goes with --search halving"),
     (("--search", "halving", "--keep", "1"), "whole number >= 2; got 1"),
     (("--settings", "4"), "a grid is tried whole"),
     (("--metrics", "covrage"), "did you mean coverage"),
@@ -197,12 +198,16 @@ ONE_OF_EACH = [
     (("--metrics", "js:human"), "only a metric of drawn texts"),
     (("--metrics", "perplexity"), "neither end of perplexity is better by itself; say perplexity:min, :max or :near=NUMBER, or human"),
     (("--metrics", "zipf:min"), "is of a whole collection"),
-    (("--metrics", "judge_perplexity:min"), "--judge"),
-    (("--metrics", "diversity"), "give prompts, 10 at least (-f FILE)"),
+    (("--metrics", "judge_perplexity:min"), "needs a second model; give it by --judge"),
+    (("--metrics", "diversity"), "give a file of prompts (-f), 10 of them at least"),
     (("--reference", "/nowhere"), "cannot read /nowhere"),
     (("--save", "/nowhere/a"), "cannot write /nowhere/a"),
     (("--plot", "a.bmp"), ".svg"),
-    (("--max-new-tokens", "0"), "max_new_tokens"),
+    (("--max-new-tokens", "0"), "unspool: --max-new-tokens needs a whole number >= 1; got 0"),
+    (("--search", "random", "--settings", "1"), "--settings is a whole number >= 2, for at least 2 settings are compared; got 1"),
+    (("--settings", "4"), "--settings or --budget goes with --search random or halving"),
+    (("-d", "temperature({0.7, 1) | sample"), "the brace of '{0.7, 1) | sample' is not closed"),
+    (("-d", "{sample, beam(4)}"), "sample and beam(4) have the same; take a metric of drawn texts, as --metrics diversity"),
     (("--workers", "2"), "the engine inline has no workers"),
     (("--seeds", "x"), "0,7,42"),
     (("Once upon a time",), "quotes"),
@@ -219,7 +224,8 @@ def test_few_prompts_or_texts_are_refused(tmp_path):
     path.write_text("one\ntwo\nthree\n")
     assert "at least 10 prompts to tell settings from noise; got 3" in refusal("sweep", "-f", str(path), *DRAWN)
     assert "at least 10 texts to tell settings from noise; got 3" in refusal("sweep", *FEW, "--reference", str(path))
-    assert "and no prompts" in refusal("sweep", "-f", str(path), *FEW)
+    said = refusal("sweep", "-f", str(path))
+    assert "js is read off given texts (--reference), and no prompts are run; take a metric of drawn texts, as --metrics diversity" in said
     path.write_text("one\none\n" * 10)
     assert "prompt 2 is prompt 1 again" in refusal("sweep", "-f", str(path), *DRAWN)
 

@@ -412,7 +412,7 @@ def test_without_matplotlib_one_line_says_how_to_get_it(monkeypatch):
     [
         ({"prompts": []}, "at least one prompt"),
         ({"prompts": ["ab", "c", "ab"]}, "prompt 3 is prompt 1 again"),
-        ({"prompts": [[1, 2]]}, "as texts"),
+        ({"prompts": [[1, 2]]}, "prompts are texts"),
         ({"prompts": "a" * 99}, "context"),
         ({"decoders": []}, "at least one decoder"),
         ({"decoders": "greedy"}, "a list of decoders"),

@@ -119,6 +119,28 @@ def test_near_human_text_is_near_what_it_has():
     assert [found.to_dict()["metrics"][0][name] for name in ("target", "target_low", "target_high")] == [one.value, one.low, one.high]
 
 
+def test_options_are_said_as_python_writes_them():
+    for options, said in (
+        ({"bogus": 1}, "unknown option of sweep 'bogus'"),
+        ({"max_new_token": 1}, "did you mean max_new_tokens?"),
+        ({"prompts": [1] * 12}, "prompts are texts; got 1"),
+        ({"search": "random", "settings": 1}, "settings is a whole number >= 2"),
+        ({"keep": 3}, "keep goes with search halving"),
+        ({"prompts": []}, "give prompts, 10 of them at least"),
+        ({"max_new_tokens": 0}, "max_new_tokens needs a whole number >= 1; got 0"),
+    ):
+        with pytest.raises(un.UnspoolError) as error:
+            un.sweep(toy(), DRAWN, "diversity", **{"prompts": prompts()} | options)
+        assert said in str(error.value), options
+        assert "--" not in str(error.value)
+    with pytest.raises(un.UnspoolError, match="judge_perplexity needs a second model; give it by judge"):
+        un.sweep(toy(), DRAWN, "judge_perplexity:min", prompts=prompts())
+    with pytest.raises(un.UnspoolError, match="unknown option of compare 'bogus'"):
+        un.compare(toy(), prompts(), ["greedy"], bogus=1)
+    with pytest.raises(un.UnspoolError, match="unknown option of run 'metrics'"):
+        un.run(toy(), prompts(), "greedy", save="never.jsonl", metrics=1)
+
+
 # --- halving ----------------------------------------------------------------------------------------------------------
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from unspool.core.decoder import Decoder
-from unspool.errors import ModelError, whole
+from unspool.errors import ModelError, check_options, option, whole
 from unspool.lab.asked_compare import MetricsGiven, check_answers, check_decoders, check_metrics, check_pattern, check_prompts, check_seeds
 from unspool.lab.comparison import Comparison
 from unspool.lab.generations import Generation, GenerationFile, key
@@ -32,6 +32,7 @@ def compare(
     lm: LanguageModel, prompts: str | Sequence[str], decoders: Sequence[DecoderLike] | Mapping[str, DecoderLike], **options: Any
 ) -> Comparison:
     """Run every decoder on every prompt with every seed, and measure the texts. Options are those of `Comparing`."""
+    check_options("compare", options, Comparing.__init__)
     run = Comparing(lm, prompts, decoders, **options)
     for _ in run:
         pass
@@ -86,7 +87,7 @@ class Comparing:
         self._number = count()
         self.seeds = check_seeds(seeds)
         for value, what in ((together, "together"), (max_new_tokens, "max_new_tokens")):
-            whole(what, value, 1)
+            whole(option(what), value, 1)
         right = check_answers(answers, self.prompts)
         pattern = check_pattern(answer_pattern, right)
         asked = check_metrics(metrics, MetricsGiven(judge is not None, bool(right), len(self.prompts), len(reference)))

@@ -20,7 +20,8 @@ import numpy as np
 
 from unspool.core.decoder import REGISTRY, own_parts, written
 from unspool.core.randomness import uniform, word
-from unspool.errors import DecoderError, ParameterError, check
+from unspool.errors import DecoderError, check
+from unspool.views.terminal import fit_right
 
 MOST_VALUES = 10_000
 """Of one range."""
@@ -28,7 +29,7 @@ DIGITS = 4
 """Significant digits of a number that is drawn from a range."""
 EXAMPLE = 'a set is {0.8, 0.9} and a range {0.3..1.5 by 0.2} or {0.3..1.5 in 7}'
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
-_RANGE = re.compile(rf"\s*({_NUMBER})\s*\.\.\s*({_NUMBER})\s*(?:by\s+({_NUMBER})|in\s+(\d+))?\s*(log)?\s*")
+_RANGE = re.compile(rf"\s*({_NUMBER})\s*\.\.\s*({_NUMBER})\s*(?:by\s+({_NUMBER})|in\s+(\d{{1,9}}))?\s*(log)?\s*")
 _OPEN, _CLOSE = "([{", ")]}"
 
 
@@ -104,7 +105,7 @@ def read_template(text: str) -> Template:
         pieces.append(text[begun:start])
         begun = end + 1
     if not axes:
-        raise DecoderError(f"there is nothing to sweep in {text[:60]!r}: put values in braces; {EXAMPLE}")
+        raise DecoderError(f"there is nothing to sweep in {fit_right(text, 60)!r}: put values in braces; {EXAMPLE}")
     return Template(text, (*pieces, text[begun:]), tuple(axes))
 
 
@@ -160,16 +161,22 @@ def _behind_quote(text: str, at: int) -> int:
 
 def _closing(text: str, at: int) -> int:
     """Where the bracket at a place closes."""
-    deep, place = 0, at
+    place, still = at, ""
     while place < len(text):
         if text[place] in "\"'":
             place = _behind_quote(text, place)
             continue
-        deep += (text[place] in _OPEN) - (text[place] in _CLOSE)
-        if deep == 0:
+        if text[place] in _OPEN:
+            still += text[place]
+        elif text[place] in _CLOSE:
+            if _OPEN.index(still[-1]) != _CLOSE.index(text[place]):
+                break
+            still = still[:-1]
+        if not still:
             return place
         place += 1
-    raise DecoderError(f"the brace of {text[at : at + 30]!r} is not closed; {EXAMPLE}")
+    what = "the brace" if still[-1] == "{" else f"the {still[-1]!r}"
+    raise DecoderError(f"{what} of {fit_right(text[at:], 30)!r} is not closed; {EXAMPLE}")
 
 
 def _bare(text: str) -> str:
@@ -194,15 +201,15 @@ def _bare(text: str) -> str:
 def _axis(name: str, given: str, broken: bool) -> Axis:
     bare = _bare(given)
     if not given.strip():
-        raise DecoderError(f"the set of {name} is empty; {EXAMPLE}")
+        raise DecoderError(f"the set{_of(name)} is empty; {EXAMPLE}")
     if ".." in bare:
         return _range(name, given, broken)
     cuts = [-1, *(i for i, c in enumerate(bare) if c == ","), len(given)]
     values = [given[a + 1 : b].strip() for a, b in pairwise(cuts)]
     if not all(values):
-        raise DecoderError(f"the set {{{given}}} of {name} has an empty place; {EXAMPLE}")
+        raise DecoderError(f"the set {{{given}}}{_of(name)} has an empty place; {EXAMPLE}")
     twice = next((v for i, v in enumerate(values) if v in values[:i]), None)
-    check(twice is None, f"the set {{{given}}} of {name} has {twice} twice; give each value once")
+    check(twice is None, f"the set {{{given}}}{_of(name)} has {twice} twice; give each value once")
     return Axis(name, given, tuple(values))
 
 
@@ -212,6 +219,7 @@ def _range(name: str, given: str, broken: bool) -> Axis:
         raise DecoderError(f"cannot read the range {{{given}}} of {name}: {EXAMPLE}, with log behind it for equal factors")
     low, high, step, count, log = found.groups()
     a, b = float(low), float(high)
+    check(math.isfinite(a) and math.isfinite(b), f"the range {{{fit_right(given, 60)}}} of {name} has an end that is too large")
     check(a < b, f"the range {{{given}}} of {name} goes from {low} to {high}; the first number is the smaller one")
     check(not log or a > 0, f"the range {{{given}}} of {name} is by equal factors (log), so it begins above 0")
     check(not (log and step), f"the range {{{given}}} of {name}: log goes with a number of values, as {{{low}..{high} in 5 log}}")
@@ -225,15 +233,15 @@ def _range(name: str, given: str, broken: bool) -> Axis:
 def _stepped(name: str, given: str, low: str, high: str, step: str) -> list[str]:
     first, last, by = Decimal(low), Decimal(high), Decimal(step)
     check(by > 0, f"the step of the range {{{given}}} of {name} must be above 0; got {step}")
+    check(last - first >= by, f"the range {{{given}}} of {name} has one value: its step is longer than itself")
+    _check_count(name, given, last - first < by * MOST_VALUES)
     count = int((last - first) / by) + 1
-    check(count > 1, f"the range {{{given}}} of {name} has one value: its step is longer than itself")
-    _check_count(name, given, count)
     return [_plain(first + i * by) for i in range(count)]
 
 
 def _counted(name: str, given: str, low: float, high: float, count: int, log: bool, whole: bool) -> list[str]:
     check(count > 1, f"the range {{{given}}} of {name} needs at least 2 values; got {count}")
-    _check_count(name, given, count)
+    _check_count(name, given, count <= MOST_VALUES)
     shares = [i / (count - 1) for i in range(count)]
     numbers = [low * (high / low) ** s if log else low + (high - low) * s for s in shares]
     values = [str(round(x)) if whole else f"{x:.6g}" for x in numbers]
@@ -242,9 +250,13 @@ def _counted(name: str, given: str, low: float, high: float, count: int, log: bo
     return values
 
 
-def _check_count(name: str, given: str, count: int) -> None:
-    if count > MOST_VALUES:
-        raise ParameterError(f"the range {{{given}}} of {name} has {count} values, more than {MOST_VALUES}; take a longer step")
+def _check_count(name: str, given: str, few: bool) -> None:
+    check(few, f"the range {{{given}}} of {name} has more than {MOST_VALUES} values; take fewer, by a longer step")
+
+
+def _of(name: str) -> str:
+    """Whose set it is, if it is one of values."""
+    return "" if name.startswith("part") else f" of {name}"
 
 
 def _plain(number: Decimal) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from unspool.arrays import Floats
-from unspool.errors import ParameterError, UnknownName, check, unknown
+from unspool.errors import ParameterError, UnknownName, check, option, unknown
 from unspool.lab.bootstrap import Estimate
 from unspool.lab.registry import METRICS, Metric, metric_named
 from unspool.sweeps.read_metrics import READ_METRICS
@@ -87,14 +87,15 @@ def _goal(text: str, human: bool, judged: bool) -> Goal:
     parts = metric.parts is not None or metric.needs == "distributions"
     check(parts, f"{metric.name} is of a whole collection and has no interval, so no noise to be within; take diversity or rep_2")
     check(metric.needs not in ("answers", "features"), f"{metric.name} needs {metric.needs}, which a sweep does not read; take compare")
-    check(metric.needs != "judged" or judged, f"{metric.name} needs a second model: judge=..., or --judge")
+    check(metric.needs != "judged" or judged, f"{metric.name} needs a second model; give it by {option('judge')}")
     way, equals, value = (part.strip() for part in said.partition("="))
     if not way:
         return _unsaid(metric, human)
     if way not in BETTER_WAYS:
         raise unknown("way of a metric", way, BETTER_WAYS)
     if way == "human":
-        check(human and not READ_METRICS.get(metric.name), f"{text}: only a metric of drawn texts can be near human text, with --reference")
+        drawn = f"{text}: only a metric of drawn texts can be near human text, with {option('reference')}"
+        check(human and not READ_METRICS.get(metric.name), drawn)
         return Goal(metric, "near", human=True)
     if way != "near":
         check(not equals, f"{text}: {way} takes no number; did you mean {metric.name}:near={value}?")
@@ -126,5 +127,5 @@ def _unsaid(metric: Metric, human: bool) -> Goal:
         return Goal(metric, "max")
     if metric.name in SMALLER or stem in ("rep", "self_bleu"):
         return Goal(metric, "min")
-    more = "" if metric.needs == "distributions" else f", or human texts (--reference) to come near to: {metric.name}:human"
+    more = "" if metric.needs == "distributions" else f", or human texts ({option('reference')}) to come near to: {metric.name}:human"
     raise ParameterError(f"neither end of {metric.name} is better by itself; say {metric.name}:min, :max or :near=NUMBER{more}")

@@ -11,7 +11,7 @@ import numpy as np
 
 from unspool.arrays import Ints
 from unspool.core.randomness import uniform, word
-from unspool.errors import PromptError, check, is_whole, whole
+from unspool.errors import PromptError, check, option, whole
 from unspool.lab.asked_compare import check_prompts, check_seeds
 from unspool.lab.measuring import Measuring
 from unspool.lab.rows import row_of_human
@@ -24,6 +24,7 @@ from unspool.sweeps.known_texts import check_readable
 from unspool.sweeps.passages import Passage, own_passages, passages_of
 from unspool.sweeps.settings import check_search, key_of, settings_of
 from unspool.sweeps.units import DrawnUnit, ReadUnit
+from unspool.views.terminal import fit_right
 
 FEWEST = 10
 """Prompts or texts below which intervals are too narrow to be believed."""
@@ -57,11 +58,10 @@ class SweepPlan:
         chat: bool = False,
     ) -> None:
         check(isinstance(decoder, str), f"a sweep takes a decoder's text form with sets and ranges in braces; got {decoder!r:.60}")
-        check(not isinstance(reference, str), "reference is a list of texts, or of pairs of prompt and text; got one text")
-        whole("max_new_tokens", max_new_tokens, 1)
-        whole("seed", seed)
-        check(keep is None or search == "halving", "keep goes with the search halving")
-        check(keep is None or is_whole(keep, 2), f"keep says of how many settings one goes on, a whole number >= 2; got {keep!r}")
+        check(not isinstance(reference, str), f"{option('reference')} is a list of texts, or of pairs of prompt and text; got one text")
+        whole(option("max_new_tokens"), max_new_tokens, 1)
+        whole(option("seed"), seed)
+        check(keep is None or search == "halving", f"{option('keep')} goes with {option('search')} halving")
         self.template = read_template(decoder)
         check_search(self.template, search, settings, budget)
         self.goals = read_goals(metrics, human=len(reference) > 0, judged=judge is not None)
@@ -81,7 +81,7 @@ class SweepPlan:
         halving = search == "halving"
         wanted = settings if budget is None else afforded(budget, self.count, self.keep if halving else None, self.items)
         self.settings = settings_of(self.template, wanted, seed)
-        check(len(self.settings) > 1, f"{self.template.text[:60]} has one setting alone; give several values")
+        check(len(self.settings) > 1, f"{fit_right(self.template.text, 60)} has one setting alone; give several values")
         self._check_settings()
         self.rungs = rungs_of(len(self.settings), self.count, self.keep) if halving else [Rung(len(self.settings), self.count)]
         self.total = runs_of(self.rungs)
@@ -95,13 +95,14 @@ class SweepPlan:
 
     def _take_texts(self, prompts: Any, reference: Any) -> None:
         name = self.goals[0].name
-        check(not len(prompts), f"{name} is read off given texts, each after what stands before it: give --reference, and no prompts")
-        check(not self.chat, f"{name} is read off given texts; chat is for prompts")
-        given = len(reference) > 0
-        self.texts = passages_of(self.lm, reference, self.max_new_tokens) if given else own_passages(self.lm, self.max_new_tokens)
+        given = f"{name} is read off given texts ({option('reference')}), and no prompts are run"
+        check(not len(prompts), f"{given}; {drawn_instead()}")
+        check(not self.chat, f"{name} is read off given texts; {option('chat')} is for prompts")
+        most = self.max_new_tokens
+        self.texts = passages_of(self.lm, reference, most) if len(reference) else own_passages(self.lm, most)
 
     def _take_prompts(self, prompts: Any, reference: Any) -> None:
-        check(len(prompts) > 0, f"{self.goals[0].name} is of texts that are drawn: give prompts, {FEWEST} at least (-f FILE)")
+        check(len(prompts) > 0, f"{self.goals[0].name} is of texts that are drawn: give {option('prompts')}, {FEWEST} of them at least")
         self.prompts = check_prompts(prompts)
         for number, prompt in enumerate(self.prompts, 1):
             length, most = len(self.measuring.start(prompt)), self.lm.model.context
@@ -124,7 +125,7 @@ class SweepPlan:
                 check_readable(resolved.processors, self.goals[0].name)
                 chain = key_of(one.decoder.processors)
                 same = f"{self.goals[0].name} looks at processors alone, and {seen.get(chain)} and {one.text} have the same"
-                check(chain not in seen, same)
+                check(chain not in seen, f"{same}; {drawn_instead()}")
                 seen[chain] = one.text
 
     def _asked(self, judge: LanguageModel | None) -> dict[str, Any]:
@@ -176,6 +177,11 @@ class SweepPlan:
     def _drawing(self, number: int, setting: int, items: Sequence[int]) -> DrawnUnit:
         prompts, text = tuple(self.prompts[i] for i in items), self.settings[setting].text
         return DrawnUnit(number, (setting,), text, tuple(items), prompts, self.seeds, self.max_new_tokens, self.chat)
+
+
+def drawn_instead() -> str:
+    """The way out where a metric that is read does not fit."""
+    return f"take a metric of drawn texts, as {option('metrics')} diversity"
 
 
 def _hash(value: Any) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from unspool.arrays import Floats
-from unspool.errors import ModelError, check
+from unspool.errors import ModelError, check, check_options
 from unspool.language_model import LanguageModel
 from unspool.many.executors.choose import check_engine, executor_of
 from unspool.many.executors.opening import ModelOpening
@@ -65,6 +65,7 @@ class Sweeping:
         opening: ModelOpening | None = None,
         **options: Any,
     ) -> None:
+        check_options("sweep", options, Sweeping.__init__, SweepPlan.__init__)
         check_engine(engine, workers, address)
         self.file = SweepFile(save) if save is not None else None
         self.plan = SweepPlan(lm, decoder, metrics, **options)
