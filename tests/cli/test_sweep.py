@@ -56,7 +56,7 @@ def test_forms_say_the_same():
         return out("sweep", *FEW, "--metrics", "coverage,kept", "-o", name)
 
     whole = json.loads(form("json"))
-    assert [axis["values"] for axis in whole["axes"]] == [["0.6", "1"], ["0.8", "0.9", "1"]]
+    assert [axis["values"] for axis in whole["axes"]] == [[0.6, 1], [0.8, 0.9, 1]]
     assert len(whole["rows"]) == 6
     assert whole["recommended"] in [row["decoder"] for row in whole["rows"]]
     assert [row["recommended"] for row in whole["rows"]].count(True) == 1
@@ -64,9 +64,11 @@ def test_forms_say_the_same():
     lines = list(csv.DictReader(io.StringIO(form("csv"))))
     for row, line in zip(whole["rows"], lines, strict=True):
         assert float(line["kept"]) == pytest.approx(row["kept"], rel=1e-5)
-        assert line["temperature"] == row["temperature"]
+        assert line["temperature"] == str(row["temperature"])
         assert line["front"] == ("yes" if row["front"] else "no")
-    assert [json.loads(line)["decoder"] for line in form("jsonl").splitlines()] == [row["decoder"] for row in whole["rows"]]
+    assert [json.loads(line) for line in form("jsonl").splitlines()] == whole["rows"]
+    assert whole["rows"][1]["temperature"] == 0.6
+    assert whole["rows"][1]["top_p"] == 0.9
     assert "| coverage |" in form("md")
     page = form("html")
     assert page.startswith("<!doctype html>")

@@ -13,8 +13,8 @@ PROMPTS = [f"Once there were {n} kings, and" for n in range(2, 20)]
 
 
 def drawn(**options):
-    return un.sweep(un.load(), "temperature({0.5..1.2 in 8}) | {sample, top_p(0.9)}", "diversity,perplexity:near=9", prompts=PROMPTS,
-                    max_new_tokens=4, **options)  # fmt: skip
+    asked = {"metrics": "diversity,perplexity:near=9", "prompts": PROMPTS, "max_new_tokens": 4}
+    return un.sweep(un.load(), "temperature({0.5..1.2 in 8}) | {sample, top_p(0.9)}", **asked | options)
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +37,22 @@ def test_it_fits_any_screen(width, sweeps):
             for one, goal in zip(row.estimates, found.goals, strict=True):
                 assert f"{one.value:.{goal.metric.decimals}f}" in table, (name, row.decoder)
         assert len(re.findall(r"\[[^\[\]]*, [^\[\]]*\]", table)) >= len(found.rows)
+
+
+def test_what_was_dropped_early_has_brackets_and_no_shade(sweeps):
+    found = sweeps["halving"]
+    assert {row.dropped for row in found.rows} == {True, False}
+    grid = found.to_text(200).partition("in brackets: dropped early")[2]
+    values = grid.split("\n\n")[0].split("\n")[2:]
+    assert sum(line.count("(") for line in values) == sum(row.dropped for row in found.rows)
+    for row in found.rows:
+        line = next(line for line in values if line.startswith(row.values[0] + " "))
+        assert (f"({row.estimates[0].value:.2f})" in line) >= row.dropped
+    assert grid.count("█") >= 2                                           # the best of those that are compared, in each metric
+    pytest.importorskip("matplotlib")
+    half = drawn(search="halving", metrics="perplexity:near=9")
+    texts = {text.get_text() for text in half.plot().axes[0].texts}
+    assert {f"({row.estimates[0].value:.2f})" for row in half.rows if row.dropped} <= texts
 
 
 def test_names_that_have_no_room_are_written_above():

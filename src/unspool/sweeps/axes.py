@@ -109,6 +109,13 @@ def read_template(text: str) -> Template:
     return Template(text, (*pieces, text[begun:]), tuple(axes))
 
 
+def value_of(text: str) -> int | float | str:
+    """A value of an axis as what it says: a number, or a text."""
+    if re.fullmatch(r"[-+]?\d+", text):
+        return int(text)
+    return float(text) if re.fullmatch(_NUMBER, text) else text
+
+
 # --- where the braces are ---------------------------------------------------------------------------------------------
 
 

@@ -36,7 +36,7 @@ class Sweep(Swept):
 
     def to_csv(self) -> str:
         """A line for each setting: its values, and of each metric the value and the interval."""
-        return sheet_of(sweep_files.records(self)).to_csv()
+        return sheet_of(sweep_files.records(self, texts=True)).to_csv()
 
     def to_dict(self) -> dict[str, Any]:
         """Rows, recommendation, costs and settings as plain values; what is not known is None."""

@@ -264,7 +264,7 @@ def records(c: Compared) -> list[dict[str, Any]]:
     lines = []
     for row in c.all_rows:
         counts: dict[str, Any] = {"prompts": row.prompts, "texts": row.texts, "failed": row.failed, "finished": c.settings["finished"]}
-        line = {"decoder": row.name, **counts, "seeds": " ".join(map(str, row.seeds))}
+        line = {"decoder": row.name, **counts, "seeds": list(row.seeds)}
         for m in c.metrics:
             line |= _numbers(m.name, row.values[m.name]) | _differences(f"{m.name}_difference", row.differences.get(m.name))
         cost = vars(row.cost) | {"new_per_second": row.cost.new_per_second} if row.cost else {}

@@ -60,6 +60,8 @@ def sheet_of(records: Sequence[dict[str, Any]]) -> Sheet:
 def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, list):
+        return " ".join(map(_text, value))
     return ("" if math.isnan(value) else f"{value:.6g}") if isinstance(value, float) else str(value)
 
 

@@ -33,7 +33,8 @@ def draw_sweep(s: Swept, width: int = 0, paint: Paint = PLAIN) -> str:
     if len(rows) > MOST_ROWS:
         out.append(f"and {len(rows) - MOST_ROWS} more; -o csv writes all\n")
     for goal, grid in grid_of(s, width):
-        out += ["\n", paint(fit_right(f"{goal.name}: darker is better", width), "head") + "\n", grid]
+        title = f"{goal.name}: darker is better" + "; in brackets: dropped early" * any(row.dropped for row in rows)
+        out += ["\n", paint(fit_right(title, width), "head") + "\n", grid]
     out += ["\n", _lines(cost(s), width, paint, "dim"), _lines(" ".join(notes(s)), width, paint, "dim")]
     return "".join(out)
 

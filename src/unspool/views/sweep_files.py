@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from typing import TYPE_CHECKING, Any
 
+from unspool.sweeps.axes import value_of
 from unspool.views.page import fragment, page
 from unspool.views.sheet import Sheet, markdown
 from unspool.views.sweep_words import columns, cost, figures, heading, mark, notes, ordered, verdict
@@ -13,11 +14,12 @@ if TYPE_CHECKING:
     from unspool.sweeps.rows import Swept
 
 
-def records(s: Swept) -> list[dict[str, Any]]:
-    """A line for each setting, numbers as they are."""
+def records(s: Swept, texts: bool = False) -> list[dict[str, Any]]:
+    """A line for each setting, numbers as they are; texts: the values of the axes as they were written."""
     lines = []
     for row in s.rows:
-        line: dict[str, Any] = {"decoder": row.decoder} | {axis.name: value for axis, value in zip(s.axes, row.values, strict=True)}
+        values = row.values if texts else map(value_of, row.values)
+        line: dict[str, Any] = {"decoder": row.decoder} | {axis.name: value for axis, value in zip(s.axes, values, strict=True)}
         line |= {s.items: row.prompts, "failed": row.failed, "dropped": row.dropped}
         for goal, one, worse in zip(s.goals, row.estimates, row.worse, strict=True):
             line |= {goal.name: one.value, f"{goal.name}_low": one.low, f"{goal.name}_high": one.high}
@@ -39,7 +41,7 @@ def to_dict(s: Swept) -> dict[str, Any]:
     return {
         "settings": s.settings,
         "metrics": metrics,
-        "axes": [{"name": axis.name, "given": axis.given, "values": list(axis.values)} for axis in s.axes],
+        "axes": [{"name": axis.name, "given": axis.given, "values": list(map(value_of, axis.values))} for axis in s.axes],
         "rows": records(s),
         "best": s.best and s.best.decoder,
         "recommended": s.recommended and s.recommended.decoder,

@@ -147,7 +147,7 @@ def compare(
         check_writable(check_path(plot))
     if plot or axes:
         axes_of([m.name for m in asked], *across)
-    bar = LongBar("compare", None, what="prompts")
+    bar = LongBar("compare", None, what="runs")
     run = Comparing(
         open_model(how),
         prompts,

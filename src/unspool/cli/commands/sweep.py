@@ -129,7 +129,7 @@ def sweep(
         address=ray_address,
         opening=ModelOpening(how["model"], how["backend"], how["device"], how["dtype"], parts=tuple(ctx.meta.get(options.PARTS_META, ()))),
     )
-    bar, kept, interrupted = LongBar("sweep", work.plan.total), 0, False
+    bar, kept, interrupted = LongBar("sweep", work.plan.total, what="readings" if work.plan.read else "runs"), 0, False
     with bar:
         try:
             for _ in work:
