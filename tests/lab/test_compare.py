@@ -14,8 +14,9 @@ import unspool as un
 from unspool.lab import metrics
 from unspool.lab.asked_compare import MetricsGiven, check_metrics
 from unspool.lab.compare import Comparing
+from unspool.lab.defaults import FEWEST
 from unspool.lab.generations import GenerationFile
-from unspool.views.compare import FEW, tables
+from unspool.views.compare import tables
 from unspool.views.compare_report import to_page
 
 PROMPTS = ["abc", "c", "aebcdb", "ee"]
@@ -306,7 +307,7 @@ def test_few_prompts_mark_no_difference():
     some = compared(decoders=["greedy", "temperature(9) | sample(1)"])
     assert not marked(some)
     assert "too narrow" in some.to_text()
-    many = compared(prompts=[c + d for c in "abcde" for d in "abc"][: FEW + 2], decoders=["greedy", "temperature(9) | sample(1)"])
+    many = compared(prompts=[c + d for c in "abcde" for d in "abc"][: FEWEST + 2], decoders=["greedy", "temperature(9) | sample(1)"])
     assert marked(many)
     assert "too narrow" not in many.to_text()
     one = compared(prompts=["abc"])

@@ -39,7 +39,7 @@ TEXTS = [(p, q) for p, q in zip(prompts(20), prompts(20, 1), strict=True)]
 @pytest.fixture(autouse=True)
 def small_units(monkeypatch):
     """So that a small sweep has many units."""
-    monkeypatch.setattr(planning, "PROMPTS_IN_UNIT", 4)
+    monkeypatch.setattr(planning, "PROMPTS_AT_ONCE", 4)
     monkeypatch.setattr(planning, "TOKENS_IN_UNIT", 30)
 
 
@@ -93,7 +93,7 @@ def test_all_settings_have_the_same_draws():
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_size_of_units_changes_nothing(kind, monkeypatch):
     found = kind()
-    monkeypatch.setattr(planning, "PROMPTS_IN_UNIT", 7)
+    monkeypatch.setattr(planning, "PROMPTS_AT_ONCE", 7)
     monkeypatch.setattr(planning, "TOKENS_IN_UNIT", 2048)
     other = kind()
     assert [row.estimates for row in other.rows] == [row.estimates for row in found.rows]
@@ -210,7 +210,7 @@ def test_what_is_there_is_not_made_again(kind, tmp_path):
     [
         ({"max_new_tokens": 3}, "max_new_tokens is 8 there and 3 now"),
         ({"prompts": prompts(21)}, "prompts is 20 there and 21 now"),
-        ({"prompts": prompts(20, 5)}, "hash of the prompts is another there"),
+        ({"prompts": prompts(20, 5)}, "was begun with other prompts; give another file"),
         ({"seeds": 3}, "seeds is [0, 1] there and [0, 1, 2] now"),
         ({"unit": "words"}, "unit is 'tokens' there"),
         ({"search": "halving"}, "search is 'grid' there"),

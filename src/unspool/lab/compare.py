@@ -13,6 +13,7 @@ from unspool.core.decoder import Decoder
 from unspool.errors import ModelError, check_options, option, whole
 from unspool.lab.asked_compare import MetricsGiven, check_answers, check_decoders, check_metrics, check_pattern, check_prompts, check_seeds
 from unspool.lab.comparison import Comparison
+from unspool.lab.defaults import PROMPTS_AT_ONCE, SEEDS, UNITS
 from unspool.lab.generations import Generation, GenerationFile, key
 from unspool.lab.measuring import Measuring
 from unspool.lab.registry import DEFAULT
@@ -23,9 +24,6 @@ from unspool.many.executors.choose import check_engine, executor_of
 from unspool.many.executors.opening import ModelOpening
 from unspool.many.unit import GivenPrompt, Unit, UnitTexts, making, model_of, recipe_of, sendable, written_out
 from unspool.record.step import Step
-
-PROMPTS_AT_ONCE = 16
-"""Prompts that run together."""
 
 
 def compare(
@@ -59,12 +57,12 @@ class Comparing:
         prompts: str | Sequence[str],
         decoders: Sequence[DecoderLike] | Mapping[str, DecoderLike],
         *,
-        seeds: int | Sequence[int] = 3,
+        seeds: int | Sequence[int] = SEEDS,
         max_new_tokens: int = DEFAULT_NEW_TOKENS,
         metrics: Sequence[str | Metric] = DEFAULT,
         reference: Sequence[str] | Sequence[tuple[str, str]] = (),
         judge: LanguageModel | None = None,
-        unit: str = "words",
+        unit: str = UNITS[0],
         answers: Sequence[str | Sequence[str] | None] | None = None,
         answer_pattern: str | None = None,
         save: str | Path | None = None,

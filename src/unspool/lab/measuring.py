@@ -13,6 +13,7 @@ import numpy as np
 
 from unspool.arrays import Floats
 from unspool.errors import PromptError, check, option
+from unspool.lab.defaults import UNITS
 from unspool.lab.generations import Generation
 from unspool.lab.mauve import features_of, mauve
 from unspool.lab.metrics import words
@@ -20,8 +21,6 @@ from unspool.lab.text_metric import Metric, TextSample
 from unspool.language_model import LanguageModel
 from unspool.processors.measures import entropy
 from unspool.score import Score, score_tokens
-
-UNITS = ("words", "tokens")
 
 
 class Measuring:

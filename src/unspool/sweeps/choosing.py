@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from unspool.arrays import Floats
-from unspool.lab.bootstrap import Estimate
+from unspool.lab.bootstrap import UNKNOWN, Estimate
 from unspool.sweeps.goals import Goal
 from unspool.sweeps.judging import Worse, estimate_of, losses_of, noise_of, pareto_front, ranked, worse_by
 from unspool.sweeps.rows import SweepRow
@@ -18,7 +18,6 @@ from unspool.sweeps.units import Spent
 
 TOO_MANY = 1_000_000
 """Prompts beyond which nothing is settled by more of them."""
-_UNKNOWN = Estimate(float("nan"))
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ def choose(goals: Sequence[Goal], ran: Sequence[RanSetting], items: str) -> Chos
 def _row(
     one: RanSetting, estimates: tuple[Estimate, ...], failed: int, goals: Sequence[Goal], worse: Sequence[Worse], front: bool, within: bool
 ) -> SweepRow:
-    by = tuple(w.by for w in worse) or tuple(_UNKNOWN for _ in goals)
+    by = tuple(w.by for w in worse) or tuple(UNKNOWN for _ in goals)
     s = one.setting
     items = len(one.parts[0])
     return SweepRow(s.number, s.text, s.values, items, failed, estimates, by, front, within, not one.last, acting(s.decoder), one.spent)

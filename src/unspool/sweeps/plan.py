@@ -13,6 +13,7 @@ from unspool.arrays import Ints
 from unspool.core.randomness import uniform, word
 from unspool.errors import PromptError, check, option, whole
 from unspool.lab.asked_compare import check_prompts, check_seeds
+from unspool.lab.defaults import FEWEST, KEEP, PROMPTS_AT_ONCE, SEARCHES, UNITS
 from unspool.lab.measuring import Measuring
 from unspool.lab.rows import row_of_human
 from unspool.language_model import DEFAULT_NEW_TOKENS, LanguageModel
@@ -26,13 +27,8 @@ from unspool.sweeps.settings import check_search, key_of, settings_of
 from unspool.sweeps.units import DrawnUnit, ReadUnit
 from unspool.views.terminal import fit_right
 
-FEWEST = 10
-"""Prompts or texts below which intervals are too narrow to be believed."""
-PROMPTS_IN_UNIT = 16
 TOKENS_IN_UNIT = 2048
 """Of texts that are read together; one text at least."""
-KEEP = 3
-"""In halving, of how many settings one goes on."""
 
 
 class SweepPlan:
@@ -46,7 +42,7 @@ class SweepPlan:
         *,
         prompts: str | Sequence[str] = (),
         reference: Sequence[str] | Sequence[tuple[str, str]] = (),
-        search: str = "grid",
+        search: str = SEARCHES[0],
         settings: int | None = None,
         budget: int | None = None,
         keep: int | None = None,
@@ -54,7 +50,7 @@ class SweepPlan:
         seeds: int | Sequence[int] = 1,
         max_new_tokens: int = DEFAULT_NEW_TOKENS,
         judge: LanguageModel | None = None,
-        unit: str = "words",
+        unit: str = UNITS[0],
         chat: bool = False,
     ) -> None:
         check(isinstance(decoder, str), f"a sweep takes a decoder's text form with sets and ranges in braces; got {decoder!r:.60}")
@@ -66,7 +62,7 @@ class SweepPlan:
         check_search(self.template, search, settings, budget)
         self.goals = read_goals(metrics, human=len(reference) > 0, judged=judge is not None)
         self.lm, self.max_new_tokens, self.chat, self.search = lm, max_new_tokens, chat, search
-        self.keep, self.seeds, self.model = keep or KEEP, tuple(check_seeds(seeds)), model_of(lm)
+        self.keep, self.seeds, self.model = KEEP if keep is None else keep, tuple(check_seeds(seeds)), model_of(lm)
         self.read = self.goals[0].read
         """Whether texts are read, and none drawn."""
         self.items = "texts" if self.read else "prompts"
@@ -138,10 +134,12 @@ class SweepPlan:
             "max_new_tokens": self.max_new_tokens,
             self.items: self.count,
             "rungs": [[rung.settings, rung.prompts] for rung in self.rungs],
-            f"hash of the {self.items}": _hash(self.texts or self.prompts),
-            "hash of the settings": _hash([[one.text for one in self.settings], self.order.tolist(), [repr(g.target) for g in self.goals]]),
             "model": self.model,
             "versions": versions_of(self.model),
+            "hashes": {
+                self.items: _hash(self.texts or self.prompts),
+                "settings": _hash([[one.text for one in self.settings], self.order.tolist(), [repr(g.target) for g in self.goals]]),
+            },
         }
         drawn = {"seeds": list(self.seeds), "unit": self.measuring.unit, "chat": self.chat, "judge": model_of(judge) if judge else None}
         return found | ({} if self.read else drawn)
@@ -154,7 +152,7 @@ class SweepPlan:
         if self.read:
             some: list[ReadUnit | DrawnUnit] = [self._reading(number + i, alive, block) for i, block in enumerate(self._blocks(items))]
             return some
-        blocks = [items[at : at + PROMPTS_IN_UNIT] for at in range(0, len(items), PROMPTS_IN_UNIT)]
+        blocks = [items[at : at + PROMPTS_AT_ONCE] for at in range(0, len(items), PROMPTS_AT_ONCE)]
         pairs = [(block, setting) for block in blocks for setting in alive]
         return [self._drawing(number + i, setting, block) for i, (block, setting) in enumerate(pairs)]
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from unspool.core.decoder import Decoder, parse
 from unspool.errors import ParameterError, UnspoolError, check, is_whole, option, whole
+from unspool.lab.defaults import SEARCHES
 from unspool.many.unit import written_out
 from unspool.strategies.greedy import Greedy
 from unspool.sweeps.axes import Template
@@ -17,7 +18,6 @@ MOST_SETTINGS = 2000
 """Of a grid that is tried whole."""
 DRAWS = 60
 """So many draws for each setting that is wanted, before it is said that there are too few."""
-SEARCHES = ("grid", "random", "halving")
 
 
 @dataclass(frozen=True)

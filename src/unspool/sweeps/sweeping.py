@@ -12,6 +12,7 @@ import numpy as np
 
 from unspool.arrays import Floats
 from unspool.errors import ModelError, check, check_options
+from unspool.lab.defaults import SWEPT_FOR
 from unspool.language_model import LanguageModel
 from unspool.many.executors.choose import check_engine, executor_of
 from unspool.many.executors.opening import ModelOpening
@@ -23,11 +24,8 @@ from unspool.sweeps.result import Sweep
 from unspool.sweeps.saved import SweepFile, UnitNumbers
 from unspool.sweeps.units import DrawnTexts, DrawnUnit, Parts, ReadUnit, Spent
 
-METRIC = "js"
-"""What is swept for where nobody says."""
 
-
-def sweep(lm: LanguageModel, decoder: str, metrics: str | Sequence[str] = METRIC, **options: Any) -> Sweep:
+def sweep(lm: LanguageModel, decoder: str, metrics: str | Sequence[str] = SWEPT_FOR, **options: Any) -> Sweep:
     """Run a decoder at many settings, and say which to take.
 
     decoder: a text form with sets and ranges in braces, "temperature({0.5..1.5 by 0.25}) | top_p({0.8, 0.9, 1}) | sample". metrics: one,
@@ -56,7 +54,7 @@ class Sweeping:
         self,
         lm: LanguageModel,
         decoder: str,
-        metrics: str | Sequence[str] = METRIC,
+        metrics: str | Sequence[str] = SWEPT_FOR,
         *,
         save: str | Path | None = None,
         engine: str = "inline",
@@ -172,7 +170,7 @@ class Sweeping:
         held |= dict.fromkeys(going, set.intersection(*(held[s] for s in going)))
         ran = [RanSetting(plan.settings[s], self._arrays(s, items), self.spent[s], s in going) for s, items in held.items()]
         found = choose(plan.goals, ran, plan.items)
-        settings = {k: v for k, v in plan.asked.items() if not k.startswith("hash")} | {
+        settings = {k: v for k, v in plan.asked.items() if k != "hashes"} | {
             "runs": self.done,
             "finished": self.done == plan.total,
         }

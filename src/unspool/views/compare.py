@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
+from unspool.lab.defaults import FEWEST
 from unspool.views.characters import shown
 from unspool.views.page import fragment
 from unspool.views.sheet import Sheet, markdown
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from unspool.lab.text_metric import Metric
 
 NOTHING = "–"
-FEW = 10
-"""Prompts below which percentile intervals are too narrow to be believed."""
 Figure = tuple[str, tuple[str, ...], str]
 """A number, the lines below it, and its mark."""
 SURE_ALONE, SURE_AMONG_ALL = "*", "**"
@@ -43,7 +42,7 @@ def cell(one: Estimate, metric: Metric) -> Figure:
 def difference_cell(one: Difference, metric: Metric, prompts: int) -> Figure:
     """A difference, with its interval and its corrected p below; over enough prompts it has a mark if its interval leaves out 0."""
     p = "" if math.isnan(one.holm) else "p<0.001" if one.holm < 0.001 else f"p={one.holm:.3f}"
-    mark = (SURE_AMONG_ALL if one.holds else SURE_ALONE) if prompts >= FEW and one.certain else ""
+    mark = (SURE_AMONG_ALL if one.holds else SURE_ALONE) if prompts >= FEWEST and one.certain else ""
     return decimal(one.value, metric.decimals, True), (*_interval(one, metric, True), *[p] * bool(p)), mark
 
 
@@ -116,12 +115,12 @@ def notes(c: Compared) -> list[str]:
         found = ["One prompt has no interval: give several to see how sure the numbers are."]
     else:
         found = ["Brackets: 95 % intervals, by bootstrap over prompts."]
-        if most < FEW:
-            found.append(f"With fewer than {FEW} prompts they are too narrow, and no difference is marked.")
+        if most < FEWEST:
+            found.append(f"With fewer than {FEWEST} prompts they are too narrow, and no difference is marked.")
         elif len(c.rows) > 1:
             found.append(f"{SURE_ALONE}: an interval without 0, each for itself; {SURE_AMONG_ALL}: p below 0.05, too.")
-    if c.reference and c.reference.prompts < FEW:
-        found.append(f"The reference has fewer than {FEW} texts: its intervals are too narrow.")
+    if c.reference and c.reference.prompts < FEWEST:
+        found.append(f"The reference has fewer than {FEWEST} texts: its intervals are too narrow.")
     if count := sum(not math.isnan(one.holm) for row in c.rows for one in row.differences.values()):
         found.append(f"p: by paired randomisation of prompts, corrected by Holm's method for all {count} differences together.")
     if any(m.parts is None for m in c.metrics):

@@ -11,6 +11,7 @@ from unspool.cli import options
 from unspool.cli.commands.common import FAILED, broken_off, open_model, open_sink
 from unspool.cli.commands.compare import read_reference, read_seeds
 from unspool.cli.commands.many import RUN_BY
+from unspool.lab.defaults import KEEP, SEARCHES, SWEPT_FOR, UNITS
 
 if TYPE_CHECKING:
     from unspool.sweeps.result import Sweep
@@ -29,7 +30,7 @@ _METRICS = options.option(
     "--metrics",
     hint="One, or two with a comma between for a trade-off; each perhaps with :min, :max, :near=NUMBER or :human. Read off given texts: "
     "coverage, kept, mass, cross_entropy, epsilon_perplexity, js, sparsemax_score, spread. Of drawn texts: those of compare.",
-    default="js",
+    default=SWEPT_FOR,
     metavar="LIST",
 )
 _REFERENCE = options.option(
@@ -39,14 +40,14 @@ _REFERENCE = options.option(
     metavar="FILE",
 )
 _SEARCH = options.option(
-    "--search", hint="How settings are chosen.", default=True, value="grid", type=click.Choice(["grid", "random", "halving"])
+    "--search", hint="How settings are chosen.", default=True, value=SEARCHES[0], type=click.Choice(SEARCHES)
 )
 _SETTINGS = options.option("--settings", hint="How many settings random or halving draws.", type=int)
 _BUDGET = options.option("--budget", hint="How often a prompt may be run, over all settings, in place of that.", type=int)
-_KEEP = options.option("--keep", hint="In halving, of how many settings one goes on.", default="3", type=int)
+_KEEP = options.option("--keep", hint="In halving, of how many settings one goes on.", default=str(KEEP), type=int)
 _SEED = options.option("--seed", hint="Of what random or halving draws.", default=True, value=0, type=options.Seed())
 _SEEDS = options.option("--seeds", hint="Of the texts: how many, or which, as 0,7,42.", default=True, value="1", metavar="N | LIST")
-_UNIT = options.option("--unit", hint="What n-grams are made of.", default=True, value="words", type=click.Choice(["words", "tokens"]))
+_UNIT = options.option("--unit", hint="What n-grams are made of.", default=True, value=UNITS[0], type=click.Choice(UNITS))
 _JUDGE = options.option("--judge", hint="A second model, for judge_perplexity and judge_bits_per_byte.", metavar="MODEL")
 _SAVE = options.option("--save", hint="Save the numbers of each unit of work; what is there is not made again.", metavar="FILE")
 _PLOT = options.option("--plot", hint="Draw it: an .svg, .png or .pdf.", metavar="FILE")
@@ -103,12 +104,12 @@ def sweep(
     from unspool.sweeps.axes import read_template
     from unspool.sweeps.goals import read_goals
     from unspool.sweeps.settings import check_search
-    from unspool.sweeps.sweeping import METRIC, Sweeping
+    from unspool.sweeps.sweeping import Sweeping
     from unspool.views.compare_plot import check_path
 
     sink = open_sink(how | {"plot": plot})
     asked = _UNASKED if decoder is None else decoder
-    wanted = METRIC if metrics is None else metrics
+    wanted = SWEPT_FOR if metrics is None else metrics
     check_search(read_template(asked), how["search"], how["settings"], how["budget"])       # before the model is opened
     read_goals(wanted, human=reference is not None, judged=judge is not None)
     prompts, human, several = read_lines(list(file)) if file else [], read_reference(reference), read_seeds(seeds)
