@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from pathlib import Path
 
 import pytest
 from helpers.program import called, out, refusal
@@ -165,6 +166,15 @@ def test_without_prompts_to_go_on_from_nothing_is_recommended(prompts):
     code, found, said = called("sweep", "-f", prompts, "-d", "allowed(1) | banned(1) | {sample, sample(2)}", "--metrics", "length:max")
     assert (code, said) == (2, "")
     assert "Nothing is recommended" in found
+
+
+def test_the_page_shows_what_its_commands_were_asked():
+    page = (Path(__file__).parents[2] / "docs" / "sweep.md").read_text(encoding="utf-8")
+    shown = re.findall(r'```console\n\$ unspool sweep -d "(.*?)".*?\n(.*?)\n```', page, re.DOTALL)
+    assert len(shown) == 2
+    for template, text in shown:
+        assert f": {template}" in " ".join(text.split("\n\n")[0].split())
+        assert "Recommended: " in text
 
 
 def test_help_names_every_metric_that_reads():
