@@ -77,6 +77,7 @@ class Sweeping:
         """Of each setting and metric the sums of its items."""
         self.spent, self.shared = [Spent()] * count, Spent()
         """What each setting cost, and all of it together."""
+        self._executor: Executor | None = None
 
     def __iter__(self) -> Iterator[int]:
         """Go on to the end of the next unit: how many runs it was."""
@@ -110,8 +111,6 @@ class Sweeping:
             if self.file:
                 self.file.append(unit.number, numbers)
             yield unit, numbers
-
-    _executor: Executor | None = None
 
     def _open(self, opened: contextlib.ExitStack) -> Executor:
         """Whoever runs the units, once something is to be run."""
