@@ -16,8 +16,8 @@ from unspool.lab.asked_compare import MetricsGiven, check_metrics
 from unspool.lab.compare import Comparing
 from unspool.lab.defaults import FEWEST
 from unspool.lab.generations import GenerationFile
-from unspool.views.compare import tables
 from unspool.views.compare_report import to_page
+from unspool.views.compare_words import tables
 
 PROMPTS = ["abc", "c", "aebcdb", "ee"]
 DECODERS = ["greedy", "beam(3, n=2)", "temperature(1.3) | sample(2)", "xtc(0.1, 0.5) | greedy"]

@@ -9,7 +9,7 @@ import numpy as np
 
 from unspool.arrays import Floats
 from unspool.views.characters import shown
-from unspool.views.compare import decimal
+from unspool.views.compare_words import decimal
 from unspool.views.terminal import display_width, fit_right
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from unspool.views.compare import NOTHING, decimal
+from unspool.views.compare_words import NOTHING, decimal
 
 if TYPE_CHECKING:
     from unspool.lab.bootstrap import Estimate

@@ -125,9 +125,9 @@ def compare(
     from unspool.lab.compare import Comparing
     from unspool.language_model import DEFAULT_NEW_TOKENS
     from unspool.many.executors.opening import ModelOpening
-    from unspool.views.compare import failure_of
     from unspool.views.compare_plot import axes_of, check_path
     from unspool.views.compare_report import to_page
+    from unspool.views.compare_words import failure_of
 
     sink = open_sink(how | {"save": save, "plot": plot, "html": html})
     if list_metrics:
