@@ -30,7 +30,7 @@ class Estimate:
         return self.low > 0 or self.high < 0
 
 
-UNKNOWN = Estimate(math.nan)
+NO_ESTIMATE = Estimate(math.nan)
 
 
 @lru_cache(4)

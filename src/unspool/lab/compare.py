@@ -13,7 +13,7 @@ from unspool.core.decoder import Decoder
 from unspool.errors import ModelError, check_options, option, whole
 from unspool.lab.asked_compare import MetricsGiven, check_answers, check_decoders, check_metrics, check_pattern, check_prompts, check_seeds
 from unspool.lab.comparison import Comparison
-from unspool.lab.defaults import PROMPTS_AT_ONCE, SEEDS, UNITS
+from unspool.lab.defaults import DEFAULT_SEEDS, PROMPTS_AT_ONCE, UNITS
 from unspool.lab.generations import Generation, GenerationFile, key
 from unspool.lab.measuring import Measuring
 from unspool.lab.registry import DEFAULT
@@ -57,7 +57,7 @@ class Comparing:
         prompts: str | Sequence[str],
         decoders: Sequence[DecoderLike] | Mapping[str, DecoderLike],
         *,
-        seeds: int | Sequence[int] = SEEDS,
+        seeds: int | Sequence[int] = DEFAULT_SEEDS,
         max_new_tokens: int = DEFAULT_NEW_TOKENS,
         metrics: Sequence[str | Metric] = DEFAULT,
         reference: Sequence[str] | Sequence[tuple[str, str]] = (),

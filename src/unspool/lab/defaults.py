@@ -4,7 +4,7 @@ DEFAULT = ("perplexity", "diversity", "loops", "self_bleu", "length")
 """The metrics of a comparison."""
 SWEPT_FOR = "js"
 """The metric of a sweep."""
-SEEDS = 3
+DEFAULT_SEEDS = 3
 """Of a comparison."""
 UNITS = ("words", "tokens")
 """What n-grams are made of; the first is taken."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from unspool.arrays import Floats
-from unspool.lab.bootstrap import UNKNOWN, Estimate
+from unspool.lab.bootstrap import NO_ESTIMATE, Estimate
 from unspool.sweeps.goals import Goal
 from unspool.sweeps.judging import Worse, estimate_of, losses_of, noise_of, pareto_front, ranked, worse_by
 from unspool.sweeps.rows import SweepRow
@@ -74,7 +74,7 @@ def choose(goals: Sequence[Goal], ran: Sequence[RanSetting], items: str) -> Chos
 def _row(
     one: RanSetting, estimates: tuple[Estimate, ...], failed: int, goals: Sequence[Goal], worse: Sequence[Worse], front: bool, within: bool
 ) -> SweepRow:
-    by = tuple(w.by for w in worse) or tuple(UNKNOWN for _ in goals)
+    by = tuple(w.by for w in worse) or tuple(NO_ESTIMATE for _ in goals)
     s = one.setting
     items = len(one.parts[0])
     return SweepRow(s.number, s.text, s.values, items, failed, estimates, by, front, within, not one.last, acting(s.decoder), one.spent)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from unspool.arrays import Flags, Floats, Ints
-from unspool.lab.bootstrap import UNKNOWN, Estimate, ends, estimate, weights
+from unspool.lab.bootstrap import NO_ESTIMATE, Estimate, ends, estimate, weights
 from unspool.sweeps.goals import Goal
 
 POWER = 1.959964 + 0.841621
@@ -47,7 +47,7 @@ def estimate_of(goal: Goal, parts: Floats) -> Estimate:
     """The metric of a setting's items (n, k), those without a text left out."""
     some = parts[there(parts)]
     if not len(some):
-        return UNKNOWN
+        return NO_ESTIMATE
     value = float(goal.metric.of_sums(some.sum(0)))
     return estimate(goal.metric, some) if math.isfinite(value) else Estimate(value)
 
@@ -57,7 +57,7 @@ def worse_by(goal: Goal, parts: Floats, base: Floats) -> Worse:
     both = there(parts) & there(base)
     mine, theirs = parts[both], base[both]
     if not len(mine):
-        return Worse(UNKNOWN, math.nan, 0)
+        return Worse(NO_ESTIMATE, math.nan, 0)
     loss, other = (float(goal.loss(goal.metric.of_sums(some.sum(0)))) for some in (mine, theirs))
     if not (math.isfinite(loss) and math.isfinite(other)) or len(mine) < 2:
         return Worse(Estimate(0.0 if loss == other else loss - other), math.nan, len(mine))

@@ -18,7 +18,7 @@ MOST_ROWS = 20
 """Settings in the table on a screen; files hold all."""
 FEWEST_COLUMNS = 6
 """For the value of an axis that has no room."""
-MARK = 2
+MARK_COLUMNS = 2
 """Columns for how a setting stands out."""
 
 
@@ -56,11 +56,11 @@ def _table(s: Swept, rows: Sequence[SweepRow], width: int, paint: Paint) -> str:
     names = [axis.name for axis in s.axes]
     sizes = _widths([head, *(line for block in blocks for line in block)])
     wanted = _widths([names, *(list(map(shown, row.values)) for row in rows)])
-    room = width - sum(sizes) - 2 * len(sizes) - MARK
+    room = width - sum(sizes) - 2 * len(sizes) - MARK_COLUMNS
     lead = _fitting(wanted, room)
     if sum(lead) + len(lead) > room:
         return _stacked(s, rows, width, paint)
-    out = [" " * MARK + _row(names, lead, paint, "head") + _numbers(head, sizes, paint, "head")]
+    out = [" " * MARK_COLUMNS + _row(names, lead, paint, "head") + _numbers(head, sizes, paint, "head")]
     for row, block in zip(rows, blocks, strict=True):
         style = "chosen" if row is s.recommended else ""
         begun = mark(row, s) + _row(list(map(shown, row.values)), lead, paint, "")
@@ -92,11 +92,11 @@ def _stacked(s: Swept, rows: Sequence[SweepRow], width: int, paint: Paint) -> st
         for i, goal in enumerate(s.goals):
             value, worse = f"{goal.name} {numbers[2 * i]}".rstrip(), f"worse by {numbers[2 * i + 1]}" if numbers[2 * i + 1] else ""
             beside = f"{value}; {worse}" if worse else value
-            fits = display_width(beside) <= width - MARK - 1
+            fits = display_width(beside) <= width - MARK_COLUMNS - 1
             lines += [(part, "") for part in ([beside] if fits else [value, worse])]
         for place, (line, style) in enumerate(lines):
-            for first, last in wrap(line, width - MARK - 1):
-                out.append((mark(row, s) if place == first == 0 else " " * MARK) + " " + paint(line[first:last], style))
+            for first, last in wrap(line, width - MARK_COLUMNS - 1):
+                out.append((mark(row, s) if place == first == 0 else " " * MARK_COLUMNS) + " " + paint(line[first:last], style))
     return "\n".join(line.rstrip() for line in out) + "\n"
 
 

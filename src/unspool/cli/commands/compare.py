@@ -12,7 +12,7 @@ from unspool.cli.commands.common import FAILED, broken_off, open_model, open_sin
 from unspool.cli.commands.many import RUN_BY
 from unspool.cli.commands.questions import read_questions
 from unspool.errors import check
-from unspool.lab.defaults import DEFAULT, PROMPTS_AT_ONCE, SEEDS, UNITS
+from unspool.lab.defaults import DEFAULT, DEFAULT_SEEDS, PROMPTS_AT_ONCE, UNITS
 
 if TYPE_CHECKING:
     from unspool.lab.comparison import Comparison
@@ -34,7 +34,7 @@ _DECODER = options.repeated(
     shell_complete=options.decoder_names,
 )
 _SEEDS = options.option(
-    "--seeds", hint="How many, or which, as 0,7,42 (7, for one alone).", default=True, value=str(SEEDS), metavar="N | LIST"
+    "--seeds", hint="How many, or which, as 0,7,42 (7, for one alone).", default=True, value=str(DEFAULT_SEEDS), metavar="N | LIST"
 )
 _METRICS = options.option(
     "--metrics",
