@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import ModuleType
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,34 +114,39 @@ def block(scores: Array, keep: Array) -> Array:
     return namespace(scores).where(keep, scores, -INF)
 
 
-Sorted: TypeAlias = dict[tuple[Any, ...], tuple[Array, Array, Array]]
-"""By a numpy array's place in memory and k, the array and what `topk` found in it."""
-_SORTED: ContextVar[Sorted | None] = ContextVar("sorted", default=None)
+Known: TypeAlias = dict[tuple[Any, ...], tuple[Array, Any]]
+"""By what it is and a numpy array's place in memory, the array and what was found in it."""
+_KNOWN: ContextVar[Known | None] = ContextVar("known", default=None)
+T = TypeVar("T")
 
 
 @contextmanager
-def sorted_once(known: Sorted) -> Iterator[None]:
-    """Within it `topk` looks up what it has found before in numpy arrays that nobody changes: many rules sort the same scores."""
-    token = _SORTED.set(known)
+def found_once(known: Known) -> Iterator[None]:
+    """Within it what is `remembered` of numpy arrays that nobody changes is found once: many rules sort and sum the same scores."""
+    token = _KNOWN.set(known)
     try:
         yield
     finally:
-        _SORTED.reset(token)
+        _KNOWN.reset(token)
+
+
+def remembered(what: Any, x: Array, find: Callable[[], T]) -> T:
+    """find(), a function of x alone; within `found_once` what was found before is looked up. Nobody may change it."""
+    known = _KNOWN.get()
+    if known is None or not isinstance(x, np.ndarray):
+        return find()
+    place = (what, x.ctypes.data, x.shape, x.strides)
+    if place not in known:
+        known[place] = x, find()                                         # with x itself, so that its place in memory stays its own
+    found: T = known[place][1]
+    return found
 
 
 def topk(x: Array, k: int) -> tuple[Array, Array]:
     """The k largest of each row, best first, equals in ascending order of column: x (R, V) -> values, columns (R, k)."""
     k = min(k, x.shape[-1])
     if isinstance(x, np.ndarray):
-        known = _SORTED.get()
-        place = (x.ctypes.data, x.shape, x.strides, k) if known is not None else ()
-        if known is not None and place in known:
-            return known[place][1:]
-        columns = _topk(x, k) if len(x) and k > 1 else _best(x)
-        values = gather(x, columns)
-        if known is not None:
-            known[place] = x, values, columns                            # with x itself, so that its place in memory stays its own
-        return values, columns
+        return remembered(("topk", k), x, lambda: _top_of(x, k))
     values, columns = x.topk(k)
     if bool(((values[:, -1:] > -INF) & ((x >= values[:, -1:]).sum(-1, keepdim=True) > k)).any()) or bool(
         ((values[:, 1:] == values[:, :-1]) & (values[:, 1:] > -INF)).any()
@@ -149,6 +154,11 @@ def topk(x: Array, k: int) -> tuple[Array, Array]:
         values, columns = x.sort(dim=-1, descending=True, stable=True)
         return values[:, :k], columns[:, :k]
     return values, columns
+
+
+def _top_of(x: Floats, k: int) -> tuple[Array, Array]:
+    columns = _topk(x, k) if len(x) and k > 1 else _best(x)
+    return gather(x, columns), columns
 
 
 def _best(x: Floats) -> Ints:
@@ -253,8 +263,9 @@ def _by_kernels(x: Array) -> Array | None:
         return None
     found, terms = np.empty((len(x), 1), np.float32), np.empty(len(x), np.int64)
     its.log_sum_exp(x.ctypes.data, *x.shape, found.ctypes.data, terms.ctypes.data)
-    for r in np.flatnonzero(terms <= IN_TURN):                           # by itself, so that no row depends on its neighbours
-        found[r] = _in_numpy(x[r : r + 1])[0]
+    some, size = np.flatnonzero(terms <= IN_TURN), max(1, IN_CACHE // x.shape[-1])
+    for rows in np.split(some, range(size, len(some), size)):
+        found[rows] = _in_numpy(x[rows])
     return found
 
 

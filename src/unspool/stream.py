@@ -234,7 +234,7 @@ class Stream:
 
     def _output(self, prompt: int, steps: list[Step]) -> Output:
         found = self._search.found[prompt]
-        tokens, texts = self.prompt_tokens[prompt], [self._sequence(h) for h in found]
+        tokens, texts = self._search.call.prompts[prompt].tolist(), [self._sequence(h) for h in found]
         failure = "" if found else self._failure(prompt)
         asked = self.asked[prompt] if self.asked else ""
         trace, fewer = self._trace(prompt, found, steps), self._fewer(found)
@@ -266,7 +266,7 @@ class Stream:
         return self._trace(0, [*finished, *sorted(growing, key=lambda h: -h.score)], steps)
 
     def _trace(self, prompt: int, found: list[Hypothesis], steps: list[Step]) -> Trace:
-        tokens, level = self.prompt_tokens[prompt], self._search.recorder.level
+        tokens, level = self._search.call.prompts[prompt].tolist(), self._search.recorder.level
         trace = Trace([tokens], steps, [[replace(h, prompt=0) for h in found]], level, self.recipe, self._model)
         trace.certificates = [replace(c, prompt=0) for c in self._search.call.certificates.values() if c.prompt == prompt]
         trace.work = dict(self._search.call.work[prompt])

@@ -170,7 +170,7 @@ def test_without_prompts_to_go_on_from_nothing_is_recommended(prompts):
 
 def test_the_page_shows_what_its_commands_were_asked():
     page = (Path(__file__).parents[2] / "docs" / "sweep.md").read_text(encoding="utf-8")
-    shown = re.findall(r'```console\n\$ unspool sweep -d "(.*?)".*?\n(.*?)\n```', page, re.DOTALL)
+    shown = re.findall(r'```console\n\$ unspool sweep (?:-d )?"(.*?)".*?\n(.*?)\n```', page, re.DOTALL)
     assert len(shown) == 2
     for template, text in shown:
         assert f": {template}" in " ".join(text.split("\n\n")[0].split())
@@ -187,7 +187,6 @@ ONE_OF_EACH = [
     (("-d", "greedy"), "nothing to sweep"),
     (("-d", "top_p({})"), "the set of top_p is empty"),
     (("-d", "top_p({0.9..0.5 by 0.1})"), "the first number is the smaller one"),
-    (("-d", "top_p({0.5..0.9})"), "does not say which values: give how many, {0.5..0.9 in 5}, or a step"),
     (("-d", "top_p({0.5, 1.5})"), "the setting top_p(1.5) cannot be: top_p(p) needs a number in [0, 1]; got 1.5"),
     (("-d", "top_q({0.5, 1})"), "did you mean top_p"),
     (("-d", "temperature({0..100 by 1}) | top_k({1..100 by 1})"), "the grid has 10100 settings, more than 2000"),
@@ -222,13 +221,24 @@ ONE_OF_EACH = [
     (("-d", "{sample, beam(4)}"), "sample and beam(4) have the same; take a metric of drawn texts, as --metrics diversity"),
     (("--workers", "2"), "the engine inline has no workers"),
     (("--seeds", "x"), "0,7,42"),
-    (("Once upon a time",), "quotes"),
+    (("Once upon a time",), "a decoder with values in braces stands here"),
+    (("top_p({0.8, 0.9})", "-d", "top_p({0.8, 0.9})"), "given twice"),
+    (("top_p({0.8,", "0.9})"), "quotes"),
 ]
 
 
 @pytest.mark.parametrize(("arguments", "said"), ONE_OF_EACH)
 def test_one_line_says_what_is_wrong(arguments, said):
     assert said in refusal("sweep", *arguments)
+
+
+def test_the_decoder_may_stand_without_its_option():
+    more = ["--max-new-tokens", "4", "-o", "json"]
+    found = json.loads(out("sweep", "temperature({0.3..1.5}) | top_p({0.8,0.9,0.95}) | sample", *more))
+    assert [axis["values"][:2] for axis in found["axes"]] == [[0.3, 0.5], [0.8, 0.9]]
+    by_name = json.loads(out("sweep", "-d", "temperature({0.3..1.5 in 7}) | top_p({0.8,0.9,0.95}) | sample", *more))
+    assert found["rows"] == by_name["rows"]
+    assert len(found["rows"]) == 21
 
 
 def test_few_prompts_or_texts_are_refused(tmp_path):

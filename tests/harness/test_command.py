@@ -1,6 +1,9 @@
 """`unspool lm-eval`: lm_eval's own command line, with unspool's model."""
 
+import importlib.util
 import json
+import os
+import sys
 from importlib import import_module
 from pathlib import Path
 
@@ -8,6 +11,7 @@ import pytest
 from helpers.program import called, refusal
 
 ROOT = Path(__file__).parents[2]
+RAY = pytest.param("ray", marks=pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs Ray"))
 
 
 def test_help_is_there_without_the_library():
@@ -49,6 +53,31 @@ def test_a_run(folders, tasks, tmp_path):
     config = json.loads(results.read_text(encoding="utf-8"))["config"]
     assert config["decoder"] == "beam(3, length_penalty=0)"
     assert config["backend"] == "compiled"
+
+
+@pytest.mark.parametrize("engine", ["processes", RAY])
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_whoever_answers_says_the_same(engine, folders, tasks, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))          # Ray's workers find what is found here
+    model = ["--model", "unspool", "--model_args", f"pretrained={folders['gpt2']}", "--gen_kwargs", "decoder=top_p(0.9) | sample"]
+    elsewhere = ["--engine", engine, "--workers=2"]
+    samples = []
+    for name, before, after in (("inline", [], []), ("first", elsewhere, []), ("last", [], elsewhere)):
+        where = ["--batch_size", "1", "--log_samples", "--output_path", str(tmp_path / name)]
+        code, _, said = called("lm-eval", *before, *model, *tasks, "choices,answers", *where, *after)
+        assert code == 0, said
+        samples.append([path.read_bytes() for path in sorted((tmp_path / name).rglob("samples*.jsonl"))])
+    assert len(samples[0]) == 2
+    assert samples[0] == samples[1] == samples[2]
+
+
+def test_workers_are_for_our_model(tasks):
+    pytest.importorskip("lm_eval")
+    for model in (["--model", "dummy"], ["--model=dummy"]):
+        said = refusal("lm-eval", *model, *tasks, "choices", "--engine", "processes")
+        assert said.endswith("are for --model unspool; dummy is lm_eval's own: leave them out\n")
+    assert "inline has no workers" in called("lm-eval", "--model", "unspool", *tasks, "choices", "--workers", "2")[2]
+    assert "--workers" in refusal("lm-eval", "--model", "unspool", "--workers")
 
 
 def test_other_models_are_theirs(tasks):

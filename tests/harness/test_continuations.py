@@ -1,11 +1,13 @@
 """Continuations of contexts that have much in common: the numbers are those of each alone, and what is common is read once."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from helpers.checkpoints import tiny_gpt2
 
 from unspool.errors import ModelError
-from unspool.harness.continuations import scored
+from unspool.harness.continuations import continuations_units
 from unspool.models.reading import read_transformer
 from unspool.score import score_tokens
 
@@ -16,6 +18,11 @@ CONTEXT = 64
 def model():
     config, weights = tiny_gpt2(3)
     return read_transformer("gpt2", config, weights)
+
+
+def scored(model, pairs, contexts=None):
+    """The place of every pair and what it comes to."""
+    return [one for unit in continuations_units(pairs, contexts) for one in unit.make(SimpleNamespace(model=model))]
 
 
 class Counted:

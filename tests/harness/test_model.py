@@ -1,7 +1,9 @@
 """The model `unspool` of lm_eval: words, repeats, batches, caches, chat, and what it refuses."""
 
+import gc
 import json
 import logging
+import multiprocessing
 
 import pytest
 
@@ -224,3 +226,31 @@ def test_requests_that_are_refused(ours):
         ours["gpt2"].generate_until(asks(1, {"max_gen_toks": 96}))
     with pytest.raises(UnspoolError, match="longer than the model's context of 96"):
         ours["gpt2"].loglikelihood([Instance("loglikelihood", {}, ("a", "b c " * 60), 0, ("t", 0, 1))])
+
+
+def test_workers_that_are_lost_are_replaced(folders, ours):
+    model = UnspoolLM(str(folders["gpt2"]), engine="processes", workers=2, batch_size=1)
+    requests = [*asks(3, DRAWN), *asks(3, {"until": ["a"], "max_gen_toks": 12}), *asks(3, {"decoder": "beam(3)", "max_gen_toks": 6})]
+    expected = ours["gpt2"].generate_until(requests, disable_tqdm=True)
+    assert model.generate_until(requests, disable_tqdm=True) == expected
+    for child in multiprocessing.active_children():
+        child.kill()
+    assert model.generate_until(requests, disable_tqdm=True) == expected
+    pairs = [Instance("loglikelihood", {}, (text, " king"), 0, ("t", 0, 1)) for text in TEXTS[:5]]
+    assert model.loglikelihood(pairs, disable_tqdm=True) == ours["gpt2"].loglikelihood(pairs, disable_tqdm=True)
+    with pytest.raises(UnspoolError, match="longer than the model's context"):
+        model.loglikelihood([Instance("loglikelihood", {}, ("a", " king" * 200), 0, ("t", 0, 1))], disable_tqdm=True)
+    with pytest.raises(UnspoolError):                                     # a worker says what is wrong, and the next work begins anew
+        model.generate_until(asks(3, {"decoder": "banned(99999) | greedy", "max_gen_toks": 6}), disable_tqdm=True)
+    assert model.generate_until(requests, disable_tqdm=True) == expected
+    del model
+    gc.collect()
+    assert not multiprocessing.active_children()
+
+
+def test_what_workers_cannot_have(folders):
+    held = un.LanguageModel(un.load(folders["gpt2"]).model, name="mine")
+    with pytest.raises(UnspoolError, match="was not opened by a name"):
+        UnspoolLM(held, engine="processes")
+    with pytest.raises(UnspoolError, match="inline has no workers"):
+        UnspoolLM(str(folders["gpt2"]), workers=2)

@@ -150,6 +150,20 @@ def test_no_number_is_found_among_few(chain):
         _ = source.processed_total
 
 
+class _NoEvenTokens(un.TopK):
+    def process(self, rows, scores, memory=None):
+        return np.where(np.arange(scores.shape[-1]) % 2, super().process(rows, scores, memory), np.float32("-inf"))
+
+
+def test_a_class_made_of_one_that_tells_few_is_asked_by_its_own_process():
+    logits = rows_of(5000, 0)[:1]
+    with np.errstate(invalid="ignore"):
+        found = frontier_of([_NoEvenTokens(50)], logits).scores
+    kept = np.flatnonzero(found[0] > -np.inf)
+    assert len(kept)
+    assert (kept % 2 == 1).all()
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.sampled_from(MADE), min_size=2, max_size=4), st.sampled_from(SIZES), st.integers(0, 10**6), st.booleans())
 def test_random_chains(chain, size, seed, double):

@@ -188,6 +188,28 @@ def test_what_does_not_end_in_time_is_broken_off():
         assert served.send("/health", method="GET")[0] == 503
 
 
+def test_what_still_waits_when_the_server_is_stopped_is_told_so():
+    """Not that a time limit came: another server would have answered."""
+    found = []
+    with started(bundled(), Settings(grace=0.0, rows=1)) as served:
+        engine = served.server.engine
+        send = lambda body: found.append((body["seed"], served.send("/v1/completions", body)))  # noqa: E731
+        threads = [threading.Thread(target=send, args=({**LONG, "seed": seed},)) for seed in range(4)]
+        threads[0].start()
+        served.until(lambda: engine.batch.tokens > 20)
+        for thread in threads[1:]:
+            thread.start()
+        served.until(lambda: len(engine.waiting) == 3)
+        engine.stop(0.0)
+        for thread in threads:
+            thread.join(300)
+        first, *others = [answer for _, answer in sorted(found, key=lambda one: one[0])]
+        assert (first[0], first[2]["choices"][0]["reason"]) == (200, "interrupted")
+        for status, headers, answer in others:
+            assert (status, headers["Retry-After"], answer["error"]["code"]) == (503, "1", "stopping")
+        assert served.idle()
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_what_is_at_work_when_the_server_is_stopped_is_answered(stream):
     """Also where nothing but the signal tells of it, and the answer is streamed."""

@@ -137,6 +137,7 @@ def test_words(served):
 UNASKED = {
     "temperature": 1, "top_p": 1, "top_k": -1, "min_p": 0, "frequency_penalty": 0, "presence_penalty": 0, "repetition_penalty": 1,
     "repeat_penalty": 1.0, "typical_p": 1, "mirostat": 0, "logit_bias": {}, "n": 1, "best_of": 1, "use_beam_search": False, "min_tokens": 0,
+    "response_format": {"type": "text"},
 }  # fmt: skip
 
 
@@ -144,6 +145,7 @@ def test_beside_a_decoder_what_switches_a_setting_off_says_nothing(served):
     body = {**SMALL, "decoder": "top_k(3) | sample", "seed": 4}
     assert served.completion(**body, **UNASKED)["choices"] == served.completion(**body)["choices"]
     on = {"top_p": 0.9, "min_p": 0.1, "frequency_penalty": 1, "min_keep": 3, "length_penalty": 2, "logit_bias": {"5": 1}, "n": 2}
+    on |= {"response_format": {"type": "json_object"}}
     for name, value in on.items():
         status, _, answer = served.send("/v1/completions", {**body, **UNASKED, name: value})
         assert (status, answer["error"]["param"]) == (400, name)

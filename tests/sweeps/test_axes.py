@@ -90,7 +90,6 @@ def test_what_is_wrong_with_braces(text, said):
 @pytest.mark.parametrize(
     ("text", "options", "said"),
     [
-        ("temperature({0.3..1.5})", {}, "does not say which values: give how many, {0.3..1.5 in 5}, or a step, {0.3..1.5 by ...}"),
         ("temperature({0..100 by 1}) | top_k({1..100 by 1})", {}, "the grid has 10100 settings, more than 2000"),
         ("temperature({1,2})", {"search": "random"}, "search random draws settings: say how many, by settings or budget"),
         ("temperature({1,2})", {"settings": 4}, "a grid is tried whole"),
@@ -138,6 +137,22 @@ def test_random_settings_are_different_within_their_ranges_and_the_same_again():
     assert {one.values[3] for one in made} == {"sample", "greedy"}
     assert {one.values[1] for one in made} >= {"5", "50"}
     assert 60 < sum(float(one.values[2]) < 0.01 for one in made) < 140    # half of a range of factors lies below its middle
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("temperature({0.3..1.5})", ("0.3", "0.5", "0.7", "0.9", "1.1", "1.3", "1.5")),
+        ("min_p({0.001..1 log})", ("0.001", "0.00316228", "0.01", "0.0316228", "0.1", "0.316228", "1")),
+        ("top_k({1..100})", ("1", "18", "34", "50", "67", "84", "100")),
+        ("top_k({3..5})", ("3", "4", "5")),
+        ("top_k({5, 9})", ("5", "9")),
+    ],
+)
+def test_a_grid_takes_seven_values_of_a_range_that_does_not_say_which(text, values):
+    template = read_template(text).spread()
+    assert [axis.values for axis in template.axes] == [values]
+    assert [one.values for one in settings_of(template, None, 0)] == [(value,) for value in values]
 
 
 def test_as_many_as_there_are_is_the_grid():

@@ -7,7 +7,7 @@ import pytest
 from helpers.tables import Letters, table
 
 import unspool as un
-from unspool.arrays import sorted_once, topk
+from unspool.arrays import found_once, topk
 from unspool.core.model import ROOT
 from unspool.sweeps.goals import read_goals
 from unspool.sweeps.known_texts import KnownTexts
@@ -141,11 +141,11 @@ def test_known_rows_have_the_logits_of_the_model():
 
 
 @pytest.mark.parametrize("wide", [40, 6000])
-def test_what_is_sorted_once_is_what_is_sorted_anew(wide):
+def test_what_is_found_once_is_what_is_sorted_anew(wide):
     """Also row by row, where equal shapes are different numbers."""
     draw = np.random.default_rng(0)
     arrays = [draw.normal(size=(5, wide)).astype(np.float32) for _ in range(3)]
-    with sorted_once({}):
+    with found_once({}):
         for _ in range(2):
             for k in (2, 7, wide):
                 for x in [*arrays, *(x[r : r + 1] for x in arrays for r in range(5))]:

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from unspool.arrays import IN_TURN, INF, Array, Floats, Ints, read_only
+from unspool.arrays import IN_TURN, INF, Array, Floats, Ints, gather, read_only
 
 LARGE_VOCABULARY = 2048
 """Rows of a smaller vocabulary are left whole: there is nothing to win."""
@@ -32,7 +32,7 @@ class Few:
     @classmethod
     def of(cls, scores: Array) -> Few | None:
         """The few of whole rows (R, V); None where they are many, or too little is known of the array's library."""
-        if not isinstance(scores, np.ndarray) or scores.shape[-1] < LARGE_VOCABULARY or not len(scores):
+        if not isinstance(scores, np.ndarray) or not (limit := cls.most(scores)):
             return None
         rows, vocabulary = scores.shape
         glance = scores[:, :: max(vocabulary // GLANCE, 1)]
@@ -44,12 +44,26 @@ class Few:
         row, column = np.divmod(places, vocabulary)
         first = np.searchsorted(row, np.arange(rows + 1))
         most = int((first[1:] - first[:-1]).max())
-        if most > min(IN_TURN, vocabulary // SPARSE):
+        if most > limit:
             return None
         place = np.arange(len(row)) - first[row]
         few, tokens = np.full((rows, max(most, 1)), -INF, scores.dtype), np.zeros((rows, max(most, 1)), np.int64)
         few[row, place], tokens[row, place] = scores.ravel()[places], column
         return cls(read_only(few), tokens, vocabulary)
+
+    @classmethod
+    def kept(cls, scores: Floats, columns: Ints) -> Few:
+        """Whole rows (R, V) of which these columns (R, K) are left, at most `most(scores)` of them."""
+        vocabulary, values = scores.shape[-1], gather(scores, columns)
+        there = values != -INF                                           # what is no number is kept, to be found later
+        order = np.argsort(np.where(there, columns, vocabulary), -1)[:, : max(int(there.sum(-1).max()), 1)]
+        return cls(read_only(gather(values, order)), np.where(gather(there, order), gather(columns, order), 0), vocabulary)
+
+    @staticmethod
+    def most(scores: Array) -> int:
+        """How many tokens of each of these whole rows are few; 0 where they are left whole."""
+        large = isinstance(scores, np.ndarray) and scores.shape[-1] >= LARGE_VOCABULARY and len(scores) > 0
+        return min(IN_TURN, scores.shape[-1] // SPARSE) if large else 0
 
     def whole(self) -> Floats:
         """The scores (R, V) of all tokens."""

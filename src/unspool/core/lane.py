@@ -134,15 +134,13 @@ class Lane:
             scores = few(scores) if seat.part.by_scores else whole(scores)
             if seat.part.reads_scores:
                 seat.entered.update(zip(map(int, handles), whole(scores), strict=True))
-            if isinstance(scores, Few):
-                scores = scores.scored(self._processed(seat, rows, handles, scores.scores))
-            else:
-                scores = self._processed(seat, rows, handles, scores)
+            found = self._processed(seat, rows, handles, scores.scores if isinstance(scores, Few) else scores)
+            scores = scores.scored(whole(found)) if isinstance(scores, Few) else found
             if watch is not None:
                 watch(whole(scores))
         return few(scores)
 
-    def _processed(self, seat: Seat, rows: Rows, handles: Ints, scores: Array) -> Array:
+    def _processed(self, seat: Seat, rows: Rows, handles: Ints, scores: Array) -> FewOrWhole:
         """What a processor makes of scores, refused if it is no such thing or if an argument was changed."""
         part = seat.part
         memory = seat.memory(handles) if seat.memory else None
@@ -150,13 +148,15 @@ class Lane:
         rows.layers = tuple(self.logits(handles, layer) for layer in part.reads_layers)
         before = version(scores), version(rows.tokens)
         try:
-            found = part.process(rows, scores, memory)
+            found = part.few(rows, scores, memory) or part.process(rows, scores, memory)
         except ValueError as error:
             if "read-only" in str(error):
                 raise PartError(f"the processor {part} changes what it is given; it must work on a copy (unspool.arrays.copy)") from error
             raise
         if (version(scores), version(rows.tokens)) != before:
             raise PartError(f"the processor {part} changes what it is given; it must work on a copy (unspool.arrays.copy)")
+        if isinstance(found, Few):
+            return found
         shape = getattr(found, "shape", None)
         if shape is None or tuple(shape) != tuple(scores.shape):
             what = f"an array of shape {tuple(shape)}" if shape is not None else repr(found)[:60]

@@ -11,6 +11,7 @@ import numpy as np
 
 from unspool.arrays import Array, Flags, Floats, Ints, host
 from unspool.core.decoder import Part
+from unspool.core.few import Few
 from unspool.core.model import Model
 from unspool.core.randomness import uniform, word
 from unspool.errors import PartError, Unsupported
@@ -94,12 +95,22 @@ class Processor(Part):
     reads_layers: tuple[int, ...] = ()
     """The layers of the model whose early logits it reads: k for those after k of them; a field or a class variable."""
 
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        if "process" in vars(cls) and "few" not in vars(cls):            # what a class it is made of says of few is not of this `process`
+            cls.few = Processor.few  # type: ignore[method-assign]
+
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         """New scores (R, V); the arguments are left as they are.
 
         scores (R, V): unnormalised log-probabilities, -inf for what cannot come. memory: a list of R values, where it is stateful.
         """
         raise PartError(f"the processor {self} lacks a method: process(rows, scores, memory)")
+
+    def few(self, rows: Rows, scores: Array, memory: Any = None) -> Few | None:
+        """What `process` leaves of the same arguments, where that is so little that it is better told by itself; None where `process` is to
+        be asked. For rules that find what they keep without looking at the rest."""
+        return None
 
     def begin(self, prompt: Ints) -> Any:
         """The memory of a row that holds just the prompt."""

@@ -47,11 +47,14 @@ class TokenTree:
         """Slots for a chain of tokens after parent (-1: at the root), the lowest free ones."""
         slots, past = self._free(len(chain)), self.path(parent)
         path = np.concatenate([past, slots])
-        self.used[slots] = True
-        self.token[slots] = chain
-        self.depth[slots] = np.arange(len(past), len(path))
-        self.parent[slots[0]], self.parent[slots[1:]] = parent, slots[:-1]
-        self._paths[int(slots[-1])] = path
+        first, last = int(slots[0]), int(slots[-1])
+        self.parent[first] = parent
+        if first == last:                                                # as mostly, and single numbers are set faster than arrays
+            self.used[first], self.token[first], self.depth[first] = True, chain[0], len(past)
+        else:
+            self.used[slots], self.token[slots], self.depth[slots] = True, chain, np.arange(len(past), len(path))
+            self.parent[slots[1:]] = slots[:-1]
+        self._paths[last] = path
         return slots
 
     def _free(self, count: int) -> Ints:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,6 +10,8 @@ import numpy as np
 from unspool.arrays import host, logsumexp, topk
 from unspool.core.frontier import picked
 from unspool.core.model import ROOT, Model, Plan, Session, no_numbers
+from unspool.language_model import LanguageModel
+from unspool.record.step import Step
 from unspool.score import ROWS, TOKENS_AT_ONCE
 
 TokenTuple = tuple[int, ...]
@@ -38,8 +40,25 @@ class ContextFamily:
     continuations: list[dict[TokenTuple, list[int]]] = field(default_factory=list)
 
 
-def scored(model: Model, pairs: Sequence[Continued], contexts: int | None = None) -> Iterator[tuple[int, ScoredContinuation]]:
-    """The place of every pair and what its continuation's tokens come to, log p(continuation | context) in nats, as it becomes known.
+@dataclass(frozen=True)
+class ContinuationsUnit:
+    """Some families of contexts with all their continuations, which go through a model together."""
+
+    number: int
+    families: list[ContextFamily]
+
+    @property
+    def span(self) -> str:
+        """What it is, for people."""
+        return f"{sum(len(found) for family in self.families for found in family.continuations)} continuations"
+
+    def make(self, lm: LanguageModel, told: Callable[[Step], None] = lambda step: None) -> list[tuple[int, ScoredContinuation]]:
+        """The place of every pair, and what its continuation's tokens come to: log p(continuation | context) in nats."""
+        return list(_read(lm.model, self.families))
+
+
+def continuations_units(pairs: Sequence[Continued], contexts: int | None = None) -> Iterator[ContinuationsUnit]:
+    """The work of scoring pairs, named by their places.
 
     Equal contexts are read once, and so is the common beginning of contexts that are alike for the most part, as examples before
     questions are. contexts: the most that go through the model together; as many as make `TOKENS_AT_ONCE` tokens if not given.
@@ -47,8 +66,8 @@ def scored(model: Model, pairs: Sequence[Continued], contexts: int | None = None
     wanted: dict[TokenTuple, dict[TokenTuple, list[int]]] = {}
     for i, (context, continuation) in enumerate(pairs):
         wanted.setdefault(context, {}).setdefault(continuation, []).append(i)
-    for batch in _batches(_families(wanted, contexts), contexts):
-        yield from _read(model, batch)
+    for number, batch in enumerate(_batches(_families(wanted, contexts), contexts)):
+        yield ContinuationsUnit(number, batch)
 
 
 def _families(wanted: dict[TokenTuple, dict[TokenTuple, list[int]]], most: int | None) -> Iterator[ContextFamily]:

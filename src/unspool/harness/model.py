@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
+from itertools import count
 from typing import Any
 
 from lm_eval.api.instance import Instance
@@ -15,10 +16,12 @@ from tqdm import tqdm
 
 from unspool.core.decoder import as_decoder
 from unspool.errors import PromptError, UnspoolError, check, is_whole, unknown
-from unspool.harness.continuations import Continued, scored
+from unspool.harness.answers import AnswersUnit
+from unspool.harness.continuations import Continued, continuations_units
 from unspool.harness.generation import HarnessGeneration, generation_of
 from unspool.harness.opening import opened, pieces_of, placed
 from unspool.harness.words import HarnessWords
+from unspool.harness.workers import HarnessWorkers
 from unspool.models.chat import pick
 
 LOGGER = logging.getLogger("unspool")
@@ -37,7 +40,8 @@ class UnspoolLM(TemplateLM):
     max_batch_size: the most of them. max_length: the context, if it is to be shorter than the model's. max_gen_toks: new tokens of a
     text where a task does not say. seed: of all draws; each repeat of a document has its own. add_bos_token, prefix_token_id: whether a
     start token stands before texts, and which token before those without a context. think_end_token: what ends a model's thinking,
-    which is no part of the answer. enable_thinking, chat_template_args: what else the chat template reads.
+    which is no part of the answer. enable_thinking, chat_template_args: what else the chat template reads. engine: "inline", "processes"
+    or "ray", with workers and ray_address, as for `unspool.run`; no result depends on it.
     """
 
     def __init__(
@@ -58,12 +62,16 @@ class UnspoolLM(TemplateLM):
         think_end_token: str | None = None,
         enable_thinking: bool | None = None,
         chat_template_args: dict[str, Any] | None = None,
+        engine: str = "inline",
+        workers: int | None = None,
+        ray_address: str | None = None,
         **others: Any,
     ) -> None:
         super().__init__()
         for name in others:
             raise unknown("model_args of unspool", name, set(UnspoolLM.__init__.__annotations__) - {"others", "return"})
         self.lm = opened(pretrained, tokenizer, device, dtype, backend)
+        self.workers = HarnessWorkers(self.lm, engine, workers, ray_address)
         for note in self.lm.notes:
             LOGGER.warning(note)
         self.decoder = None if decoder is None else as_decoder(decoder)
@@ -138,11 +146,12 @@ class UnspoolLM(TemplateLM):
         pairs = [self._fitted(context, continuation) for _, context, continuation in requests]
         answers: list[tuple[float, bool]] = [(0.0, False)] * len(requests)
         with tqdm(total=len(requests), desc="loglikelihood", disable=disable_tqdm) as bar:
-            for i, found in scored(self.lm.model, pairs, self.together):
-                answers[i] = found.logprob, found.greedy
-                if requests[i][0] is not None:
-                    self.cache_hook.add_partial("loglikelihood", requests[i][0], answers[i])
-                bar.update()
+            for _, scores in self.workers.run(continuations_units(pairs, self.together)):
+                for i, found in scores:
+                    answers[i] = found.logprob, found.greedy
+                    if requests[i][0] is not None:
+                        self.cache_hook.add_partial("loglikelihood", requests[i][0], answers[i])
+                bar.update(len(scores))
         return answers
 
     def _fitted(self, context: list[int], continuation: list[int]) -> Continued:
@@ -171,20 +180,21 @@ class UnspoolLM(TemplateLM):
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
         texts = [""] * len(requests)
-        names = list(_names(requests))
         groups: dict[str, list[int]] = {}
         for i, request in enumerate(requests):
             groups.setdefault(repr(sorted(request.args[1].items())), []).append(i)
+        wanted = [self._wanted(requests[group[0]].args[1]) for group in groups.values()]
+        units = self._units(requests, list(zip(groups.values(), wanted, strict=True)))
+        until = {i: one for group, one in zip(groups.values(), wanted, strict=True) for i in group}
         with tqdm(total=len(requests), desc="generate_until", disable=disable_tqdm) as bar:
-            for group in groups.values():
-                wanted = self._wanted(requests[group[0]].args[1])
-                for start in range(0, len(group), ANSWERS_AT_ONCE):
-                    some = group[start : start + ANSWERS_AT_ONCE]
-                    found = self._generated([requests[i].args[0] for i in some], wanted, [names[i] for i in some])
-                    for i, text in zip(some, found, strict=True):
-                        texts[i] = text
-                        self.cache_hook.add_partial("generate_until", requests[i].args, text)
-                    bar.update(len(some))
+            for unit, answers in self.workers.run(units):
+                for i, answer in zip(unit.requests, answers, strict=True):
+                    if answer.failure:
+                        LOGGER.warning("%s: the answer is empty", answer.failure)
+                    text = self.words.alone(answer.text, answer.prompt)
+                    texts[i] = postprocess_generated_text(text, list(until[i].until), self.think_end)
+                    self.cache_hook.add_partial("generate_until", requests[i].args, texts[i])
+                bar.update(len(answers))
         return texts
 
     def _wanted(self, kwargs: dict[str, Any]) -> HarnessGeneration:
@@ -197,28 +207,19 @@ class UnspoolLM(TemplateLM):
             LOGGER.warning("generation_kwargs: %s", note)
         return wanted
 
-    def _generated(self, prompts: list[str], wanted: HarnessGeneration, names: list[str]) -> list[str]:
-        """The texts after prompts, each cut from the left where there is not room for both."""
-        room = self.max_length - wanted.tokens
-        tokens = [self.tok_encode(prompt)[-room:] or [self.prefix_token_id] for prompt in prompts]
-        ends = wanted.end_tokens
-        if ends is None and self.eot_token_id is not None:
-            ends = (*self.lm.model.end_tokens, self.eot_token_id)
-        outputs = self.lm.generate(
-            tokens,
-            wanted.decoder,
-            max_new_tokens=wanted.tokens,
-            seed=wanted.seed,
-            ids=names,
-            level="off",
-            end_tokens=ends,
-            together=self.together,
-        )
-        for output in outputs:
-            if output.failure:
-                LOGGER.warning("%s: the answer is empty", output.failure)
-        found = [self.words.alone(o.text, o.prompt_tokens) if o.sequences else "" for o in outputs]
-        return [postprocess_generated_text(text, list(wanted.until), self.think_end) for text in found]
+    def _units(self, requests: list[Instance], groups: Sequence[tuple[list[int], HarnessGeneration]]) -> Iterator[AnswersUnit]:
+        """The work of requests, those together that ask for the same. A prompt is cut from the left where there is not room for both."""
+        names, number = list(_names(requests)), count()
+        for group, wanted in groups:
+            room, ends = self.max_length - wanted.tokens, wanted.end_tokens
+            if ends is None and self.eot_token_id is not None:
+                ends = (*self.lm.model.end_tokens, self.eot_token_id)
+            decoder = self.workers.sent(wanted.decoder)
+            for start in range(0, len(group), ANSWERS_AT_ONCE):
+                some = tuple(group[start : start + ANSWERS_AT_ONCE])
+                prompts = tuple(tuple(self.tok_encode(requests[i].args[0])[-room:] or [self.prefix_token_id]) for i in some)
+                own = tuple(names[i] for i in some)
+                yield AnswersUnit(next(number), some, prompts, own, decoder, wanted.tokens, wanted.seed, ends, self.together)
 
     # --- records ------------------------------------------------------------------------------------------------------
 

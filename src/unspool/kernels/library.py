@@ -137,6 +137,13 @@ def _is_whole(path: Path) -> bool:
         return max(ends, default=0) <= path.stat().st_size
 
 
+def address(array: Any) -> int:
+    """Where a numpy array's numbers lie; of one that can be written to, a quarter of the time that `array.ctypes.data` takes."""
+    if array.size and array.flags.writeable:
+        return c.addressof(c.c_char.from_buffer(array))
+    return int(array.ctypes.data)
+
+
 def thread_count() -> int:
     """UNSPOOL_THREADS, or OMP_NUM_THREADS, but no more than some for each core; or the cores that this process may use."""
     return min(_asked()[1] or cores(), THREADS_OF_A_CORE * cores(), MOST_THREADS)

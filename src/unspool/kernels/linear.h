@@ -11,8 +11,23 @@ typedef struct {
     const struct quantised *q;                         /* x in whole numbers, for weights that are (linear_int.h) */
 } product;
 
-/* Weights are asked for so many bytes before they are read: left to itself the processor stops guessing at the end of every page. */
-enum { AHEAD = 4096 };
+/* Weights are asked for before they are read, as left to itself the processor stops guessing at the end of every page: those so many
+ * bytes `ahead` of what a tile reads, after `wait` steps and then in one of `every` steps. */
+typedef struct {
+    int64_t ahead;
+    int every, wait;
+} asking;
+
+enum { AHEAD = 4096, NEAR = 1 << 18, NEVER = 0x7fffffff };
+
+/* Of several passes over some blocks for several rows, each asks for a part of the next blocks, `size` bytes on, so that memory never
+ * rests; where there are none, or they are too large to wait in a core's cache, the first pass asks for what it reads itself. */
+static inline asking asked_in(int pass, int passes, int64_t size, int more)
+{
+    if (passes > 1 && more && size <= NEAR)
+        return (asking){size, passes, pass};
+    return (asking){AHEAD, 1, pass == 0 ? 0 : NEVER};
+}
 
 static inline int blocks_of(const matrix *w) { return (w->outputs + BLOCK - 1) / BLOCK; }
 
@@ -42,7 +57,7 @@ static inline floats bias_of(const matrix *w, int output) { return w->bias ? loa
 
 #define UNROLL _Pragma("GCC unroll 32")
 #define FLOAT_TILE(KIND, TYPE, READ, B, R)                                                                          \
-    static inline void KIND##_tile_##B##_##R(const product *p, int first, int row)                                  \
+    static inline void KIND##_tile_##B##_##R(const product *p, int first, int row, asking ask)                      \
     {                                                                                                               \
         const int inputs = p->w->inputs;                                                                            \
         const TYPE *w = (const TYPE *)p->w->data + (int64_t)first * inputs * BLOCK;                                 \
@@ -54,8 +69,10 @@ static inline floats bias_of(const matrix *w, int output) { return w->bias ? loa
             floats weight[B * PER_BLOCK];                                                                           \
             UNROLL for (int b = 0; b < B * PER_BLOCK; b++)                                                          \
                 weight[b] = READ(w + ((int64_t)(b / PER_BLOCK) * inputs + i) * BLOCK + b % PER_BLOCK * VL);         \
-            if (row == 0)                                                                                           \
-                UNROLL for (int b = 0; b < B; b++) __builtin_prefetch(w + ((int64_t)b * inputs + i) * BLOCK + AHEAD / (int)sizeof(TYPE)); \
+            if (R == 1 ? ask.wait == 0 : ask.wait-- == 0) {     /* one row is one pass */                           \
+                ask.wait = R == 1 ? 0 : ask.every - 1;                                                              \
+                UNROLL for (int b = 0; b < B; b++) __builtin_prefetch((const char *)(w + ((int64_t)b * inputs + i) * BLOCK) + ask.ahead); \
+            }                                                                                                       \
             UNROLL for (int r = 0; r < R; r++) {                                                                    \
                 const float value = x[(int64_t)r * inputs + i];                                                     \
                 UNROLL for (int b = 0; b < B * PER_BLOCK; b++) total[b][r] += weight[b] * value;                    \
@@ -70,7 +87,8 @@ static inline floats bias_of(const matrix *w, int output) { return w->bias ? loa
 #define READ_FLOAT(at) load(at)
 #define READ_HALF(at) widen(*(const halves *)(at))
 #define TILES(B, R) FLOAT_TILE(float32, float, READ_FLOAT, B, R) FLOAT_TILE(bfloat16, uint16_t, READ_HALF, B, R)
-#define TILE(B, R) (p->w->format == FLOAT32 ? float32_tile_##B##_##R(p, b, r) : bfloat16_tile_##B##_##R(p, b, r))
+#define TILE_ASKING(B, R, ASK) (p->w->format == FLOAT32 ? float32_tile_##B##_##R(p, b, r, ASK) : bfloat16_tile_##B##_##R(p, b, r, ASK))
+#define TILE(B, R) TILE_ASKING(B, R, asked_in(r, 1, 0, 0))
 
 /* As many sums as there are registers for: 32 of 16 numbers, 16 of 8, 32 of 4. */
 #if VL == 16
@@ -106,8 +124,9 @@ static void float_blocks(const product *p, int b, int end)
             b += 4;
             continue;
         }
+        const int64_t size = 3LL * p->w->inputs * BLOCK * (p->w->format == FLOAT32 ? 4 : 2);
         if (wide == 3)
-            for (; r + 8 <= rows; r += 8) TILE(3, 8);
+            for (; r + 8 <= rows; r += 8) TILE_ASKING(3, 8, asked_in(r / 8, rows / 8, size, b + 6 <= end));
         const int whole = r;
         for (int stop = b + wide; b < stop; b++) {
             for (r = whole; r + 8 <= rows; r += 8) TILE(1, 8);

@@ -6,15 +6,7 @@
  *
  * A group of a block is eight quads of inputs: (8, BLOCK, 4) bytes; with 4 bits (4, BLOCK, 4), quad j in the low halves of the
  * bytes and quad j + 4 in the high ones.
- *
- * The first rows of a block read its weights from memory; later ones find them in the cache, and ask for the next block's meanwhile.
  */
-#if defined(__AVX2__)
-#include <immintrin.h>
-#elif defined(__aarch64__)
-#include <arm_neon.h>
-#endif
-
 struct quantised {
     int8_t *values;                                    /* (rows, groups, GROUP) */
     float *scale, *sum;                                /* (rows, groups): sum is that of the values, times the scale */
@@ -80,7 +72,7 @@ static inline floats read_scales(const uint16_t *p)
 }
 
 #define INT_TILE(B, R)                                                                                              \
-    static inline void int_tile_##B##_##R(const product *p, int block, int row, int more, const int format)         \
+    static inline void int_tile_##B##_##R(const product *p, int block, int row, asking ask, const int format)       \
     {                                                                                                               \
         const struct quantised *q = p->q;                                                                           \
         const int groups = q->groups, size = GROUP * BLOCK * (format == INT8 ? 8 : 4) / 8;                          \
@@ -88,7 +80,6 @@ static inline floats read_scales(const uint16_t *p)
         const uint8_t *w = (const uint8_t *)p->w->data + from * size;                                               \
         const uint16_t *scales = p->w->scales + from * BLOCK;                                                       \
         const uint16_t *minima = format == INT4_MIN ? p->w->minima + from * BLOCK : scales;                         \
-        const int64_t ahead = row == 0 ? AHEAD : more ? B * next : 0;                                               \
         floats total[B * PER_BLOCK][R];                                                                             \
         UNROLL for (int b = 0; b < B * PER_BLOCK; b++)                                                              \
             UNROLL for (int r = 0; r < R; r++) total[b][r] = bias_of(p->w, block * BLOCK + b * VL);                 \
@@ -96,9 +87,11 @@ static inline floats read_scales(const uint16_t *p)
             ints part[B * PER_BLOCK][R];                                                                            \
             UNROLL for (int r = 0; r < R; r++)                                                                      \
                 UNROLL for (int b = 0; b < B * PER_BLOCK; b++) part[b][r] = (ints){} + q->start[first + r * groups + g]; \
-            if (ahead)                                                                                              \
+            if (R == 1 ? ask.wait == 0 : ask.wait-- == 0) {     /* one row is one pass */                           \
+                ask.wait = R == 1 ? 0 : ask.every - 1;                                                              \
                 UNROLL for (int b = 0; b < B; b++)                                                                  \
-                    UNROLL for (int line = 0; line < size; line += 64) __builtin_prefetch(w + b * next + line + ahead); \
+                    UNROLL for (int line = 0; line < size; line += 64) __builtin_prefetch(w + b * next + line + ask.ahead); \
+            }                                                                                                       \
             UNROLL for (int j = 0; j < (format == INT8 ? 8 : 4); j++) {                                             \
                 bytes weight[B * PER_BLOCK];                                                                        \
                 UNROLL for (int b = 0; b < B * PER_BLOCK; b++)                                                      \
@@ -148,17 +141,20 @@ enum { PAIRED = 1 };
 
 static inline __attribute__((always_inline)) void int_blocks_of(const product *p, int block, int end, const int format)
 {
+    const int passes = p->rows / 4 + p->rows % 4 / 2 + p->rows % 2;
+    const int64_t size = (int64_t)p->q->groups * GROUP * BLOCK * (format == INT8 ? 8 : 4) / 8;
     for (; block + PAIRED <= end; block += PAIRED) {
-        int r = 0, more = block + 2 * PAIRED <= end;
-        for (; r + 4 <= p->rows; r += 4) int_tile_2_4(p, block, r, more, format);
-        for (; r + 2 <= p->rows; r += 2) int_tile_2_2(p, block, r, more, format);
-        for (; r < p->rows; r++) int_tile_2_1(p, block, r, more, format);
+        const int more = block + 2 * PAIRED <= end;
+        int r = 0, pass = 0;
+        for (; r + 4 <= p->rows; r += 4) int_tile_2_4(p, block, r, asked_in(pass++, passes, PAIRED * size, more), format);
+        for (; r + 2 <= p->rows; r += 2) int_tile_2_2(p, block, r, asked_in(pass++, passes, PAIRED * size, more), format);
+        for (; r < p->rows; r++) int_tile_2_1(p, block, r, asked_in(pass++, passes, PAIRED * size, more), format);
     }
     for (; block < end; block++) {
-        int r = 0, more = 0;
-        for (; r + 4 <= p->rows; r += 4) int_tile_1_4(p, block, r, more, format);
-        for (; r + 2 <= p->rows; r += 2) int_tile_1_2(p, block, r, more, format);
-        for (; r < p->rows; r++) int_tile_1_1(p, block, r, more, format);
+        int r = 0, pass = 0;
+        for (; r + 4 <= p->rows; r += 4) int_tile_1_4(p, block, r, asked_in(pass++, passes, 0, 0), format);
+        for (; r + 2 <= p->rows; r += 2) int_tile_1_2(p, block, r, asked_in(pass++, passes, 0, 0), format);
+        for (; r < p->rows; r++) int_tile_1_1(p, block, r, asked_in(pass++, passes, 0, 0), format);
     }
 }
 

@@ -4,6 +4,12 @@
 
 #include "unspool.h"
 
+#if defined(__AVX2__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
 #if defined(__AVX512F__)
 #define VL 16
 #elif defined(__AVX2__)
@@ -40,13 +46,25 @@ static inline four fold(floats v)
 #endif
 }
 
-/* The sums of four registers. */
+/* The sums of four registers, each made as `sum` makes it. */
 static inline four sums(floats a, floats b, floats c, floats d)
 {
+#if VL == 16
+    floats ab = __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23)
+              + __builtin_shufflevector(a, b, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+    floats cd = __builtin_shufflevector(c, d, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23)
+              + __builtin_shufflevector(c, d, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+    floats s = __builtin_shufflevector(ab, cd, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27)
+             + __builtin_shufflevector(ab, cd, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31);
+    s += __builtin_shufflevector(s, s, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
+    s += __builtin_shufflevector(s, s, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14);
+    return __builtin_shufflevector(s, s, 0, 4, 8, 12);
+#else
     four p = fold(a), q = fold(b), r = fold(c), s = fold(d);
     four pq = __builtin_shufflevector(p, q, 0, 4, 1, 5) + __builtin_shufflevector(p, q, 2, 6, 3, 7);
     four rs = __builtin_shufflevector(r, s, 0, 4, 1, 5) + __builtin_shufflevector(r, s, 2, 6, 3, 7);
     return __builtin_shufflevector(pq, rs, 0, 1, 4, 5) + __builtin_shufflevector(pq, rs, 2, 3, 6, 7);
+#endif
 }
 
 static inline float sum(floats v)
@@ -118,7 +136,16 @@ static inline floats activate(int activation, floats x)
 }
 
 /* Upper halves of float32 (bfloat16). */
-static inline floats widen(halves h) { return (floats)(__builtin_convertvector(h, ints) << 16); }
+static inline floats widen(halves h)
+{
+#if VL == 16                                           /* GCC would take a register apart for it */
+    return (floats)((ints)_mm512_cvtepu16_epi32((__m256i)h) << 16);
+#elif VL == 8
+    return (floats)((ints)_mm256_cvtepu16_epi32((__m128i)h) << 16);
+#else
+    return (floats)(__builtin_convertvector(h, ints) << 16);
+#endif
+}
 
 /* To the nearest, ties to even; what is no number stays none. */
 static inline halves narrow(floats v)

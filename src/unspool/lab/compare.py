@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from unspool.core.decoder import Decoder
-from unspool.errors import ModelError, check_options, option, whole
+from unspool.errors import check_options, option, whole
 from unspool.lab.asked_compare import MetricsGiven, check_answers, check_decoders, check_metrics, check_pattern, check_prompts, check_seeds
 from unspool.lab.comparison import Comparison
 from unspool.lab.defaults import DEFAULT_SEEDS, PROMPTS_AT_ONCE, UNITS
@@ -20,7 +20,7 @@ from unspool.lab.registry import DEFAULT
 from unspool.lab.rows import corrected, row_of, row_of_human
 from unspool.lab.text_metric import Metric, TextSample
 from unspool.language_model import DEFAULT_NEW_TOKENS, DecoderLike, LanguageModel
-from unspool.many.executors.choose import check_engine, executor_of
+from unspool.many.executors.choose import check_engine, check_model, executor_of
 from unspool.many.executors.opening import ModelOpening
 from unspool.many.unit import GivenPrompt, Unit, UnitTexts, making, model_of, recipe_of, sendable, written_out
 from unspool.record.step import Step
@@ -161,8 +161,7 @@ class Comparing:
         """The same batches, run by workers: first those of the first seed, which tell what draws."""
         executor = executor_of(self.opening or self.lm, self.engine, self.workers, self.address)
         try:
-            if (theirs := executor.model()) != self.model:
-                raise ModelError(f"the workers opened another model: {theirs} in place of {self.model}")
+            check_model(executor, self.model)
             for seeds in (self.seeds[:1], self.seeds[1:]):
                 first = seeds[:1] == self.seeds[:1]
                 names = [name for name in self.decoders if first or any(g.batch.drew for g, _ in self.made[name])]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from unspool.arrays import INF, Array, log_softmax, logsumexp, namespace, or_zero, summed
+from unspool.arrays import INF, Array, log_softmax, logsumexp, namespace, or_zero, remembered, summed
 
 ENOUGH = 1e15
 """A factor or an amount beyond this, or below one over it, acts as its limit: scores that it meets stay within float32."""
@@ -33,7 +33,7 @@ def divided(scores: Array, by: Any, least: float) -> Array:
 
 def total_of(scores: Array) -> Array:
     """(R, 1), log of the sum of exp(scores); 0 for a row that nothing may follow."""
-    return or_zero(logsumexp(scores))
+    return remembered("total", scores, lambda: or_zero(logsumexp(scores)))
 
 
 def rounding(logs: Array) -> Array:

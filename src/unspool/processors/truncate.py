@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from unspool.arrays import Array, Ints, by_row, like, namespace, or_zero, put, summed, topk
+from unspool.arrays import Array, Ints, by_row, like, namespace, or_zero, put, remembered, summed, topk
 from unspool.core.decoder import Part
+from unspool.core.few import Few
 from unspool.core.processor import Processor, Rows, Standing
 from unspool.errors import check, number, whole
 from unspool.processors.measures import ENOUGH, entropy, rounding, total_of
@@ -44,7 +45,8 @@ class _Cut(Processor):
             keep[:, : self.min_keep] = True
             keep = keep & (values > -xp.inf)
             if k >= scores.shape[-1] or not bool(xp.any(keep[:, -1])):
-                return scatter_kept(scores, columns, keep)
+                most = max(int(xp.max(xp.sum(xp.astype(keep, xp.int64), axis=-1))), 1)      # a beginning of every row
+                return scatter_kept(scores, columns[:, :most], keep[:, :most])
             k *= 16
 
 
@@ -67,7 +69,7 @@ class _Truncator(_Cut):
     def _kept(self, scores: Array) -> Array:
         total = total_of(scores)
         about = self.about(scores, total)
-        return self.cut(scores, scores, lambda values, columns: self.keeps(values - total, about))
+        return self.cut(scores, scores, lambda values, columns: self.keeps(remembered("less", values, lambda: values - total), about))
 
 
 def scatter_kept(scores: Array, columns: Array, keep: Array) -> Array:
@@ -79,7 +81,7 @@ def scatter_kept(scores: Array, columns: Array, keep: Array) -> Array:
 def nucleus(probs: Array, p: float, slack: Array) -> Array:
     """Of probabilities in an order, those before which the mass is below p by more than their rounding; always the first."""
     xp = namespace(probs)
-    mass = xp.cumulative_sum(probs, axis=-1, dtype=xp.float64)
+    mass = remembered("mass", probs, lambda: xp.cumulative_sum(probs, axis=-1, dtype=xp.float64))
     keep = xp.ones_like(probs, dtype=xp.bool)
     keep[:, 1:] = mass[:, :-1] < p * (1 - slack)
     return keep
@@ -99,6 +101,9 @@ class TopK(_Truncator):
             return scores
         columns = topk(scores, self.k)[1]
         return scatter_kept(scores, columns, columns >= 0)
+
+    def few(self, rows: Rows, scores: Array, memory: Any = None) -> Few | None:
+        return Few.kept(scores, topk(scores, self.k)[1]) if self.k <= Few.most(scores) else None
 
     def sparing(self, token: Standing) -> Processor:
         return TopK(token.rank + 1)
@@ -125,7 +130,7 @@ class TopP(_Truncator):
 
     def keeps(self, sorted_logprobs: Array, about: Any = None) -> Array:
         """Those before which the mass is below p; always the first."""
-        return nucleus(namespace(sorted_logprobs).exp(sorted_logprobs), self.p, about)
+        return nucleus(remembered("exp", sorted_logprobs, lambda: namespace(sorted_logprobs).exp(sorted_logprobs)), self.p, about)
 
     def process(self, rows: Rows, scores: Array, memory: Any = None) -> Array:
         return scores if self.p == 1 else super().process(rows, scores, memory)

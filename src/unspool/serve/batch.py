@@ -53,6 +53,8 @@ class Work:
     """How many rows it may have."""
     until: float | None = None
     """The time at which it is broken off."""
+    stopped: bool = False
+    """Whether that is because the server stops."""
     gone: bool = False
     """Whether nobody waits for it any longer."""
     answer: Ints | None = field(default=None, repr=False)

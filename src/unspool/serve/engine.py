@@ -10,10 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from unspool.serve.batch import OneBatch, Work
-from unspool.serve.errors import BUSY, Refused
-
-WAIT = 1
-"""Seconds after which a request that found the queue full may come again."""
+from unspool.serve.errors import BUSY, WAIT, Refused, stopping
 
 
 class Leaver(Protocol):
@@ -46,7 +43,7 @@ class EngineThread:
         """Let the runs of a request take part as soon as there is room for them all; refused where too many wait."""
         with self._changed:
             if self._stopping:
-                raise Refused("the server is stopping", status=503, kind=BUSY, code="stopping", wait=WAIT)
+                raise stopping()
             self.waiting.append(list(works))
             self._admit()
             if len(self.waiting) > self.queue:
@@ -100,6 +97,13 @@ class EngineThread:
             for work in self.waiting.popleft():
                 self.batch.add(work)
 
+    def _refuse_waiting(self) -> None:
+        """Requests that have not come in are told that the server is stopping."""
+        while self.waiting:
+            for work in self.waiting.popleft():
+                work.stream.give_up()
+                work.over(stopping())
+
     def _serve(self) -> None:
         while True:
             with self._changed:
@@ -110,6 +114,7 @@ class EngineThread:
                     self._changed.wait()
                     self._admit()
                 if time.monotonic() >= self._end_by:
-                    for work in [*self.batch.work, *self.batch.entering, *(work for works in self.waiting for work in works)]:
-                        work.until = 0.0
+                    self._refuse_waiting()
+                    for work in [*self.batch.work, *self.batch.entering]:
+                        work.until, work.stopped = 0.0, True
             self.watch(self.batch.round(time.monotonic()))

@@ -9,6 +9,8 @@ from unspool.errors import DeadEnd, ModelError, UnspoolError
 INVALID, DENIED, NOT_PERMITTED = "invalid_request_error", "authentication_error", "permission_error"
 BUSY, BROKEN = "rate_limit_error", "server_error"
 """The kinds of errors, by OpenAI's names for them."""
+WAIT = 1
+"""Seconds after which a request that found no room may come again."""
 
 
 class Refused(Exception):
@@ -30,6 +32,11 @@ class Refused(Exception):
     def body(self) -> dict[str, Any]:
         """OpenAI's error object."""
         return {"error": {"message": str(self), "type": self.kind, "param": self.param, "code": self.code}}
+
+
+def stopping() -> Refused:
+    """That a server which is to stop has no answer; another, or this one once it is there again, may have."""
+    return Refused("the server is stopping", status=503, kind=BUSY, code="stopping", wait=WAIT)
 
 
 def refused(error: Exception, param: str | None = None) -> Refused:

@@ -11,7 +11,7 @@ from unspool.language_model import LanguageModel
 from unspool.record.step import Step
 from unspool.serve.answers import Text, Told, texts_of
 from unspool.serve.batch import Work
-from unspool.serve.errors import Refused, refused
+from unspool.serve.errors import Refused, refused, stopping
 from unspool.serve.reading import PromptReading
 from unspool.serve.settings import Settings
 from unspool.serve.streaming import Certain
@@ -113,9 +113,14 @@ class Ticket:
         assert self.run is not None
         output = self.run.outputs[prompt]
         if not output.sequences:
-            late = self.run.interrupted
-            raise Refused(output.failure, status=408 if late else 400, code="time_limit" if late else "dead_end")
+            if not self.run.interrupted:
+                raise Refused(output.failure, code="dead_end")
+            raise self._broken_off(output.failure)
         return texts_of(output, prompt * max(self.asked.texts, 1))
+
+    def _broken_off(self, late: str) -> Refused:
+        """Why there is nothing yet: the server stops, or it took too long."""
+        return stopping() if any(work.stopped for work in self.works) else Refused(late, status=408, code="time_limit")
 
     def _prompt_text(self, prompt: int, tokens: list[int]) -> str:
         given = self.asked.prompts[prompt]
@@ -127,7 +132,7 @@ class Ticket:
             return [Told(token, None) for token in tokens]
         places = self.readings[prompt].places
         if len(places) < len(tokens) - 1:
-            raise Refused("the time limit came before the prompt was read", status=408, code="time_limit")
+            raise self._broken_off("the time limit came before the prompt was read")
         scored = [Told(t, p.logprob, [*zip(p.tokens, p.logprobs, strict=True)]) for t, p in zip(tokens[1:], places, strict=True)]
         return [Told(tokens[0], None), *scored]
 

@@ -3,8 +3,8 @@
     temperature({0.3..1.5 by 0.2}) | top_p({0.8, 0.9, 0.95}) | {sample, best_of(4)}
 
 A set holds values with commas between: numbers, texts in quotes, or whole parts. A range goes from one number to another, by a step or in
-a number of values, evenly or (`log`) by a constant factor; with neither it can only be drawn from. A mapping, which has a colon, stays what
-it is.
+a number of values, evenly or (`log`) by a constant factor; with neither any number of it may be drawn, and a grid takes `GRID_VALUES` of
+them. A mapping, which has a colon, stays what it is.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import pairwise
 
@@ -25,6 +25,8 @@ from unspool.views.terminal import fit_right
 
 MOST_VALUES = 10_000
 """Of one range."""
+GRID_VALUES = 7
+"""Of a range that does not say which."""
 DIGITS = 4
 """Significant digits of a number that is drawn from a range."""
 EXAMPLE = 'a set is {0.8, 0.9} and a range {0.3..1.5 by 0.2} or {0.3..1.5 in 7}'
@@ -42,7 +44,7 @@ class Axis:
     given: str
     """What stands between the braces."""
     values: tuple[str, ...]
-    """As texts; none of a range that can only be drawn from."""
+    """As texts; none of a range any number of which may be drawn."""
     low: float = math.nan
     high: float = math.nan
     log: bool = False
@@ -61,6 +63,13 @@ class Axis:
             return str(round(drawn)) if self.whole else f"{drawn:.{DIGITS}g}"
         return f"{self.low + u * (self.high - self.low):.{DIGITS}g}"
 
+    def spread(self) -> Axis:
+        """With values: its own, or GRID_VALUES of its range; as many whole ones as there are, at most."""
+        if self.values:
+            return self
+        count = min(GRID_VALUES, int(self.high - self.low) + 1) if self.whole else GRID_VALUES
+        return replace(self, values=tuple(dict.fromkeys(_spaced(self.low, self.high, count, self.log, self.whole))))
+
 
 @dataclass(frozen=True)
 class Template:
@@ -73,13 +82,17 @@ class Template:
 
     @property
     def size(self) -> int | None:
-        """How many settings there are; None where a range can only be drawn from."""
+        """How many settings there are; None where any number of a range may be drawn."""
         return None if any(not axis.values for axis in self.axes) else math.prod(len(axis.values) for axis in self.axes)
 
     def at(self, values: tuple[str, ...]) -> str:
         """The text form with these values."""
         filled = (piece for pair in zip(self.pieces, (*values, ""), strict=True) for piece in pair)
         return "".join(filled)
+
+    def spread(self) -> Template:
+        """With a few values of each range that says only from where to where."""
+        return replace(self, axes=tuple(axis.spread() for axis in self.axes))
 
     def grid(self) -> Iterator[tuple[str, ...]]:
         """The values of every setting, the last axis fastest."""
@@ -249,12 +262,17 @@ def _stepped(name: str, given: str, low: str, high: str, step: str) -> list[str]
 def _counted(name: str, given: str, low: float, high: float, count: int, log: bool, whole: bool) -> list[str]:
     check(count > 1, f"the range {{{given}}} of {name} needs at least 2 values; got {count}")
     _check_count(name, given, count <= MOST_VALUES)
-    shares = [i / (count - 1) for i in range(count)]
-    numbers = [low * (high / low) ** s if log else low + (high - low) * s for s in shares]
-    values = [str(round(x)) if whole else f"{x:.6g}" for x in numbers]
+    values = _spaced(low, high, count, log, whole)
     check(len(set(values)) == count or not whole, f"the range {{{given}}} of {name} has fewer than {count} whole numbers apart; give fewer")
     check(len(set(values)) == count, f"the range {{{given}}} of {name} has values that six digits do not tell apart; give fewer")
     return values
+
+
+def _spaced(low: float, high: float, count: int, log: bool, whole: bool) -> list[str]:
+    """So many numbers, evenly or by equal factors; whole: rounded."""
+    shares = [i / (count - 1) for i in range(count)]
+    numbers = [low * (high / low) ** s if log else low + (high - low) * s for s in shares]
+    return [str(round(x)) if whole else f"{x:.6g}" for x in numbers]
 
 
 def _check_count(name: str, given: str, few: bool) -> None:

@@ -60,6 +60,8 @@ class SweepPlan:
         check(keep is None or search == "halving", f"{option('keep')} goes with {option('search')} halving")
         self.template = read_template(decoder)
         check_search(self.template, search, settings, budget)
+        if settings is None and budget is None:
+            self.template = self.template.spread()
         self.goals = read_goals(metrics, human=len(reference) > 0, judged=judge is not None)
         self.lm, self.max_new_tokens, self.chat, self.search = lm, max_new_tokens, chat, search
         self.keep, self.seeds, self.model = KEEP if keep is None else keep, tuple(check_seeds(seeds)), model_of(lm)

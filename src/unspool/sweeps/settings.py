@@ -45,17 +45,9 @@ def check_search(template: Template, search: str, settings: int | None, budget: 
     drawn = settings is not None or budget is not None
     check(search != "grid" or not drawn, f"a grid is tried whole; {many} goes with {option('search')} random or halving")
     check(search != "random" or drawn, f"{option('search')} random draws settings: say how many, by {many} (runs of a prompt)")
-    free = next((axis for axis in template.axes if not axis.values), None)
-    if free is not None and not drawn:
-        there = f"{{{free.given}}}"
-        within = free.given.removesuffix("log").strip()
-        how = f"{{{within} in 5}}, or a step, {{{within} by ...}}; from a range with neither {option('search')} random draws"
-        raise ParameterError(f"the range {there} of {free.name} does not say which values: give how many, {how}")
-    if not drawn and (template.size or 0) > MOST_SETTINGS:
-        raise ParameterError(
-            f"the grid has {template.size} settings, more than {MOST_SETTINGS}; take fewer values, or {option('search')} random or halving "
-            f"with {many}"
-        )
+    if not drawn and (size := template.spread().size or 0) > MOST_SETTINGS:
+        few = f"take fewer values, or {option('search')} random or halving with {many}"
+        raise ParameterError(f"the grid has {size} settings, more than {MOST_SETTINGS}; {few}")
 
 
 def settings_of(template: Template, count: int | None, seed: int) -> list[SweepSetting]:

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from unspool.arrays import Floats
-from unspool.errors import ModelError, check, check_options
+from unspool.errors import check, check_options
 from unspool.lab.defaults import SWEPT_FOR
 from unspool.language_model import LanguageModel
-from unspool.many.executors.choose import check_engine, executor_of
+from unspool.many.executors.choose import check_engine, check_model, executor_of
 from unspool.many.executors.opening import ModelOpening
 from unspool.many.executors.order import Executor
 from unspool.sweeps.choosing import RanSetting, choose
@@ -117,8 +117,7 @@ class Sweeping:
         if self._executor is None:
             self._executor = executor_of(self.opening if self.run_by[0] != "inline" else self.plan.lm, *self.run_by)
             opened.callback(self._executor.close)
-            if (theirs := self._executor.model()) != self.plan.model:
-                raise ModelError(f"the workers opened another model: {theirs} in place of {self.plan.model}")
+            check_model(self._executor, self.plan.model)
         return self._executor
 
     def _drawn(self, made: DrawnTexts, unit: ReadUnit | DrawnUnit) -> UnitNumbers:

@@ -11,6 +11,7 @@ from unspool.cli import options
 from unspool.cli.commands.common import FAILED, broken_off, open_model, open_sink
 from unspool.cli.commands.compare import read_reference, read_seeds
 from unspool.cli.commands.many import RUN_BY
+from unspool.errors import check
 from unspool.lab.defaults import KEEP, SEARCHES, SWEPT_FOR, UNITS
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _UNASKED = "temperature({0.7, 0.85, 1, 1.2}) | top_p({0.8, 0.9, 0.95, 1}) | sample"
 """Swept if no decoder is named."""
+_TEXT = options.Argument("text", "The decoder, in place of -d.", shell_complete=options.decoder_names)
 _DECODER = options.option(
     "--decoder",
     "-d",
@@ -54,6 +56,7 @@ _PLOT = options.option("--plot", hint="Draw it: an .svg, .png or .pdf.", metavar
 
 
 @options.command(
+    _TEXT,
     options.PROMPT_FILES,
     _DECODER,
     options.PARTS,
@@ -79,6 +82,7 @@ _PLOT = options.option("--plot", hint="Draw it: an .svg, .png or .pdf.", metavar
 def sweep(
     ctx: click.Context,
     /,
+    text: str | None,
     file: tuple[str, ...],
     decoder: str | None,
     metrics: str | None,
@@ -108,7 +112,10 @@ def sweep(
     from unspool.views.compare_plot import check_path
 
     sink = open_sink(how | {"plot": plot})
-    asked = _UNASKED if decoder is None else decoder
+    check(text is None or decoder is None, "the decoder is given twice: behind -d and without it")
+    here = "a decoder with values in braces stands here, as \"top_p({0.8, 0.9})\"; prompts are those of a file, -f FILE"
+    check(text is None or "{" in text, f"{here}; got {text!r:.60}")
+    asked = text or decoder or _UNASKED
     wanted = SWEPT_FOR if metrics is None else metrics
     check_search(read_template(asked), how["search"], how["settings"], how["budget"])       # before the model is opened
     read_goals(wanted, human=reference is not None, judged=judge is not None)

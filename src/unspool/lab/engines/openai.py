@@ -11,6 +11,8 @@ from unspool.lab.engines.places import BIAS, GENERATED, LIST, NO_SEED, drawn, kn
 UNPUBLISHED = "The order is not published; penalties before the temperature are what its formula says."
 
 
+PLAIN_TEXT = {"type": "text"}
+"""The response_format of who asks for none."""
 SCHEMA_FORM = '{"type": "json_schema", "json_schema": {"name": "answer", "schema": {...}}}'
 
 
@@ -34,7 +36,10 @@ OPENAI = Engine(
     "its API reference",
     places=(
         *structured(
-            "response_format", openai_schema, lambda schema: {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
+            "response_format",
+            openai_schema,
+            lambda schema: {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}},
+            unasked=PLAIN_TEXT,
         ),
         place("bias", lambda pairs: not pairs, pairs=("logit_bias", None, BIAS), note="From -100 to 100; -100 all but bans."),
         place("frequency_penalty", lambda penalty: penalty == 0, GENERATED, penalty=("frequency_penalty", 0.0), note="From -2 to 2."),

@@ -286,9 +286,17 @@ RESAMPLED = "there only a drawn token that breaks it is drawn again, which is no
 
 
 def structured(
-    name: str, schema: Callable[[Any], Any], written: Callable[[Any], Any], regex: Callable[[Any], Any] | None = None, differs: str = ""
+    name: str,
+    schema: Callable[[Any], Any],
+    written: Callable[[Any], Any],
+    regex: Callable[[Any], Any] | None = None,
+    differs: str = "",
+    unasked: Any = None,
 ) -> tuple[Place, ...]:
-    """The places of constraints that share a setting; schema and regex find theirs in its value, `written` is what a schema becomes."""
+    """The places of constraints that share a setting; schema and regex find theirs in its value, `written` is what a schema becomes.
+
+    unasked: the value, if there is one, that says there is no constraint.
+    """
 
     def read(method: str, find: Callable[[Any], Any], given: Given) -> Part | None:
         value = given.get(name)
@@ -302,7 +310,8 @@ def structured(
         return {name: written(json.loads(part.schema))}
 
     free = "Any white space may come between the parts, so a text may go on with it for ever."
-    places = [Place("json_schema", (Setting(name),), partial(read, "json_schema", schema), write, note=free, tells=True, differs=differs)]
+    own = (Setting(name, unasked, shown=name),)
+    places = [Place("json_schema", own, partial(read, "json_schema", schema), write, note=free, tells=True, differs=differs)]
     if regex:
-        places.append(Place("regex", (Setting(name),), partial(read, "regex", regex), lambda part: {name: {"regex": part.pattern}}))
+        places.append(Place("regex", own, partial(read, "regex", regex), lambda part: {name: {"regex": part.pattern}}))
     return tuple(places)

@@ -9,7 +9,7 @@ from typing import Any
 from unspool.core.decoder import Part
 from unspool.errors import ParameterError, Unsupported, is_whole
 from unspool.lab.engines.engine import REMARK, CallSetting, Engine, Given, Place, Setting, Unsaid
-from unspool.lab.engines.openai import openai_schema
+from unspool.lab.engines.openai import PLAIN_TEXT, openai_schema
 from unspool.lab.engines.places import (
     CLAMPED,
     GENERATED,
@@ -80,7 +80,7 @@ def _vllm_regex(value: Any) -> Any:
 
 
 _SCHEMA, _REGEX = structured("structured_outputs", _vllm_schema, lambda schema: {"json": schema}, _vllm_regex)
-(_FORMAT,) = structured("response_format", openai_schema, lambda schema: {"type": "json_object"})
+(_FORMAT,) = structured("response_format", openai_schema, lambda schema: {"type": "json_object"}, unasked=PLAIN_TEXT)
 
 
 def _lookup(given: Given) -> dict[str, Any] | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from unspool.errors import check, option, whole
+from typing import Any
+
+from unspool.errors import ModelError, check, option, whole
 from unspool.kernels.cores import cores
 from unspool.language_model import LanguageModel
 from unspool.many.executors.inline import Inline
@@ -35,3 +37,9 @@ def executor_of(
     from unspool.many.executors.on_ray import OnRay
 
     return OnRay(opening, workers or 1, address, cpus, gpus)
+
+
+def check_model(executor: Executor, model: dict[str, Any]) -> None:
+    """Refuse workers that opened another model than this."""
+    if (theirs := executor.model()) != model:
+        raise ModelError(f"the workers opened another model: {theirs} in place of {model}")

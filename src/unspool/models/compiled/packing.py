@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from unspool.kernels.library import BLOCK_OUTPUTS, GROUP_INPUTS, PACKED_FORMATS, Kernels, Matrix, kernels, library
+from unspool.kernels.library import BLOCK_OUTPUTS, GROUP_INPUTS, PACKED_FORMATS, Kernels, Matrix, address, kernels, library
 from unspool.models.compiled.cache import Bytes, PackedStore, padded
 from unspool.models.stored import in_memory, let_go
 from unspool.models.transformer import Linear
@@ -33,7 +33,7 @@ class Packed:
         """x (N, inputs) -> (N, outputs); softcap s turns y to s * tanh(y / s)."""
         x = np.ascontiguousarray(x, np.float32)
         y = np.empty((len(x), self.fields.outputs), np.float32)
-        if self.kernels.linear(c.addressof(self.fields), x.ctypes.data, len(x), y.ctypes.data, softcap):
+        if self.kernels.linear(c.addressof(self.fields), address(x), len(x), address(y), softcap):
             raise MemoryError("the kernels found no memory")
         return y
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import ctypes as c
-from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
 
 from unspool.arrays import Array, Ints
-from unspool.core.tree import places
-from unspool.kernels.library import SEGMENT, Kernels, StepFields
+from unspool.core.tree import SPAN, places
+from unspool.kernels.library import SEGMENT, Kernels, StepFields, address
 from unspool.models.rope import Rope
 from unspool.models.slots import SLOT, Pool, SlotModel, SlotSession
 
@@ -77,37 +77,33 @@ class CompiledSession(SlotSession):
 
     def _run(self, chains: list[Ints]) -> None:
         """Some chains through the layers: a token hands over its path, and where its keys and values lie."""
-        model, counts = self.model, [len(chain) for chain in chains]
-        total, work = sum(counts), list(zip(places(chain[-1] for chain in chains), chains, counts, strict=True))
-        pools = {tree: self._pool(tree) for (tree, _), *_ in work}
-        paths = [np.ascontiguousarray(self.nodes.trees[tree].path(slot)) for (tree, slot), *_ in work]
-        tokens = np.concatenate([self.nodes.trees[tree].token[chain & SLOT] for (tree, _), chain, _ in work])
-        length = np.concatenate([np.arange(len(path) - n + 1, len(path) + 1) for path, n in zip(paths, counts, strict=True)])
+        model, rows = self.model, np.concatenate(chains)
+        total, slots, counts = len(rows), rows & SLOT, [len(chain) for chain in chains]
+        tokens, length, pool, path = np.empty((4, total), np.int64)
+        parts = [(self._pool(tree), slice(first, last), tree) for tree, first, last in runs_of(rows // SPAN)]
+        for its, part, tree in parts:
+            nodes = self.nodes.trees[tree]
+            tokens[part], length[part], pool[part] = nodes.token[slots[part]], nodes.depth[slots[part]] + 1, address(its.table)
+        paths = [self.nodes.trees[tree].path(slot) for tree, slot in places(chain[-1] for chain in chains)]
+        path[:] = np.repeat(np.asarray([address(one) for one in paths], np.int64), counts)
         x = model.embed(tokens, length - 1)
         hidden = np.empty((1 + len(self.layers), total, model.width), np.float32)
         angles = [rope.angles(length - 1, x) for rope in model.ropes]
-
-        def each(values: Sequence[int]) -> Any:
-            return np.repeat(np.asarray(values, np.int64), counts)
-
-        of = [pools[tree] for (tree, _), *_ in work]
         arrays = {
             "x": x,
             "hidden": hidden,
-            "path": each([path.ctypes.data for path in paths]),
+            "path": path,
             "length": length.astype(np.int32),
-            "pool": each([pool.table.ctypes.data for pool in of]),
-            "cosines": np.asarray([cosines.ctypes.data for cosines, _ in angles], np.int64),
-            "sines": np.asarray([sines.ctypes.data for _, sines in angles], np.int64),
+            "pool": pool,
+            "cosines": np.asarray([address(cosines) for cosines, _ in angles], np.int64),
+            "sines": np.asarray([address(sines) for _, sines in angles], np.int64),
             "layer": np.asarray(self.layers, np.int32),
         }
-        step = StepFields(total, len(self.layers), **{name: array.ctypes.data for name, array in arrays.items()})
+        step = StepFields(total, len(self.layers), **{name: address(array) for name, array in arrays.items()})
         if model.kernels.forward(model.address, c.addressof(step)):
             raise MemoryError("the kernels found no memory for a step")
-        at = 0
-        for (tree, _), chain, n in work:
-            pools[tree].hidden[:, chain & SLOT] = hidden[:, at : at + n]
-            at += n
+        for its, part, _ in parts:
+            its.hidden[:, slots[part]] = hidden[:, part]
 
     def _pool(self, tree: int) -> Segments:
         """A tree's pool, with room for its slots."""
@@ -115,3 +111,9 @@ class CompiledSession(SlotSession):
             self.pools[tree] = Segments(self.model, 1 + len(self.layers))
         self.pools[tree].reserve(self.model, self.nodes.trees[tree].top)
         return self.pools[tree]
+
+
+def runs_of(values: Ints) -> list[tuple[int, int, int]]:
+    """The runs of equal values: (value, first, last), last beyond the run."""
+    edges = [0, *(np.flatnonzero(values[1:] != values[:-1]) + 1).tolist(), len(values)]
+    return [(int(values[first]), first, last) for first, last in pairwise(edges)]
