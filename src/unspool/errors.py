@@ -15,7 +15,10 @@ UnspoolError (a ValueError)
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from inspect import signature
 from numbers import Integral, Real
 from typing import Any
 
@@ -117,6 +120,32 @@ def plain(value: Any) -> Any:
     if isinstance(value, bool | int) and type(value) in (bool, int):
         return value
     return int(value) if isinstance(value, Integral) else float(value) if isinstance(value, Real) else value
+
+
+_SPELLING: ContextVar[Callable[[str], str]] = ContextVar("spelling", default=str)
+
+
+def option(name: str) -> str:
+    """An option as whoever asked writes it: max_new_tokens in Python, --max-new-tokens on the command line."""
+    return _SPELLING.get()(name)
+
+
+@contextmanager
+def spelled(spelling: Callable[[str], str]) -> Iterator[None]:
+    """Within it, options are written so: spelling makes what is written of the name that Python has for one."""
+    token = _SPELLING.set(spelling)
+    try:
+        yield
+    finally:
+        _SPELLING.reset(token)
+
+
+def check_options(what: str, given: Iterable[str], *takers: Callable[..., Any]) -> None:
+    """Refuse options that are none of what these functions take by keyword alone; what: who was asked."""
+    known = [p.name for taker in takers for p in signature(taker).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    for name in given:
+        if name not in known:
+            raise unknown(f"option of {what}", name, known)
 
 
 def whole(place: str, value: Any, least: int | None = None) -> None:

@@ -60,3 +60,22 @@ def test_a_run_that_came_to_no_text_leaves_a_whole_record(command, tmp_path):
     code, _, _ = called(*arguments_of(command, "--trace", file, DYING))
     assert code == 2
     assert un.Trace.load(file).hypotheses == [[]]
+
+
+def test_scores_that_ctrl_c_ends_replace_no_file(tmp_path, monkeypatch):
+    def reached(bar, done, made):
+        if done:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("unspool.cli.long_bar.LongBar.reached", reached)
+    pairs, old = tmp_path / "pairs.txt", tmp_path / "old.csv"
+    pairs.write_text("".join(f"Once there were {n}\t kings\n" for n in range(600)))
+    code, shown, said = called("score", "-f", str(pairs), "-o", "csv")
+    done = len(shown.splitlines())
+    assert (code, said) == (130, f"unspool: interrupted after {said.split()[3]} of 600 texts\n")
+    assert done > 1
+    old.write_text("of an earlier run")
+    code, shown, said = called("score", "-f", str(pairs), "--output-file", str(old))
+    assert (code, shown) == (130, "")
+    assert said.endswith(f"; {old} is not written\n")
+    assert old.read_text() == "of an earlier run"

@@ -111,7 +111,7 @@ def test_help_names_every_metric():
         (("x", "--axes", "length,loops"), "--plot"),
         (("x", "--reference", "/nowhere"), "cannot read /nowhere"),
         (("x", "--save", "/nowhere/a"), "cannot write /nowhere/a"),
-        (("x", "--max-new-tokens", "0"), "max_new_tokens"),
+        (("x", "--max-new-tokens", "0"), "--max-new-tokens needs a whole number >= 1; got 0"),
         (("x", "--together", "0"), "together"),
         (("x", "y"), "quotes"),
     ],

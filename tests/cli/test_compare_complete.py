@@ -228,5 +228,5 @@ def test_the_bar_says_rate_and_time_left_on_a_terminal_and_nothing_to_a_pipe(fol
     shown = Terminal(*arguments, columns=120)
     seen = shown.read()
     assert shown.code() == 0
-    assert "prompts/s" in seen
+    assert "runs/s" in seen
     assert "left" in seen

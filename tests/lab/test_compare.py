@@ -14,9 +14,10 @@ import unspool as un
 from unspool.lab import metrics
 from unspool.lab.asked_compare import MetricsGiven, check_metrics
 from unspool.lab.compare import Comparing
+from unspool.lab.defaults import FEWEST
 from unspool.lab.generations import GenerationFile
-from unspool.views.compare import FEW, tables
 from unspool.views.compare_report import to_page
+from unspool.views.compare_words import tables
 
 PROMPTS = ["abc", "c", "aebcdb", "ee"]
 DECODERS = ["greedy", "beam(3, n=2)", "temperature(1.3) | sample(2)", "xtc(0.1, 0.5) | greedy"]
@@ -292,6 +293,7 @@ def test_decoders_with_live_objects_are_not_taken_from_a_file(tmp_path):
 @pytest.mark.parametrize("width", [40, 60, 80, 132])
 def test_tables_fit_the_screen(width):
     found = compared(reference=[("a", "abcabc")])
+    assert "The reference has fewer than 10 texts" in str(found)
     shown = found.to_text(width)
     assert max(map(len, shown.splitlines())) <= width
     for name in (*ALL, *(row.name.split(" | ")[0] for row in found.all_rows)):
@@ -305,7 +307,7 @@ def test_few_prompts_mark_no_difference():
     some = compared(decoders=["greedy", "temperature(9) | sample(1)"])
     assert not marked(some)
     assert "too narrow" in some.to_text()
-    many = compared(prompts=[c + d for c in "abcde" for d in "abc"][: FEW + 2], decoders=["greedy", "temperature(9) | sample(1)"])
+    many = compared(prompts=[c + d for c in "abcde" for d in "abc"][: FEWEST + 2], decoders=["greedy", "temperature(9) | sample(1)"])
     assert marked(many)
     assert "too narrow" not in many.to_text()
     one = compared(prompts=["abc"])
@@ -411,7 +413,7 @@ def test_without_matplotlib_one_line_says_how_to_get_it(monkeypatch):
     [
         ({"prompts": []}, "at least one prompt"),
         ({"prompts": ["ab", "c", "ab"]}, "prompt 3 is prompt 1 again"),
-        ({"prompts": [[1, 2]]}, "as texts"),
+        ({"prompts": [[1, 2]]}, "prompts are texts"),
         ({"prompts": "a" * 99}, "context"),
         ({"decoders": []}, "at least one decoder"),
         ({"decoders": "greedy"}, "a list of decoders"),

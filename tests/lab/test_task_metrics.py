@@ -103,7 +103,7 @@ def test_a_pattern_finds_the_answer():
         ({"answers": ["a", [1], "b"]}, "prompt 2 has"),
         ({"answers": "abc"}, "a list"),
         ({"answers": ["a"] * 3, "answer_pattern": "("}, "no regular expression"),
-        ({"answer_pattern": "a", "metrics": ["length"]}, "give both"),
+        ({"answer_pattern": "a", "metrics": ["length"]}, "for prompts with answers; give them by answers"),
         ({"metrics": ["mauve"]}, f"mauve needs {LEAST_TEXTS} prompts and as many reference texts.*3 prompts and 0 reference"),
     ],
 )

@@ -13,6 +13,7 @@ def test_rates_and_time_left(monkeypatch):
     bar.reached(40, made=False)                                          # from a run before
     now[0] += 10
     bar.step(30, 5)
+    assert LongBar("sweep", 9, wanted=False, what="runs").fields() == {"rate": "", "left": ""}
     assert (bar.count, bar.fields()) == (45, {"rate": "0.5 prompts/s · 3 tokens/s", "left": "1 min 50 s left"})
     now[0] += 10
     bar.reached(60, made=True)

@@ -18,6 +18,10 @@ def axes(text):
         ("temperature({0.3..1.5 in 3})", [("temperature", ("0.3", "0.9", "1.5"))]),
         ("temperature({0.5..1.2 by 0.5})", [("temperature", ("0.5", "1"))]),
         ("min_p({0.001..0.1 in 3 log})", [("min_p", ("0.001", "0.01", "0.1"))]),
+        ("top_k({1..100 in 5})", [("top_k", ("1", "26", "50", "75", "100"))]),
+        ("top_k({1..100 in 5 log})", [("top_k", ("1", "3", "10", "32", "100"))]),
+        ("temperature({1..2 in 3})", [("temperature", ("1", "1.5", "2"))]),
+        ("top_p(0.9, min_keep={1..4 in 2})", [("top_p.min_keep", ("1", "4"))]),
         ("top_k({10..50 by 20}) | {sample, best_of(4)}", [("top_k", ("10", "30", "50")), ("part", ("sample", "best_of(4)"))]),
         ("top_p({.8, 0.9}, min_keep={1,2})", [("top_p", (".8", "0.9")), ("top_p.min_keep", ("1", "2"))]),
         ("xtc(0.1, {0.2,0.5})", [("xtc.probability", ("0.2", "0.5"))]),
@@ -50,7 +54,18 @@ def test_a_setting_is_the_text_with_its_values():
         ("top_p({0.8,,0.9})", "has an empty place"),
         ("top_p({0.8, })", "has an empty place"),
         ("top_p({0.8,0.9,0.8})", "has 0.8 twice"),
-        ("top_p({0.8", "is not closed"),
+        ("top_p({0.8", "the brace of '{0.8' is not closed"),
+        ("temperature({0.7, 1) | sample", "the brace of '{0.7, 1) | sample' is not closed"),
+        ("top_p({0.8, 1]}) | sample", "the brace of '{0.8, 1]}) | sample' is not closed"),
+        ("{top_p(0.9}, min_p(0.1)}", "the '(' of '{top_p(0.9}, min_p(0.1)}' is not closed"),
+        ("greedy | stop({'a', 'b) | end(1)", "is not closed"),
+        ("{temperature(1), }", "the set {temperature(1), } has an empty place"),
+        ("{greedy, greedy}", "the set {greedy, greedy} has greedy twice"),
+        ("temperature({0..1 by 1e-300})", "has more than 10000 values"),
+        ("temperature({0..1 by 1e-9999999})", "has more than 10000 values"),
+        ("temperature({0..1e9999999 by 1})", "has an end that is too large"),
+        ("temperature({0..1 by 1e9999999})", "has one value"),
+        (f"temperature({{0..1 in {'9' * 5000}}})", "cannot read the range"),
         ("top_p({0.9..0.8 by 0.1})", "goes from 0.9 to 0.8"),
         ("top_p({0.8..0.9 by 0})", "must be above 0; got 0"),
         ("top_p({0.8..0.9 by -0.1})", "must be above 0; got -0.1"),
@@ -58,9 +73,11 @@ def test_a_setting_is_the_text_with_its_values():
         ("top_p({0.8..0.9 in 1})", "at least 2 values; got 1"),
         ("top_p({0.8...0.9 by 2})", "cannot read the range {0.8...0.9 by 2} of top_p: a set is {0.8, 0.9} and a range {0.3..1.5 by 0.2}"),
         ("top_p({a..b})", "cannot read the range"),
+        ("top_k({1..3 in 5})", "has fewer than 5 whole numbers apart"),
+        ("top_k({1..10 in 9 log})", "has fewer than 9 whole numbers apart"),
         ("min_p({0..0.1 in 5 log})", "begins above 0"),
         ("min_p({0.1..1 by 0.1 log})", "log goes with a number of values"),
-        ("temperature({0..1 by 0.000001})", "1000001 values, more than 10000"),
+        ("temperature({0..1 by 0.000001})", "has more than 10000 values"),
     ],
 )
 def test_what_is_wrong_with_braces(text, said):
@@ -74,9 +91,9 @@ def test_what_is_wrong_with_braces(text, said):
     ("text", "options", "said"),
     [
         ("temperature({0..100 by 1}) | top_k({1..100 by 1})", {}, "the grid has 10100 settings, more than 2000"),
-        ("temperature({1,2})", {"search": "random"}, "say how many"),
+        ("temperature({1,2})", {"search": "random"}, "search random draws settings: say how many, by settings or budget"),
         ("temperature({1,2})", {"settings": 4}, "a grid is tried whole"),
-        ("temperature({1,2})", {"search": "random", "settings": 0}, "whole number >= 1; got 0"),
+        ("temperature({1,2})", {"search": "random", "settings": 1}, "settings is a whole number >= 2, for at least 2 settings"),
         ("temperature({1,2})", {"search": "random", "settings": 3, "budget": 4}, "not both"),
         ("temperature({1,2})", {"search": "gird"}, "grid, random, halving"),
     ],
@@ -104,6 +121,9 @@ def test_a_setting_that_cannot_be_is_named(text, said):
 
 
 def test_random_settings_are_different_within_their_ranges_and_the_same_again():
+    whole = settings_of(read_template("top_k({1..1000 log}) | temperature({1..2})"), 50, 0)
+    assert all(k.isdecimal() and 1 <= int(k) <= 1000 and 1 <= float(t) <= 2 for k, t in (one.values for one in whole))
+    assert sum("." in one.values[1] for one in whole) > 40                # a temperature need not be whole
     template = read_template("temperature({0.3..1.5}) | top_k({5..50}) | min_p({0.001..0.1 log}) | {sample, greedy}")
     made = settings_of(template, 200, 3)
     assert made == settings_of(template, 200, 3)

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 import unspool as un
-from unspool.lab.bootstrap import difference
+from unspool.lab.bootstrap import Estimate, difference
 from unspool.lab.registry import metric_named
 from unspool.sweeps.choosing import RanSetting, choose
 from unspool.sweeps.goals import Goal, read_goals
 from unspool.sweeps.halving import afforded, rungs_of, runs_of
-from unspool.sweeps.judging import losses_of, pareto_front, ranked, worse_by
+from unspool.sweeps.judging import losses_of, noise_of, pareto_front, ranked, scaled, worse_by
 from unspool.sweeps.settings import SweepSetting
 from unspool.sweeps.units import Spent
 
@@ -49,6 +49,37 @@ def test_ranks_go_front_by_front(seed):
         assert set(order[at : at + len(front)]) == front
         left -= front
         at += len(front)
+
+
+EXTREME = np.asarray([[0.00, 42.9], [0.02, 1.8], [0.08, 5.0], [0.30, 7.0], [0.50, 8.0], [0.01, 175.0]])
+"""How far six settings are from human text in diversity and in perplexity: two of them are far too hot."""
+
+
+def test_one_extreme_setting_does_not_make_the_others_look_alike():
+    assert ranked(EXTREME)[0] == 1
+    for more in ([[0.4, 1e6]], [[0.4, 1e6], [9.0, 400.0]]):
+        assert ranked(np.concatenate([EXTREME, more]))[0] == 1
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_order_is_the_same_in_other_units(seed):
+    draw = np.random.default_rng(seed)
+    rows, noise = draw.random((12, 2)), draw.random(2) / 10
+    units = np.asarray([1000.0, 0.001])
+    assert ranked(rows, noise).tolist() == ranked(rows * units, noise * units).tolist()
+    assert (np.sort(scaled(rows)[:, 0])[[0, 6]] == [0, 1]).all()          # the middle one of eleven others
+
+
+def test_what_is_noise_counts_for_little():
+    """Of the first metric nearly all settings are alike but for chance."""
+    rows = np.asarray([[0.0004, 1.0], [0.0, 4.0], [0.0001, 3.0], [0.0002, 9.0], [0.5, 0.9]])
+    assert ranked(rows)[0] == 2
+    assert ranked(rows, np.asarray([0.01, 0.1]))[0] == 0
+
+
+def test_noise_is_half_of_a_typical_interval():
+    some = [[Estimate(1, 0, 2), Estimate(1)], [Estimate(1, 0.5, 1.5), Estimate(1)], [Estimate(1, 0, 10), Estimate(math.inf)]]
+    assert noise_of(some).tolist() == [1, 0]
 
 
 def test_what_nobody_knows_is_the_worst():

@@ -39,7 +39,7 @@ TEXTS = [(p, q) for p, q in zip(prompts(20), prompts(20, 1), strict=True)]
 @pytest.fixture(autouse=True)
 def small_units(monkeypatch):
     """So that a small sweep has many units."""
-    monkeypatch.setattr(planning, "PROMPTS_IN_UNIT", 4)
+    monkeypatch.setattr(planning, "PROMPTS_AT_ONCE", 4)
     monkeypatch.setattr(planning, "TOKENS_IN_UNIT", 30)
 
 
@@ -93,7 +93,7 @@ def test_all_settings_have_the_same_draws():
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_size_of_units_changes_nothing(kind, monkeypatch):
     found = kind()
-    monkeypatch.setattr(planning, "PROMPTS_IN_UNIT", 7)
+    monkeypatch.setattr(planning, "PROMPTS_AT_ONCE", 7)
     monkeypatch.setattr(planning, "TOKENS_IN_UNIT", 2048)
     other = kind()
     assert [row.estimates for row in other.rows] == [row.estimates for row in found.rows]
@@ -111,6 +111,34 @@ def test_near_human_text_is_near_what_it_has():
     assert goal.target == pytest.approx(math.exp(-sum(kept) / len(kept)))
     best = min(found.rows, key=lambda row: abs(row.estimates[0].value - goal.target))
     assert found.best is best
+    known = un.compare(lm, prompts(), ["greedy"], max_new_tokens=8, unit="tokens", metrics=["perplexity"], reference=human).reference.values
+    one = known["perplexity"]
+    assert (goal.target, *goal.between) == (one.value, one.low, one.high)
+    wanted = f"that of human text, {one.value:.2f} [{one.low:.2f}, {one.high:.2f}]"
+    assert wanted in " ".join(str(found).split())
+    assert [found.to_dict()["metrics"][0][name] for name in ("target", "target_low", "target_high")] == [one.value, one.low, one.high]
+
+
+def test_options_are_said_as_python_writes_them():
+    for options, said in (
+        ({"bogus": 1}, "unknown option of sweep 'bogus'"),
+        ({"max_new_token": 1}, "did you mean max_new_tokens?"),
+        ({"prompts": [1] * 12}, "prompts are texts; got 1"),
+        ({"search": "random", "settings": 1}, "settings is a whole number >= 2"),
+        ({"keep": 3}, "keep goes with search halving"),
+        ({"prompts": []}, "give prompts, 10 of them at least"),
+        ({"max_new_tokens": 0}, "max_new_tokens needs a whole number >= 1; got 0"),
+    ):
+        with pytest.raises(un.UnspoolError) as error:
+            un.sweep(toy(), DRAWN, "diversity", **{"prompts": prompts()} | options)
+        assert said in str(error.value), options
+        assert "--" not in str(error.value)
+    with pytest.raises(un.UnspoolError, match="judge_perplexity needs a second model; give it by judge"):
+        un.sweep(toy(), DRAWN, "judge_perplexity:min", prompts=prompts())
+    with pytest.raises(un.UnspoolError, match="unknown option of compare 'bogus'"):
+        un.compare(toy(), prompts(), ["greedy"], bogus=1)
+    with pytest.raises(un.UnspoolError, match="unknown option of run 'metrics'"):
+        un.run(toy(), prompts(), "greedy", save="never.jsonl", metrics=1)
 
 
 # --- halving ----------------------------------------------------------------------------------------------------------
@@ -182,7 +210,7 @@ def test_what_is_there_is_not_made_again(kind, tmp_path):
     [
         ({"max_new_tokens": 3}, "max_new_tokens is 8 there and 3 now"),
         ({"prompts": prompts(21)}, "prompts is 20 there and 21 now"),
-        ({"prompts": prompts(20, 5)}, "hash of the prompts is another there"),
+        ({"prompts": prompts(20, 5)}, "was begun with other prompts; give another file"),
         ({"seeds": 3}, "seeds is [0, 1] there and [0, 1, 2] now"),
         ({"unit": "words"}, "unit is 'tokens' there"),
         ({"search": "halving"}, "search is 'grid' there"),
@@ -241,6 +269,31 @@ def test_what_is_finished_so_far_can_be_read():
             pass
         assert "not finished" in str(work.result), kind
         assert 0 < work.done < work.plan.total
+
+
+@pytest.mark.parametrize("search", ["grid", "halving"])
+def test_an_unfinished_sweep_compares_what_all_have_and_says_so(search):
+    options = {"search": search} | ({"keep": 2} if search == "halving" else {})
+    work = Sweeping(toy(), DRAWN, "diversity", prompts=prompts(), max_new_tokens=8, **options)
+    with pytest.raises(un.UnspoolError, match="nothing is finished yet"):
+        work.result  # noqa: B018
+    for _ in work:
+        found = work.result
+        said = " ".join(str(found).split())
+        assert len({row.prompts for row in found.rows if not row.dropped}) == 1
+        assert {row.number for row in found.rows if not row.dropped} <= set(work.alive)
+        assert not found.recommended.dropped
+        assert not found.best.dropped
+        assert found.settings["runs"] == work.done
+        finished = work.done == work.plan.total
+        assert [row["finished"] for row in found.to_dict()["rows"]] == [finished] * len(found.rows)
+        dropped = sum(row.dropped for row in found.rows)
+        assert ("dropped early" in said) == (dropped > 0)
+        assert dropped == 0 or search == "halving"
+        some = "" if len(found.rows) == 6 else f" and with {len(found.rows)} of 6 settings"
+        lead = "" if finished else f"So far, on {found.reached} of 20 prompts{some}, this is recommended: {found.recommended.decoder}"
+        assert lead in said
+        assert ("Recommended:" in said) == finished
 
 
 def test_killed_at_any_time_it_ends_the_same(tmp_path):

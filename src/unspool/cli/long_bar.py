@@ -43,7 +43,8 @@ class LongBar(Bar):
         rate = (self.count - self._before) / seconds
         tokens = f" · {self._tokens / seconds:,.0f} tokens/s" if self._tokens else ""
         left = (self.total - self.count) / rate if self.total is not None and rate > 0 else None
-        return {"rate": f"{rate:,.1f} {self.what}/s{tokens}", "left": "" if left is None else f"{duration(left)} left"}
+        done = f"{rate:,.1f} {self.what}/s" if rate > 0 else ""
+        return {"rate": (done + tokens).removeprefix(" · "), "left": "" if left is None else f"{duration(left)} left"}
 
     def columns(self) -> tuple[Any, ...]:
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn

@@ -19,6 +19,13 @@ SHELLS = ["bash", "zsh", "fish"]
 NAMED = {"FILE": "a file", "MODEL": "a model", "ENGINE": "an engine"}
 """What options take by name, by their metavar."""
 
+SPELLED = {
+    "prompts": "a file of prompts (-f)",
+    "answers": "a column of answers in the file of prompts (--answer-column)",
+    "address": "--ray-address",
+}
+"""Options of Python that have another name here."""
+
 EXAMPLES = """\b
 Examples:
   unspool "Once upon a time" -d "temperature(0.8) | top_p(0.9) | sample" --seed 7
@@ -29,6 +36,11 @@ Examples:
 
 
 # --- how click is used ------------------------------------------------------------------------------------------------
+
+
+def spelling(name: str) -> str:
+    """An option of Python as it is written here."""
+    return SPELLED.get(name, "--" + name.replace("_", "-"))
 
 
 class Argument(click.Argument):

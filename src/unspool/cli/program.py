@@ -10,7 +10,7 @@ from importlib import import_module
 import click
 
 from unspool.cli import options
-from unspool.errors import UnspoolError, near
+from unspool.errors import UnspoolError, near, spelled
 from unspool.files import said
 
 COMMANDS = (
@@ -89,7 +89,8 @@ def run(arguments: list[str] | None = None) -> int:
     from unspool.cli.console import note
 
     try:
-        return int(app(args=arguments, prog_name="unspool", standalone_mode=False) or 0)
+        with spelled(options.spelling):
+            return int(app(args=arguments, prog_name="unspool", standalone_mode=False) or 0)
     except click.ClickException as error:
         note(usage_message(error))
     except UnspoolError as error:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from unspool.core.decoder import Decoder, as_decoder
-from unspool.errors import ParameterError, PromptError, check, is_whole, plain
+from unspool.errors import ParameterError, PromptError, check, is_whole, option, plain
 from unspool.lab.mauve import mauve_library
 from unspool.lab.registry import metric_named
 from unspool.lab.task_metrics import sacrebleu_metric
@@ -38,10 +38,10 @@ class MetricsGiven:
 def check_prompts(prompts: str | Sequence[str]) -> list[str]:
     """Texts, each once: equal prompts have equal draws, and would count twice."""
     found = [prompts] if isinstance(prompts, str) else list(prompts)
-    check(len(found) > 0, "compare needs at least one prompt")
+    check(len(found) > 0, f"give at least one prompt, by {option('prompts')}")
     for i, prompt in enumerate(found):
         if not isinstance(prompt, str):
-            raise PromptError(f"compare takes prompts as texts; got {prompt!r}")
+            raise PromptError(f"prompts are texts; got {prompt!r:.60}")
         first = found.index(prompt)
         if first < i:
             raise PromptError(f"prompt {i + 1} is prompt {first + 1} again, and would count twice; give it once: {prompt[:60]!r}")
@@ -81,17 +81,17 @@ def check_seeds(seeds: int | Sequence[int]) -> list[int]:
 
 def check_metrics(names: Sequence[str | Metric], given: MetricsGiven) -> list[Metric]:
     """Metrics by name, or one's own; those that need what is not given are refused, and those whose library is not there."""
-    check(not isinstance(names, str), f"metrics is a list of names; got {names!r}")
+    check(not isinstance(names, str), f"{option('metrics')} is a list of names; got {names!r}")
     found = [name if isinstance(name, Metric) else metric_named(name) for name in dict.fromkeys(names)]
-    check(len(found) > 0, "metrics is empty; give at least one")
+    check(len(found) > 0, f"{option('metrics')} is empty; give at least one")
     twice = next((m.name for i, m in enumerate(found) if m.name in {n.name for n in found[:i]}), None)
     check(twice is None, f"two metrics are called {twice!r}; their values could not be told apart")
     for m in found:
-        check(m.needs != "judged" or given.judged, f"{m.name} needs a second model: judge=..., or --judge")
-        check(m.needs != "answers" or given.answered, f"{m.name} needs answers: answers=..., or a column `answer` in the file of prompts")
+        check(m.needs != "judged" or given.judged, f"{m.name} needs a second model; give it by {option('judge')}")
+        check(m.needs != "answers" or given.answered, f"{m.name} needs answers; give them by {option('answers')}")
         enough = min(given.prompts, given.references) >= m.least
         there = f"there are {given.prompts} prompts and {given.references} reference texts"
-        check(m.least == 1 or enough, f"{m.name} needs {m.least} prompts and as many reference texts (reference=..., --reference); {there}")
+        check(m.least == 1 or enough, f"{m.name} needs {m.least} prompts and as many reference texts ({option('reference')}); {there}")
         if m.name in METRIC_LIBRARIES:
             METRIC_LIBRARIES[m.name]()
     return found
@@ -116,7 +116,7 @@ def check_pattern(pattern: str | None, answers: Any) -> re.Pattern[str] | None:
     """What finds the answer in a text."""
     if pattern is None:
         return None
-    check(bool(answers), "a pattern for answers is for prompts with answers; give both")
+    check(bool(answers), f"{option('answer_pattern')} is for prompts with answers; give them by {option('answers')}")
     try:
         return re.compile(pattern)
     except re.error as error:

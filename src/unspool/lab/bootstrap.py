@@ -30,6 +30,9 @@ class Estimate:
         return self.low > 0 or self.high < 0
 
 
+NO_ESTIMATE = Estimate(math.nan)
+
+
 @lru_cache(4)
 def weights(prompts: int) -> Floats:
     """How often each prompt is drawn in each resample, (TIMES, prompts); always the same."""

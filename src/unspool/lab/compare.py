@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from unspool.core.decoder import Decoder
-from unspool.errors import whole
+from unspool.errors import check_options, option, whole
 from unspool.lab.asked_compare import MetricsGiven, check_answers, check_decoders, check_metrics, check_pattern, check_prompts, check_seeds
 from unspool.lab.comparison import Comparison
+from unspool.lab.defaults import DEFAULT_SEEDS, PROMPTS_AT_ONCE, UNITS
 from unspool.lab.generations import Generation, GenerationFile, key
 from unspool.lab.measuring import Measuring
 from unspool.lab.registry import DEFAULT
@@ -24,14 +25,12 @@ from unspool.many.executors.opening import ModelOpening
 from unspool.many.unit import GivenPrompt, Unit, UnitTexts, making, model_of, recipe_of, sendable, written_out
 from unspool.record.step import Step
 
-PROMPTS_AT_ONCE = 16
-"""Prompts that run together."""
-
 
 def compare(
     lm: LanguageModel, prompts: str | Sequence[str], decoders: Sequence[DecoderLike] | Mapping[str, DecoderLike], **options: Any
 ) -> Comparison:
     """Run every decoder on every prompt with every seed, and measure the texts. Options are those of `Comparing`."""
+    check_options("compare", options, Comparing.__init__)
     run = Comparing(lm, prompts, decoders, **options)
     for _ in run:
         pass
@@ -58,12 +57,12 @@ class Comparing:
         prompts: str | Sequence[str],
         decoders: Sequence[DecoderLike] | Mapping[str, DecoderLike],
         *,
-        seeds: int | Sequence[int] = 3,
+        seeds: int | Sequence[int] = DEFAULT_SEEDS,
         max_new_tokens: int = DEFAULT_NEW_TOKENS,
         metrics: Sequence[str | Metric] = DEFAULT,
         reference: Sequence[str] | Sequence[tuple[str, str]] = (),
         judge: LanguageModel | None = None,
-        unit: str = "words",
+        unit: str = UNITS[0],
         answers: Sequence[str | Sequence[str] | None] | None = None,
         answer_pattern: str | None = None,
         save: str | Path | None = None,
@@ -86,7 +85,7 @@ class Comparing:
         self._number = count()
         self.seeds = check_seeds(seeds)
         for value, what in ((together, "together"), (max_new_tokens, "max_new_tokens")):
-            whole(what, value, 1)
+            whole(option(what), value, 1)
         right = check_answers(answers, self.prompts)
         pattern = check_pattern(answer_pattern, right)
         asked = check_metrics(metrics, MetricsGiven(judge is not None, bool(right), len(self.prompts), len(reference)))
@@ -204,6 +203,7 @@ class Comparing:
             "max_new_tokens": self.max_new_tokens,
             "unit": measuring.unit,
             "judge": measuring.judge.name if measuring.judge else None,
+            "finished": self.done == self.total,
         }
         return Comparison(
             corrected(rows),

@@ -9,7 +9,9 @@ from typing import Any
 from unspool.errors import MissingExtra
 from unspool.files import write
 from unspool.lab.rows import Compared
-from unspool.views import compare as view, compare_plot, compare_report
+from unspool.views import compare_files, compare_plot, compare_report
+from unspool.views.compare import draw_comparison
+from unspool.views.sheet import sheet_of
 from unspool.views.side_by_side import draw_pairs
 from unspool.views.terminal import PLAIN, Paint
 
@@ -20,27 +22,27 @@ class Comparison(Compared):
 
     def to_text(self, width: int = 0, paint: Paint = PLAIN) -> str:
         """Tables as a terminal shows them, split to fit a width (0: as wide as they are)."""
-        return view.draw_comparison(self, width, paint)
+        return draw_comparison(self, width, paint)
 
     def __str__(self) -> str:
         return self.to_text()
 
     def to_markdown(self) -> str:
-        return view.to_markdown(self)
+        return compare_files.to_markdown(self)
 
     def to_html(self) -> str:
         """Tables in HTML, as a notebook shows them; every text is escaped."""
-        return view.to_html(self)
+        return compare_files.to_html(self)
 
     _repr_html_ = to_html
 
     def to_csv(self) -> str:
         """A line for each decoder; of each metric the value, the ends of its interval and the difference."""
-        return view.sheet(self).to_csv()
+        return sheet_of(compare_files.records(self)).to_csv()
 
     def to_dict(self) -> dict[str, Any]:
         """Rows and settings as plain values; what is not known is None."""
-        return view.to_dict(self)
+        return compare_files.to_dict(self)
 
     def to_jsonl(self) -> str:
         """Every generation on a line, as in the file of `save`."""
@@ -52,7 +54,7 @@ class Comparison(Compared):
             import pandas
         except ImportError:
             raise MissingExtra("to_pandas() needs pandas: pip install 'unspool[pandas]'") from None
-        return pandas.DataFrame(view.records(self)).set_index("decoder")
+        return pandas.DataFrame(compare_files.records(self)).set_index("decoder")
 
     def side_by_side(self, prompts: int, width: int = 80, paint: Paint = PLAIN) -> str:
         """Texts of the first decoder beside those of each other one, of so many prompts, the most different first."""

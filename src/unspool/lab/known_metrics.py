@@ -262,8 +262,6 @@ def metric_family(n: int) -> list[Metric]:
 
 METRICS = {metric.name: metric for metric in metric_family(4)}
 """Every metric by the name of its family: rep_n stands for rep_2, rep_3 and so on."""
-DEFAULT = ("perplexity", "diversity", "loops", "self_bleu", "length")
-
 
 def is_built_in(name: str) -> bool:
     """Whether a metric of the package has this name."""

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from unspool.arrays import Floats
-from unspool.errors import PromptError, check
+from unspool.errors import PromptError, check, option
+from unspool.lab.defaults import UNITS
 from unspool.lab.generations import Generation
 from unspool.lab.mauve import features_of, mauve
 from unspool.lab.metrics import words
@@ -20,8 +21,6 @@ from unspool.lab.text_metric import Metric, TextSample
 from unspool.language_model import LanguageModel
 from unspool.processors.measures import entropy
 from unspool.score import Score, score_tokens
-
-UNITS = ("words", "tokens")
 
 
 class Measuring:
@@ -37,7 +36,7 @@ class Measuring:
         answers: Mapping[str, tuple[str, ...]],
         pattern: re.Pattern[str] | None,
     ) -> None:
-        check(unit in UNITS, f"unit is one of {', '.join(UNITS)}; got {unit!r}")
+        check(unit in UNITS, f"{option('unit')} is one of {', '.join(UNITS)}; got {unit!r}")
         self.lm, self.judge, self.metrics, self.unit, self.chat = lm, judge, metrics, unit, chat
         self.answers, self.pattern = answers, pattern
         self.needs = {metric.needs for metric in metrics}

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from unspool.core.decoder import announced_parts
 from unspool.errors import ParameterError, UnknownName, unknown
-from unspool.lab.known_metrics import DEFAULT as DEFAULT, METRICS as METRICS, metric_family
+from unspool.lab.defaults import DEFAULT as DEFAULT
+from unspool.lab.known_metrics import METRICS as METRICS, metric_family
 from unspool.lab.own_metrics import own_metrics
 from unspool.lab.text_metric import Metric as Metric, TextSample as TextSample, ratio as ratio
 

@@ -11,14 +11,13 @@ import numpy as np
 
 from unspool.arrays import Floats
 from unspool.errors import ParameterError
-from unspool.lab.bootstrap import Estimate, estimate
+from unspool.lab.bootstrap import NO_ESTIMATE, Estimate, estimate
 from unspool.lab.generations import Generation
 from unspool.lab.significance import Difference, difference_of, holm
 from unspool.lab.text_metric import Metric, TextSample
 
 Made = Sequence[tuple[Generation, TextSample | None]]
 """Texts of one decoder, each as it was made and as metrics read it; None of a prompt that came to no text."""
-NAN = Estimate(math.nan)
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ def row_of(name: str, made: Made, base: Made | None, metrics: Sequence[Metric]) 
 
 def row_of_human(samples: Sequence[TextSample], metrics: Sequence[Metric]) -> DecoderRow:
     """The row of reference texts, each a prompt's only one; what compares with them has no value of themselves."""
-    values = {m.name: NAN if m.needs == "features" else _estimate(m, [[s] for s in samples]) for m in metrics}
+    values = {m.name: NO_ESTIMATE if m.needs == "features" else _estimate(m, [[s] for s in samples]) for m in metrics}
     return DecoderRow("reference", len(samples), len(samples), (), values, {}, None)
 
 
@@ -112,7 +111,7 @@ def _by_prompt(made: Made) -> dict[str, list[TextSample]]:
 
 def _estimate(metric: Metric, groups: list[list[TextSample]]) -> Estimate:
     if not groups:
-        return NAN
+        return NO_ESTIMATE
     return estimate(metric, _parts(metric, groups)) if metric.parts else Estimate(_of_collection(metric, groups))
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unspool.errors import ParameterError, PromptError, check, is_whole, whole
+from unspool.errors import ParameterError, PromptError, check, check_options, is_whole, whole
 from unspool.lab.asked_compare import check_decoders
 from unspool.language_model import DEFAULT_NEW_TOKENS, DecoderLike, LanguageModel
 from unspool.many.executors.choose import check_engine, executor_of
@@ -58,6 +58,7 @@ def run(
     mappings with "prompt" or "messages" and perhaps "id"; or the Path of a file. decoders: one, or several, which take turns. save: the
     file, JSON lines or, by its ending, .parquet. Options are those of `SavingRun`.
     """
+    check_options("run", options, SavingRun.__init__)
     several = isinstance(decoders, Sequence | Mapping) and not isinstance(decoders, str)
     work = SavingRun(lm, prompts, decoders if several else [decoders], save=save, **options)  # type: ignore[arg-type, list-item]
     for _ in work:

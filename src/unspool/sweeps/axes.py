@@ -20,7 +20,8 @@ import numpy as np
 
 from unspool.core.decoder import REGISTRY, own_parts, written
 from unspool.core.randomness import uniform, word
-from unspool.errors import DecoderError, ParameterError, check
+from unspool.errors import DecoderError, check
+from unspool.views.terminal import fit_right
 
 MOST_VALUES = 10_000
 """Of one range."""
@@ -30,7 +31,7 @@ DIGITS = 4
 """Significant digits of a number that is drawn from a range."""
 EXAMPLE = 'a set is {0.8, 0.9} and a range {0.3..1.5 by 0.2} or {0.3..1.5 in 7}'
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
-_RANGE = re.compile(rf"\s*({_NUMBER})\s*\.\.\s*({_NUMBER})\s*(?:by\s+({_NUMBER})|in\s+(\d+))?\s*(log)?\s*")
+_RANGE = re.compile(rf"\s*({_NUMBER})\s*\.\.\s*({_NUMBER})\s*(?:by\s+({_NUMBER})|in\s+(\d{{1,9}}))?\s*(log)?\s*")
 _OPEN, _CLOSE = "([{", ")]}"
 
 
@@ -48,27 +49,26 @@ class Axis:
     high: float = math.nan
     log: bool = False
     whole: bool = False
-    """Whether whole numbers are drawn from the range: its ends are written so."""
+    """Whether the range has whole numbers alone: its ends are written so, and it stands for no number that may be broken."""
 
     def drawn(self, seed: int, number: int) -> str:
         """The value of draw `number`: one of the set, or a number of the range."""
         u = float(uniform(seed, np.asarray([word("sweep")], np.uint64), number, self.name)[0])
         if self.values:
             return self.values[min(int(u * len(self.values)), len(self.values) - 1)]
-        if self.whole:
+        if self.whole and not self.log:
             return str(int(self.low) + min(int(u * (self.high - self.low + 1)), int(self.high - self.low)))
         if self.log:
-            return f"{math.exp(math.log(self.low) + u * (math.log(self.high) - math.log(self.low))):.{DIGITS}g}"
+            drawn = math.exp(math.log(self.low) + u * (math.log(self.high) - math.log(self.low)))
+            return str(round(drawn)) if self.whole else f"{drawn:.{DIGITS}g}"
         return f"{self.low + u * (self.high - self.low):.{DIGITS}g}"
 
     def spread(self) -> Axis:
         """With values: its own, or GRID_VALUES of its range; as many whole ones as there are, at most."""
         if self.values:
             return self
-        if not self.whole:
-            return replace(self, values=tuple(_counted(self.name, self.given, self.low, self.high, GRID_VALUES, self.log)))
-        count = min(GRID_VALUES, int(self.high - self.low) + 1)
-        return replace(self, values=tuple(str(round(self.low + (self.high - self.low) * i / (count - 1))) for i in range(count)))
+        count = min(GRID_VALUES, int(self.high - self.low) + 1) if self.whole else GRID_VALUES
+        return replace(self, values=tuple(dict.fromkeys(_spaced(self.low, self.high, count, self.log, self.whole))))
 
 
 @dataclass(frozen=True)
@@ -111,22 +111,32 @@ class Template:
 def read_template(text: str) -> Template:
     """A decoder's text form, taken apart at its braces."""
     pieces, axes, begun = [], list[Axis](), 0
-    for start, end, where in _sets(text):
+    for start, end, where, broken in _sets(text):
         inner = text[start + 1 : end]
         before = sum(axis.name.split(" (")[0] == where for axis in axes)
-        axes.append(_axis(f"{where} ({before + 1})" if before else where, inner))
+        axes.append(_axis(f"{where} ({before + 1})" if before else where, inner, broken))
         pieces.append(text[begun:start])
         begun = end + 1
     if not axes:
-        raise DecoderError(f"there is nothing to sweep in {text[:60]!r}: put values in braces; {EXAMPLE}")
+        raise DecoderError(f"there is nothing to sweep in {fit_right(text, 60)!r}: put values in braces; {EXAMPLE}")
     return Template(text, (*pieces, text[begun:]), tuple(axes))
+
+
+def value_of(text: str) -> int | float | str:
+    """A value of an axis as what it says: a number, or a text."""
+    if re.fullmatch(r"[-+]?\d+", text):
+        return int(text)
+    return float(text) if re.fullmatch(_NUMBER, text) else text
 
 
 # --- where the braces are ---------------------------------------------------------------------------------------------
 
 
-def _sets(text: str) -> Iterator[tuple[int, int, str]]:
-    """(where it opens, where it closes, what it is called) of each set that is no mapping; quotes hide what is in them."""
+def _sets(text: str) -> Iterator[tuple[int, int, str, bool]]:
+    """(where it opens, where it closes, what it is called, whether that may be a broken number) of each set that is no mapping.
+
+    Quotes hide what is in them.
+    """
     calls: list[tuple[str, int]] = []                                     # the open calls: name, and how many arguments stand before
     at = 0
     while at < len(text):
@@ -137,7 +147,7 @@ def _sets(text: str) -> Iterator[tuple[int, int, str]]:
         if c == "{":
             end = _closing(text, at)
             if ":" not in _bare(text[at + 1 : end]):
-                yield at, end, _called(text[:at], calls)
+                yield at, end, *_called(text[:at], calls)
                 at = end + 1
                 continue
         if c in _OPEN:
@@ -150,16 +160,16 @@ def _sets(text: str) -> Iterator[tuple[int, int, str]]:
         at += 1
 
 
-def _called(before: str, calls: list[tuple[str, int]]) -> str:
-    """What the parameter is called that a value stands for."""
+def _called(before: str, calls: list[tuple[str, int]]) -> tuple[str, bool]:
+    """What the parameter is called that a value stands for, and whether it takes broken numbers."""
     name, place = next(((n, p) for n, p in reversed(calls) if n), ("", 0))
     if not name:
-        return "part"
+        return "part", False
     keyword = re.search(r"[(,]\s*([A-Za-z_]\w*)\s*=\s*$", before)
     own_parts()
-    known = [f.name for f in written(REGISTRY[name])] if name in REGISTRY else []
-    parameter = keyword[1] if keyword else known[place] if place < len(known) else ""
-    return name if not parameter or known[:1] == [parameter] else f"{name}.{parameter}"
+    known = {f.name: str(f.type) for f in written(REGISTRY[name])} if name in REGISTRY else {}
+    parameter = keyword[1] if keyword else [*known, ""][min(place, len(known))]
+    return (name if not parameter or parameter == next(iter(known), "") else f"{name}.{parameter}"), "float" in known.get(parameter, "")
 
 
 def _behind_quote(text: str, at: int) -> int:
@@ -171,16 +181,22 @@ def _behind_quote(text: str, at: int) -> int:
 
 def _closing(text: str, at: int) -> int:
     """Where the bracket at a place closes."""
-    deep, place = 0, at
+    place, still = at, ""
     while place < len(text):
         if text[place] in "\"'":
             place = _behind_quote(text, place)
             continue
-        deep += (text[place] in _OPEN) - (text[place] in _CLOSE)
-        if deep == 0:
+        if text[place] in _OPEN:
+            still += text[place]
+        elif text[place] in _CLOSE:
+            if _OPEN.index(still[-1]) != _CLOSE.index(text[place]):
+                break
+            still = still[:-1]
+        if not still:
             return place
         place += 1
-    raise DecoderError(f"the brace of {text[at : at + 30]!r} is not closed; {EXAMPLE}")
+    what = "the brace" if still[-1] == "{" else f"the {still[-1]!r}"
+    raise DecoderError(f"{what} of {fit_right(text[at:], 30)!r} is not closed; {EXAMPLE}")
 
 
 def _bare(text: str) -> str:
@@ -202,58 +218,70 @@ def _bare(text: str) -> str:
 # --- what stands in them ----------------------------------------------------------------------------------------------
 
 
-def _axis(name: str, given: str) -> Axis:
+def _axis(name: str, given: str, broken: bool) -> Axis:
     bare = _bare(given)
     if not given.strip():
-        raise DecoderError(f"the set of {name} is empty; {EXAMPLE}")
+        raise DecoderError(f"the set{_of(name)} is empty; {EXAMPLE}")
     if ".." in bare:
-        return _range(name, given)
+        return _range(name, given, broken)
     cuts = [-1, *(i for i, c in enumerate(bare) if c == ","), len(given)]
     values = [given[a + 1 : b].strip() for a, b in pairwise(cuts)]
     if not all(values):
-        raise DecoderError(f"the set {{{given}}} of {name} has an empty place; {EXAMPLE}")
+        raise DecoderError(f"the set {{{given}}}{_of(name)} has an empty place; {EXAMPLE}")
     twice = next((v for i, v in enumerate(values) if v in values[:i]), None)
-    check(twice is None, f"the set {{{given}}} of {name} has {twice} twice; give each value once")
+    check(twice is None, f"the set {{{given}}}{_of(name)} has {twice} twice; give each value once")
     return Axis(name, given, tuple(values))
 
 
-def _range(name: str, given: str) -> Axis:
+def _range(name: str, given: str, broken: bool) -> Axis:
     found = _RANGE.fullmatch(given)
     if not found:
         raise DecoderError(f"cannot read the range {{{given}}} of {name}: {EXAMPLE}, with log behind it for equal factors")
     low, high, step, count, log = found.groups()
     a, b = float(low), float(high)
+    check(math.isfinite(a) and math.isfinite(b), f"the range {{{fit_right(given, 60)}}} of {name} has an end that is too large")
     check(a < b, f"the range {{{given}}} of {name} goes from {low} to {high}; the first number is the smaller one")
     check(not log or a > 0, f"the range {{{given}}} of {name} is by equal factors (log), so it begins above 0")
     check(not (log and step), f"the range {{{given}}} of {name}: log goes with a number of values, as {{{low}..{high} in 5 log}}")
+    whole = not broken and _is_whole(low) and _is_whole(high)
     if step is None and count is None:
-        return Axis(name, given, (), a, b, bool(log), not log and _is_whole(low) and _is_whole(high))
-    values = _stepped(name, given, low, high, step) if step else _counted(name, given, a, b, int(count), bool(log))
+        return Axis(name, given, (), a, b, bool(log), whole)
+    values = _stepped(name, given, low, high, step) if step else _counted(name, given, a, b, int(count), bool(log), whole)
     return Axis(name, given, tuple(values), a, b, bool(log))
 
 
 def _stepped(name: str, given: str, low: str, high: str, step: str) -> list[str]:
     first, last, by = Decimal(low), Decimal(high), Decimal(step)
     check(by > 0, f"the step of the range {{{given}}} of {name} must be above 0; got {step}")
+    check(last - first >= by, f"the range {{{given}}} of {name} has one value: its step is longer than itself")
+    _check_count(name, given, last - first < by * MOST_VALUES)
     count = int((last - first) / by) + 1
-    check(count > 1, f"the range {{{given}}} of {name} has one value: its step is longer than itself")
-    _check_count(name, given, count)
     return [_plain(first + i * by) for i in range(count)]
 
 
-def _counted(name: str, given: str, low: float, high: float, count: int, log: bool) -> list[str]:
+def _counted(name: str, given: str, low: float, high: float, count: int, log: bool, whole: bool) -> list[str]:
     check(count > 1, f"the range {{{given}}} of {name} needs at least 2 values; got {count}")
-    _check_count(name, given, count)
-    shares = [i / (count - 1) for i in range(count)]
-    numbers = [low * (high / low) ** s if log else low + (high - low) * s for s in shares]
-    values = [f"{x:.6g}" for x in numbers]
+    _check_count(name, given, count <= MOST_VALUES)
+    values = _spaced(low, high, count, log, whole)
+    check(len(set(values)) == count or not whole, f"the range {{{given}}} of {name} has fewer than {count} whole numbers apart; give fewer")
     check(len(set(values)) == count, f"the range {{{given}}} of {name} has values that six digits do not tell apart; give fewer")
     return values
 
 
-def _check_count(name: str, given: str, count: int) -> None:
-    if count > MOST_VALUES:
-        raise ParameterError(f"the range {{{given}}} of {name} has {count} values, more than {MOST_VALUES}; take a longer step")
+def _spaced(low: float, high: float, count: int, log: bool, whole: bool) -> list[str]:
+    """So many numbers, evenly or by equal factors; whole: rounded."""
+    shares = [i / (count - 1) for i in range(count)]
+    numbers = [low * (high / low) ** s if log else low + (high - low) * s for s in shares]
+    return [str(round(x)) if whole else f"{x:.6g}" for x in numbers]
+
+
+def _check_count(name: str, given: str, few: bool) -> None:
+    check(few, f"the range {{{given}}} of {name} has more than {MOST_VALUES} values; take fewer, by a longer step")
+
+
+def _of(name: str) -> str:
+    """Whose set it is, if it is one of values."""
+    return "" if name.startswith("part") else f" of {name}"
 
 
 def _plain(number: Decimal) -> str:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from unspool.arrays import Floats
-from unspool.lab.bootstrap import Estimate
+from unspool.lab.bootstrap import NO_ESTIMATE, Estimate
 from unspool.sweeps.goals import Goal
-from unspool.sweeps.judging import Worse, estimate_of, losses_of, pareto_front, ranked, worse_by
+from unspool.sweeps.judging import Worse, estimate_of, losses_of, noise_of, pareto_front, ranked, worse_by
 from unspool.sweeps.rows import SweepRow
 from unspool.sweeps.settings import SweepSetting
 from unspool.sweeps.simplicity import acting
@@ -18,7 +18,6 @@ from unspool.sweeps.units import Spent
 
 TOO_MANY = 1_000_000
 """Prompts beyond which nothing is settled by more of them."""
-_UNKNOWN = Estimate(float("nan"))
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class RanSetting:
     parts: tuple[Floats, ...]
     spent: Spent
     last: bool
-    """Whether it ran on all items there are."""
+    """Whether no rung has dropped it: it ran on all items that the others did."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,8 @@ def choose(goals: Sequence[Goal], ran: Sequence[RanSetting], items: str) -> Chos
     sound = whole & (np.asarray(failed) == 0) if (whole & (np.asarray(failed) == 0)).any() else whole
     losses[~sound] = np.inf
     front = pareto_front(losses)
-    best = int(ranked(losses)[0])
+    places = ranked(losses, noise_of(estimates)).tolist()
+    best = places[0]
     if not front[best]:
         return Chosen([_row(one, e, f, goals, [], False, False) for one, e, f in zip(ran, estimates, failed, strict=True)],
                       None, None, _hopeless(goals), None, "")  # fmt: skip
@@ -62,7 +62,7 @@ def choose(goals: Sequence[Goal], ran: Sequence[RanSetting], items: str) -> Chos
     within = [bool(ok and np.isfinite(losses[i]).all() and not any(w.clearly for w in worse[i])) for i, ok in enumerate(sound)]
     rows = [_row(one, estimates[i], failed[i], goals, worse[i], bool(front[i]), within[i]) for i, one in enumerate(ran)]
     rivals = [i for i, near in enumerate(within) if near]
-    order = {i: place for place, i in enumerate(ranked(losses).tolist())}
+    order = {i: place for place, i in enumerate(places)}
     taken = min(rivals, key=lambda i: (rows[i].acting, round(rows[i].tokens_per_new, 2), order[i]))
     why = _why(rows, rivals, best, taken, goals)
     others = [i for i in order if i != best and worse[i]]                 # the best first
@@ -74,9 +74,10 @@ def choose(goals: Sequence[Goal], ran: Sequence[RanSetting], items: str) -> Chos
 def _row(
     one: RanSetting, estimates: tuple[Estimate, ...], failed: int, goals: Sequence[Goal], worse: Sequence[Worse], front: bool, within: bool
 ) -> SweepRow:
-    by = tuple(w.by for w in worse) or tuple(_UNKNOWN for _ in goals)
+    by = tuple(w.by for w in worse) or tuple(NO_ESTIMATE for _ in goals)
     s = one.setting
-    return SweepRow(s.number, s.text, s.values, len(one.parts[0]), failed, estimates, by, front, within, acting(s.decoder), one.spent)
+    items = len(one.parts[0])
+    return SweepRow(s.number, s.text, s.values, items, failed, estimates, by, front, within, not one.last, acting(s.decoder), one.spent)
 
 
 def _why(rows: Sequence[SweepRow], rivals: Sequence[int], best: int, taken: int, goals: Sequence[Goal]) -> str:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from unspool.arrays import Floats
-from unspool.errors import ParameterError, UnknownName, check, unknown
+from unspool.errors import ParameterError, UnknownName, check, option, unknown
+from unspool.lab.bootstrap import Estimate
 from unspool.lab.registry import METRICS, Metric, metric_named
 from unspool.sweeps.read_metrics import READ_METRICS
 
@@ -29,6 +30,8 @@ class Goal:
     """What it is to be near to."""
     human: bool = False
     """Whether that is what human texts have."""
+    between: tuple[float, float] = (math.nan, math.nan)
+    """The interval of that, over the human texts."""
 
     @property
     def name(self) -> str:
@@ -47,15 +50,20 @@ class Goal:
         return f"{self.name}:{'human' if self.human else self.way}{f'={self.target:g}' if self.way == 'near' and not self.human else ''}"
 
     @property
+    def end(self) -> str:
+        """Which end of its values is the best, if one is."""
+        return {"min": "lowest", "max": "highest"}.get(self.way, "")
+
+    @property
     def aim(self) -> str:
         """Which way is better, for people."""
         if self.way != "near":
             return f"{self.name}, {'lower' if self.way == 'min' else 'higher'} is better"
         return f"{self.name}, best near {self.target:.{self.metric.decimals}f}{', that of human text' if self.human else ''}"
 
-    def near(self, value: float) -> Goal:
+    def near(self, found: Estimate) -> Goal:
         """With what human texts have as its target."""
-        return replace(self, target=value)
+        return replace(self, target=found.value, between=(found.low, found.high))
 
 
 def read_goals(asked: str | Sequence[str], human: bool, judged: bool) -> list[Goal]:
@@ -79,14 +87,15 @@ def _goal(text: str, human: bool, judged: bool) -> Goal:
     parts = metric.parts is not None or metric.needs == "distributions"
     check(parts, f"{metric.name} is of a whole collection and has no interval, so no noise to be within; take diversity or rep_2")
     check(metric.needs not in ("answers", "features"), f"{metric.name} needs {metric.needs}, which a sweep does not read; take compare")
-    check(metric.needs != "judged" or judged, f"{metric.name} needs a second model: judge=..., or --judge")
+    check(metric.needs != "judged" or judged, f"{metric.name} needs a second model; give it by {option('judge')}")
     way, equals, value = (part.strip() for part in said.partition("="))
     if not way:
         return _unsaid(metric, human)
     if way not in BETTER_WAYS:
         raise unknown("way of a metric", way, BETTER_WAYS)
     if way == "human":
-        check(human and not READ_METRICS.get(metric.name), f"{text}: only a metric of drawn texts can be near human text, with --reference")
+        drawn = f"{text}: only a metric of drawn texts can be near human text, with {option('reference')}"
+        check(human and not READ_METRICS.get(metric.name), drawn)
         return Goal(metric, "near", human=True)
     if way != "near":
         check(not equals, f"{text}: {way} takes no number; did you mean {metric.name}:near={value}?")
@@ -118,5 +127,5 @@ def _unsaid(metric: Metric, human: bool) -> Goal:
         return Goal(metric, "max")
     if metric.name in SMALLER or stem in ("rep", "self_bleu"):
         return Goal(metric, "min")
-    more = "" if metric.needs == "distributions" else f", or human texts (--reference) to come near to: {metric.name}:human"
+    more = "" if metric.needs == "distributions" else f", or human texts ({option('reference')}) to come near to: {metric.name}:human"
     raise ParameterError(f"neither end of {metric.name} is better by itself; say {metric.name}:min, :max or :near=NUMBER{more}")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from unspool.errors import ParameterError, check, is_whole
+from unspool.errors import ParameterError, check, is_whole, option
 
 FIRST_RUNG = 5
 """The fewest prompts of a rung: on fewer, chance decides."""
@@ -23,7 +23,7 @@ class Rung:
 
 def rungs_of(settings: int, prompts: int, keep: int) -> list[Rung]:
     """The rungs, the last on all prompts; keep: one setting in so many goes on."""
-    check(is_whole(keep, 2), f"keep says of how many settings one goes on, a whole number >= 2; got {keep!r}")
+    check(is_whole(keep, 2), f"{option('keep')} says of how many settings one goes on, a whole number >= 2; got {keep!r}")
     count = 1
     while settings > keep**count and prompts >= FIRST_RUNG * keep**count:
         count += 1

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from unspool.arrays import Flags, Floats, Ints
-from unspool.lab.bootstrap import Estimate, ends, estimate, weights
+from unspool.lab.bootstrap import NO_ESTIMATE, Estimate, ends, estimate, weights
 from unspool.sweeps.goals import Goal
 
 POWER = 1.959964 + 0.841621
 """Normal quantiles of an interval of 95 % and a power of 80 %."""
-_NONE = Estimate(math.nan)
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ def estimate_of(goal: Goal, parts: Floats) -> Estimate:
     """The metric of a setting's items (n, k), those without a text left out."""
     some = parts[there(parts)]
     if not len(some):
-        return _NONE
+        return NO_ESTIMATE
     value = float(goal.metric.of_sums(some.sum(0)))
     return estimate(goal.metric, some) if math.isfinite(value) else Estimate(value)
 
@@ -58,7 +57,7 @@ def worse_by(goal: Goal, parts: Floats, base: Floats) -> Worse:
     both = there(parts) & there(base)
     mine, theirs = parts[both], base[both]
     if not len(mine):
-        return Worse(_NONE, math.nan, 0)
+        return Worse(NO_ESTIMATE, math.nan, 0)
     loss, other = (float(goal.loss(goal.metric.of_sums(some.sum(0)))) for some in (mine, theirs))
     if not (math.isfinite(loss) and math.isfinite(other)) or len(mine) < 2:
         return Worse(Estimate(0.0 if loss == other else loss - other), math.nan, len(mine))
@@ -95,26 +94,41 @@ def pareto_front(losses: Floats) -> Flags:
     return found
 
 
-def ranked(losses: Floats) -> Ints:
-    """Rows (n, m) from the best to the worst: fronts one after another, each by its distance from the best of all metrics."""
+def noise_of(estimates: Sequence[Sequence[Estimate]]) -> Floats:
+    """(metrics,): half the width of a typical interval of each; 0 where there is none."""
+    halves = np.asarray([[(one.high - one.low) / 2 for one in some] for some in estimates])
+    return np.asarray([np.median(some[np.isfinite(some)]) if np.isfinite(some).any() else 0.0 for some in halves.T])
+
+
+def ranked(losses: Floats, noise: float | Floats = 0.0) -> Ints:
+    """Rows (n, m) from the best to the worst: fronts one after another, each by its distance from where the best of all metrics would meet.
+
+    noise: of each metric, see `scaled`.
+    """
     if losses.shape[1] == 1:
         return np.argsort(losses[:, 0], kind="stable")
     order: list[int] = []
+    away = np.sqrt((scaled(losses, noise) ** 2).sum(-1))
     left = np.arange(len(losses))
     while len(left):
         front = pareto_front(losses[left])
         front = front if front.any() else np.ones(len(left), bool)
         some = left[front]
-        order += some[np.argsort(distances(losses[some]), kind="stable")].tolist()
+        order += some[np.argsort(away[some], kind="stable")].tolist()
         left = left[~front]
     return np.asarray(order, np.int64)
 
 
-def distances(losses: Floats) -> Floats:
-    """Of rows (n, m) from where the best of every metric would meet, each metric scaled to [0, 1] over these rows."""
-    known = np.isfinite(losses).all(-1)
-    if not known.any():
-        return np.zeros(len(losses))
-    low, high = losses[known].min(0), losses[known].max(0)
-    scaled = (losses - low) / np.where(high > low, high - low, 1.0)
-    return np.where(known, np.sqrt((scaled**2).sum(-1)), np.inf)
+def scaled(losses: Floats, noise: float | Floats = 0.0) -> Floats:
+    """Rows (n, m) in units that metrics share: 0 for the best row, 1 for the middle one of the others; infinite where one is unknown.
+
+    The middle one, for a few extreme rows do not move it, as they move a range. noise: of each metric a distance that is the least to count
+    as 1, so that metrics in which most rows are alike do not decide by chance.
+    """
+    known = np.asarray(np.isfinite(losses).all(-1))
+    away = losses - losses[known].min(0, initial=np.inf)
+    units = []
+    for metric, least in zip(away[known].T, np.broadcast_to(noise, losses.shape[1:]), strict=True):
+        others = np.sort(metric[metric > 0])
+        units.append(max(others[(len(others) - 1) // 2] if len(others) else 0.0, float(least)) or 1.0)
+    return np.where(known[:, None], away / np.asarray(units), np.inf)

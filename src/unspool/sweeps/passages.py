@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from unspool.errors import PromptError, check
+from unspool.errors import PromptError, check, option
 from unspool.lab.quantization import held_out
 from unspool.language_model import LanguageModel
 
@@ -27,7 +27,7 @@ def passages_of(lm: LanguageModel, texts: Sequence[str | tuple[str, str]], most:
         check(bool(before), f"text {number} begins with nothing before it, and this model has no start token: give prompt, tab, text")
         length, room = len(before) + len(tokens), lm.model.context
         long = f"text {number} has {length} tokens with its prompt, and the model's context is {room}"
-        check(length <= room + 1, f"{long}; max_new_tokens cuts texts")
+        check(length <= room + 1, f"{long}; {option('max_new_tokens')} cuts texts")
         found.append((tuple(before), tuple(tokens)))
     twice = next((i for i, one in enumerate(found) if one in found[:i]), None)
     check(twice is None, f"text {(twice or 0) + 1} is an earlier one again, and would count twice; give it once")
@@ -39,6 +39,7 @@ def own_passages(lm: LanguageModel, most: int) -> list[Passage]:
     tokens = lm.tokens_of("") + lm.tokenizer.encode(held_out())
     room = min(most, max(1, lm.model.context - CONTEXT))
     starts = range(CONTEXT, len(tokens) - room + 1, room)
-    check(len(starts) > 0, f"the text that comes with unspool has no passage of {most} tokens; give texts (--reference), or fewer tokens")
+    none = f"the text that comes with unspool has no passage of {most} tokens"
+    check(len(starts) > 0, f"{none}; give texts ({option('reference')}), or fewer tokens")
     stride = max(1, len(starts) // PASSAGES)
     return [(tuple(tokens[s - CONTEXT : s]), tuple(tokens[s : s + room])) for s in list(starts)[::stride][:PASSAGES]]

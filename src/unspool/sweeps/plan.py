@@ -11,26 +11,24 @@ import numpy as np
 
 from unspool.arrays import Ints
 from unspool.core.randomness import uniform, word
-from unspool.errors import PromptError, check, is_whole, whole
+from unspool.errors import PromptError, check, option, whole
 from unspool.lab.asked_compare import check_prompts, check_seeds
+from unspool.lab.defaults import FEWEST, KEEP, PROMPTS_AT_ONCE, SEARCHES, UNITS
 from unspool.lab.measuring import Measuring
+from unspool.lab.rows import row_of_human
 from unspool.language_model import DEFAULT_NEW_TOKENS, LanguageModel
 from unspool.many.unit import model_of, versions_of
 from unspool.sweeps.axes import read_template
-from unspool.sweeps.goals import read_goals
+from unspool.sweeps.goals import Goal, read_goals
 from unspool.sweeps.halving import Rung, afforded, rungs_of, runs_of
 from unspool.sweeps.known_texts import check_readable
 from unspool.sweeps.passages import Passage, own_passages, passages_of
-from unspool.sweeps.settings import check_search, key_of, settings_of
+from unspool.sweeps.settings import SweepSetting, check_search, key_of, settings_of
 from unspool.sweeps.units import DrawnUnit, ReadUnit
+from unspool.views.terminal import fit_right
 
-FEWEST = 10
-"""Prompts or texts below which intervals are too narrow to be believed."""
-PROMPTS_IN_UNIT = 16
 TOKENS_IN_UNIT = 2048
 """Of texts that are read together; one text at least."""
-KEEP = 3
-"""In halving, of how many settings one goes on."""
 
 
 class SweepPlan:
@@ -44,7 +42,7 @@ class SweepPlan:
         *,
         prompts: str | Sequence[str] = (),
         reference: Sequence[str] | Sequence[tuple[str, str]] = (),
-        search: str = "grid",
+        search: str = SEARCHES[0],
         settings: int | None = None,
         budget: int | None = None,
         keep: int | None = None,
@@ -52,79 +50,108 @@ class SweepPlan:
         seeds: int | Sequence[int] = 1,
         max_new_tokens: int = DEFAULT_NEW_TOKENS,
         judge: LanguageModel | None = None,
-        unit: str = "words",
+        unit: str = UNITS[0],
         chat: bool = False,
     ) -> None:
         check(isinstance(decoder, str), f"a sweep takes a decoder's text form with sets and ranges in braces; got {decoder!r:.60}")
-        check(not isinstance(reference, str), "reference is a list of texts, or of pairs of prompt and text; got one text")
-        whole("max_new_tokens", max_new_tokens, 1)
-        whole("seed", seed)
-        check(keep is None or search == "halving", "keep goes with the search halving")
-        check(keep is None or is_whole(keep, 2), f"keep says of how many settings one goes on, a whole number >= 2; got {keep!r}")
+        check(not isinstance(reference, str), f"{option('reference')} is a list of texts, or of pairs of prompt and text; got one text")
+        whole(option("max_new_tokens"), max_new_tokens, 1)
+        whole(option("seed"), seed)
+        check(keep is None or search == "halving", f"{option('keep')} goes with {option('search')} halving")
         self.template = read_template(decoder)
         check_search(self.template, search, settings, budget)
         if settings is None and budget is None:
             self.template = self.template.spread()
         self.goals = read_goals(metrics, human=len(reference) > 0, judged=judge is not None)
         self.lm, self.max_new_tokens, self.chat, self.search = lm, max_new_tokens, chat, search
-        self.keep, self.seeds, self.model = keep or KEEP, tuple(check_seeds(seeds)), model_of(lm)
-        self.read = self.goals[0].read
-        """Whether texts are read, and none drawn."""
-        self.items = "texts" if self.read else "prompts"
-        self.texts, self.prompts = list[Passage](), list[str]()
+        self.keep, self.seeds, self.model = KEEP if keep is None else keep, tuple(check_seeds(seeds)), model_of(lm)
         self.measuring = Measuring(lm, judge, [goal.metric for goal in self.goals], unit, chat, {}, None)
-        if self.read:
-            self._take_texts(prompts, reference)
-        else:
-            self._take_prompts(prompts, reference)
-        self.count = len(self.texts) or len(self.prompts)
+        self.texts = self._texts(prompts, reference) if self.read else []
+        self.prompts = [] if self.read else self._prompts(prompts)
         check(self.count >= FEWEST, f"a sweep needs at least {FEWEST} {self.items} to tell settings from noise; got {self.count}")
-        halving = search == "halving"
-        wanted = settings if budget is None else afforded(budget, self.count, self.keep if halving else None, self.items)
-        self.settings = settings_of(self.template, wanted, seed)
-        check(len(self.settings) > 1, f"{self.template.text[:60]} has one setting alone; give several values")
-        self._check_settings()
-        self.rungs = rungs_of(len(self.settings), self.count, self.keep) if halving else [Rung(len(self.settings), self.count)]
-        self.total = runs_of(self.rungs)
-        """How often a prompt is run, or a text read, under a setting."""
-        draws = uniform(seed, np.asarray([word("order")], np.uint64), np.arange(self.count), "sweep")
-        self.order: Ints = np.argsort(draws, kind="stable") if halving else np.arange(self.count)
-        """In which the items are taken: shuffled, so that those of one kind do not decide early rungs."""
+        self.goals = self._aimed(reference)
+        self.settings = self._settings(settings, budget, seed)
+        self.rungs = rungs_of(len(self.settings), self.count, self.keep) if self.halving else [Rung(len(self.settings), self.count)]
+        self.order = self._order(seed)
+        """In which the items are taken."""
         self.asked = self._asked(judge)
+
+    @property
+    def read(self) -> bool:
+        """Whether texts are read, and none drawn."""
+        return self.goals[0].read
+
+    @property
+    def halving(self) -> bool:
+        """Whether settings are dropped on the way."""
+        return self.search == "halving"
+
+    @property
+    def items(self) -> str:
+        """What the samples are called."""
+        return "texts" if self.read else "prompts"
+
+    @property
+    def count(self) -> int:
+        """How many of them there are."""
+        return len(self.texts) or len(self.prompts)
+
+    @property
+    def total(self) -> int:
+        """How often a prompt is run, or a text read, under a setting."""
+        return runs_of(self.rungs)
 
     # --- what is checked ----------------------------------------------------------------------------------------------
 
-    def _take_texts(self, prompts: Any, reference: Any) -> None:
+    def _texts(self, prompts: Any, reference: Any) -> list[Passage]:
         name = self.goals[0].name
-        check(not len(prompts), f"{name} is read off given texts, each after what stands before it: give --reference, and no prompts")
-        check(not self.chat, f"{name} is read off given texts; chat is for prompts")
-        given = len(reference) > 0
-        self.texts = passages_of(self.lm, reference, self.max_new_tokens) if given else own_passages(self.lm, self.max_new_tokens)
+        given = f"{name} is read off given texts ({option('reference')}), and no prompts are run"
+        check(not len(prompts), f"{given}; {drawn_instead()}")
+        check(not self.chat, f"{name} is read off given texts; {option('chat')} is for prompts")
+        most = self.max_new_tokens
+        return passages_of(self.lm, reference, most) if len(reference) else own_passages(self.lm, most)
 
-    def _take_prompts(self, prompts: Any, reference: Any) -> None:
-        check(len(prompts) > 0, f"{self.goals[0].name} is of texts that are drawn: give prompts, {FEWEST} at least (-f FILE)")
-        self.prompts = check_prompts(prompts)
-        for number, prompt in enumerate(self.prompts, 1):
+    def _prompts(self, given: Any) -> list[str]:
+        check(len(given) > 0, f"{self.goals[0].name} is of texts that are drawn: give {option('prompts')}, {FEWEST} of them at least")
+        prompts = check_prompts(given)
+        for number, prompt in enumerate(prompts, 1):
             length, most = len(self.measuring.start(prompt)), self.lm.model.context
             if not 0 < length < most:
                 raise PromptError(f"prompt {number} has {length} tokens; the model's context holds {most}, and new ones have to fit, too")
-        if any(goal.human for goal in self.goals):
-            human = self.measuring.human(reference, self.max_new_tokens)
-            self.goals = [goal.near(goal.metric.of(human)) if goal.human else goal for goal in self.goals]
-        lost = next((goal.name for goal in self.goals if goal.human and not np.isfinite(goal.target)), None)
-        check(lost is None, f"the human texts have no {lost}: it is of several texts of one prompt; say {lost}:min or :max")
+        return prompts
 
-    def _check_settings(self) -> None:
-        """Refuse settings that cannot be told apart, or whose distributions are not stored."""
+    def _aimed(self, reference: Any) -> list[Goal]:
+        """The goals, those that are to be near human text with what it has."""
+        if not any(goal.human for goal in self.goals):
+            return self.goals
+        few = f"{FEWEST} human texts at least tell what to be near to; got {len(reference)}: give more, or a number (:near=NUMBER)"
+        check(len(reference) >= FEWEST, few)
+        human = row_of_human(self.measuring.human(reference, self.max_new_tokens), [goal.metric for goal in self.goals]).values
+        goals = [goal.near(human[goal.name]) if goal.human else goal for goal in self.goals]
+        lost = next((goal.name for goal in goals if goal.human and not np.isfinite(goal.target)), None)
+        check(lost is None, f"the human texts have no {lost}: it is of several texts of one prompt; say {lost}:min or :max")
+        return goals
+
+    def _settings(self, count: int | None, budget: int | None, seed: int) -> list[SweepSetting]:
+        """The settings; those that cannot be told apart are refused, and those whose distributions are not stored."""
+        wanted = count if budget is None else afforded(budget, self.count, self.keep if self.halving else None, self.items)
+        settings = settings_of(self.template, wanted, seed)
+        check(len(settings) > 1, f"{fit_right(self.template.text, 60)} has one setting alone; give several values")
         seen: dict[Hashable, str] = {}
-        for one in self.settings:
+        for one in settings:
             resolved = self.lm.resolve(one.decoder)
             if self.read:
                 check_readable(resolved.processors, self.goals[0].name)
                 chain = key_of(one.decoder.processors)
                 same = f"{self.goals[0].name} looks at processors alone, and {seen.get(chain)} and {one.text} have the same"
-                check(chain not in seen, same)
+                check(chain not in seen, f"{same}; {drawn_instead()}")
                 seen[chain] = one.text
+        return settings
+
+    def _order(self, seed: int) -> Ints:
+        """Shuffled for halving, so that items of one kind do not decide early rungs."""
+        draws = uniform(seed, np.asarray([word("order")], np.uint64), np.arange(self.count), "sweep")
+        return np.argsort(draws, kind="stable") if self.halving else np.arange(self.count)
 
     def _asked(self, judge: LanguageModel | None) -> dict[str, Any]:
         """All that the numbers depend on, as the file's first line keeps it."""
@@ -136,10 +163,12 @@ class SweepPlan:
             "max_new_tokens": self.max_new_tokens,
             self.items: self.count,
             "rungs": [[rung.settings, rung.prompts] for rung in self.rungs],
-            f"hash of the {self.items}": _hash(self.texts or self.prompts),
-            "hash of the settings": _hash([[one.text for one in self.settings], self.order.tolist(), [repr(g.target) for g in self.goals]]),
             "model": self.model,
             "versions": versions_of(self.model),
+            "hashes": {
+                self.items: _hash(self.texts or self.prompts),
+                "settings": _hash([[one.text for one in self.settings], self.order.tolist(), [repr(g.target) for g in self.goals]]),
+            },
         }
         drawn = {"seeds": list(self.seeds), "unit": self.measuring.unit, "chat": self.chat, "judge": model_of(judge) if judge else None}
         return found | ({} if self.read else drawn)
@@ -152,7 +181,7 @@ class SweepPlan:
         if self.read:
             some: list[ReadUnit | DrawnUnit] = [self._reading(number + i, alive, block) for i, block in enumerate(self._blocks(items))]
             return some
-        blocks = [items[at : at + PROMPTS_IN_UNIT] for at in range(0, len(items), PROMPTS_IN_UNIT)]
+        blocks = [items[at : at + PROMPTS_AT_ONCE] for at in range(0, len(items), PROMPTS_AT_ONCE)]
         pairs = [(block, setting) for block in blocks for setting in alive]
         return [self._drawing(number + i, setting, block) for i, (block, setting) in enumerate(pairs)]
 
@@ -175,6 +204,11 @@ class SweepPlan:
     def _drawing(self, number: int, setting: int, items: Sequence[int]) -> DrawnUnit:
         prompts, text = tuple(self.prompts[i] for i in items), self.settings[setting].text
         return DrawnUnit(number, (setting,), text, tuple(items), prompts, self.seeds, self.max_new_tokens, self.chat)
+
+
+def drawn_instead() -> str:
+    """The way out where a metric that is read does not fit."""
+    return f"take a metric of drawn texts, as {option('metrics')} diversity"
 
 
 def _hash(value: Any) -> str:

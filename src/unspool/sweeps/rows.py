@@ -32,6 +32,8 @@ class SweepRow:
     """Whether no setting is better in one metric and not worse in the other: with one metric, the best alone."""
     within: bool
     """Whether it is within noise of the best: no interval says that it is worse."""
+    dropped: bool
+    """Whether halving dropped it early, so that it is not compared."""
     acting: int
     """How many of its processors do anything."""
     spent: Spent
@@ -75,6 +77,11 @@ class Swept:
     def read(self) -> bool:
         """Whether texts were read, and none drawn."""
         return self.goals[0].read
+
+    @property
+    def reached(self) -> int:
+        """Prompts, or texts, on which settings are compared; fewer than there are while the sweep is unfinished."""
+        return max((row.prompts for row in self.rows if not row.dropped), default=0)
 
     @property
     def front(self) -> list[SweepRow]:

@@ -69,11 +69,15 @@ class SweepFile:
         flat = [_flat(one) for one in (there, here)]
         if flat[0].get("the model's fingerprint"):                        # the same weights may lie elsewhere, under another name
             flat = [{k: v for k, v in one.items() if k != "the model's name"} for one in flat]
-        for what in sorted({**flat[1], **flat[0]}, key=lambda name: name.startswith("hash")):
+        for what in {**flat[1], **flat[0]}:
             old, new = (one.get(what) for one in flat)
             if old != new:
-                told = f"{old!r:.60} there and {new!r:.60} now" if not what.startswith("hash") else "another there"
-                raise UnspoolError(f"{self.path} was begun with another setting: {what} is {told}; give another file")
+                told = f"{what} is {old!r:.60} there and {new!r:.60} now"
+                raise UnspoolError(f"{self.path} was begun with another setting: {told}; give another file")
+        hashes = [one.get("hashes", {}) for one in (there, here)]
+        for what in {**hashes[1], **hashes[0]}:
+            if hashes[0].get(what) != hashes[1].get(what):
+                raise UnspoolError(f"{self.path} was begun with other {what}; give another file")
 
     def append(self, number: int, numbers: UnitNumbers) -> None:
         """Write the line of a unit."""
@@ -93,4 +97,4 @@ def _numbers(value: dict[str, Any]) -> UnitNumbers:
 def _flat(asked: dict[str, Any]) -> dict[str, Any]:
     names = {"model": "the model's", "versions": "the version of"}
     found = {f"{names[k]} {name}": v for k in names for name, v in asked.get(k, {}).items()}
-    return found | {k: v for k, v in asked.items() if k not in names}
+    return found | {k: v for k, v in asked.items() if k not in (*names, "hashes")}

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from unspool.core.decoder import Decoder, parse
-from unspool.errors import ParameterError, UnspoolError, check, whole
+from unspool.errors import ParameterError, UnspoolError, check, is_whole, option, whole
+from unspool.lab.defaults import SEARCHES
 from unspool.many.unit import written_out
 from unspool.strategies.greedy import Greedy
 from unspool.sweeps.axes import Template
+from unspool.views.terminal import fit_right
 
 MOST_SETTINGS = 2000
 """Of a grid that is tried whole."""
 DRAWS = 60
 """So many draws for each setting that is wanted, before it is said that there are too few."""
-SEARCHES = ("grid", "random", "halving")
 
 
 @dataclass(frozen=True)
@@ -34,19 +35,19 @@ class SweepSetting:
 
 def check_search(template: Template, search: str, settings: int | None, budget: int | None) -> None:
     """Refuse a search that cannot be made of a template."""
-    check(search in SEARCHES, f"search is one of {', '.join(SEARCHES)}; got {search!r}")
-    for value, what in ((settings, "settings"), (budget, "budget")):
-        if value is not None:
-            whole(what, value, 1)
-    check(settings is None or budget is None, "give how many settings are drawn, or a budget that says so, not both")
+    check(search in SEARCHES, f"{option('search')} is one of {', '.join(SEARCHES)}; got {search!r}")
+    least = f"{option('settings')} is a whole number >= 2, for at least 2 settings are compared; got {settings!r}"
+    check(settings is None or is_whole(settings, 2), least)
+    if budget is not None:
+        whole(option("budget"), budget, 1)
+    many = f"{option('settings')} or {option('budget')}"
+    check(settings is None or budget is None, f"{many} says how many settings are drawn; give one of them, not both")
     drawn = settings is not None or budget is not None
-    check(search != "grid" or not drawn, "a grid is tried whole; settings and budget go with the search random or halving")
-    check(search != "random" or drawn, "the search random draws settings: say how many (settings), or a budget of prompts that are run")
+    check(search != "grid" or not drawn, f"a grid is tried whole; {many} goes with {option('search')} random or halving")
+    check(search != "random" or drawn, f"{option('search')} random draws settings: say how many, by {many} (runs of a prompt)")
     if not drawn and (size := template.spread().size or 0) > MOST_SETTINGS:
-        raise ParameterError(
-            f"the grid has {size} settings, more than {MOST_SETTINGS}; take fewer values, or the search random or halving with "
-            "settings or a budget"
-        )
+        few = f"take fewer values, or {option('search')} random or halving with {many}"
+        raise ParameterError(f"the grid has {size} settings, more than {MOST_SETTINGS}; {few}")
 
 
 def settings_of(template: Template, count: int | None, seed: int) -> list[SweepSetting]:
@@ -58,7 +59,7 @@ def settings_of(template: Template, count: int | None, seed: int) -> list[SweepS
         found.setdefault(tuple(axis.drawn(seed, number) for axis in template.axes))
         if len(found) == count:
             return _made(template, found)
-    came = f"{DRAWS * count} draws from {template.text[:60]!r} came to {len(found)} different settings"
+    came = f"{DRAWS * count} draws from {fit_right(template.text, 60)} came to {len(found)} different settings"
     raise ParameterError(f"{came}, not {count}; ask for fewer")
 
 
@@ -70,9 +71,9 @@ def _made(template: Template, some: Iterable[tuple[str, ...]]) -> list[SweepSett
         try:
             decoder = parse(text)
         except UnspoolError as error:
-            raise type(error)(f"the setting {text[:80]} cannot be: {error}") from None
+            raise type(error)(f"the setting {fit_right(text, 80)} cannot be: {error}") from None
         decoder = decoder if decoder.strategy else decoder | Greedy()
-        check(written_out(decoder), f"the setting {text[:80]} holds an object that its text form does not say")
+        check(written_out(decoder), f"the setting {fit_right(text, 80)} holds an object that its text form does not say")
         key = key_of(decoder.parts)
         check(key not in known, f"the settings {known.get(key, '')} and {text} are the same decoder; give each once")
         known[key] = text

@@ -4,29 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from unspool.arrays import Floats
+from unspool.errors import check, check_options
+from unspool.lab.defaults import SWEPT_FOR
 from unspool.language_model import LanguageModel
 from unspool.many.executors.choose import check_engine, check_model, executor_of
 from unspool.many.executors.opening import ModelOpening
 from unspool.many.executors.order import Executor
 from unspool.sweeps.choosing import RanSetting, choose
-from unspool.sweeps.judging import estimate_of, losses_of, ranked
+from unspool.sweeps.judging import estimate_of, losses_of, noise_of, ranked
 from unspool.sweeps.plan import SweepPlan
 from unspool.sweeps.result import Sweep
 from unspool.sweeps.saved import SweepFile, UnitNumbers
 from unspool.sweeps.units import DrawnTexts, DrawnUnit, Parts, ReadUnit, Spent
 
-METRIC = "js"
-"""What is swept for where nobody says."""
 
-
-def sweep(lm: LanguageModel, decoder: str, metrics: str | Sequence[str] = METRIC, **options: Any) -> Sweep:
+def sweep(lm: LanguageModel, decoder: str, metrics: str | Sequence[str] = SWEPT_FOR, **options: Any) -> Sweep:
     """Run a decoder at many settings, and say which to take.
 
     decoder: a text form with sets and ranges in braces, "temperature({0.5..1.5 by 0.25}) | top_p({0.8, 0.9, 1}) | sample". metrics: one,
@@ -55,7 +54,7 @@ class Sweeping:
         self,
         lm: LanguageModel,
         decoder: str,
-        metrics: str | Sequence[str] = METRIC,
+        metrics: str | Sequence[str] = SWEPT_FOR,
         *,
         save: str | Path | None = None,
         engine: str = "inline",
@@ -64,6 +63,7 @@ class Sweeping:
         opening: ModelOpening | None = None,
         **options: Any,
     ) -> None:
+        check_options("sweep", options, Sweeping.__init__, SweepPlan.__init__)
         check_engine(engine, workers, address)
         self.file = SweepFile(save) if save is not None else None
         self.plan = SweepPlan(lm, decoder, metrics, **options)
@@ -71,10 +71,13 @@ class Sweeping:
         self.done = self.kept = 0
         self.seconds = 0.0
         count = len(self.plan.settings)
+        self.alive = list(range(count))
+        """The settings of the rung at work."""
         self.parts: list[list[dict[int, Parts | None]]] = [[{} for _ in self.plan.goals] for _ in range(count)]
         """Of each setting and metric the sums of its items."""
         self.spent, self.shared = [Spent()] * count, Spent()
         """What each setting cost, and all of it together."""
+        self._executor: Executor | None = None
 
     def __iter__(self) -> Iterator[int]:
         """Go on to the end of the next unit: how many runs it was."""
@@ -82,10 +85,10 @@ class Sweeping:
         with self.file.file.claimed() if self.file else contextlib.nullcontext(), contextlib.ExitStack() as opened:
             if self.file:
                 self.file.open(self.plan.asked)
-            alive, first, number = list(range(len(self.plan.settings))), 0, 0
+            self.alive, first, number = list(range(len(self.plan.settings))), 0, 0
             for rung in self.plan.rungs:
-                alive = self._best(alive, rung.settings)
-                units = self.plan.units(alive, first, rung.prompts, number)
+                self.alive = self._best(self.alive, rung.settings)
+                units = self.plan.units(self.alive, first, rung.prompts, number)
                 for unit, numbers in self._made(list(units), opened):
                     self._take(unit, numbers)
                     self.seconds = time.perf_counter() - began
@@ -108,8 +111,6 @@ class Sweeping:
             if self.file:
                 self.file.append(unit.number, numbers)
             yield unit, numbers
-
-    _executor: Executor | None = None
 
     def _open(self, opened: contextlib.ExitStack) -> Executor:
         """Whoever runs the units, once something is to be run."""
@@ -140,12 +141,12 @@ class Sweeping:
         self.shared += numbers.spent
         self.done += len(unit.settings) * len(unit.items)
 
-    def _arrays(self, setting: int) -> tuple[Floats, ...]:
-        """Of each metric the sums (items, k) of the items so far, in their order; nan where one came to no text."""
+    def _arrays(self, setting: int, items: Collection[int]) -> tuple[Floats, ...]:
+        """Of each metric the sums (items, k) of some items, in their order; nan where one came to no text."""
         found = []
         for values in self.parts[setting]:
             width = next((len(v) for v in values.values() if v is not None), 1)
-            lines = [v if (v := values[item]) is not None else (np.nan,) * width for item in sorted(values)]
+            lines = [v if (v := values[item]) is not None else (np.nan,) * width for item in sorted(items)]
             found.append(np.asarray(lines, np.float64).reshape(len(lines), width))
         return tuple(found)
 
@@ -153,18 +154,24 @@ class Sweeping:
         """The settings that go on to the next rung, in their order."""
         if count >= len(alive):
             return alive
-        pairs = [list(zip(self.plan.goals, self._arrays(s), strict=True)) for s in alive]
-        losses = losses_of(self.plan.goals, [[estimate_of(goal, parts) for goal, parts in some] for some in pairs])
-        return sorted(alive[place] for place in ranked(losses)[:count])
+        pairs = [list(zip(self.plan.goals, self._arrays(s, self.parts[s][0]), strict=True)) for s in alive]
+        estimates = [[estimate_of(goal, parts) for goal, parts in some] for some in pairs]
+        return sorted(alive[place] for place in ranked(losses_of(self.plan.goals, estimates), noise_of(estimates))[:count])
 
     @property
     def result(self) -> Sweep:
-        """What is finished so far."""
+        """What is finished so far: settings of the rung at work are compared on the items that all of them have."""
         plan = self.plan
-        ran = [(s, self._arrays(s.number)) for s in plan.settings if self.parts[s.number][0]]
-        most = max((len(parts[0]) for _, parts in ran), default=0)
-        found = choose(plan.goals, [RanSetting(s, parts, self.spent[s.number], len(parts[0]) == most) for s, parts in ran], plan.items)
-        settings = {k: v for k, v in plan.asked.items() if not k.startswith("hash")} | {"finished": self.done == plan.total}
+        held = {s: set(parts[0]) for s, parts in enumerate(self.parts) if parts[0]}
+        check(bool(held), "nothing is finished yet")
+        going = [s for s in self.alive if s in held]
+        held |= dict.fromkeys(going, set.intersection(*(held[s] for s in going)))
+        ran = [RanSetting(plan.settings[s], self._arrays(s, items), self.spent[s], s in going) for s, items in held.items()]
+        found = choose(plan.goals, ran, plan.items)
+        settings = {k: v for k, v in plan.asked.items() if k != "hashes"} | {
+            "runs": self.done,
+            "finished": self.done == plan.total,
+        }
         return Sweep(
             plan.template.text, plan.template.axes, tuple(plan.goals), found.rows, found.best, found.recommended, found.why, found.needed,
             found.needed_for, plan.count, self.shared, self.seconds, self.kept, settings,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from unspool.errors import ParameterError
 from unspool.views.characters import safe
-from unspool.views.compare import html_tables
+from unspool.views.compare_files import html_tables
 from unspool.views.compare_plot import axes_of
 from unspool.views.compare_svg import FIGURE_STYLE, intervals, scatter
 from unspool.views.page import page

@@ -52,6 +52,19 @@ class Sheet:
         return f'<table class="{kind}">\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n'
 
 
+def sheet_of(records: Sequence[dict[str, Any]]) -> Sheet:
+    """Records as text: a column for each of their keys, and what is not known is empty."""
+    return Sheet(list(records[0]) if records else [], [list(map(_text, line.values())) for line in records])
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return " ".join(map(_text, value))
+    return ("" if math.isnan(value) else f"{value:.6g}") if isinstance(value, float) else str(value)
+
+
 def markdown(cell: str) -> str:
     """A text for Markdown, what it would read as markup escaped."""
     return re.sub(r"([\\|`*_<&\[\]~])", r"\\\1", cell).replace("\r", "").replace("\n", "<br>")

@@ -9,7 +9,7 @@ import numpy as np
 
 from unspool.arrays import Floats
 from unspool.views.characters import shown
-from unspool.views.compare import decimal
+from unspool.views.compare_words import decimal
 from unspool.views.terminal import display_width, fit_right
 
 if TYPE_CHECKING:
@@ -44,8 +44,9 @@ def grid_of(s: Swept, width: int) -> Iterator[tuple[Goal, str]]:
     if not cells:
         return
     for place, goal in enumerate(s.goals):
-        losses = np.asarray([float(goal.loss(np.asarray(row.estimates[place].value))) for row in cells.values()])
-        shades = dict(zip(cells, shades_of(losses), strict=True))
+        compared = {at: row for at, row in cells.items() if not row.dropped}
+        losses = np.asarray([float(goal.loss(np.asarray(row.estimates[place].value))) for row in compared.values()])
+        shades = dict(zip(compared, shades_of(losses), strict=True))
         written = [{at: decimal(row.estimates[place].value, d) for at, row in cells.items()} for d in range(goal.metric.decimals, -1, -1)]
         yield goal, _drawn(s, cells, shades, next((some for some in written if _fits(s, some, width)), {}), width)
 
@@ -82,16 +83,18 @@ def _drawn(
         lines = [_left(_corner(s), lead) + "".join(" " + _left(v, size) for v in some)]
         for v in s.axes[0].values:
             rows = [(w, cells.get((v, w))) for w in some]
-            shown_cells = ["" if row is None else _cell(s, row, SHADES[shades[v, w]], values.get((v, w), "")) for w, row in rows]
+            shown_cells = ["" if row is None else _cell(s, row, shades.get((v, w)), values.get((v, w), "")) for w, row in rows]
             lines.append(_left(v, lead) + "".join(" " + cell.ljust(size) for cell in shown_cells))
         blocks.append("\n".join(line.rstrip() for line in lines) + "\n")
     return "\n".join(blocks)
 
 
-def _cell(s: Swept, row: SweepRow, shade: str, value: str) -> str:
-    """A shade, the number, and how the setting stands out."""
+def _cell(s: Swept, row: SweepRow, shade: int | None, value: str) -> str:
+    """A shade, the number, and how the setting stands out; brackets around one that was dropped early, which has no shade."""
+    if shade is None:
+        return f"({value})"
     sign = ">" if row is s.recommended else "*" if row is s.best else ""
-    return f"{shade}{value and ' ' + value}{sign}"
+    return f"{SHADES[shade]}{value and ' ' + value}{sign}"
 
 
 def _left(text: str, width: int) -> str:

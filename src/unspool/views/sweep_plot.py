@@ -60,8 +60,10 @@ def plot_sweep(s: Swept, path: str | Path | None) -> Any:
 def _heat(figure: Any, axis: Any, s: Swept, cells: dict[tuple[str, str], SweepRow]) -> None:
     """The first axis downwards, the second across; dark is better."""
     goal, (down, across) = s.goals[0], s.axes
-    values = np.asarray([[_value(cells.get((v, w))) for w in across.values] for v in down.values])
-    losses = np.where(np.isfinite(values), goal.loss(values), np.nan)
+    rows = [[cells.get((v, w)) for w in across.values] for v in down.values]
+    values = np.asarray([[_value(row) for row in line] for line in rows])
+    compared = np.asarray([[row is not None and not row.dropped for row in line] for line in rows])
+    losses = np.where(np.isfinite(values) & compared, goal.loss(values), np.nan)
     known = np.unique(losses[np.isfinite(losses)])
     ranks = np.searchsorted(known, losses) / max(len(known) - 1, 1)      # as in the grid of characters
     good = np.where(np.isfinite(losses), 1 - ranks, np.nan)
@@ -74,15 +76,17 @@ def _heat(figure: Any, axis: Any, s: Swept, cells: dict[tuple[str, str], SweepRo
         where.set_tick_params(length=0, labelrotation=turn if max(map(len, names)) * len(names) > 60 else 0)
     axis.set_xlabel(across.name)
     axis.set_ylabel(down.name)
-    for i, v in enumerate(down.values):
-        for j, w in enumerate(across.values):
-            row = cells.get((v, w))
+    for i in range(len(down.values)):
+        for j in range(len(across.values)):
+            row = rows[i][j]
             sign = " >" if row is s.recommended and row else " *" if row is s.best and row else ""
             text = f"{values[i, j]:.{goal.metric.decimals}f}" if len(across.values) <= NUMBERS_UP_TO and math.isfinite(values[i, j]) else ""
+            text = f"({text})" if text and not compared[i, j] else text
             if text + sign.strip():
                 color = "#ffffff" if good[i, j] > LIGHT_INK_ABOVE else "#1b1b1f"
                 axis.text(j + 0.5, i + 0.5, text + sign, ha="center", va="center", fontsize=7, color=color)
-    figure.supxlabel(f"{_label(goal)}; dark is better (by rank), * the best, > recommended", fontsize=8, x=0.01, ha="left")
+    dropped = ", in brackets: dropped early" * any(row.dropped for row in s.rows)
+    figure.supxlabel(f"{_label(goal)}; dark is better (by rank), * the best, > recommended{dropped}", fontsize=8, x=0.01, ha="left")
 
 
 def _value(row: SweepRow | None) -> float:

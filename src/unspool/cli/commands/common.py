@@ -149,6 +149,16 @@ def follow(run: Stream, sink: Sink, live: bool | None = None, draw: Draw | None 
     return outputs
 
 
+def broken_off(sink: Sink, others: Sequence[str | None], saved: str | None, what: str) -> int:
+    """Say of a run over many prompts that Ctrl-C ended it, and which files it therefore left as they were; the exit code."""
+    from unspool.cli.console import note
+
+    files = [str(path) for path in (sink.path, *others) if path]
+    left = f"; {', '.join(files)} {'is' if len(files) == 1 else 'are'} not written" if files else ""
+    note("interrupted" + what + left + ("; the same command goes on from here" if saved else ""))
+    return INTERRUPTED
+
+
 def progress_of(run: Stream) -> str:
     """Who is at work, and how far it has come: what a search has proved, or what it took."""
     from unspool.views.terminal import fit_right

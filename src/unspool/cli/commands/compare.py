@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from unspool.cli import options
-from unspool.cli.commands.common import FAILED, INTERRUPTED, open_model, open_sink
+from unspool.cli.commands.common import FAILED, broken_off, open_model, open_sink
 from unspool.cli.commands.many import RUN_BY
 from unspool.cli.commands.questions import read_questions
 from unspool.errors import check
+from unspool.lab.defaults import DEFAULT, DEFAULT_SEEDS, PROMPTS_AT_ONCE, UNITS
 
 if TYPE_CHECKING:
     from unspool.lab.comparison import Comparison
@@ -32,16 +33,18 @@ _DECODER = options.repeated(
     metavar="TEXT",
     shell_complete=options.decoder_names,
 )
-_SEEDS = options.option("--seeds", hint="How many, or which, as 0,7,42 (7, for one alone).", default=True, value="3", metavar="N | LIST")
+_SEEDS = options.option(
+    "--seeds", hint="How many, or which, as 0,7,42 (7, for one alone).", default=True, value=str(DEFAULT_SEEDS), metavar="N | LIST"
+)
 _METRICS = options.option(
     "--metrics",
     hint="Names with commas between: perplexity, logprob, bits_per_byte, entropy, uid_variance, uid_local, rep_N, diversity, loops, "
     "self_bleu, self_bleu_N, distinct_N, ngram_entropy_N, zipf, length, ended; with --judge judge_perplexity, judge_bits_per_byte; with "
     "answers exact_match, pass_at_N, bleu, chrf; with --reference mauve; and those of --import.",
-    default="perplexity,diversity,loops,self_bleu,length",
+    default=",".join(DEFAULT),
     metavar="LIST",
 )
-_UNIT = options.option("--unit", hint="What n-grams are made of.", default=True, value="words", type=click.Choice(["words", "tokens"]))
+_UNIT = options.option("--unit", hint="What n-grams are made of.", default=True, value=UNITS[0], type=click.Choice(UNITS))
 _REFERENCE = options.option("--reference", hint="A file of human texts, one per line, or prompt, tab, text.", metavar="FILE")
 _JUDGE = options.option("--judge", hint="A second model, for judge_perplexity and judge_bits_per_byte.", metavar="MODEL")
 _SAVE = options.option("--save", hint="Save every generation, as JSON lines; what is there is not made again.", metavar="FILE")
@@ -53,7 +56,7 @@ _ANSWER_COLUMN = options.option("--answer-column", hint="What is right after a p
 _ANSWER_PATTERN = options.option("--answer-pattern", hint="What finds the answer in a text, its last match.", metavar="REGEX")
 _SHOW = options.option("--show", hint="Show texts of so many prompts side by side, the most different first.", metavar="N", type=int)
 _HTML = options.option("--html", hint="Write a report with pictures and texts, one page.", metavar="FILE")
-_TOGETHER = options.option("--together", hint="How many prompts run at once.", default=True, value=16, type=int)
+_TOGETHER = options.option("--together", hint="How many prompts run at once.", default=True, value=PROMPTS_AT_ONCE, type=int)
 
 
 @options.command(
@@ -120,12 +123,11 @@ def compare(
     from unspool.files import check_writable, write
     from unspool.lab.asked_compare import MetricsGiven, check_metrics
     from unspool.lab.compare import Comparing
-    from unspool.lab.registry import DEFAULT
     from unspool.language_model import DEFAULT_NEW_TOKENS
     from unspool.many.executors.opening import ModelOpening
-    from unspool.views.compare import failure_of
     from unspool.views.compare_plot import axes_of, check_path
     from unspool.views.compare_report import to_page
+    from unspool.views.compare_words import failure_of
 
     sink = open_sink(how | {"save": save, "plot": plot, "html": html})
     if list_metrics:
@@ -147,7 +149,7 @@ def compare(
         check_writable(check_path(plot))
     if plot or axes:
         axes_of([m.name for m in asked], *across)
-    bar = LongBar("compare", None, what="prompts")
+    bar = LongBar("compare", None, what="runs")
     run = Comparing(
         open_model(how),
         prompts,
@@ -179,21 +181,23 @@ def compare(
         except KeyboardInterrupt:
             interrupted = True
     found = run.comparison
-    if found.rows:
+    if interrupted and not found.rows:
+        return broken_off(sink, [html, plot], None, " before the first texts were whole")
+    if not (interrupted and sink.path):
         sink.write(written(found, sink.form) if sink.form != "text" else found.to_text(sink.width, sink.paint))
         if show is not None:
             sink.write("\n" + found.side_by_side(show, sink.width or SIDE_BY_SIDE, sink.paint))
-        sink.close()
-        if html:
-            write(html, to_page(found, *across))
-        if plot:
-            found.plot(Path(plot), *across)
     failed = [row for row in found.rows if row.failed]
     for row in failed:
         note(failure_of(row, found))
     if interrupted:
-        note("interrupted" if found.rows else "interrupted before the first texts were whole")
-    return INTERRUPTED if interrupted else FAILED if failed else 0
+        return broken_off(sink, [html, plot], save, "")
+    sink.close()
+    if html:
+        write(html, to_page(found, *across))
+    if plot:
+        found.plot(Path(plot), *across)
+    return FAILED if failed else 0
 
 
 def listed(width: int, paint: Paint) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from unspool.cli import options
-from unspool.cli.commands.common import INTERRUPTED, open_model, open_sink
+from unspool.cli.commands.common import broken_off, open_model, open_sink
 from unspool.cli.commands.many import RUN_BY
 
 if TYPE_CHECKING:
@@ -49,9 +49,13 @@ def score(
     if any(not before for before, _ in pairs):
         note("without a prompt, a text is read after the model's start token")
     texts = (draw_score(s, sink.width, sink.paint, title=len(pairs) > 1) for s in scores)
-    sink.write("\n".join(texts) if sink.form == "text" else scored(scores, sink.form))
+    whole = len(scores) == len(pairs)
+    if whole or not sink.path:
+        sink.write("\n".join(texts) if sink.form == "text" else scored(scores, sink.form))
+    if not whole:
+        return broken_off(sink, [], None, f" after {len(scores)} of {len(pairs)} texts")
     sink.close()
-    return 0 if len(scores) == len(pairs) else INTERRUPTED
+    return 0
 
 
 def followed(work: Iterator[list[Score]], total: int) -> list[Score]:

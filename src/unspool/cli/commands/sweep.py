@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from unspool.cli import options
-from unspool.cli.commands.common import FAILED, INTERRUPTED, open_model, open_sink
+from unspool.cli.commands.common import FAILED, broken_off, open_model, open_sink
 from unspool.cli.commands.compare import read_reference, read_seeds
 from unspool.cli.commands.many import RUN_BY
 from unspool.errors import check
+from unspool.lab.defaults import KEEP, SEARCHES, SWEPT_FOR, UNITS
 
 if TYPE_CHECKING:
     from unspool.sweeps.result import Sweep
@@ -31,7 +32,7 @@ _METRICS = options.option(
     "--metrics",
     hint="One, or two with a comma between for a trade-off; each perhaps with :min, :max, :near=NUMBER or :human. Read off given texts: "
     "coverage, kept, mass, cross_entropy, epsilon_perplexity, js, sparsemax_score, spread. Of drawn texts: those of compare.",
-    default="js",
+    default=SWEPT_FOR,
     metavar="LIST",
 )
 _REFERENCE = options.option(
@@ -41,14 +42,14 @@ _REFERENCE = options.option(
     metavar="FILE",
 )
 _SEARCH = options.option(
-    "--search", hint="How settings are chosen.", default=True, value="grid", type=click.Choice(["grid", "random", "halving"])
+    "--search", hint="How settings are chosen.", default=True, value=SEARCHES[0], type=click.Choice(SEARCHES)
 )
 _SETTINGS = options.option("--settings", hint="How many settings random or halving draws.", type=int)
 _BUDGET = options.option("--budget", hint="How often a prompt may be run, over all settings, in place of that.", type=int)
-_KEEP = options.option("--keep", hint="In halving, of how many settings one goes on.", default="3", type=int)
+_KEEP = options.option("--keep", hint="In halving, of how many settings one goes on.", default=str(KEEP), type=int)
 _SEED = options.option("--seed", hint="Of what random or halving draws.", default=True, value=0, type=options.Seed())
 _SEEDS = options.option("--seeds", hint="Of the texts: how many, or which, as 0,7,42.", default=True, value="1", metavar="N | LIST")
-_UNIT = options.option("--unit", hint="What n-grams are made of.", default=True, value="words", type=click.Choice(["words", "tokens"]))
+_UNIT = options.option("--unit", hint="What n-grams are made of.", default=True, value=UNITS[0], type=click.Choice(UNITS))
 _JUDGE = options.option("--judge", hint="A second model, for judge_perplexity and judge_bits_per_byte.", metavar="MODEL")
 _SAVE = options.option("--save", hint="Save the numbers of each unit of work; what is there is not made again.", metavar="FILE")
 _PLOT = options.option("--plot", hint="Draw it: an .svg, .png or .pdf.", metavar="FILE")
@@ -99,7 +100,7 @@ def sweep(
 
     The exit code is 2 if the recommended setting came to no text after a prompt, or if none could be recommended.
     """
-    from unspool.cli.console import note, read_lines
+    from unspool.cli.console import read_lines
     from unspool.cli.long_bar import LongBar
     from unspool.files import check_writable
     from unspool.language_model import DEFAULT_NEW_TOKENS
@@ -107,7 +108,7 @@ def sweep(
     from unspool.sweeps.axes import read_template
     from unspool.sweeps.goals import read_goals
     from unspool.sweeps.settings import check_search
-    from unspool.sweeps.sweeping import METRIC, Sweeping
+    from unspool.sweeps.sweeping import Sweeping
     from unspool.views.compare_plot import check_path
 
     sink = open_sink(how | {"plot": plot})
@@ -115,7 +116,7 @@ def sweep(
     here = "a decoder with values in braces stands here, as \"top_p({0.8, 0.9})\"; prompts are those of a file, -f FILE"
     check(text is None or "{" in text, f"{here}; got {text!r:.60}")
     asked = text or decoder or _UNASKED
-    wanted = METRIC if metrics is None else metrics
+    wanted = SWEPT_FOR if metrics is None else metrics
     check_search(read_template(asked), how["search"], how["settings"], how["budget"])       # before the model is opened
     read_goals(wanted, human=reference is not None, judged=judge is not None)
     prompts, human, several = read_lines(list(file)) if file else [], read_reference(reference), read_seeds(seeds)
@@ -136,7 +137,7 @@ def sweep(
         address=ray_address,
         opening=ModelOpening(how["model"], how["backend"], how["device"], how["dtype"], parts=tuple(ctx.meta.get(options.PARTS_META, ()))),
     )
-    bar, kept, interrupted = LongBar("sweep", work.plan.total), 0, False
+    bar, kept, interrupted = LongBar("sweep", work.plan.total, what="readings" if work.plan.read else "runs"), 0, False
     with bar:
         try:
             for _ in work:
@@ -144,23 +145,23 @@ def sweep(
                 kept = work.kept
         except KeyboardInterrupt:
             interrupted = True
-    if work.done:
-        found = work.result
+    if interrupted and not work.done:
+        return broken_off(sink, [plot], None, " before the first numbers were there")
+    found = work.result
+    if not (interrupted and sink.path):
         sink.write(written(found, sink.form) if sink.form != "text" else found.to_text(sink.width, sink.paint))
-        sink.close()
-        if plot:
-            found.plot(Path(plot))
     if interrupted:
-        saved = "; the same command goes on from here" if how["save"] and work.done else ""
-        note("interrupted" + saved if work.done else "interrupted before the first numbers were there")
-        return INTERRUPTED
+        return broken_off(sink, [plot], how["save"], "")
+    sink.close()
+    if plot:
+        found.plot(Path(plot))
     return 0 if found.recommended is not None and not found.recommended.failed else FAILED
 
 
 def written(found: Sweep, form: str) -> str:
     """A sweep in one of the file forms."""
     from unspool.views.sheet import to_json, to_jsonl
-    from unspool.views.sweep import records, to_page
+    from unspool.views.sweep_files import records, to_page
 
     if form == "json":
         return to_json(found.to_dict()) + "\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from unspool.errors import ModelError, check, whole
+from unspool.errors import ModelError, check, option, whole
 from unspool.kernels.cores import cores
 from unspool.language_model import LanguageModel
 from unspool.many.executors.inline import Inline
@@ -16,11 +16,11 @@ RUNNERS = ("inline", "processes", "ray")
 
 def check_engine(engine: str, workers: int | None, address: str | None) -> None:
     """Refuse what is no engine, or what belongs to another."""
-    check(engine in RUNNERS, f"engine is one of {', '.join(RUNNERS)}; got {engine!r}")
+    check(engine in RUNNERS, f"{option('engine')} is one of {', '.join(RUNNERS)}; got {engine!r}")
     check(engine != "inline" or workers in (None, 1), "the engine inline has no workers; choose processes or ray with them")
     check(engine == "ray" or address is None, "the address is that of a Ray cluster; choose the engine ray with it")
     if workers is not None:
-        whole("workers", workers, 1)
+        whole(option("workers"), workers, 1)
 
 
 def executor_of(
