@@ -176,7 +176,7 @@ def test_few_prompts_or_texts_are_refused(tmp_path):
     assert "at least 10 texts to tell settings from noise; got 3" in refusal("sweep", *FEW, "--reference", str(path))
     assert "and no prompts" in refusal("sweep", "-f", str(path), *FEW)
     path.write_text("one\none\n" * 10)
-    assert "prompt 2 is prompt 1 again" in refusal("sweep", "-f", str(path), *DRAWN)
+    assert f"{path}, line 2 is {path}, line 1 again" in refusal("sweep", "-f", str(path), *DRAWN)
 
 
 def test_goals_are_refused_before_the_model_is_opened():

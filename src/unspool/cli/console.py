@@ -34,23 +34,18 @@ def read_text(value: str, what: str = "prompt") -> str:
         except UnicodeEncodeError:
             raise PromptError(f"the {what} is no UTF-8 text") from None
         return value
-    text = _decoded(_read("-"), "standard input")
+    text = decoded(read_bytes("-"), "standard input")
     return text.removesuffix("\n").removesuffix("\r")
 
 
-def read_lines(files: list[str]) -> list[str]:
-    """The lines of files that are not blank; "-" is standard input."""
-    lines = []
-    for name in files:
-        data = _read(name)
-        lines += [line.removesuffix("\r") for line in _decoded(data, name).removeprefix("\ufeff").split("\n")]
-    lines = [line for line in lines if line.strip()]
-    if not lines:
-        raise PromptError(f"there is no line in {', '.join(files)}")
-    return lines
+def read_prompt(prompt: str | None) -> str:
+    """The prompt of a command that takes one."""
+    if prompt is None:
+        raise ParameterError("give a prompt, or - for standard input")
+    return read_text(prompt)
 
 
-def _read(name: str) -> bytes:
+def read_bytes(name: str) -> bytes:
     """The bytes of a file; "-" is standard input."""
     try:
         return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
@@ -58,39 +53,12 @@ def _read(name: str) -> bytes:
         raise PromptError(f"cannot read {'standard input' if name == '-' else name}: {said(error)}") from None
 
 
-def _decoded(data: bytes, where: str) -> str:
+def decoded(data: bytes, where: str) -> str:
+    """Bytes as text, which is UTF-8."""
     try:
         return data.decode()
     except UnicodeDecodeError as error:
         raise PromptError(f"{where} is no UTF-8 text: byte {data[error.start]:#04x} at position {error.start}") from None
-
-
-def read_prompts(prompt: str | None, files: list[str]) -> list[str]:
-    """The prompts of a command: one given, or those of files."""
-    if prompt is not None and files:
-        raise ParameterError("give a prompt or files of prompts (-f), not both")
-    if prompt is None and not files:
-        raise ParameterError("give a prompt, - for standard input, or -f FILE")
-    return read_lines(files) if prompt is None else [read_text(prompt)]
-
-
-def read_pairs(prompt: str | None, text: str | None, files: list[str]) -> list[tuple[str, str]]:
-    """The pairs of prompt and continuation to score: one given, or tab-separated ones of files."""
-    if not files:
-        if prompt is None or text is None:
-            raise ParameterError('give a prompt and its continuation, as in: unspool score "Once upon a time" " there was a king"')
-        if prompt == text == "-":
-            raise ParameterError("only one of prompt and continuation can come from standard input")
-        return [(read_text(prompt), read_text(text, "continuation"))]
-    if prompt is not None:
-        raise ParameterError("give a prompt and its continuation or files of pairs (-f), not both")
-    pairs = []
-    for number, line in enumerate(read_lines(files), 1):
-        first, tab, second = line.partition("\t")
-        if not tab:
-            raise PromptError(f"line {number} holds no tab between prompt and continuation: {line[:40]!r}")
-        pairs.append((first, second))
-    return pairs
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ BACKENDS = ["compiled", "numpy", "torch", "transformers", "llama.cpp"]
 _DTYPES = ["float32", "float16", "bfloat16", "int8", "int4"]
 PARTS_META = "unspool.parts"
 """Under which the context of a command keeps what --import named."""
+FILE_FORMS = ["text", "jsonl", "csv", "tsv", "parquet"]
 SHELLS = ["bash", "zsh", "fish"]
 NAMED = {"FILE": "a file", "MODEL": "a model", "ENGINE": "an engine"}
 """What options take by name, by their metavar."""
@@ -180,7 +181,14 @@ def show_version(ctx: click.Context, parameter: click.Parameter, wanted: bool) -
 
 PROMPT = Argument("prompt", "The prompt, or - for standard input.")
 FROM = option("saved", "--from", hint="A saved trace, in place of a prompt.", metavar="FILE")
-PROMPT_FILES = repeated("--file", "-f", hint="A file of prompts, one per line; repeatable.", metavar="FILE")
+PROMPT_FILES = repeated(
+    "--file", "-f", hint="Prompts: one per line, or a .jsonl, .csv, .tsv or .parquet with columns; repeatable.", metavar="FILE"
+)
+PROMPTS_BY = [
+    option("--prompt-column", hint="The column of the prompts.", default="prompt, or messages", metavar="NAME"),
+    option("--file-form", hint="What -f is.", default="by its ending; text", type=click.Choice(FILE_FORMS)),
+]
+"""How files of prompts are read."""
 PARTS = repeated(
     "parts",
     "--import",

@@ -53,15 +53,7 @@ def open_model(how: dict[str, Any]) -> LanguageModel:
     return lm
 
 
-def read_decoding(prompt: str | None, files: Sequence[str], decoders: Sequence[str]) -> tuple[list[str], list[Decoder]]:
-    """The prompts and decoders of a command."""
-    from unspool.cli.console import read_prompts
-    from unspool.core.decoder import Decoder, parse
-
-    return read_prompts(prompt, list(files)), [parse(text) for text in decoders] or [Decoder()]
-
-
-def check_trace(trace: str | None, prompts: list[str], decoders: list[Decoder]) -> None:
+def check_trace(trace: str | None, prompts: Sequence[Any], decoders: Sequence[Decoder]) -> None:
     """Refuse a trace of several runs, or one that cannot be written."""
     from unspool.files import check_writable
 
@@ -86,6 +78,8 @@ def record_of(
 
     draw: shows a new run on the terminal while it grows. dead: a run that came to no text is shown, too; otherwise it is an error.
     """
+    from unspool.cli.console import read_prompt
+    from unspool.core.decoder import parse
     from unspool.record.trace import Trace
 
     if saved is not None:
@@ -93,10 +87,10 @@ def record_of(
         given = [name for name, value in (("--decoder", decoder), ("--trace", how["trace"]), ("--chat", how["chat"])) if value]
         check(not given, f"a saved trace (--from) is shown as it is; leave out {', '.join(given)}")
         return Trace.load(saved), lambda: finish([], [], sink, None)
-    prompts, decoders = read_decoding(prompt, [], decoder or (default,))
+    text, decoders = read_prompt(prompt), [parse(one) for one in decoder or (default,)]
     check(len(decoders) == 1, f"this shows one decoder; got {len(decoders)}")
-    check_trace(how["trace"], prompts, decoders)
-    run = open_model(how).stream(prompts[:1], decoders[0], chat=how["chat"], level=level, **settings)
+    check_trace(how["trace"], [text], decoders)
+    run = open_model(how).stream([text], decoders[0], chat=how["chat"], level=level, **settings)
     (output,) = follow(run, sink, draw=draw) or (None,)
     if output and not output.sequences and not dead:
         save(output, how["trace"])

@@ -9,8 +9,8 @@ import click
 
 from unspool.cli import options
 from unspool.cli.commands.common import FAILED, INTERRUPTED, open_model, open_sink
+from unspool.cli.commands.given import ANSWER_COLUMN, answers_of_files, read_prompts, read_reference, texts_of, usable
 from unspool.cli.commands.many import RUN_BY
-from unspool.cli.commands.questions import read_questions
 from unspool.errors import check
 
 if TYPE_CHECKING:
@@ -21,9 +21,6 @@ _DECODERS = ("greedy", "beam(4)", "sample(1)", "top_p(0.95) | sample(1)")
 """Compared if none is named."""
 SIDE_BY_SIDE = 80
 """Columns for texts where there is no screen."""
-_FILES = options.repeated(
-    "--file", "-f", hint="Prompts: one per line, or a .jsonl, .csv, .tsv or .parquet with columns; repeatable.", metavar="FILE"
-)
 _DECODER = options.repeated(
     "--decoder",
     "-d",
@@ -42,13 +39,14 @@ _METRICS = options.option(
     metavar="LIST",
 )
 _UNIT = options.option("--unit", hint="What n-grams are made of.", default=True, value="words", type=click.Choice(["words", "tokens"]))
-_REFERENCE = options.option("--reference", hint="A file of human texts, one per line, or prompt, tab, text.", metavar="FILE")
+_REFERENCE = options.option(
+    "--reference", hint="Human texts: one per line, or prompt, tab, text; or a file with a column text, and perhaps prompt.", metavar="FILE"
+)
 _JUDGE = options.option("--judge", hint="A second model, for judge_perplexity and judge_bits_per_byte.", metavar="MODEL")
 _SAVE = options.option("--save", hint="Save every generation, as JSON lines; what is there is not made again.", metavar="FILE")
 _PLOT = options.option("--plot", hint="Draw one metric against another: an .svg, .png or .pdf.", metavar="FILE")
 _AXES = options.option("--axes", hint="Which two metrics.", default="diversity,perplexity", metavar="X,Y")
 _LIST = options.flag("--list-metrics", hint="Say what each metric is, your own too, and end.")
-_PROMPT_COLUMN = options.option("--prompt-column", hint="Of a file with columns.", default="prompt", metavar="NAME")
 _ANSWER_COLUMN = options.option("--answer-column", hint="What is right after a prompt.", default="answer, if there", metavar="NAME")
 _ANSWER_PATTERN = options.option("--answer-pattern", hint="What finds the answer in a text, its last match.", metavar="REGEX")
 _SHOW = options.option("--show", hint="Show texts of so many prompts side by side, the most different first.", metavar="N", type=int)
@@ -58,14 +56,14 @@ _TOGETHER = options.option("--together", hint="How many prompts run at once.", d
 
 @options.command(
     options.PROMPT,
-    _FILES,
+    options.PROMPT_FILES,
     _DECODER,
     options.PARTS,
     _SEEDS,
     options.NEW_TOKENS,
     _METRICS,
     _LIST,
-    _PROMPT_COLUMN,
+    *options.PROMPTS_BY,
     _ANSWER_COLUMN,
     _ANSWER_PATTERN,
     _UNIT,
@@ -94,6 +92,7 @@ def compare(
     metrics: str | None,
     list_metrics: bool,
     prompt_column: str | None,
+    file_form: str | None,
     answer_column: str | None,
     answer_pattern: str | None,
     unit: str,
@@ -123,6 +122,7 @@ def compare(
     from unspool.lab.registry import DEFAULT
     from unspool.language_model import DEFAULT_NEW_TOKENS
     from unspool.many.executors.opening import ModelOpening
+    from unspool.many.reading import Columns
     from unspool.views.compare import failure_of
     from unspool.views.compare_plot import axes_of, check_path
     from unspool.views.compare_report import to_page
@@ -132,7 +132,8 @@ def compare(
         sink.write(listed(sink.width, sink.paint))
         sink.close()
         return 0
-    prompts, answers = read_questions(prompt, file, prompt_column, answer_column)
+    given = read_prompts(prompt, file, Columns(prompt_column, answer=answer_column or ANSWER_COLUMN), file_form)
+    prompts, answers = texts_of(given, "compare"), answers_of_files(given, file, answer_column)
     decoders = [parse(text) for text in decoder or _DECODERS]
     names = list(DEFAULT) if metrics is None else [name.strip() for name in metrics.split(",") if name.strip()]
     human = read_reference(reference)
@@ -148,8 +149,10 @@ def compare(
     if plot or axes:
         axes_of([m.name for m in asked], *across)
     bar = LongBar("compare", None, what="prompts")
+    lm = open_model(how)
+    usable(lm, given, {"chat": how["chat"]})
     run = Comparing(
-        open_model(how),
+        lm,
         prompts,
         decoders,
         seeds=read_seeds(seeds),
@@ -239,13 +242,3 @@ def read_axes(text: str | None) -> tuple[str | None, str | None]:
     x, comma, y = (part.strip() for part in text.partition(","))
     check(bool(x and comma and y), f"--axes is two metrics with a comma between, as diversity,perplexity; got {text!r}")
     return x, y
-
-
-def read_reference(path: str | None) -> list[tuple[str, str]]:
-    """Texts, a line each; with a tab, a prompt stands before it."""
-    from unspool.cli.console import read_lines
-
-    if path is None:
-        return []
-    parts = [line.partition("\t") for line in read_lines([path])]
-    return [(first, second) if tab else ("", first) for first, tab, second in parts]

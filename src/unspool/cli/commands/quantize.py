@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -25,13 +24,14 @@ def quantize(model: str, dtype: tuple[str, ...], text: str | None, **how: Any) -
 
     Nothing is written: `--dtype int8` packs the weights when a model is loaded.
     """
+    from unspool.cli.commands.given import read_whole
     from unspool.lab.quantization import held_out, price
     from unspool.loader import open_quietly
     from unspool.views.models import draw_prices
     from unspool.views.report import priced
 
     sink = open_sink(how)
-    words = _read(text) if text else held_out()
+    words = read_whole(text, "--text") if text else held_out()
     plain = open_quietly(model, backend="compiled", device=None, dtype=None)
     check(len(plain.tokenizer.encode_prompt(words)) > 1, "the text has less than two tokens, so nothing follows any of them")
     kinds = dict.fromkeys(dtype or _FORMATS)
@@ -39,12 +39,3 @@ def quantize(model: str, dtype: tuple[str, ...], text: str | None, **how: Any) -
     sink.write(draw_prices(prices, sink.paint) if sink.form == "text" else priced(prices, sink.form))
     sink.close()
     return 0
-
-
-def _read(path: str) -> str:
-    from unspool.errors import UnspoolError
-
-    try:
-        return Path(path).read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise UnspoolError(f"cannot read {path}: {error}") from None

@@ -9,7 +9,8 @@ import click
 
 from unspool.cli import options
 from unspool.cli.commands.common import FAILED, INTERRUPTED, open_model, open_sink
-from unspool.cli.commands.compare import read_reference, read_seeds
+from unspool.cli.commands.compare import read_seeds
+from unspool.cli.commands.given import read_prompts, read_reference, texts_of, usable
 from unspool.cli.commands.many import RUN_BY
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ _METRICS = options.option(
 )
 _REFERENCE = options.option(
     "--reference",
-    hint="A file of human texts, one per line, or prompt, tab, text: to be read, or for drawn texts to be like.",
+    hint="Human texts, one per line, or prompt, tab, text, or in columns prompt and text: to be read, or for drawn texts to be like.",
     default="to read: passages that come with unspool",
     metavar="FILE",
 )
@@ -54,6 +55,7 @@ _PLOT = options.option("--plot", hint="Draw it: an .svg, .png or .pdf.", metavar
 
 @options.command(
     options.PROMPT_FILES,
+    *options.PROMPTS_BY,
     _DECODER,
     options.PARTS,
     _METRICS,
@@ -79,6 +81,8 @@ def sweep(
     ctx: click.Context,
     /,
     file: tuple[str, ...],
+    prompt_column: str | None,
+    file_form: str | None,
     decoder: str | None,
     metrics: str | None,
     reference: str | None,
@@ -95,11 +99,12 @@ def sweep(
 
     The exit code is 2 if the recommended setting came to no text after a prompt, or if none could be recommended.
     """
-    from unspool.cli.console import note, read_lines
+    from unspool.cli.console import note
     from unspool.cli.long_bar import LongBar
     from unspool.files import check_writable
     from unspool.language_model import DEFAULT_NEW_TOKENS
     from unspool.many.executors.opening import ModelOpening
+    from unspool.many.reading import Columns
     from unspool.sweeps.axes import read_template
     from unspool.sweeps.goals import read_goals
     from unspool.sweeps.settings import check_search
@@ -111,11 +116,15 @@ def sweep(
     wanted = METRIC if metrics is None else metrics
     check_search(read_template(asked), how["search"], how["settings"], how["budget"])       # before the model is opened
     read_goals(wanted, human=reference is not None, judged=judge is not None)
-    prompts, human, several = read_lines(list(file)) if file else [], read_reference(reference), read_seeds(seeds)
+    given = read_prompts(None, file, Columns(prompt_column), file_form) if file else []
+    prompts, human, several = texts_of(given, "sweep"), read_reference(reference), read_seeds(seeds)
     if plot:
         check_writable(check_path(plot))
+    lm = open_model(how)
+    if given:
+        usable(lm, given, {"chat": how["chat"]})
     work = Sweeping(
-        open_model(how),
+        lm,
         asked,
         wanted,
         prompts=prompts,
