@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unspool.errors import ParameterError, PromptError, UnspoolError
-from unspool.files import check_writable, is_stream, said, write, write_output
+from unspool.files import FORMS, check_writable, said, write, write_output
 
 if TYPE_CHECKING:
     from unspool.views.terminal import Paint
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 FORMATS = ("text", "json", "jsonl", "csv", "md", "html")
 PIPE_CLOSED = 141
 """The exit code of a program that SIGPIPE ends."""
-EXTENSIONS = {".txt": "text", ".json": "json", ".jsonl": "jsonl", ".csv": "csv", ".md": "md", ".html": "html", ".htm": "html"}
-EXTENSIONS |= {".svg": "svg", ".png": "png", ".dot": "dot", ".gv": "dot", ".mmd": "mermaid"}
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -69,7 +67,7 @@ class Sink:
 
     def __init__(self, form: str | None, path: str | None, color: str) -> None:
         self.path = None if path is None or path == "-" else Path(path)
-        self.form = form or (EXTENSIONS.get(self.path.suffix.lower(), "text") if self.path else "text")
+        self.form = form or (FORMS.get(self.path.suffix.lower(), "text") if self.path else "text")
         if self.path:
             check_writable(self.path)
         self.terminal = self.path is None and sys.stdout.isatty()
@@ -110,24 +108,6 @@ class Sink:
     def close(self) -> None:
         if self.path and self._parts:
             write(self.path, "".join(self._parts))
-
-
-def check_apart(written: dict[str, str]) -> None:
-    """Refuse options that write to the same file, of which one would be lost; a device or a pipe takes both."""
-    from itertools import combinations
-
-    for (one, first), (other, second) in combinations(written.items(), 2):
-        same = os.path.realpath(first) == os.path.realpath(second) or _same_file(first, second)
-        if same and "-" not in (first, second) and not is_stream(first):
-            raise ParameterError(f"{one} and {other} would write the same file, {second}; give each its own")
-
-
-def _same_file(first: str, second: str) -> bool:
-    """Whether two names lead to one file that is there, as hard links do, and names in either case on some disks."""
-    try:
-        return os.path.samefile(first, second)
-    except OSError:
-        return False
 
 
 def _show(data: str | bytes) -> None:

@@ -43,8 +43,29 @@ class Argument(click.Argument):
         return self.label, self.hint
 
 
+class Read(click.ParamType):  # type: ignore[type-arg]
+    """The name of a file that is read, or of a model; "-" is standard input."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value
+
+
+class Written(click.ParamType):  # type: ignore[type-arg]
+    """The name of a file that is written, in one of some forms; without any, in those of -o."""
+
+    name = "text"
+
+    def __init__(self, *forms: str) -> None:
+        self.forms = forms
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value
+
+
 class Command(click.Command):
-    """A command whose help shows arguments above options."""
+    """A command whose help shows arguments above options, and that writes no file which it reads."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Refuse an empty name of a file, a model or an engine: an empty variable of a shell, more often than not."""
@@ -53,7 +74,33 @@ class Command(click.Command):
             given = ctx.params.get(str(parameter.name))
             if parameter.metavar in NAMED and "" in (given if isinstance(given, tuple) else (given,)):
                 raise click.BadParameter(f"the name is empty; give {NAMED[str(parameter.metavar)]}", ctx, parameter)
+        if not ctx.resilient_parsing:
+            self.check_files(ctx)
         return left
+
+    def check_files(self, ctx: click.Context) -> None:
+        """Refuse to write what is read, the same file twice, or under an ending that means another form."""
+        from unspool.files import check_apart, check_ending
+
+        written, read = list[tuple[str, str]](), [("--import", name) for name in ctx.meta.get(PARTS_META, ())]
+        for parameter in self.get_params(ctx):
+            said = parameter.opts[0] if isinstance(parameter, click.Option) else parameter.make_metavar(ctx).strip("[].")
+            given = ctx.params.get(str(parameter.name))
+            for path in [one for one in (given if isinstance(given, tuple) else (given,)) if isinstance(one, str) and one]:
+                if isinstance(parameter.type, Written):
+                    check_ending(said, path, parameter.type.forms or self.forms(ctx))
+                    written.append((said, path))
+                    if path.endswith((".parquet", ".pq")):
+                        written.append((said, f"{path}.unfinished.jsonl"))
+                elif isinstance(parameter.type, Read) or path == "-":
+                    read.append((said, path))
+        check_apart(written, read)
+
+    def forms(self, ctx: click.Context) -> list[str]:
+        """In which forms a result may be written: the one that -o names, or all."""
+        chosen = ctx.params.get("output")
+        every = [parameter.type.choices for parameter in self.get_params(ctx) if isinstance(parameter.type, Form)]
+        return [chosen] if chosen else [str(form) for forms in every for form in forms] or ["json"]
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for title, kind in (("Arguments", click.Argument), ("Options", click.Option)):
@@ -180,9 +227,9 @@ def show_version(ctx: click.Context, parameter: click.Parameter, wanted: bool) -
 # --- arguments and options --------------------------------------------------------------------------------------------
 
 PROMPT = Argument("prompt", "The prompt, or - for standard input.")
-FROM = option("saved", "--from", hint="A saved trace, in place of a prompt.", metavar="FILE")
+FROM = option("saved", "--from", hint="A saved trace, in place of a prompt.", metavar="FILE", type=Read())
 PROMPT_FILES = repeated(
-    "--file", "-f", hint="Prompts: one per line, or a .jsonl, .csv, .tsv or .parquet with columns; repeatable.", metavar="FILE"
+    "--file", "-f", hint="Prompts: one per line, or a .jsonl, .csv, .tsv or .parquet with columns; repeatable.", metavar="FILE", type=Read()
 )
 PROMPTS_BY = [
     option("--prompt-column", hint="The column of the prompts.", default="prompt, or messages", metavar="NAME"),
@@ -206,12 +253,17 @@ ONE_DECODER = repeated("--decoder", "-d", hint=f"{_HOW}.", **_DECODER)
 NEW_TOKENS = option("--max-new-tokens", hint="The most new tokens.", default="100", type=int)
 SEED = option("--seed", hint="Of all draws; random: a new one, which is said and recorded.", default=True, value=0, type=Seed())
 CHOICES = option("--choices", hint="How many of the likeliest tokens.", default=True, value=5, type=int)
-TRACE = option("--trace", hint="Save the record of every step, as JSON lines.", metavar="FILE")
+TRACE = option("--trace", hint="Save the record of every step, as JSON lines.", metavar="FILE", type=Written("jsonl"))
 TEMPLATE = option("template", "--template", hint='What else the chat template reads, as \'{"enable_thinking": false}\'.', metavar="JSON")
 CHAT = flag("--chat", "The prompt is what a user says to a model with a chat template.")
 
 PLACE = [
-    option("--output-file", hint="Write to a file, whole or not at all; without -o its ending, as .csv, chooses the form.", metavar="FILE"),
+    option(
+        "--output-file",
+        hint="Write to a file, whole or not at all; without -o its ending, as .csv, chooses the form.",
+        metavar="FILE",
+        type=Written(),
+    ),
     option(
         "--color",
         hint="Colour; auto: on a terminal, unless NO_COLOR is set.",
@@ -235,6 +287,7 @@ MODEL = option(
     default=True,
     value="bundled",
     shell_complete=model_names,
+    type=Read(),
 )
 LOADED = [MODEL, *ENGINE]
 """Which model, and what computes."""

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from unspool.errors import MissingExtra, PromptError, UnspoolError, check
-from unspool.files import said
+from unspool.files import FORMS, said
 from unspool.many.unit import GivenPrompt, UnusablePrompt, asked_of
 
 INPUT_FORMS = ("text", "jsonl", "csv", "tsv", "parquet")
-FORM_BY_ENDING = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet", ".pq": "parquet"}
 PARQUET_ROWS = 256
 """Rows of a Parquet file that are read at once."""
 PROMPT_COLUMN, TEXT_COLUMN = "prompt", "text"
@@ -68,7 +67,8 @@ class Columns:
 
 def form_of(file: str | Path, form: str | None = None) -> str:
     """What a file is: as it is said, or else by its ending; text where that says nothing."""
-    return form or FORM_BY_ENDING.get(Path(file).suffix.lower(), "text")
+    found = FORMS.get(Path(file).suffix.lower())
+    return form or (found if found in INPUT_FORMS else None) or "text"
 
 
 def read_asked(

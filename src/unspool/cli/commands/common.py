@@ -23,8 +23,6 @@ EXPECTED = ("end", "complete", "length", "followed", "interrupted")
 """Why a text ends without surprise, or with a line of its own."""
 EARLY = {"unfinished": "unfinished, for max_new_tokens cut it before it was whole"}
 """Reasons that need a word more."""
-WRITTEN = {"output_file": "--output-file", "trace": "--trace", "save": "--save", "plot": "--plot", "html": "--html"}
-"""The options that name a file to write."""
 NAMED_IN = 28
 """Columns for a decoder beside what its search has proved."""
 FAILED = 2
@@ -33,9 +31,8 @@ FAILED = 2
 
 def open_sink(how: dict[str, Any]) -> Sink:
     """Where the result goes; what else is written goes elsewhere."""
-    from unspool.cli.console import Sink, check_apart
+    from unspool.cli.console import Sink
 
-    check_apart({option: how[name] for name, option in WRITTEN.items() if how.get(name)})
     return Sink(how["output"], how["output_file"], how["color"])
 
 

@@ -9,9 +9,12 @@ from unspool.cli.commands.common import open_model, open_sink
 from unspool.errors import check
 
 _TEXT = options.Argument("text", "The text, without its prompt, or - for standard input.")
-_TEXT_FILES = options.repeated("--file", "-f", hint="Texts: one per line, or in a column text; repeatable.", metavar="FILE")
+_TEXT_FILES = options.repeated(
+    "--file", "-f", hint="Texts: one per line, or in a column text; repeatable.", metavar="FILE", type=options.Read()
+)
 _MARKS = options.repeated(
-    "--decoder", "-d", hint='The watermark and its key, as "watermark_kgw(hashing_key=7)", or the decoder it is in.', metavar="TEXT")
+    "--decoder", "-d", hint='The watermark and its key, as "watermark_kgw(hashing_key=7)", or the decoder it is in.', metavar="TEXT"
+)
 
 
 @options.command(_TEXT, _TEXT_FILES, _MARKS, options.PARTS, *options.RESULT, *options.LOADED)

@@ -165,11 +165,9 @@ def read_reference(path: str | None) -> list[tuple[str, str]]:
 
 def read_whole(name: str, who: str) -> str:
     """The text of a whole file, without the line break at its end; a file that has columns is no text. who: the option that takes it."""
-    from pathlib import Path
-
     from unspool.cli.console import decoded, read_bytes
-    from unspool.many.reading import FORM_BY_ENDING
+    from unspool.many.reading import form_of
 
-    kind = FORM_BY_ENDING.get(Path(name).suffix.lower())
-    check(kind is None, f"{who} takes one text, and {name} holds several in columns, by its ending ({kind}); give a file of text")
+    kind = form_of(name)
+    check(kind == "text", f"{who} takes one text, and {name} holds several in columns, by its ending ({kind}); give a file of text")
     return decoded(read_bytes(name), name).removeprefix("\ufeff").replace("\r\n", "\n").removesuffix("\n")

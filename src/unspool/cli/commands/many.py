@@ -26,7 +26,12 @@ RUN_BY = [
 ]
 """Who runs many prompts."""
 MANY = [
-    options.option("--save", hint="Save the texts of many prompts, as .jsonl or .parquet; those there are kept.", metavar="FILE"),
+    options.option(
+        "--save",
+        hint="Save the texts of many prompts, as .jsonl or .parquet; those there are kept.",
+        metavar="FILE",
+        type=options.Written("jsonl", "parquet"),
+    ),
     options.option("--unit", hint="Prompts that are run and saved together.", default="256", type=int),
     options.option("--together", hint="How many prompts grow at once.", default="by the memory", type=int),
     *RUN_BY,

@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 _BEFORE = options.Argument("prompt", "What stands before the text, or - for standard input.")
 _CONTINUATION = options.Argument("continuation", "The text to score.")
 _PAIR_FILES = options.repeated(
-    "--file", "-f", hint="Pairs: one per line, a tab between, or in columns prompt and text; repeatable.", metavar="FILE"
+    "--file",
+    "-f",
+    hint="Pairs: one per line, a tab between, or in columns prompt and text; repeatable.",
+    metavar="FILE",
+    type=options.Read(),
 )
 _STRIDE = options.option("--stride", hint="Step between the windows of a text longer than the context.", default="half of it", type=int)
 

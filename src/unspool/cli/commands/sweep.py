@@ -38,6 +38,7 @@ _REFERENCE = options.option(
     hint="Human texts, one per line, or prompt, tab, text, or in columns prompt and text: to be read, or for drawn texts to be like.",
     default="to read: passages that come with unspool",
     metavar="FILE",
+    type=options.Read(),
 )
 _SEARCH = options.option(
     "--search", hint="How settings are chosen.", default=True, value="grid", type=click.Choice(["grid", "random", "halving"])
@@ -48,9 +49,13 @@ _KEEP = options.option("--keep", hint="In halving, of how many settings one goes
 _SEED = options.option("--seed", hint="Of what random or halving draws.", default=True, value=0, type=options.Seed())
 _SEEDS = options.option("--seeds", hint="Of the texts: how many, or which, as 0,7,42.", default=True, value="1", metavar="N | LIST")
 _UNIT = options.option("--unit", hint="What n-grams are made of.", default=True, value="words", type=click.Choice(["words", "tokens"]))
-_JUDGE = options.option("--judge", hint="A second model, for judge_perplexity and judge_bits_per_byte.", metavar="MODEL")
-_SAVE = options.option("--save", hint="Save the numbers of each unit of work; what is there is not made again.", metavar="FILE")
-_PLOT = options.option("--plot", hint="Draw it: an .svg, .png or .pdf.", metavar="FILE")
+_JUDGE = options.option(
+    "--judge", hint="A second model, for judge_perplexity and judge_bits_per_byte.", metavar="MODEL", type=options.Read()
+)
+_SAVE = options.option(
+    "--save", hint="Save the numbers of each unit of work; what is there is not made again.", metavar="FILE", type=options.Written("jsonl")
+)
+_PLOT = options.option("--plot", hint="Draw it: an .svg, .png or .pdf.", metavar="FILE", type=options.Written("svg", "png", "pdf"))
 
 
 @options.command(
@@ -114,7 +119,7 @@ def sweep(
     sink = open_sink(how | {"plot": plot})
     asked = _UNASKED if decoder is None else decoder
     wanted = METRIC if metrics is None else metrics
-    check_search(read_template(asked), how["search"], how["settings"], how["budget"])       # before the model is opened
+    check_search(read_template(asked), how["search"], how["settings"], how["budget"])  # before the model is opened
     read_goals(wanted, human=reference is not None, judged=judge is not None)
     given = read_prompts(None, file, Columns(prompt_column), file_form) if file else []
     prompts, human, several = texts_of(given, "sweep"), read_reference(reference), read_seeds(seeds)
