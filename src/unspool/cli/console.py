@@ -119,7 +119,7 @@ def _show(data: str | bytes) -> None:
 
 
 _ALIKE = {"+": "├┬┴┤┼╭╮┌┐", "`": "└╰", "'": "┘╯’", "|": "│┃║▏▎▍▌▋▊▉", "-": "─━–−—▒", "=": "═▓", ".": "░·", "#": "█■", "*": "●•", "v": "✓"}
-_ALIKE |= {"x": "✗×", ">": "›→≥", "<": "≤", "~": "…", "$": "⏎", "^": "⇥", "_": "␣", "0": "∅", '"': "“”"}
+_ALIKE |= {"x": "✗×", ">": "›→≥", "<": "≤", "~": "…", "$": "⏎", "^": "⇥", "_": "␣", "0": "∅", "o": "□", '"': "“”"}
 ASCII = {ord(c): plain for plain, some in _ALIKE.items() for c in some}
 """What draws, in characters that any screen has; each takes one column as before."""
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _DECODERS = ("greedy", "beam(4)", "sample(1)", "top_p(0.95) | sample(1)")
 """Compared if none is named."""
+LONGEST_NUMBER = 80
+"""Digits of a seed that is read."""
 SIDE_BY_SIDE = 80
 """Columns for texts where there is no screen."""
 _DECODER = options.repeated(
@@ -238,8 +240,8 @@ def read_seeds(text: str) -> int | list[int]:
     parts = [part.strip() for part in text.split(",")]
     parts = parts[:-1] if len(parts) > 1 and not parts[-1] else parts
     check(
-        all(part.removeprefix("-").isdecimal() for part in parts),
-        f"--seeds is how many, or whole numbers with commas between, as 0,7,42; got {text!r}",
+        all(part.removeprefix("-").isdecimal() and len(part) <= LONGEST_NUMBER for part in parts),
+        f"--seeds is how many, or whole numbers with commas between, as 0,7,42; got {text[:60]!r}",
     )
     return [int(part) for part in parts] if "," in text else int(text)
 
