@@ -56,5 +56,5 @@ def test_a_seed_in_place_of_how_many_is_told_how_it_is_written():
         for number in ("2000000000", "10001"):
             assert f"the seed {number} alone is a list, [{number}], or --seeds {number}," in refusal(*command, "--seeds", number)
     for seeds in (10**20, 10_001, range(10_001)):
-        with pytest.raises(un.ParameterError, match="10001 seeds|more than 10000"):
+        with pytest.raises(un.ParameterError, match=r"10001 seeds|more than 10000"):
             un.compare(un.load(), "a", ["greedy"], seeds=seeds)

@@ -35,8 +35,11 @@ Examples:
 class Argument(click.Argument):
     """An argument that may be left out, with a line of help."""
 
-    def __init__(self, name: str, hint: str, metavar: str | None = None, value: str | None = None, **more: Any) -> None:
-        super().__init__([name], required=False, metavar=metavar and f"[{metavar}]", default=value, **more)
+    def __init__(
+        self, name: str, hint: str, metavar: str | None = None, value: str | None = None, usage: str | None = None, **more: Any
+    ) -> None:
+        """usage: how it stands in the line of usage, if not in brackets."""
+        super().__init__([name], required=False, metavar=usage or (metavar and f"[{metavar}]"), default=value, **more)
         self.label, self.hint = metavar or name.upper(), hint
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str]:

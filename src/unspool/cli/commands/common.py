@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from unspool.errors import DeadEnd, check
 
 if TYPE_CHECKING:
+    import click
+
     from unspool.cli.commands.live import Draw
     from unspool.cli.console import Sink
     from unspool.core.decoder import Decoder
@@ -34,6 +36,17 @@ def open_sink(how: dict[str, Any]) -> Sink:
     from unspool.cli.console import Sink
 
     return Sink(how["output"], how["output_file"], how["color"])
+
+
+def check_unheeded(ctx: click.Context, names: Sequence[str], why: str) -> None:
+    """Refuse options that were given and that nothing would heed."""
+    given = [p.opts[0] for p in ctx.command.params if p.name in names and str(p.name) in ctx.params and _was_given(ctx, str(p.name))]
+    check(not given, f"{why}: leave out {', '.join(given)}")
+
+
+def _was_given(ctx: click.Context, name: str) -> bool:
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def open_model(how: dict[str, Any]) -> LanguageModel:
@@ -146,9 +159,14 @@ def progress_of(run: Stream) -> str:
 
     decoder, certificate = str(run.recipe["decoder"]), run.certificate
     if certificate is None:
-        return f"{fit_right(decoder, NAMED_IN)}  {run.cost()['forwards']} forwards"
+        return f"{fit_right(decoder, NAMED_IN)}  {times(run.cost()['forwards'], 'forward')}"
     best = f"{certificate.found[0]:.4g}" if certificate.found else "none"
     return f"{fit_right(decoder, NAMED_IN)}  best {best}  bound {certificate.bound:.4g}"
+
+
+def times(count: int, what: str) -> str:
+    """A number of things."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def say_endings(outputs: Sequence[Output]) -> None:
@@ -171,7 +189,7 @@ def say_work(outputs: Sequence[Output]) -> None:
         for what, count in output.trace.work.items():
             counts[what] = counts.get(what, 0) + count
     if len(counts) > 1:
-        note(", ".join(f"{count} {what}" if what == "forwards" else f"{what}: {count}" for what, count in counts.items()))
+        note(", ".join(times(count, "forward") if what == "forwards" else f"{what}: {count}" for what, count in counts.items()))
 
 
 def save(output: Output, trace: str | None) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from unspool.cli import options
-from unspool.cli.commands.common import FAILED, INTERRUPTED, open_model, open_sink
+from unspool.cli.commands.common import FAILED, INTERRUPTED, check_unheeded, open_model, open_sink
 from unspool.cli.commands.given import ANSWER_COLUMN, answers_of_files, read_prompts, read_reference, texts_of, usable
 from unspool.cli.commands.many import RUN_BY
 from unspool.errors import check
@@ -37,7 +37,7 @@ _METRICS = options.option(
     hint="Names with commas between: perplexity, logprob, bits_per_byte, entropy, uid_variance, uid_local, rep_N, diversity, loops, "
     "self_bleu, self_bleu_N, distinct_N, ngram_entropy_N, zipf, length, ended; with --judge judge_perplexity, judge_bits_per_byte; with "
     "answers exact_match, pass_at_N, bleu, chrf; with --reference mauve; and those of --import.",
-    default="perplexity,diversity,loops,self_bleu,length",
+    default="perplexity, diversity, loops, self_bleu, length",
     metavar="LIST",
 )
 _UNIT = options.option("--unit", hint="What n-grams are made of.", default=True, value="words", type=click.Choice(["words", "tokens"]))
@@ -149,6 +149,8 @@ def compare(
     names = list(DEFAULT) if metrics is None else [name.strip() for name in metrics.split(",") if name.strip()]
     human = read_reference(reference)
     asked = check_metrics(names, MetricsGiven(judge is not None, answers is not None, len(prompts), len(human)))
+    if not any(m.needs in ("judged", "features") for m in asked):
+        check_unheeded(ctx, ("judge",), "no metric asks a second model, as judge_perplexity does")
     check(show is None or (show >= 1 and sink.form == "text"), f"--show is how many prompts the text form shows, at least 1; got {show}")
     check(show is None or len(decoders) > 1, "--show puts the texts of two decoders side by side; give several")
     check(axes is None or plot is not None or html is not None, "--axes says what --plot FILE or --html FILE draws; give both")

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from unspool.score import Score
 
-_BEFORE = options.Argument("prompt", "What stands before the text, or - for standard input.")
-_CONTINUATION = options.Argument("continuation", "The text to score.")
+_BEFORE = options.Argument("prompt", "What stands before the text, or - for standard input.", usage="[PROMPT")
+_CONTINUATION = options.Argument("continuation", "The text to score.", usage="CONTINUATION]")
 _PAIR_FILES = options.repeated(
     "--file",
     "-f",

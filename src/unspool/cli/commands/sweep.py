@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from unspool.cli import options
-from unspool.cli.commands.common import FAILED, INTERRUPTED, open_model, open_sink
+from unspool.cli.commands.common import FAILED, INTERRUPTED, check_unheeded, open_model, open_sink
 from unspool.cli.commands.compare import read_seeds
 from unspool.cli.commands.given import read_prompts, read_reference, texts_of, usable
 from unspool.cli.commands.many import RUN_BY
@@ -120,7 +120,13 @@ def sweep(
     asked = _UNASKED if decoder is None else decoder
     wanted = METRIC if metrics is None else metrics
     check_search(read_template(asked), how["search"], how["settings"], how["budget"])  # before the model is opened
-    read_goals(wanted, human=reference is not None, judged=judge is not None)
+    goals = read_goals(wanted, human=reference is not None, judged=judge is not None)
+    if goals[0].read:
+        check_unheeded(ctx, ("seeds", "unit", "judge"), f"{goals[0].name} is read off given texts, and none is drawn")
+    if not any(goal.metric.needs in ("judged", "features") for goal in goals):
+        check_unheeded(ctx, ("judge",), "no metric asks a second model")
+    if how["search"] == "grid":
+        check_unheeded(ctx, ("seed",), "a grid has every setting and draws none")
     given = read_prompts(None, file, Columns(prompt_column), file_form) if file else []
     prompts, human, several = texts_of(given, "sweep"), read_reference(reference), read_seeds(seeds)
     if plot:
