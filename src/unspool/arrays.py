@@ -114,14 +114,14 @@ def block(scores: Array, keep: Array) -> Array:
     return namespace(scores).where(keep, scores, -INF)
 
 
-Known: TypeAlias = dict[tuple[Any, ...], tuple[Array, Any]]
+Remembered: TypeAlias = dict[tuple[Any, ...], tuple[Array, Any]]
 """By what it is and a numpy array's place in memory, the array and what was found in it."""
-_KNOWN: ContextVar[Known | None] = ContextVar("known", default=None)
+_KNOWN: ContextVar[Remembered | None] = ContextVar("known", default=None)
 T = TypeVar("T")
 
 
 @contextmanager
-def found_once(known: Known) -> Iterator[None]:
+def found_once(known: Remembered) -> Iterator[None]:
     """Within it what is `remembered` of numpy arrays that nobody changes is found once: many rules sort and sum the same scores."""
     token = _KNOWN.set(known)
     try:

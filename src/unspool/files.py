@@ -8,18 +8,29 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fnmatch
 import io
+import itertools
 import os
 import shutil
 import stat
 import sys
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from unspool.errors import UnspoolError
+from unspool.errors import ParameterError, UnspoolError
 
+FORMS = {".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv", ".md": "md", ".html": "html", ".htm": "html"}
+FORMS |= {".parquet": "parquet", ".pq": "parquet", ".svg": "svg", ".png": "png", ".pdf": "pdf", ".dot": "dot", ".gv": "dot"}
+FORMS |= {".gguf": "gguf", ".safetensors": "safetensors", ".py": "python", ".toml": "toml", ".tex": "latex", ".rst": "rst", ".xml": "xml"}
+FORMS |= {".mmd": "mermaid", ".yaml": "yaml", ".yml": "yaml", ".jpg": "jpeg", ".jpeg": "jpeg", ".gif": "gif", ".webp": "webp"}
+FORMS |= {".xls": "excel", ".xlsx": "excel", ".docx": "word", ".zip": "zip", ".gz": "gzip", ".npy": "numpy", ".npz": "numpy"}
+"""What endings of files mean. Others mean nothing, and .txt any kind of text."""
+MODEL_FILES = ("*config.json", "*tokens*.json", "tokenizer*", "vocab*", "merges.txt", "chat_template*", "*.index.json", "*.model", "*.gguf")
+WEIGHT_FILES = ("*.safetensors", "*.bin", "*.pt", "*.pth")
+"""What a folder of a model consists of."""
 DataPiece: TypeAlias = str | bytes | memoryview
 Data: TypeAlias = str | bytes | Iterable[DataPiece]
 BINARY = getattr(os, "O_BINARY", 0)
@@ -68,6 +79,47 @@ def _check_itself(path: str | Path, mode: int | None) -> None:
         raise UnspoolError(f"cannot write {path}: it is read-only")       # root could; whoever took the permission away meant it
     if not os.access(path, os.W_OK):
         raise UnspoolError(f"cannot write {path}: permission denied")
+
+
+def check_ending(what: str, path: str | Path, forms: Sequence[str]) -> None:
+    """Refuse a name whose ending means another form than those that are written there. what: the option or argument that names it."""
+    suffix = Path(path).suffix.lower()
+    if FORMS.get(suffix, forms[0]) not in forms:
+        endings = [ending for form in forms for ending, means in FORMS.items() if means == form]
+        end = f"; end it in {' or '.join(endings)}" if endings else ""
+        raise ParameterError(f"{what} {path}: {suffix} means {FORMS[suffix]}, and {' or '.join(forms)} is written there{end}")
+
+
+def check_apart(written: Sequence[tuple[str, str]], read: Sequence[tuple[str, str]] = ()) -> None:
+    """Refuse to write what is read, or the same file twice, of which one would be lost; a device or a pipe takes both.
+
+    Each is (what names it, path); "-" is standard output, or where it is read standard input. A folder that is read is a model's.
+    """
+    files = [(what, path) for what, path in written if path != "-" and not is_stream(path)]
+    for (one, first), (other, second) in itertools.combinations(files, 2):
+        if _same_file(first, second):
+            raise ParameterError(f"{one} and {other} would write the same file, {second}; give each its own")
+    for (what, path), (source, there) in itertools.product(files, read):
+        if _same_file(path, there) or (os.path.isdir(there) and _is_part(path, there)):
+            where = "standard input" if there == "-" else there
+            raise ParameterError(f"{what} would overwrite {path}, which {source} reads ({where}); give another file")
+
+
+def _same_file(first: str, second: str) -> bool:
+    """Whether two names lead to one file: links of either kind, and names in either case on some disks."""
+    try:
+        if second == "-":
+            return os.path.samestat(os.stat(first), os.fstat(sys.stdin.fileno()))
+        return os.path.realpath(first) == os.path.realpath(second) or os.path.samefile(first, second)
+    except (OSError, ValueError):
+        return False
+
+
+def _is_part(path: str, folder: str) -> bool:
+    """Whether it is a file of the model in a folder."""
+    name = os.path.basename(os.path.realpath(path))
+    of_model = any(fnmatch.fnmatch(name, pattern) for pattern in (*MODEL_FILES, *WEIGHT_FILES))
+    return of_model and _same_file(os.path.dirname(os.path.realpath(path)), folder)
 
 
 def is_stream(path: str | Path) -> bool:

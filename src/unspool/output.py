@@ -60,6 +60,11 @@ class Output(Shown):
     fewer: str = ""
     """Where fewer texts came than the decoder asks for: how many were asked for, and how many came."""
 
+    def __str__(self) -> str:
+        """The prompt with each text after it, a paragraph each; where there is none, why."""
+        prompt = self.asked or self.prompt
+        return "\n\n".join(prompt + s.text for s in self.sequences) or f"{prompt}\nno text: {self.failure}"
+
     @property
     def best(self) -> GeneratedText:
         """The best sequence; an error where there is none."""

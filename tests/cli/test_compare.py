@@ -123,7 +123,7 @@ def test_one_line_says_what_is_wrong(arguments, said):
 def test_a_file_of_something_else_and_prompts_that_repeat(tmp_path):
     path = tmp_path / "prompts.txt"
     path.write_text("a\nb\na\n")
-    assert "prompt 3 is prompt 1 again" in refusal("compare", "-f", str(path))
+    assert f"{path}, line 3 is {path}, line 1 again" in refusal("compare", "-f", str(path))
     assert "is no generation" in refusal("compare", "x", "--save", str(path))
     assert path.read_text() == "a\nb\na\n"
 

@@ -127,7 +127,7 @@ def test_options_that_do_not_belong_together(folder):
         (("--show", "1", "-d", "greedy"), "give several"),
         (("--show", "1", "-o", "json"), "--show"),
         (("--html", "no/such/r.html"), "no folder"),
-        (("--html", "a.html", "--save", "a.html"), "would write the same file"),
+        (("--html", "a.html", "-o", "html", "--output-file", "a.html"), "would write the same file"),
     ):
         assert said in refusal("compare", "x", *SHORT, *more)
     assert not list(folder.iterdir())

@@ -1,7 +1,10 @@
 import json
+import re
 
 import pytest
 from helpers.program import called, out, refusal
+
+import unspool as un
 
 
 @pytest.fixture
@@ -42,3 +45,17 @@ def test_what_cannot_be_compared_is_refused(traces, tmp_path):
 
 def test_the_schema_is_printed():
     assert json.loads(out("schema"))["title"].endswith("format 2")
+
+
+def test_a_damaged_trace_is_refused_with_the_reason(tmp_path):
+    whole, bad = tmp_path / "whole.jsonl", tmp_path / "bad.jsonl"
+    un.load().generate("The king", "beam(3)", max_new_tokens=4, level="choices").trace.save(whole)
+    lines = whole.read_text().splitlines(keepends=True)
+    for number in range(1, len(lines) - 1):
+        bad.write_text("".join(lines[:number] + lines[number + 1 :]))
+        assert "a step is missing" in refusal("diff", str(whole), str(bad))
+        bad.write_text("".join(lines[: number + 1] + lines[number:]))
+        assert "as a line before it has" in refusal("diff", str(whole), str(bad))
+    for constant in ("NaN", "Infinity", "-Infinity"):
+        bad.write_text("".join([*lines[:1], re.sub(r'"logprob": \[[^,\]]*', f'"logprob": [{constant}', lines[1]), *lines[2:]]))
+        assert f"line 2 holds {constant}, which is no number" in refusal("diff", str(whole), str(bad))

@@ -82,7 +82,7 @@ def test_blank_lines_are_no_prompts(tmp_path):
     file.write_text("a\n\n \n\t\r\nThe king \n\n")
     values = json.loads(out("-f", str(file), *FEW, "-o", "json"))
     assert [v["prompt"] for v in values] == ["a", "The king "]
-    assert "no line" in program_refusal("-f", "-", stdin=b" \n\t\n")
+    assert "there is no prompt in standard input" in program_refusal("-f", "-", stdin=b" \n\t\n")
 
 
 @pytest.mark.parametrize("command", [["generate", PROMPT], ["tree", PROMPT], ["plot", "entropy", PROMPT], ["compare", PROMPT]])

@@ -187,7 +187,7 @@ def test_bytes_that_are_no_text(tmp_path):
     assert "no UTF-8" in program_refusal(b"caf\xe9")
     (tmp_path / "pairs").write_text("no tab here\n")
     assert "no tab" in refusal("score", "-f", str(tmp_path / "pairs"))
-    assert "no line" in program_refusal("-f", "-", stdin=b"\n\n")
+    assert "there is no prompt in standard input" in program_refusal("-f", "-", stdin=b"\n\n")
 
 
 def truncated(folder):

@@ -109,7 +109,7 @@ def test_broken_off_it_replaces_no_file(command, prompts, tmp_path, monkeypatch)
     code, shown, said = called(*asked, "-o", "csv")
     assert {line["finished"] for line in csv.DictReader(io.StringIO(shown))} == {"no"}
     for option in ("--output-file", "--plot"):
-        path = tmp_path / "old.svg"
+        path = tmp_path / ("old.csv" if option == "--output-file" else "old.svg")
         path.write_text("of an earlier run")
         more = [option, str(path), *(["-o", "csv"] if option == "--output-file" else []), "--save", str(tmp_path / f"{option}.jsonl")]
         code, shown, said = called(*asked, *more)
@@ -220,7 +220,8 @@ ONE_OF_EACH = [
     (("-d", "temperature({0.7, 1) | sample"), "the brace of '{0.7, 1) | sample' is not closed"),
     (("-d", "{sample, beam(4)}"), "sample and beam(4) have the same; take a metric of drawn texts, as --metrics diversity"),
     (("--workers", "2"), "the engine inline has no workers"),
-    (("--seeds", "x"), "0,7,42"),
+    (("--seeds", "x"), "leave out --seeds"),
+    (("--metrics", "diversity", "--seeds", "x"), "0,7,42"),
     (("Once upon a time",), "a decoder with values in braces stands here"),
     (("top_p({0.8, 0.9})", "-d", "top_p({0.8, 0.9})"), "given twice"),
     (("top_p({0.8,", "0.9})"), "quotes"),
@@ -249,7 +250,7 @@ def test_few_prompts_or_texts_are_refused(tmp_path):
     said = refusal("sweep", "-f", str(path))
     assert "js is read off given texts (--reference), and no prompts are run; take a metric of drawn texts, as --metrics diversity" in said
     path.write_text("one\none\n" * 10)
-    assert "prompt 2 is prompt 1 again" in refusal("sweep", "-f", str(path), *DRAWN)
+    assert f"{path}, line 2 is {path}, line 1 again" in refusal("sweep", "-f", str(path), *DRAWN)
 
 
 def test_goals_are_refused_before_the_model_is_opened():

@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from helpers.program import out, refusal
+from helpers.program import called, out, refusal
 from helpers.tables import Letters, table
 
 import unspool as un
@@ -179,3 +179,15 @@ def test_from_the_command_line(tmp_path):
 def test_what_has_no_particles_is_refused():
     assert "particles are of sequential_monte_carlo; this record is of beam(3)" in refusal("tree", "Once", "--particles", "-d", "beam(3)")
     assert "particles have no form dot" in refusal("tree", "Once", "--particles", "-o", "dot")
+
+
+def test_texts_that_were_cut_are_told_from_those_that_ended():
+    code, found, said = called("tree", "--particles", "Once upon a time", "-d", "smc(4)", "--max-new-tokens", "6")
+    assert code == 2
+    assert "is estimated to be 0" in said
+    assert "all cut" in found
+    assert "■ended" not in found
+    assert "log of the mean weight of those that were not cut -inf" in found
+    assert "□: cut before it was whole" in found
+    picture = called("tree", "--particles", "Once upon a time", "-d", "smc(4)", "--max-new-tokens", "6", "-o", "svg")[1]
+    assert "cut before it was whole" in picture

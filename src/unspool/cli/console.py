@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unspool.errors import ParameterError, PromptError, UnspoolError
-from unspool.files import check_writable, is_stream, said, write, write_output
+from unspool.files import FORMS, check_writable, said, write, write_output
 
 if TYPE_CHECKING:
     from unspool.views.terminal import Paint
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 FORMATS = ("text", "json", "jsonl", "csv", "md", "html")
 PIPE_CLOSED = 141
 """The exit code of a program that SIGPIPE ends."""
-EXTENSIONS = {".txt": "text", ".json": "json", ".jsonl": "jsonl", ".csv": "csv", ".md": "md", ".html": "html", ".htm": "html"}
-EXTENSIONS |= {".svg": "svg", ".png": "png", ".dot": "dot", ".gv": "dot", ".mmd": "mermaid"}
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -34,23 +32,18 @@ def read_text(value: str, what: str = "prompt") -> str:
         except UnicodeEncodeError:
             raise PromptError(f"the {what} is no UTF-8 text") from None
         return value
-    text = _decoded(_read("-"), "standard input")
+    text = decoded(read_bytes("-"), "standard input")
     return text.removesuffix("\n").removesuffix("\r")
 
 
-def read_lines(files: list[str]) -> list[str]:
-    """The lines of files that are not blank; "-" is standard input."""
-    lines = []
-    for name in files:
-        data = _read(name)
-        lines += [line.removesuffix("\r") for line in _decoded(data, name).removeprefix("\ufeff").split("\n")]
-    lines = [line for line in lines if line.strip()]
-    if not lines:
-        raise PromptError(f"there is no line in {', '.join(files)}")
-    return lines
+def read_prompt(prompt: str | None) -> str:
+    """The prompt of a command that takes one."""
+    if prompt is None:
+        raise ParameterError("give a prompt, or - for standard input")
+    return read_text(prompt)
 
 
-def _read(name: str) -> bytes:
+def read_bytes(name: str) -> bytes:
     """The bytes of a file; "-" is standard input."""
     try:
         return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
@@ -58,39 +51,12 @@ def _read(name: str) -> bytes:
         raise PromptError(f"cannot read {'standard input' if name == '-' else name}: {said(error)}") from None
 
 
-def _decoded(data: bytes, where: str) -> str:
+def decoded(data: bytes, where: str) -> str:
+    """Bytes as text, which is UTF-8."""
     try:
         return data.decode()
     except UnicodeDecodeError as error:
         raise PromptError(f"{where} is no UTF-8 text: byte {data[error.start]:#04x} at position {error.start}") from None
-
-
-def read_prompts(prompt: str | None, files: list[str]) -> list[str]:
-    """The prompts of a command: one given, or those of files."""
-    if prompt is not None and files:
-        raise ParameterError("give a prompt or files of prompts (-f), not both")
-    if prompt is None and not files:
-        raise ParameterError("give a prompt, - for standard input, or -f FILE")
-    return read_lines(files) if prompt is None else [read_text(prompt)]
-
-
-def read_pairs(prompt: str | None, text: str | None, files: list[str]) -> list[tuple[str, str]]:
-    """The pairs of prompt and continuation to score: one given, or tab-separated ones of files."""
-    if not files:
-        if prompt is None or text is None:
-            raise ParameterError('give a prompt and its continuation, as in: unspool score "Once upon a time" " there was a king"')
-        if prompt == text == "-":
-            raise ParameterError("only one of prompt and continuation can come from standard input")
-        return [(read_text(prompt), read_text(text, "continuation"))]
-    if prompt is not None:
-        raise ParameterError("give a prompt and its continuation or files of pairs (-f), not both")
-    pairs = []
-    for number, line in enumerate(read_lines(files), 1):
-        first, tab, second = line.partition("\t")
-        if not tab:
-            raise PromptError(f"line {number} holds no tab between prompt and continuation: {line[:40]!r}")
-        pairs.append((first, second))
-    return pairs
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------
@@ -101,7 +67,7 @@ class Sink:
 
     def __init__(self, form: str | None, path: str | None, color: str) -> None:
         self.path = None if path is None or path == "-" else Path(path)
-        self.form = form or (EXTENSIONS.get(self.path.suffix.lower(), "text") if self.path else "text")
+        self.form = form or (FORMS.get(self.path.suffix.lower(), "text") if self.path else "text")
         if self.path:
             check_writable(self.path)
         self.terminal = self.path is None and sys.stdout.isatty()
@@ -144,24 +110,6 @@ class Sink:
             write(self.path, "".join(self._parts))
 
 
-def check_apart(written: dict[str, str]) -> None:
-    """Refuse options that write to the same file, of which one would be lost; a device or a pipe takes both."""
-    from itertools import combinations
-
-    for (one, first), (other, second) in combinations(written.items(), 2):
-        same = os.path.realpath(first) == os.path.realpath(second) or _same_file(first, second)
-        if same and "-" not in (first, second) and not is_stream(first):
-            raise ParameterError(f"{one} and {other} would write the same file, {second}; give each its own")
-
-
-def _same_file(first: str, second: str) -> bool:
-    """Whether two names lead to one file that is there, as hard links do, and names in either case on some disks."""
-    try:
-        return os.path.samefile(first, second)
-    except OSError:
-        return False
-
-
 def _show(data: str | bytes) -> None:
     """Write to standard output; if whoever read it has gone, end without a word."""
     try:
@@ -171,7 +119,7 @@ def _show(data: str | bytes) -> None:
 
 
 _ALIKE = {"+": "├┬┴┤┼╭╮┌┐", "`": "└╰", "'": "┘╯’", "|": "│┃║▏▎▍▌▋▊▉", "-": "─━–−—▒", "=": "═▓", ".": "░·", "#": "█■", "*": "●•", "v": "✓"}
-_ALIKE |= {"x": "✗×", ">": "›→≥", "<": "≤", "~": "…", "$": "⏎", "^": "⇥", "_": "␣", "0": "∅", '"': "“”"}
+_ALIKE |= {"x": "✗×", ">": "›→≥", "<": "≤", "~": "…", "$": "⏎", "^": "⇥", "_": "␣", "0": "∅", "o": "□", '"': "“”"}
 ASCII = {ord(c): plain for plain, some in _ALIKE.items() for c in some}
 """What draws, in characters that any screen has; each takes one column as before."""
 

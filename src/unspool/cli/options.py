@@ -10,11 +10,12 @@ import click
 
 import unspool
 
-FORMS = ["text", "json", "jsonl", "csv", "md", "html"]
+RESULT_FORMS = ["text", "json", "jsonl", "csv", "md", "html"]
 BACKENDS = ["compiled", "numpy", "torch", "transformers", "llama.cpp"]
 _DTYPES = ["float32", "float16", "bfloat16", "int8", "int4"]
 PARTS_META = "unspool.parts"
 """Under which the context of a command keeps what --import named."""
+FILE_FORMS = ["text", "jsonl", "csv", "tsv", "parquet"]
 SHELLS = ["bash", "zsh", "fish"]
 NAMED = {"FILE": "a file", "MODEL": "a model", "ENGINE": "an engine"}
 """What options take by name, by their metavar."""
@@ -46,16 +47,40 @@ def spelling(name: str) -> str:
 class Argument(click.Argument):
     """An argument that may be left out, with a line of help."""
 
-    def __init__(self, name: str, hint: str, metavar: str | None = None, value: str | None = None, **more: Any) -> None:
-        super().__init__([name], required=False, metavar=metavar and f"[{metavar}]", default=value, **more)
+    def __init__(
+        self, name: str, hint: str, metavar: str | None = None, value: str | None = None, usage: str | None = None, **more: Any
+    ) -> None:
+        """usage: how it stands in the line of usage, if not in brackets."""
+        super().__init__([name], required=False, metavar=usage or (metavar and f"[{metavar}]"), default=value, **more)
         self.label, self.hint = metavar or name.upper(), hint
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str]:
         return self.label, self.hint
 
 
+class FileRead(click.ParamType):  # type: ignore[type-arg]
+    """The name of a file that is read, or of a model; "-" is standard input."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value
+
+
+class FileWritten(click.ParamType):  # type: ignore[type-arg]
+    """The name of a file that is written, in one of some forms; without any, in those of -o."""
+
+    name = "text"
+
+    def __init__(self, *forms: str) -> None:
+        self.forms = forms
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value
+
+
 class Command(click.Command):
-    """A command whose help shows arguments above options."""
+    """A command whose help shows arguments above options, and that writes no file which it reads."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Refuse an empty name of a file, a model or an engine: an empty variable of a shell, more often than not."""
@@ -64,7 +89,33 @@ class Command(click.Command):
             given = ctx.params.get(str(parameter.name))
             if parameter.metavar in NAMED and "" in (given if isinstance(given, tuple) else (given,)):
                 raise click.BadParameter(f"the name is empty; give {NAMED[str(parameter.metavar)]}", ctx, parameter)
+        if not ctx.resilient_parsing:
+            self.check_files(ctx)
         return left
+
+    def check_files(self, ctx: click.Context) -> None:
+        """Refuse to write what is read, the same file twice, or under an ending that means another form."""
+        from unspool.files import check_apart, check_ending
+
+        written, read = list[tuple[str, str]](), [("--import", name) for name in ctx.meta.get(PARTS_META, ())]
+        for parameter in self.get_params(ctx):
+            said = parameter.opts[0] if isinstance(parameter, click.Option) else parameter.make_metavar(ctx).strip("[].")
+            given = ctx.params.get(str(parameter.name))
+            for path in [one for one in (given if isinstance(given, tuple) else (given,)) if isinstance(one, str) and one]:
+                if isinstance(parameter.type, FileWritten):
+                    check_ending(said, path, parameter.type.forms or self.forms(ctx))
+                    written.append((said, path))
+                    if path.endswith((".parquet", ".pq")):
+                        written.append((said, f"{path}.unfinished.jsonl"))
+                elif isinstance(parameter.type, FileRead) or path == "-":
+                    read.append((said, path))
+        check_apart(written, read)
+
+    def forms(self, ctx: click.Context) -> list[str]:
+        """In which forms a result may be written: the one that -o names, or all."""
+        chosen = ctx.params.get("output")
+        every = [parameter.type.choices for parameter in self.get_params(ctx) if isinstance(parameter.type, Form)]
+        return [chosen] if chosen else [str(form) for forms in every for form in forms] or ["json"]
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for title, kind in (("Arguments", click.Argument), ("Options", click.Option)):
@@ -191,8 +242,19 @@ def show_version(ctx: click.Context, parameter: click.Parameter, wanted: bool) -
 # --- arguments and options --------------------------------------------------------------------------------------------
 
 PROMPT = Argument("prompt", "The prompt, or - for standard input.")
-FROM = option("saved", "--from", hint="A saved trace, in place of a prompt.", metavar="FILE")
-PROMPT_FILES = repeated("--file", "-f", hint="A file of prompts, one per line; repeatable.", metavar="FILE")
+FROM = option("saved", "--from", hint="A saved trace, in place of a prompt.", metavar="FILE", type=FileRead())
+PROMPT_FILES = repeated(
+    "--file",
+    "-f",
+    hint="Prompts: one per line, or a .jsonl, .csv, .tsv or .parquet with columns; repeatable.",
+    metavar="FILE",
+    type=FileRead(),
+)
+PROMPTS_BY = [
+    option("--prompt-column", hint="The column of the prompts.", default="prompt, or messages", metavar="NAME"),
+    option("--file-form", hint="What -f is.", default="by its ending; text", type=click.Choice(FILE_FORMS)),
+]
+"""How files of prompts are read."""
 PARTS = repeated(
     "parts",
     "--import",
@@ -210,12 +272,17 @@ ONE_DECODER = repeated("--decoder", "-d", hint=f"{_HOW}.", **_DECODER)
 NEW_TOKENS = option("--max-new-tokens", hint="The most new tokens.", default="100", type=int)
 SEED = option("--seed", hint="Of all draws; random: a new one, which is said and recorded.", default=True, value=0, type=Seed())
 CHOICES = option("--choices", hint="How many of the likeliest tokens.", default=True, value=5, type=int)
-TRACE = option("--trace", hint="Save the record of every step, as JSON lines.", metavar="FILE")
+TRACE = option("--trace", hint="Save the record of every step, as JSON lines.", metavar="FILE", type=FileWritten("jsonl"))
 TEMPLATE = option("template", "--template", hint='What else the chat template reads, as \'{"enable_thinking": false}\'.', metavar="JSON")
 CHAT = flag("--chat", "The prompt is what a user says to a model with a chat template.")
 
 PLACE = [
-    option("--output-file", hint="Write to a file, whole or not at all; without -o its ending, as .csv, chooses the form.", metavar="FILE"),
+    option(
+        "--output-file",
+        hint="Write to a file, whole or not at all; without -o its ending, as .csv, chooses the form.",
+        metavar="FILE",
+        type=FileWritten(),
+    ),
     option(
         "--color",
         hint="Colour; auto: on a terminal, unless NO_COLOR is set.",
@@ -225,7 +292,7 @@ PLACE = [
     ),
 ]
 """Where the result goes, and how it looks."""
-RESULT = [form("Form of the result.", FORMS), *PLACE]
+RESULT = [form("Form of the result.", RESULT_FORMS), *PLACE]
 ENGINE = [
     option("--device", hint="cuda, mps or cpu; auto: the first that torch can use."),
     option("--dtype", hint="Number format.", default="float32; on a GPU the checkpoint's", type=click.Choice(_DTYPES)),
@@ -239,6 +306,7 @@ MODEL = option(
     default=True,
     value="bundled",
     shell_complete=model_names,
+    type=FileRead(),
 )
 LOADED = [MODEL, *ENGINE]
 """Which model, and what computes."""

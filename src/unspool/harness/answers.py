@@ -11,7 +11,7 @@ from unspool.record.step import Step
 
 
 @dataclass(frozen=True)
-class Answer:
+class HarnessAnswer:
     """What came of a prompt: its text, or why there is none."""
 
     text: str
@@ -42,7 +42,7 @@ class AnswersUnit:
         """What it is, for people."""
         return f"the answers from {self.names[0]} to {self.names[-1]}"
 
-    def make(self, lm: LanguageModel, told: Callable[[Step], None] = lambda step: None) -> list[Answer]:
+    def make(self, lm: LanguageModel, told: Callable[[Step], None] = lambda step: None) -> list[HarnessAnswer]:
         """Generate them."""
         outputs = lm.generate(
             list(self.prompts),
@@ -54,4 +54,4 @@ class AnswersUnit:
             end_tokens=self.end_tokens,
             together=self.together,
         )
-        return [Answer(o.text if o.sequences else "", o.prompt_tokens, o.failure) for o in outputs]
+        return [HarnessAnswer(o.text if o.sequences else "", o.prompt_tokens, o.failure) for o in outputs]

@@ -17,6 +17,8 @@ from unspool.lab.text_metric import Metric
 from unspool.language_model import DecoderLike
 from unspool.strategies.greedy import Greedy
 
+MOST_SEEDS = 10_000
+"""More seeds than that are a slip: one seed where how many was asked for."""
 METRIC_LIBRARIES: dict[str, Callable[[], Any]] = {
     "bleu": partial(sacrebleu_metric, "bleu"),
     "chrf": partial(sacrebleu_metric, "chrf"),
@@ -39,12 +41,13 @@ def check_prompts(prompts: str | Sequence[str]) -> list[str]:
     """Texts, each once: equal prompts have equal draws, and would count twice."""
     found = [prompts] if isinstance(prompts, str) else list(prompts)
     check(len(found) > 0, f"give at least one prompt, by {option('prompts')}")
-    for i, prompt in enumerate(found):
+    places: dict[str, int] = {}
+    for i, prompt in enumerate(found, 1):
         if not isinstance(prompt, str):
             raise PromptError(f"prompts are texts; got {prompt!r:.60}")
-        first = found.index(prompt)
+        first = places.setdefault(prompt, i)
         if first < i:
-            raise PromptError(f"prompt {i + 1} is prompt {first + 1} again, and would count twice; give it once: {prompt[:60]!r}")
+            raise PromptError(f"prompt {i} is prompt {first} again, and would count twice; give it once: {prompt[:60]!r}")
     return found
 
 
@@ -70,11 +73,14 @@ def check_seeds(seeds: int | Sequence[int]) -> list[int]:
     given: Any = plain(seeds)
     if is_whole(given):
         check(given >= 1, f"seeds is how many (at least 1), or a list of them; got {seeds}")
+        one = f"the seed {given} alone is a list, [{given}], or --seeds {given},"
+        check(given <= MOST_SEEDS, f"seeds is how many, and {given} are more than {MOST_SEEDS}; {one}")
         return list(range(given))
     check(isinstance(seeds, Sequence) and not isinstance(seeds, str), f"seeds is how many, or a list of whole numbers; got {seeds!r}")
     found = list(map(plain, given))
     check(len(found) > 0, "seeds is empty; give at least one")
     check(all(map(is_whole, found)), f"seeds are whole numbers; got {found}")
+    check(len(found) <= MOST_SEEDS, f"there are {len(found)} seeds; give at most {MOST_SEEDS}")
     check(len(set(found)) == len(found), f"a seed is there twice: {found}")
     return found
 

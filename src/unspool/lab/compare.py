@@ -11,6 +11,7 @@ from typing import Any
 
 from unspool.core.decoder import Decoder
 from unspool.errors import check_options, option, whole
+from unspool.files import check_ending
 from unspool.lab.asked_compare import MetricsGiven, check_answers, check_decoders, check_metrics, check_pattern, check_prompts, check_seeds
 from unspool.lab.comparison import Comparison
 from unspool.lab.defaults import DEFAULT_SEEDS, PROMPTS_AT_ONCE, UNITS
@@ -102,6 +103,8 @@ class Comparing:
         """Prompts that are done, for every decoder and seed, of `total`."""
         self.made_new = 0
         """Those of them that this run made."""
+        if save is not None:
+            check_ending("save", save, ("jsonl",))
         self.store = GenerationFile(save) if save is not None else None
         self.kept: dict[tuple[str, ...], list[Generation]] = {}
 

@@ -102,14 +102,18 @@ class GroupedFile:
         for number, line in enumerate(self.file.lines(), 1):
             if not line.endswith(b"\n"):                                  # a torn line
                 if line[: len(HEAD)] != HEAD.encode()[: len(line)]:
-                    raise self.foreign(number)
+                    raise self.foreign(number, "it does not begin as one")
                 return
             place += len(line)
             one = self._parse(line, number)
             try:
                 own = group_of(one)
-            except (ValueError, KeyError, TypeError, AttributeError):
-                raise self.foreign(number) from None
+            except KeyError as error:
+                lacks = str(error.args[0])
+                other = writer_of(one) if lacks in ("batch", "unit") else ""
+                raise self.foreign(number, other or f"it lacks {lacks!r}") from None
+            except (ValueError, TypeError, AttributeError) as error:
+                raise self.foreign(number, str(error).partition("__init__() ")[2] or str(error)) from None
             if waiting and own != kind:
                 raise UnspoolError(f"{self.path} lacks texts of a batch before line {number}; take that batch out, or give another file")
             kind = own
@@ -121,22 +125,33 @@ class GroupedFile:
     def _parse(self, line: bytes, number: int) -> dict[str, Any]:
         try:
             value: dict[str, Any] = json.loads(line)
-            found = value["unspool_generation"]
-        except (ValueError, KeyError, TypeError, RecursionError):
-            raise self.foreign(number) from None
+        except (ValueError, RecursionError):
+            raise self.foreign(number, "it is no JSON") from None
+        if not isinstance(value, dict) or "unspool_generation" not in value:
+            raise self.foreign(number, writer_of(value) or "it lacks 'unspool_generation'")
+        found = value["unspool_generation"]
         if type(found) is int and found > LINE_FORMAT:
             raise unread_format(f"line {number} of {self.path}", found)
         if found != LINE_FORMAT:
-            raise self.foreign(number)
+            raise self.foreign(number, f"its format is {found!r:.40}")
         return value
 
-    def foreign(self, number: int) -> UnspoolError:
+    def foreign(self, number: int, why: str) -> UnspoolError:
         """The error for a line that is of something else."""
-        return UnspoolError(f"line {number} of {self.path} is no generation that unspool saved so; give another file")
+        return UnspoolError(f"line {number} of {self.path} is no generation that unspool saved so: {why}; give another file")
 
     def append(self, lines: Sequence[str]) -> None:
         """Write a group."""
         self._end = self.file.append("".join(line + "\n" for line in lines), self._end)
+
+
+def writer_of(value: Any) -> str:
+    """Who wrote a line, in words, if it is one that something else of unspool writes."""
+    if not isinstance(value, dict):
+        return ""
+    marks = {"unspool_sweep": "sweep --save", "unspool_trace": "--trace"}
+    marks |= {"batch": "compare --save", "unit": "generate --save"} if "unspool_generation" in value else {}
+    return next((f"{option} wrote it" for mark, option in marks.items() if mark in value), "")
 
 
 class GenerationFile(GroupedFile):

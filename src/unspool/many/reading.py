@@ -5,19 +5,20 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
 from unspool.errors import MissingExtra, PromptError, UnspoolError, check
-from unspool.files import said
+from unspool.files import FORMS, said
 from unspool.many.unit import GivenPrompt, UnusablePrompt, asked_of
 
 INPUT_FORMS = ("text", "jsonl", "csv", "tsv", "parquet")
-FORM_BY_ENDING = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet", ".pq": "parquet"}
 PARQUET_ROWS = 256
 """Rows of a Parquet file that are read at once."""
+PROMPT_COLUMN, TEXT_COLUMN = "prompt", "text"
+"""What columns are called that nobody named."""
 LONGEST_FIELD = 2**31 - 1
 """Characters of a field of a CSV file."""
 
@@ -31,6 +32,44 @@ class Columns:
     answer: str | None = None
     """Of one answer or several, which may be missing; read only where it is named."""
 
+    @property
+    def named(self) -> dict[str, str]:
+        """Those that are named and have to be there, by the option that names them."""
+        return {option: name for option, name in (("--prompt-column", self.prompt), ("--id-column", self.id)) if name is not None}
+
+    def check_none(self, what: str) -> None:
+        """Refuse names of columns for what has none."""
+        given = ", ".join(self.named)
+        check(not given, f"{what} is text, a prompt on each line; {given} names a column of a .jsonl, .csv, .tsv or .parquet file")
+
+    def alone(self, value: Any) -> Any:
+        """A prompt that stands without columns, as a text in a file of JSON lines."""
+        for option, name in self.named.items():
+            raise PromptError(f"it is no object, so it has no column {name!r} (named by {option})")
+        return value
+
+    def of_prompt(self, there: Sequence[str], where: str) -> str:
+        """The column that holds the prompt."""
+        has = ", ".join(map(repr, there)) or "none"
+        for option, name in self.named.items():
+            if name not in there:
+                raise PromptError(f"{where} has no column {name!r}; it has {has} (named by {option})")
+        found = self.prompt or next((name for name in (PROMPT_COLUMN, "messages") if name in there), None)
+        if found is None:
+            raise PromptError(f"{where} has no column 'prompt' or 'messages'; it has {has}: name one with --prompt-column")
+        return found
+
+    def wanted(self, there: Sequence[str], where: str) -> list[str]:
+        """Those of the columns that are there which are to be read."""
+        found = [self.of_prompt(there, where), *([self.id] if self.id else [])]
+        return found + ([self.answer] if self.answer and self.answer in there else [])
+
+
+def form_of(file: str | Path, form: str | None = None) -> str:
+    """What a file is: as it is said, or else by its ending; text where that says nothing."""
+    found = FORMS.get(Path(file).suffix.lower())
+    return form or (found if found in INPUT_FORMS else None) or "text"
+
 
 def read_asked(
     files: Iterable[str | Path], columns: Columns, form: str | None = None
@@ -38,18 +77,54 @@ def read_asked(
     """The prompts of some files, in order and streamed; "-" is standard input. form: what they are, if their endings do not say."""
     index = 0
     for file in files:
-        kind = form or FORM_BY_ENDING.get(Path(file).suffix.lower(), "text")
-        for where, value in _rows(str(file), kind, columns):
+        kind = form_of(file, form)
+        if kind == "text":
+            columns.check_none(_said(str(file)))
+        for where, value in _rows(str(file), kind, columns.wanted):
             if isinstance(value, UnusablePrompt):
                 yield value
             else:
                 try:
-                    found = value()
+                    found = _of_columns(value, columns) if isinstance(value, dict) else columns.alone(value)
                     right = answers_of(found.pop("answer", None)) if isinstance(found, dict) else ()
                     yield replace(asked_of(found, index, where), answers=right)
                 except UnspoolError as error:
                     yield UnusablePrompt(where, str(error))
             index += 1
+
+
+@dataclass(frozen=True)
+class GivenText:
+    """One text of many that are given, to be read and not to be gone on from."""
+
+    where: str
+    """Where it stands, for people: "texts.jsonl, line 7"."""
+    prompt: str | None
+    """What stands before it; None where the file has no column for that."""
+    text: str
+
+
+def read_given(files: Iterable[str | Path], form: str | None = None) -> Iterator[GivenText]:
+    """The texts of some files, in order: the lines of a text file, or the column "text", with a column "prompt" if there is one."""
+
+    def wanted(there: Sequence[str], where: str) -> list[str]:
+        if TEXT_COLUMN not in there:
+            raise PromptError(f"{where} has no column {TEXT_COLUMN!r}; it has {', '.join(map(repr, there)) or 'none'}")
+        return [name for name in (TEXT_COLUMN, PROMPT_COLUMN) if name in there]
+
+    for file in files:
+        for where, value in _rows(str(file), form_of(file, form), wanted):
+            if isinstance(value, UnusablePrompt):
+                raise PromptError(f"{value.where}: {value.why}")
+            row: dict[str, Any] = value if isinstance(value, dict) else {TEXT_COLUMN: value}
+            wanted(list(row), where)
+            prompt, text = row.get(PROMPT_COLUMN), row[TEXT_COLUMN]
+            for one in (text,) if prompt is None else (prompt, text):
+                if not isinstance(one, str):
+                    raise PromptError(f"{where}: a text, and what stands before it, is a text; got {one!r:.60}")
+                if not _is_text(one):
+                    raise PromptError(f"{where}: the text is no UTF-8 text")
+            yield GivenText(where, prompt, text)
 
 
 def given_asked(prompts: Iterable[Any]) -> Iterator[GivenPrompt | UnusablePrompt]:
@@ -66,7 +141,7 @@ def count_asked(files: Iterable[str | Path], form: str | None = None) -> int | N
     """About how many prompts files hold, for a progress bar; None where that cannot be known before they are read."""
     total = 0
     for file in files:
-        kind = form or FORM_BY_ENDING.get(Path(file).suffix.lower(), "text")
+        kind = form_of(file, form)
         if not Path(file).is_file():
             return None
         try:
@@ -80,24 +155,29 @@ def count_asked(files: Iterable[str | Path], form: str | None = None) -> int | N
     return total
 
 
-_Row = tuple[str, "Callable[[], Any] | UnusablePrompt"]
+_Wanted = Callable[[Sequence[str], str], list[str]]
+"""Given the columns that there are, and where: those that are to be read; refused where one is lacking."""
 
 
-def _rows(file: str, kind: str, columns: Columns) -> Iterator[_Row]:
-    """Each row of a file: where it stands, and what reads its prompt."""
-    name = "standard input" if file == "-" else file
+def _said(file: str) -> str:
+    return "standard input" if file == "-" else file
+
+
+def _rows(file: str, kind: str, wanted: _Wanted) -> Iterator[tuple[str, Any]]:
+    """Each row of a file: where it stands, and a line of text, a value of JSON, its columns, or why it cannot be read."""
+    name = _said(file)
     try:
         if kind == "parquet":
             check(file != "-", "Parquet is read from a file, not from standard input")
-            yield from _parquet(file, columns)
+            yield from _parquet(file, wanted)
             return
         with open(sys.stdin.fileno() if file == "-" else file, "rb", closefd=file != "-") as lines:
-            yield from (_table(lines, name, columns, kind) if kind in ("csv", "tsv") else _lines(lines, name, columns, kind))
+            yield from (_table(lines, name, wanted, kind) if kind in ("csv", "tsv") else _lines(lines, name, kind))
     except OSError as error:
         raise PromptError(f"cannot read {name}: {said(error)}") from None
 
 
-def _lines(lines: IO[bytes], name: str, columns: Columns, kind: str) -> Iterator[_Row]:
+def _lines(lines: IO[bytes], name: str, kind: str) -> Iterator[tuple[str, Any]]:
     for number, data in enumerate(lines, 1):
         where = f"{name}, line {number}"
         try:
@@ -108,73 +188,77 @@ def _lines(lines: IO[bytes], name: str, columns: Columns, kind: str) -> Iterator
         if not text.strip():
             continue
         if kind == "text":
-            yield where, lambda text=text: text  # type: ignore[misc]
+            yield where, text
             continue
         try:
             value = json.loads(text)
         except (ValueError, RecursionError):
             yield where, UnusablePrompt(where, f"it is no JSON: {text[:60]!r}")
             continue
-        yield where, lambda value=value: _of_columns(value, columns) if isinstance(value, dict) else value  # type: ignore[misc]
+        yield where, value
 
 
-def _table(lines: IO[bytes], name: str, columns: Columns, kind: str) -> Iterator[_Row]:
+def _table(lines: IO[bytes], name: str, wanted: _Wanted, kind: str) -> Iterator[tuple[str, Any]]:
     csv.field_size_limit(LONGEST_FIELD)
-    texts = (line.decode("utf-8", "surrogateescape") for line in lines)
-    rows = csv.reader(texts, dialect="excel-tab" if kind == "tsv" else "excel")
+    odd = list[str]()
+
+    def texts() -> Iterator[str]:
+        for line in lines:
+            text = line.decode("utf-8", "surrogateescape")
+            if not _is_text(text):
+                odd.append("it is no UTF-8 text")
+            yield text
+
+    rows = csv.reader(texts(), dialect="excel-tab" if kind == "tsv" else "excel")
     head: list[str] | None = None
     while True:
         number = rows.line_num + 1
         where = f"{name}, line {number}"
+        odd.clear()
         try:
             row = next(rows)
         except StopIteration:
             break
         except csv.Error as error:
-            yield where, UnusablePrompt(where, f"it is no {kind.upper()}: {error}")
-            continue
+            row = []
+            odd.append(f"it is no {kind.upper()}: {error}")
         if head is None:
+            if odd:
+                raise PromptError(f"{where}: {odd[0]}; it names the columns")
             head = [column.removeprefix("\ufeff").strip() for column in row]
-            _column(dict.fromkeys(head, ""), columns, name)
-        elif row and len(row) != len(head):
-            yield where, UnusablePrompt(where, f"it has {len(row)} fields, and the first line names {len(head)}")
+            wanted(head, name)
+        elif odd or (row and len(row) != len(head)):
+            yield where, UnusablePrompt(where, odd[0] if odd else f"it has {len(row)} fields, and the first line names {len(head)}")
         elif row:
-            named = dict(zip(head, row, strict=True))
-            yield where, lambda row=named: _of_columns(row, columns)  # type: ignore[misc]
+            yield where, dict(zip(head, row, strict=True))
     if head is None:
         raise PromptError(f"{name} is empty; its first line names its columns")
 
 
-def _parquet(file: str, columns: Columns) -> Iterator[_Row]:
+def _is_text(value: str) -> bool:
+    """Whether it can be written as UTF-8."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _parquet(file: str, wanted: _Wanted) -> Iterator[tuple[str, Any]]:
     pyarrow = pyarrow_library()
     try:
         table = pyarrow.parquet.ParquetFile(file)
-        there = dict.fromkeys(table.schema_arrow.names, "")
-        wanted = [_column(there, columns, file), *([columns.id] if columns.id else [])]
-        wanted += [columns.answer] if columns.answer and columns.answer in there else []
         number = 0
-        for batch in table.iter_batches(batch_size=PARQUET_ROWS, columns=wanted):
+        for batch in table.iter_batches(batch_size=PARQUET_ROWS, columns=wanted(table.schema_arrow.names, file)):
             for row in batch.to_pylist():
                 number += 1
-                yield f"{file}, row {number}", lambda row=row: _of_columns(row, columns)  # type: ignore[misc]
+                yield f"{file}, row {number}", row
     except pyarrow.ArrowException as error:
         raise PromptError(f"{file} cannot be read as Parquet: {str(error).splitlines()[0]}") from None
 
 
-def _column(row: dict[str, Any], columns: Columns, where: str) -> str:
-    """The column that holds the prompt."""
-    for wanted, option in ((columns.prompt, "--prompt-column"), (columns.id, "--id-column")):
-        if wanted is not None and wanted not in row:
-            raise PromptError(f"{where} has no column {wanted!r}; it has {', '.join(map(repr, row)) or 'none'} (named by {option})")
-    found = columns.prompt or next((name for name in ("prompt", "messages") if name in row), None)
-    if found is None:
-        there = ", ".join(map(repr, row)) or "none"
-        raise PromptError(f"{where} has no column 'prompt' or 'messages'; it has {there}: name one with --prompt-column")
-    return found
-
-
 def _of_columns(row: dict[str, Any], columns: Columns) -> dict[str, Any]:
-    value = row[_column(row, columns, "it")]
+    value = row[columns.of_prompt(list(row), "it")]
     if isinstance(value, list) and value and isinstance(value[0], dict):  # Parquet fills what a message lacks with None
         value = [{k: v for k, v in message.items() if v is not None} if isinstance(message, dict) else message for message in value]
     return {"prompt": value, "id": row[columns.id] if columns.id else None, "answer": row.get(columns.answer) if columns.answer else None}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from unspool.errors import ParameterError, PromptError, check, check_options, is_whole, whole
+from unspool.files import check_apart, check_ending
 from unspool.lab.asked_compare import check_decoders
 from unspool.language_model import DEFAULT_NEW_TOKENS, DecoderLike, LanguageModel
 from unspool.many.executors.choose import check_engine, executor_of
@@ -18,7 +19,7 @@ from unspool.many.executors.order import Executor
 from unspool.many.parquet import parquet_groups, to_parquet
 from unspool.many.reading import Columns, count_asked, given_asked, read_asked
 from unspool.many.saved import Kept, SavedTexts, lines_of, rest_of
-from unspool.many.unit import GivenPrompt, Unit, UnusablePrompt, recipe_of, sendable, versions_of
+from unspool.many.unit import GivenPrompt, Unit, UnusablePrompt, check_ids, recipe_of, sendable, versions_of
 from unspool.record.step import Step
 
 UNIT_PROMPTS = 256
@@ -31,17 +32,30 @@ class Saving:
     """How far a run has come."""
 
     path: Path
+    lines: Path
+    """Where texts lie until the run is finished: the file itself, or one beside it."""
     total: int | None
-    """Prompts there are for every decoder together, about; None if nobody knows."""
+    """How many prompts there are, about; None if nobody knows."""
+    decoders: int = 1
     prompts: int = 0
-    """Those that are done, for every decoder."""
+    """Those that are done, each counted once."""
+    done: int = 0
+    """How often a prompt was run, under whichever decoder, or was there; in the end `prompts` times `decoders`."""
     texts: int = 0
     kept: int = 0
     """Texts that the file held already."""
     failed: int = 0
-    """Prompts that came to no text."""
+    """How often a prompt came to no text."""
     refused: int = 0
     """Prompts that could not be used."""
+    finished: bool = False
+    """Whether the file is whole."""
+
+    def take(self, unit: Unit, texts: int, first: bool) -> None:
+        """Count a unit; first: it is of the first decoder."""
+        self.prompts += len(unit.asked) * first
+        self.done += len(unit.asked)
+        self.texts += texts
 
 
 def run(
@@ -118,24 +132,29 @@ class SavingRun:
         if engine != "inline":
             self.sent = {name: sendable(d, f"the engine {engine}") for name, d in self.decoders.items()}
         self.unit, self.together, self.bad, self.told, self.watch = unit, together, bad, told, watch
+        check_ending("save", save, ("jsonl", "parquet"))
+        self.parquet = Path(save).suffix.lower() in (".parquet", ".pq")
+        self.lines = Path(f"{save}.unfinished.jsonl") if self.parquet else Path(save)
+        """Where texts come to first."""
         if isinstance(prompts, Path):
             prompts = [prompts]
         count = len(prompts) if isinstance(prompts, Sequence) else None
+        self.first = next(iter(self.decoders))
+        self.names = list[str]()
         if count and all(isinstance(one, Path) for one in prompts):
+            check_apart([("save", str(save)), ("save", str(self.lines))][: 1 + self.parquet], [("run", str(one)) for one in prompts])
+            self.names = ["standard input" if str(one) == "-" else str(one) for one in prompts]
             count = count_asked(prompts, form)
             self.prompts = read_asked(prompts, Columns(prompt_column, id_column), form)
         else:
             self.prompts = given_asked(prompts)
-        self.state = Saving(Path(save), None if count is None else count * len(self.decoders))
-        self.parquet = self.state.path.suffix.lower() in (".parquet", ".pq")
+        self.state = Saving(Path(save), self.lines, count, len(self.decoders))
         if self.parquet:
             from unspool.files import check_writable
             from unspool.many.reading import pyarrow_library
 
             pyarrow_library()
             check_writable(self.state.path)
-        self.lines = Path(f"{self.state.path}.unfinished.jsonl") if self.parquet else self.state.path
-        """Where texts come to first."""
         self.opening = (lm, engine, workers, address, cpus, gpus)
 
     def __iter__(self) -> Iterator[Saving]:
@@ -149,12 +168,20 @@ class SavingRun:
                 finished = self.parquet and self.state.path.exists() and next(file.file.lines(), None) is None
                 held = parquet_groups(self.state.path) if finished else file.groups_of_units()
                 yield from self._run(executor, rest_of(self._units(), held, self.state.path, kept), file, kept, finished)
+                if not self.state.prompts:
+                    raise PromptError(self._nothing())
                 if self.parquet and not finished:
                     to_parquet(file.groups_of_units(), self.state.path)
             finally:
                 executor.close()
         if self.parquet and not finished:
             os.unlink(self.lines)
+        self.state.finished = True
+
+    def _nothing(self) -> str:
+        """What is wrong where no prompt was run."""
+        lacking = f"none of the {self.state.refused} prompts can be used" if self.state.refused else "there is no prompt"
+        return f"{lacking} in {', '.join(self.names) or 'what was given'}"
 
     def _run(self, executor: Executor, rest: Iterator[Any], file: SavedTexts, kept: Kept, finished: bool) -> Iterator[Saving]:
         first = list[Unit]()
@@ -164,9 +191,8 @@ class SavingRun:
                 break
             unit, lines = one
             texts = sum(line["number"] > 0 for line in lines)
-            self.state.prompts += len(unit.asked)
+            self.state.take(unit, texts, unit.name == self.first)
             self.state.failed += len(lines) - texts
-            self.state.texts += texts
             self.state.kept += texts
             yield self.state
         if first and finished:
@@ -174,13 +200,12 @@ class SavingRun:
         for unit, made in executor.run(itertools.chain(first, rest), self.watch):
             for texts in made.texts:
                 if isinstance(texts, UnusablePrompt):
-                    self._refuse(texts, again=unit.name != next(iter(self.decoders)))
+                    self._refuse(texts, again=unit.name != self.first)
                 else:
                     self.state.failed += texts[0].reason == "failed"
             if lines_made := lines_of(unit, made, kept):
                 file.append(lines_made)
-            self.state.prompts += len(unit.asked)
-            self.state.texts += sum(g.number > 0 for g in made.generations)
+            self.state.take(unit, sum(g.number > 0 for g in made.generations), unit.name == self.first)
             yield self.state
 
     def _units(self) -> Iterator[Unit]:
@@ -191,6 +216,7 @@ class SavingRun:
                 if isinstance(one, UnusablePrompt):
                     self._refuse(one)
             asked = tuple(one for one in some if isinstance(one, GivenPrompt))
+            check_ids(asked)
             for name in self.decoders:
                 place = next(number)
                 if asked:

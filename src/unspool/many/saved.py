@@ -12,6 +12,9 @@ from unspool.errors import ModelError, UnspoolError
 from unspool.lab.generations import Generation, GroupedFile
 from unspool.many.unit import GivenPrompt, Unit, UnitTexts, UnusablePrompt
 
+READ_OF_A_LINE: dict[str, type] = {"unit": dict, "recipe": dict, "model": dict, "versions": dict, "index": int, "number": int}
+READ_OF_A_LINE |= {"decoder": str, "prompt": str}
+"""What is compared when a run goes on."""
 PROMPT_SHOWN = 40
 """Characters of a prompt in an error."""
 
@@ -43,7 +46,15 @@ class SavedTexts(GroupedFile):
 
     def groups_of_units(self) -> Iterator[list[dict[str, Any]]]:
         """The units that it holds whole, one at a time."""
-        return self.groups(lambda line: (line["unit"]["number"], line["unit"]["lines"]))
+        return self.groups(_place)
+
+
+def _place(line: dict[str, Any]) -> tuple[Any, int]:
+    """The unit of a line and how many lines that has; what else is read of the line has to be there."""
+    for name, kind in READ_OF_A_LINE.items():
+        if not isinstance(line[name], kind):
+            raise ValueError(f"its {name} is {line[name]!r:.40}")
+    return line["unit"]["number"], line["unit"]["lines"]
 
 
 def rest_of(

@@ -142,12 +142,12 @@ def sendable(decoder: DecoderLike, where: str) -> str:
 def making(lm: LanguageModel, unit: Unit) -> Generator[Step, None, UnitTexts]:
     """Run a unit step by step."""
     began = time.perf_counter()
-    read = [_tokens(lm, one, unit.recipe) for one in unit.asked]
+    read = [tokens_of_asked(lm, one, unit.recipe) for one in unit.asked]
     good = [(one, tokens) for one, tokens in zip(unit.asked, read, strict=True) if not isinstance(tokens, UnusablePrompt)]
     if not good:
         return UnitTexts([one for one in read if isinstance(one, UnusablePrompt)], time.perf_counter() - began)
+    check_ids([one for one, _ in good])
     named = [one.id for one, _ in good if one.id is not None]
-    check(len(named) in (0, len(good)), "some prompts have an id and others have none; name all of them, or none")
     limits = {name: unit.recipe[name] for name in ("max_new_tokens", "max_length") if name in unit.recipe}
     run = lm.stream(
         [tokens for _, tokens in good],
@@ -178,6 +178,19 @@ def making(lm: LanguageModel, unit: Unit) -> Generator[Step, None, UnitTexts]:
     return UnitTexts(texts, seconds)
 
 
+def check_ids(asked: Sequence[GivenPrompt]) -> None:
+    """Refuse prompts of which some have an id and others none, and two that share one: their draws would be the same."""
+    named = [one for one in asked if one.id is not None]
+    check(len(named) in (0, len(asked)), "some prompts have an id and others have none; name all of them, or none")
+    first: dict[str | None, GivenPrompt] = {}
+    for one in named:
+        other = first.setdefault(one.id, one)
+        if (other.prompt, other.messages) != (one.prompt, one.messages):
+            raise PromptError(
+                f"{one.where}: it has the id {one.id!r} of {other.where}, another prompt; ids tell prompts apart"
+            )
+
+
 def shown(lm: LanguageModel, one: GivenPrompt) -> str:
     """A prompt as text; of a conversation what it ends with."""
     if one.messages is not None:
@@ -185,7 +198,7 @@ def shown(lm: LanguageModel, one: GivenPrompt) -> str:
     return one.prompt if isinstance(one.prompt, str) else text_of(lm.tokenizer, one.prompt)
 
 
-def _tokens(lm: LanguageModel, one: GivenPrompt, recipe: dict[str, Any]) -> Sequence[int] | UnusablePrompt:
+def tokens_of_asked(lm: LanguageModel, one: GivenPrompt, recipe: dict[str, Any]) -> Sequence[int] | UnusablePrompt:
     """The tokens of a prompt, or why the model cannot go on from it."""
     try:
         if not recipe.get("chat") and one.messages is None:

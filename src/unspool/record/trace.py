@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -145,6 +146,7 @@ class Trace(Shown):
             number = len(lines)
             trace.hypotheses = [[_hypothesis(h) for h in found] for found in last["hypotheses"]]
             _sound(len(trace.hypotheses) == len(trace.prompts), "results do not fit the prompts")
+            _check_nodes(path, trace)
             trace.tokens = {int(t): bytes.fromhex(data) for t, data in last["tokens"].items()}
             trace.names = {int(t): str(name) for t, name in last["names"].items()}
             trace.certificates = [_certificate(c) for c in last.get("certificates", [])]
@@ -161,11 +163,37 @@ class Trace(Shown):
 def _read(path: str | Path, number: int, line: str, torn: bool = False) -> dict[str, Any]:
     """One line of a file."""
     try:
-        found = json.loads(line)
+        found = json.loads(line, parse_constant=partial(_no_number, path, number))
+    except UnspoolError:
+        raise
     except (ValueError, RecursionError):
         what = "is torn: its last line breaks off" if torn else f"is no trace, or a damaged one: line {number} is no JSON"
         raise UnspoolError(f"{path} {what}") from None
     return found if isinstance(found, dict) else {}
+
+
+def _no_number(path: str | Path, number: int, constant: str) -> None:
+    raise UnspoolError(f"{path} is damaged: line {number} holds {constant}, which is no number")
+
+
+def _check_nodes(path: str | Path, trace: Trace) -> None:
+    """Refuse a record that lacks a step: a row goes on from one that is there, and a text consists of such."""
+
+    def fits(ok: bool, what: str) -> None:
+        if not ok:
+            raise UnspoolError(f"{path} is damaged: {what}")
+
+    known = [{0} for _ in trace.prompts]
+    for number, step in enumerate(trace.steps, 2):
+        for prompt, parent, node in zip(step.prompt.tolist(), step.parents.tolist(), step.nodes.tolist(), strict=True):
+            fits(0 <= prompt < len(known), f"line {number} is of prompt {prompt}, which there is not")
+            fits(parent in known[prompt], f"line {number} goes on from node {parent}, and no line before it has that: a step is missing")
+            fits(node not in known[prompt], f"line {number} has the node {node}, as a line before it has")
+            known[prompt].add(node)
+    for nodes, found in zip(known, trace.hypotheses, strict=True):
+        for h in found if trace.steps else ():
+            lost = [n for n in h.nodes if n not in nodes]
+            fits(not lost, f"a text has the node {lost[0] if lost else 0}, and no line before it has that: a step is missing")
 
 
 def _check_format(path: str | Path, found: Any) -> None:

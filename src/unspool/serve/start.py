@@ -32,7 +32,10 @@ def listen(lm: LanguageModel, host: str, port: int, settings: Settings, beside: 
     shown = f"[{host}]" if ":" in host else host
     server, url = Server(lm, settings), f"http://{shown}:{bound.getsockname()[1]}"
     print(beside(server, url) if beside else f"unspool serves {lm.name} at {url}/v1", file=sys.stderr, flush=True)
-    StoppableServer(server).run(sockets=[bound])
+    try:
+        StoppableServer(server).run(sockets=[bound])
+    except KeyboardInterrupt:                                             # uvicorn has stopped in order, and says so in this way
+        print("unspool: stopped", file=sys.stderr, flush=True)
 
 
 def _bound(host: str, port: int) -> socket.socket:

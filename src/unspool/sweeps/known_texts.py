@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from unspool.arrays import Array, Floats, Ints, Known, found_once, host, logsumexp
+from unspool.arrays import Array, Floats, Ints, Remembered, found_once, host, logsumexp
 from unspool.core.few import FewOrWhole
 from unspool.core.lane import Lane
 from unspool.core.model import NO_PLAN, ROOT, Model, Plan, no_numbers
@@ -139,7 +139,7 @@ class ProcessorTree:
         rows = self.lane.describe(self.handles[some], logits, self._no_draws)
         yield from self._walk(some, rows, logits)
 
-    def _walk(self, some: slice, rows: Any, left: FewOrWhole, known: Known | None = None) -> Iterator[tuple[int, FewOrWhole]]:
+    def _walk(self, some: slice, rows: Any, left: FewOrWhole, known: Remembered | None = None) -> Iterator[tuple[int, FewOrWhole]]:
         """known: what was found in the scores that all branches here begin with."""
         if self.part is not None:
             assert self.lane is not None, "it was opened"
@@ -147,7 +147,7 @@ class ProcessorTree:
             with found_once({} if known is None else known):
                 left = self.lane.left(rows, self.handles[some], left)
         yield from ((setting, left) for setting in self.settings)
-        shared: Known = {}
+        shared: Remembered = {}
         for branch in self.branches.values():
             yield from branch._walk(some, rows, left, shared)
 

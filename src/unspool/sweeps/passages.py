@@ -18,7 +18,7 @@ Passage = tuple[tuple[int, ...], tuple[int, ...]]
 
 def passages_of(lm: LanguageModel, texts: Sequence[str | tuple[str, str]], most: int) -> list[Passage]:
     """Texts, or pairs of prompt and text, each cut to so many tokens."""
-    found = []
+    found: dict[Passage, int] = {}
     for number, given in enumerate(texts, 1):
         prompt, text = ("", given) if isinstance(given, str) else given
         before, tokens = lm.tokens_of(prompt), lm.tokenizer.encode(text)[:most]
@@ -28,10 +28,9 @@ def passages_of(lm: LanguageModel, texts: Sequence[str | tuple[str, str]], most:
         length, room = len(before) + len(tokens), lm.model.context
         long = f"text {number} has {length} tokens with its prompt, and the model's context is {room}"
         check(length <= room + 1, f"{long}; {option('max_new_tokens')} cuts texts")
-        found.append((tuple(before), tuple(tokens)))
-    twice = next((i for i, one in enumerate(found) if one in found[:i]), None)
-    check(twice is None, f"text {(twice or 0) + 1} is an earlier one again, and would count twice; give it once")
-    return found
+        first = found.setdefault((tuple(before), tuple(tokens)), number)
+        check(first == number, f"text {number} is text {first} again, and would count twice; give it once")
+    return list(found)
 
 
 def own_passages(lm: LanguageModel, most: int) -> list[Passage]:

@@ -15,6 +15,7 @@ from unspool.views.sheet import Sheet
 from unspool.views.side_by_side import HOW, Pair, pairs
 
 if TYPE_CHECKING:
+    from unspool.lab.generations import Generation
     from unspool.lab.rows import Compared
 
 PAIRS_SHOWN = 5
@@ -65,8 +66,10 @@ def _pair(pair: Pair) -> str:
 def _texts(c: Compared) -> list[str]:
     """Every prompt, to be opened, with its texts by decoder."""
     parts = ["<h2>Texts</h2>\n"]
-    for prompt in dict.fromkeys(g.prompt for g in c.generations):
-        mine = [g for g in c.generations if g.prompt == prompt]
+    by_prompt: dict[str, list[Generation]] = {}
+    for g in c.generations:
+        by_prompt.setdefault(g.prompt, []).append(g)
+    for prompt, mine in by_prompt.items():
         lines = [[g.decoder, str(g.seed), f"no text: {g.failure}" if g.failure else safe(g.text)] for g in mine]
         parts.append(f"<details><summary>{_escaped(prompt)}</summary>\n")
         parts.append(f'<div class="wide">{Sheet(["decoder", "seed", "text"], lines).to_html()}</div></details>\n')

@@ -79,6 +79,10 @@ class Diff:
     def to_json(self) -> str:
         return to_json(self.to_dict())
 
+    def __str__(self) -> str:
+        """As `unspool diff` shows it."""
+        return self.draw(0, Paint(False)).removesuffix("\n")
+
     def _said(self) -> str:
         if not self.equal:
             return "different"

@@ -8,11 +8,12 @@ from typing import Any
 
 from unspool.errors import ParameterError, check
 from unspool.record.trace import Trace
+from unspool.strategies.sequential_monte_carlo import WHOLE
 from unspool.text import unfinished, visible
 from unspool.views.characters import shown
 from unspool.views.sheet import to_json
 
-STRATEGY = "sequential_monte_carlo("
+STRATEGY, TRUNCATED = "sequential_monte_carlo(", "truncated=True"
 
 
 @dataclass
@@ -30,6 +31,8 @@ class Particle:
     children: list[Particle] = field(default_factory=list)
     carried: bool = False
     """Whether it ended at an earlier step, and only its weight goes on."""
+    cut: bool = False
+    """Whether it ended before it was whole, so that its weight counts for nothing."""
     top: float = 0.0
     """Where it lies: the weight of all particles above it."""
     founder: int = 0
@@ -64,7 +67,10 @@ class Round:
     @property
     def size(self) -> str:
         """The effective sample size as shown."""
-        return f"ESS {self.effective:.1f}" if self.going else "all ended" if self.particles else "none left"
+        cut = sum(p.cut for p in self.particles)
+        if self.going or not self.particles:
+            return f"ESS {self.effective:.1f}" if self.going else "none left"
+        return "all ended" if not cut else f"{'all' if cut == len(self.particles) else cut} cut"
 
 
 @dataclass
@@ -94,7 +100,8 @@ class Particles:
                     raise ParameterError("the particles of this record do not go on step by step, with weights; it is damaged")
                 data = trace.tokens.get(token, b"")
                 text = visible(data, unfinished(bytes_at[parent])) if data else trace.names.get(token, "")
-                particle = Particle(node, text, score, parent=alive[parent], reason=str(reason))
+                cut = bool(reason) and reason not in WHOLE and TRUNCATED not in decoder
+                particle = Particle(node, text, score, parent=alive[parent], reason=str(reason), cut=cut)
                 alive[parent].children.append(particle)
                 bytes_at[node] = (bytes_at[parent] + data)[-4:]
                 if reason:
@@ -102,7 +109,7 @@ class Particles:
                 else:
                     going[node] = particle
             for old in ended:
-                kept = Particle(old.node, old.text, old.log_weight, parent=old, reason=old.reason, carried=True)
+                kept = Particle(old.node, old.text, old.log_weight, parent=old, reason=old.reason, carried=True, cut=old.cut)
                 old.children.append(kept)
                 over.append(kept)
             dead = step.dropped or {"parents": [], "tokens": []}
@@ -119,6 +126,11 @@ class Particles:
         made = cls(visible(start), decoder, rounds)
         made._lay_out(root)
         return made
+
+    @property
+    def estimate(self) -> float:
+        """What the texts estimate log p(valid) to be: the logarithm of the weight of those that were not cut."""
+        return _logsum([p.log_weight for p in self.rounds[-1].particles if not p.cut]) if self.rounds else 0.0
 
     def _lay_out(self, root: Particle) -> None:
         """Put the particles of every step in the order of their parents, so that no two lineages cross, heavier children first."""
@@ -139,13 +151,15 @@ class Particles:
         steps, before = list[dict[str, Any]](), dict[int, int]()
         for now in self.rounds:
             found = [
-                {"text": p.text, "share": p.share, "parent": before.get(id(p.parent)), "reason": p.reason, "carried": p.carried}
+                {"text": p.text, "share": p.share, "parent": before.get(id(p.parent)), "reason": p.reason}
+                | {"carried": p.carried, "cut": p.cut}
                 for p in now.particles
             ]
             values = {name: value for name, value in vars(now).items() if name != "particles"}
             steps.append(values | {"particles": found})
             before = {id(p): i for i, p in enumerate(now.particles)}
-        return {"prompt": self.prompt, "decoder": self.decoder, "steps": steps}
+        estimate = self.estimate if math.isfinite(self.estimate) else None
+        return {"prompt": self.prompt, "decoder": self.decoder, "estimate": estimate, "steps": steps}
 
     def to_json(self) -> str:
         return to_json(self.to_dict())

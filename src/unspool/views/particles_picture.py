@@ -53,6 +53,7 @@ def _svg(particles: Particles, style: str) -> str:
     title = html.escape(f"{particles.decoder} after {particles.prompt!r}")
     size = f'viewBox="0 0 {width} {height + 92}" width="{width}" height="{height + 92}"'
     head = f'<svg xmlns="http://www.w3.org/2000/svg" class="unspool-particles" {size} role="img">'
+    cut = " · □: cut before it was whole" if any(p.cut for now in particles.rounds for p in now.particles) else ""
     words = "height: share of all weight · colour: the first token · a ribbon that ends: not drawn again, or weight 0 · framed: ended"
     parts = [head, f"<title>{title}</title>", f"<style>\n{style}</style>"]
     parts.append(f'<text class="prompt" x="{LEFT}" y="16">{html.escape(prompt)}</text>')
@@ -70,15 +71,16 @@ def _svg(particles: Particles, style: str) -> str:
             notes.append(f'<text class="small anew" x="{at:g}" y="{foot + 32}">drawn anew</text>')
         if now.died:
             notes.append(f'<text class="small" x="{middle:g}" y="{foot + 45}">{now.died} died</text>')
-    parts += [*flows, *boxes, *notes, f'<text class="legend" x="{LEFT}" y="{height + TOP + 60}">{html.escape(words)}</text>', "</svg>"]
+    legend = f'<text class="legend" x="{LEFT}" y="{height + TOP + 60}">{html.escape(words + cut)}</text>'
+    parts += [*flows, *boxes, *notes, legend, "</svg>"]
     return "\n".join(parts) + "\n"
 
 
 def _box(p: Particle, x: float, height: float) -> Iterator[str]:
     y, size = TOP + p.top * height, p.share * height
     kind = f"f{p.founder % len(FOUNDERS)}" + (" ended" if p.reason else "")
-    about = " · ".join(filter(None, [p.label, f"{p.share:.1%} of the weight", p.reason]))
-    name = "" if size < LEAST_LABEL or p.carried else fit_right(("■ " if p.reason else "") + p.label, 8)
+    about = " · ".join(filter(None, [p.label, f"{p.share:.1%} of the weight", p.reason, "cut before it was whole" if p.cut else ""]))
+    name = "" if size < LEAST_LABEL or p.carried else fit_right(("□ " if p.cut else "■ " if p.reason else "") + p.label, 8)
     label = f'<text x="{x + 5:g}" y="{y + size / 2 + 4:.2f}">{html.escape(name)}</text>' if name else ""
     box = f'<rect class="{kind}" x="{x:g}" y="{y:.2f}" width="{BOX}" height="{size:.2f}"/>'
     yield f"<g><title>{html.escape(about)}</title>{box}{label}</g>"

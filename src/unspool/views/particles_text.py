@@ -26,8 +26,10 @@ def draw_particles(particles: Particles, width: int, paint: Paint, most: int = 4
     if most and len(drawn) > most:
         rest = f"... and {len(drawn) - most} more lines: --lines 0 has them all"
         drawn = [*drawn[:most], *(paint(text, "dim") for text in _wrapped(rest, width))]
-    last = particles.rounds[-1].log_weight if particles.rounds else 0.0
-    notes = [f"log of the mean weight {last:.2f}: what the texts above estimate log p(valid) to be", WORDS]
+    cut = any(p.cut for now in particles.rounds for p in now.particles)
+    counted = " of those that were not cut" if cut else ""
+    notes = [f"log of the mean weight{counted} {particles.estimate:.2f}: what the texts above estimate log p(valid) to be"]
+    notes += [WORDS + ("; □: cut before it was whole, which counts for nothing" if cut else "")]
     return "\n".join([*lines, *drawn, "", *(paint(text, "dim") for note in notes for text in _wrapped(note, width))]) + "\n"
 
 
@@ -59,7 +61,7 @@ def _cell(some: Sequence[Particle], size: int, paint: Paint) -> str:
         return ""
     p = some[0]
     times = f"×{len(some)}" if len(some) > 1 else ""
-    name = ("■" if p.reason else "") + ("" if p.carried else safe(p.label))
+    name = ("□" if p.cut else "■" if p.reason else "") + ("" if p.carried else safe(p.label))
     room = size - 1 - len(times)
     text = fit_right(name, room) + times if room >= 2 else fit_right(name, size - 1) if size > 2 else ""
     return paint("│" + pad(text if display_width(text) < size else "", size - 1), "dim" if p.reason else f"lane{p.founder % LANES}")

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from unspool.errors import DeadEnd, check
 
 if TYPE_CHECKING:
+    import click
+
     from unspool.cli.commands.live import Draw
     from unspool.cli.console import Sink
     from unspool.core.decoder import Decoder
@@ -23,8 +25,6 @@ EXPECTED = ("end", "complete", "length", "followed", "interrupted")
 """Why a text ends without surprise, or with a line of its own."""
 EARLY = {"unfinished": "unfinished, for max_new_tokens cut it before it was whole"}
 """Reasons that need a word more."""
-WRITTEN = {"output_file": "--output-file", "trace": "--trace", "save": "--save", "plot": "--plot", "html": "--html"}
-"""The options that name a file to write."""
 NAMED_IN = 28
 """Columns for a decoder beside what its search has proved."""
 FAILED = 2
@@ -33,10 +33,20 @@ FAILED = 2
 
 def open_sink(how: dict[str, Any]) -> Sink:
     """Where the result goes; what else is written goes elsewhere."""
-    from unspool.cli.console import Sink, check_apart
+    from unspool.cli.console import Sink
 
-    check_apart({option: how[name] for name, option in WRITTEN.items() if how.get(name)})
     return Sink(how["output"], how["output_file"], how["color"])
+
+
+def check_unheeded(ctx: click.Context, names: Sequence[str], why: str) -> None:
+    """Refuse options that were given and that nothing would heed."""
+    given = [p.opts[0] for p in ctx.command.params if p.name in names and str(p.name) in ctx.params and _was_given(ctx, str(p.name))]
+    check(not given, f"{why}: leave out {', '.join(given)}")
+
+
+def _was_given(ctx: click.Context, name: str) -> bool:
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def open_model(how: dict[str, Any]) -> LanguageModel:
@@ -53,15 +63,7 @@ def open_model(how: dict[str, Any]) -> LanguageModel:
     return lm
 
 
-def read_decoding(prompt: str | None, files: Sequence[str], decoders: Sequence[str]) -> tuple[list[str], list[Decoder]]:
-    """The prompts and decoders of a command."""
-    from unspool.cli.console import read_prompts
-    from unspool.core.decoder import Decoder, parse
-
-    return read_prompts(prompt, list(files)), [parse(text) for text in decoders] or [Decoder()]
-
-
-def check_trace(trace: str | None, prompts: list[str], decoders: list[Decoder]) -> None:
+def check_trace(trace: str | None, prompts: Sequence[Any], decoders: Sequence[Decoder]) -> None:
     """Refuse a trace of several runs, or one that cannot be written."""
     from unspool.files import check_writable
 
@@ -86,6 +88,8 @@ def record_of(
 
     draw: shows a new run on the terminal while it grows. dead: a run that came to no text is shown, too; otherwise it is an error.
     """
+    from unspool.cli.console import read_prompt
+    from unspool.core.decoder import parse
     from unspool.record.trace import Trace
 
     if saved is not None:
@@ -93,10 +97,10 @@ def record_of(
         given = [name for name, value in (("--decoder", decoder), ("--trace", how["trace"]), ("--chat", how["chat"])) if value]
         check(not given, f"a saved trace (--from) is shown as it is; leave out {', '.join(given)}")
         return Trace.load(saved), lambda: finish([], [], sink, None)
-    prompts, decoders = read_decoding(prompt, [], decoder or (default,))
+    text, decoders = read_prompt(prompt), [parse(one) for one in decoder or (default,)]
     check(len(decoders) == 1, f"this shows one decoder; got {len(decoders)}")
-    check_trace(how["trace"], prompts, decoders)
-    run = open_model(how).stream(prompts[:1], decoders[0], chat=how["chat"], level=level, **settings)
+    check_trace(how["trace"], [text], decoders)
+    run = open_model(how).stream([text], decoders[0], chat=how["chat"], level=level, **settings)
     (output,) = follow(run, sink, draw=draw) or (None,)
     if output and not output.sequences and not dead:
         save(output, how["trace"])
@@ -165,9 +169,14 @@ def progress_of(run: Stream) -> str:
 
     decoder, certificate = str(run.recipe["decoder"]), run.certificate
     if certificate is None:
-        return f"{fit_right(decoder, NAMED_IN)}  {run.cost()['forwards']} forwards"
+        return f"{fit_right(decoder, NAMED_IN)}  {times(run.cost()['forwards'], 'forward')}"
     best = f"{certificate.found[0]:.4g}" if certificate.found else "none"
     return f"{fit_right(decoder, NAMED_IN)}  best {best}  bound {certificate.bound:.4g}"
+
+
+def times(count: int, what: str) -> str:
+    """A number of things."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def say_endings(outputs: Sequence[Output]) -> None:
@@ -190,7 +199,7 @@ def say_work(outputs: Sequence[Output]) -> None:
         for what, count in output.trace.work.items():
             counts[what] = counts.get(what, 0) + count
     if len(counts) > 1:
-        note(", ".join(f"{count} {what}" if what == "forwards" else f"{what}: {count}" for what, count in counts.items()))
+        note(", ".join(times(count, "forward") if what == "forwards" else f"{what}: {count}" for what, count in counts.items()))
 
 
 def save(output: Output, trace: str | None) -> None:

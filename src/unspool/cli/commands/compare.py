@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from unspool.cli import options
-from unspool.cli.commands.common import FAILED, broken_off, open_model, open_sink
+from unspool.cli.commands.common import FAILED, broken_off, check_unheeded, open_model, open_sink
+from unspool.cli.commands.given import ANSWER_COLUMN, answers_of_files, read_prompts, read_reference, texts_of, usable
 from unspool.cli.commands.many import RUN_BY
-from unspool.cli.commands.questions import read_questions
 from unspool.errors import check
 from unspool.lab.defaults import DEFAULT, DEFAULT_SEEDS, PROMPTS_AT_ONCE, UNITS
 
@@ -20,11 +20,10 @@ if TYPE_CHECKING:
 
 _DECODERS = ("greedy", "beam(4)", "sample(1)", "top_p(0.95) | sample(1)")
 """Compared if none is named."""
+LONGEST_NUMBER = 80
+"""Digits of a seed that is read."""
 SIDE_BY_SIDE = 80
 """Columns for texts where there is no screen."""
-_FILES = options.repeated(
-    "--file", "-f", hint="Prompts: one per line, or a .jsonl, .csv, .tsv or .parquet with columns; repeatable.", metavar="FILE"
-)
 _DECODER = options.repeated(
     "--decoder",
     "-d",
@@ -45,30 +44,43 @@ _METRICS = options.option(
     metavar="LIST",
 )
 _UNIT = options.option("--unit", hint="What n-grams are made of.", default=True, value=UNITS[0], type=click.Choice(UNITS))
-_REFERENCE = options.option("--reference", hint="A file of human texts, one per line, or prompt, tab, text.", metavar="FILE")
-_JUDGE = options.option("--judge", hint="A second model, for judge_perplexity and judge_bits_per_byte.", metavar="MODEL")
-_SAVE = options.option("--save", hint="Save every generation, as JSON lines; what is there is not made again.", metavar="FILE")
-_PLOT = options.option("--plot", hint="Draw one metric against another: an .svg, .png or .pdf.", metavar="FILE")
+_REFERENCE = options.option(
+    "--reference",
+    hint="Human texts: one per line, or prompt, tab, text; or a file with a column text, and perhaps prompt.",
+    metavar="FILE",
+    type=options.FileRead(),
+)
+_JUDGE = options.option(
+    "--judge", hint="A second model, for judge_perplexity and judge_bits_per_byte.", metavar="MODEL", type=options.FileRead()
+)
+_SAVE = options.option(
+    "--save",
+    hint="Save every generation, as JSON lines; what is there is not made again.",
+    metavar="FILE",
+    type=options.FileWritten("jsonl"),
+)
+_PLOT = options.option(
+    "--plot", hint="Draw one metric against another: an .svg, .png or .pdf.", metavar="FILE", type=options.FileWritten("svg", "png", "pdf")
+)
 _AXES = options.option("--axes", hint="Which two metrics.", default="diversity,perplexity", metavar="X,Y")
 _LIST = options.flag("--list-metrics", hint="Say what each metric is, your own too, and end.")
-_PROMPT_COLUMN = options.option("--prompt-column", hint="Of a file with columns.", default="prompt", metavar="NAME")
 _ANSWER_COLUMN = options.option("--answer-column", hint="What is right after a prompt.", default="answer, if there", metavar="NAME")
 _ANSWER_PATTERN = options.option("--answer-pattern", hint="What finds the answer in a text, its last match.", metavar="REGEX")
 _SHOW = options.option("--show", hint="Show texts of so many prompts side by side, the most different first.", metavar="N", type=int)
-_HTML = options.option("--html", hint="Write a report with pictures and texts, one page.", metavar="FILE")
+_HTML = options.option("--html", hint="Write a report with pictures and texts, one page.", metavar="FILE", type=options.FileWritten("html"))
 _TOGETHER = options.option("--together", hint="How many prompts run at once.", default=True, value=PROMPTS_AT_ONCE, type=int)
 
 
 @options.command(
     options.PROMPT,
-    _FILES,
+    options.PROMPT_FILES,
     _DECODER,
     options.PARTS,
     _SEEDS,
     options.NEW_TOKENS,
     _METRICS,
     _LIST,
-    _PROMPT_COLUMN,
+    *options.PROMPTS_BY,
     _ANSWER_COLUMN,
     _ANSWER_PATTERN,
     _UNIT,
@@ -97,6 +109,7 @@ def compare(
     metrics: str | None,
     list_metrics: bool,
     prompt_column: str | None,
+    file_form: str | None,
     answer_column: str | None,
     answer_pattern: str | None,
     unit: str,
@@ -125,6 +138,7 @@ def compare(
     from unspool.lab.compare import Comparing
     from unspool.language_model import DEFAULT_NEW_TOKENS
     from unspool.many.executors.opening import ModelOpening
+    from unspool.many.reading import Columns
     from unspool.views.compare_plot import axes_of, check_path
     from unspool.views.compare_report import to_page
     from unspool.views.compare_words import failure_of
@@ -134,11 +148,14 @@ def compare(
         sink.write(listed(sink.width, sink.paint))
         sink.close()
         return 0
-    prompts, answers = read_questions(prompt, file, prompt_column, answer_column)
+    given = read_prompts(prompt, file, Columns(prompt_column, answer=answer_column or ANSWER_COLUMN), file_form)
+    prompts, answers = texts_of(given, "compare"), answers_of_files(given, file, answer_column)
     decoders = [parse(text) for text in decoder or _DECODERS]
     names = list(DEFAULT) if metrics is None else [name.strip() for name in metrics.split(",") if name.strip()]
     human = read_reference(reference)
     asked = check_metrics(names, MetricsGiven(judge is not None, answers is not None, len(prompts), len(human)))
+    if not any(m.needs in ("judged", "features") for m in asked):
+        check_unheeded(ctx, ("judge",), "no metric asks a second model, as judge_perplexity does")
     check(show is None or (show >= 1 and sink.form == "text"), f"--show is how many prompts the text form shows, at least 1; got {show}")
     check(show is None or len(decoders) > 1, "--show puts the texts of two decoders side by side; give several")
     check(axes is None or plot is not None or html is not None, "--axes says what --plot FILE or --html FILE draws; give both")
@@ -150,8 +167,10 @@ def compare(
     if plot or axes:
         axes_of([m.name for m in asked], *across)
     bar = LongBar("compare", None, what="runs")
+    lm = open_model(how)
+    usable(lm, given, {"chat": how["chat"]})
     run = Comparing(
-        open_model(how),
+        lm,
         prompts,
         decoders,
         seeds=read_seeds(seeds),
@@ -230,8 +249,8 @@ def read_seeds(text: str) -> int | list[int]:
     parts = [part.strip() for part in text.split(",")]
     parts = parts[:-1] if len(parts) > 1 and not parts[-1] else parts
     check(
-        all(part.removeprefix("-").isdecimal() for part in parts),
-        f"--seeds is how many, or whole numbers with commas between, as 0,7,42; got {text!r}",
+        all(part.removeprefix("-").isdecimal() and len(part) <= LONGEST_NUMBER for part in parts),
+        f"--seeds is how many, or whole numbers with commas between, as 0,7,42; got {text[:60]!r}",
     )
     return [int(part) for part in parts] if "," in text else int(text)
 
@@ -243,13 +262,3 @@ def read_axes(text: str | None) -> tuple[str | None, str | None]:
     x, comma, y = (part.strip() for part in text.partition(","))
     check(bool(x and comma and y), f"--axes is two metrics with a comma between, as diversity,perplexity; got {text!r}")
     return x, y
-
-
-def read_reference(path: str | None) -> list[tuple[str, str]]:
-    """Texts, a line each; with a tab, a prompt stands before it."""
-    from unspool.cli.console import read_lines
-
-    if path is None:
-        return []
-    parts = [line.partition("\t") for line in read_lines([path])]
-    return [(first, second) if tab else ("", first) for first, tab, second in parts]

@@ -10,8 +10,8 @@ from unspool.errors import UnspoolError
 
 
 @options.command(
-    options.Argument("first", "A saved trace."),
-    options.Argument("second", "Another."),
+    options.Argument("first", "A saved trace.", usage="FIRST", type=options.FileRead()),
+    options.Argument("second", "Another.", usage="SECOND", type=options.FileRead()),
     options.form("Form of the result.", ["text", "json", "html"]),
     *options.PLACE,
 )

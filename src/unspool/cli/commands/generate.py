@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from unspool.cli import options
-from unspool.cli.commands.common import check_trace, finish, follow, open_model, open_sink, read_decoding
-from unspool.cli.commands.many import MANY, check_alone, save_many
+from unspool.cli.commands.common import check_trace, finish, follow, open_model, open_sink
+from unspool.cli.commands.many import MANY, PROMPTS_SKIPPED, check_alone, save_many, skipped
 from unspool.errors import ParameterError, check
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ INSTEAD = "temperature(0.8) | top_p(0.9) | sample"
 @options.command(
     options.PROMPT,
     options.PROMPT_FILES,
+    *options.PROMPTS_BY,
+    *PROMPTS_SKIPPED,
     options.DECODERS,
     _COMPARE,
     options.PARTS,
@@ -84,18 +86,27 @@ def generate(
         parts = ctx.meta.get(options.PARTS_META, ())
         given = {"--trace": trace, "--choices": choices, "--compare": compare, "--stream": stream, "--output-file": how["output_file"]}
         limits = {"max_new_tokens": max_new_tokens, "max_length": max_length}
-        asked: dict[str, Any] = limits | {"seed": seed, "chat": chat, "template": read_variables(template)}
-        return save_many(prompt, file, decoder, given | {"--output": how["output"]}, asked, parts, how)
+        options_of: dict[str, Any] = limits | {"seed": seed, "chat": chat, "template": read_variables(template)}
+        return save_many(prompt, file, decoder, given | {"--output": how["output"]}, options_of, parts, how)
     check_alone(how)
+    from unspool.cli.commands.given import read_prompts, to_stream, usable
+    from unspool.core.decoder import Decoder, parse
+    from unspool.many.reading import Columns
+
     sink = open_sink(how | {"trace": trace})
-    prompts, decoders = read_decoding(prompt, file, decoder)
+    told = skipped if how["bad_lines"] == "skip" else None
+    check(bool(file) or how["bad_lines"] is None, "--bad-lines is for files of prompts: -f FILE")
+    prompts = read_prompts(prompt, file, Columns(how["prompt_column"], how["id_column"]), how["file_form"], told)
+    decoders = [parse(text) for text in decoder] or [Decoder()]
     check_streaming(stream, sink, prompts)
     check_trace(trace, prompts, decoders)
     others = check_compared(compare, decoders, sink)
-    lm = open_model(how)
-    asked = {"max_new_tokens": max_new_tokens, "max_length": max_length, "template": read_variables(template)}
+    lm, variables = open_model(how), read_variables(template)
+    recipe = {"chat": chat, "template": variables, "max_length": max_length}
+    prompts = usable(lm, prompts, recipe, told) if file else prompts
+    asked: dict[str, Any] = {"max_new_tokens": max_new_tokens, "max_length": max_length}
     asked |= {"level": "choices" if trace or choices else "off", "choices": choices or 5}
-    runs = [lm.stream(prompts, d, **asked, chat=chat, seed=seed) for d in decoders]
+    runs = [lm.stream(decoder=d, **to_stream(lm, prompts, recipe), **asked, seed=seed) for d in decoders]
     if stream and not all(run.single for run in runs):
         raise ParameterError("there is nothing to stream: this decoder has several texts, or knows only at the end which one it returns")
     outputs: list[Output] = []
@@ -175,12 +186,12 @@ def read_variables(template: str | None) -> Any:
     return found
 
 
-def can_stream(sink: Sink, prompts: list[str]) -> bool:
+def can_stream(sink: Sink, prompts: Sequence[Any]) -> bool:
     """Whether text can be shown as it grows."""
     return sink.form == "text" and sink.path is None and len(prompts) == 1
 
 
-def check_streaming(stream: bool | None, sink: Sink, prompts: list[str]) -> None:
+def check_streaming(stream: bool | None, sink: Sink, prompts: Sequence[Any]) -> None:
     """Refuse --stream where there is nothing to be seen growing."""
     check(not stream or sink.form == "text", f"--stream shows text as it grows; the form {sink.form} is written at the end")
     check(not stream or sink.path is None, "--stream shows text as it grows; --output-file is written at the end")

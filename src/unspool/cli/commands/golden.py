@@ -14,7 +14,9 @@ from unspool.errors import UnspoolError, check
 _ASKED = [
     options.option("--engine", hint="The engine whose vectors are written.", metavar="ENGINE"),
     options.flag("--schema", "Print the JSON schema of the files."),
-    options.option("checked", "--check", hint="Answer a file of vectors again, and say where that differs.", metavar="FILE"),
+    options.option(
+        "checked", "--check", hint="Answer a file of vectors again, and say where that differs.", metavar="FILE", type=options.FileRead()
+    ),
 ]
 MOST_SHOWN = 20
 """Differences that are shown of a file."""

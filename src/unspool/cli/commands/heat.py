@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
 _CONTINUATION = options.Argument("continuation", "A given text after it, in place of what the model writes.")
 _TEXT = options.option("--text", hint="A given text without a prompt, or - for standard input.")
-_FILE = options.option("--file", "-f", hint="The same from a file.", metavar="FILE")
+_FILE = options.option("--file", "-f", hint="The same: the whole of a file of text.", metavar="FILE", type=options.FileRead())
 _BY = options.option(
     "--by",
     hint="What the colours show.",
@@ -73,7 +72,7 @@ def heat(
     check(choices >= 1, f"--choices must be at least 1; got {choices}")
     check(not words or by in BY_WORDS, f"--words goes with --by {' or '.join(BY_WORDS)}: {by} is of single tokens")
     sink = open_sink(how)
-    check(sink.form in options.FORMS, f"heat has no form {sink.form}; it has {', '.join(options.FORMS)}")
+    check(sink.form in options.RESULT_FORMS, f"heat has no form {sink.form}; it has {', '.join(options.RESULT_FORMS)}")
     given = given_text(prompt, continuation, text, file, saved)
     if given is not None:
         check(not decoder, "a given text is not decoded: leave out --decoder, or the text")
@@ -106,6 +105,7 @@ def given_text(
     prompt: str | None, continuation: str | None, text: str | None, file: str | None, saved: str | None
 ) -> tuple[str, str] | None:
     """The prompt and the given text, if there is one."""
+    from unspool.cli.commands.given import read_whole
     from unspool.cli.console import read_text
 
     given = {"a continuation": continuation, "--text": text, "-f": file, "--from": saved}
@@ -117,17 +117,7 @@ def given_text(
     if text is None and file is None:
         return None
     check(prompt is None, "--text and -f stand without a prompt; to give one, say: unspool heat PROMPT CONTINUATION")
-    return "", read_text(text, "text") if text is not None else read_whole(str(file))
-
-
-def read_whole(name: str) -> str:
-    """A file's text, without the line break at its end."""
-    try:
-        return Path(name).read_bytes().decode().removeprefix("\ufeff").replace("\r\n", "\n").removesuffix("\n")
-    except OSError as error:
-        raise PromptError(f"cannot read {name}: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise PromptError(f"{name} is no UTF-8 text: byte {error.object[error.start]:#04x} at position {error.start}") from None
+    return "", read_text(text, "text") if text is not None else read_whole(str(file), "-f")
 
 
 def record_given(sink: Sink, prompt: str, text: str, choices: int, how: dict[str, Any]) -> tuple[Trace, Callable[[], int]]:

@@ -10,7 +10,7 @@ from unspool.errors import check
 
 PASSED_ON = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 """Arguments are not read here."""
-OWN = tuple(name for parameter in RUN_BY for name in parameter.opts)
+OWN_OPTIONS = tuple(name for parameter in RUN_BY for name in parameter.opts)
 
 
 class PassingOn(options.Command):
@@ -20,7 +20,7 @@ class PassingOn(options.Command):
         own, rest, left = list[str](), list[str](), list(args)
         while left:
             word = left.pop(0)
-            mine = word.partition("=")[0] in OWN
+            mine = word.partition("=")[0] in OWN_OPTIONS
             (own if mine else rest).append(word)
             if mine and "=" not in word and left:
                 own.append(left.pop(0))

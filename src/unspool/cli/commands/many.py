@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from unspool.record.step import Step
 
 ENGINE_NAMES = ["inline", "processes", "ray"]
-FILE_FORMS = ["text", "jsonl", "csv", "tsv", "parquet"]
 RUN_BY = [
     options.option("--engine", hint="Who runs the prompts.", default="inline", type=click.Choice(ENGINE_NAMES)),
     options.option("--workers", hint="How many processes or actors, each with the model.", default="a processor each; ray: 1", type=int),
@@ -27,17 +26,25 @@ RUN_BY = [
 ]
 """Who runs many prompts."""
 MANY = [
-    options.option("--save", hint="Save the texts of many prompts, as .jsonl or .parquet; those there are kept.", metavar="FILE"),
-    options.option("--prompt-column", hint="The column of the prompts.", default="prompt, or messages", metavar="NAME"),
-    options.option("--id-column", hint="A column of names, which draws then follow in place of the prompts.", metavar="NAME"),
-    options.option("--file-form", hint="What -f is.", default="by its ending; text", type=click.Choice(FILE_FORMS)),
-    options.option("--bad-lines", hint="At a prompt that cannot be used.", default="stop", type=click.Choice(["stop", "skip"])),
+    options.option(
+        "--save",
+        hint="Save the texts of many prompts, as .jsonl or .parquet; those there are kept.",
+        metavar="FILE",
+        type=options.FileWritten("jsonl", "parquet"),
+    ),
     options.option("--unit", hint="Prompts that are run and saved together.", default="256", type=int),
     options.option("--together", hint="How many prompts grow at once.", default="by the memory", type=int),
     *RUN_BY,
 ]
 """What only --save takes, and itself."""
 OPTION_OF = {str(parameter.name): parameter.opts[0] for parameter in MANY}
+
+
+PROMPTS_SKIPPED = [
+    options.option("--id-column", hint="A column of names, which draws then follow in place of the prompts.", metavar="NAME"),
+    options.option("--bad-lines", hint="At a prompt that cannot be used.", default="stop", type=click.Choice(["stop", "skip"])),
+]
+"""What generate takes more of files of prompts."""
 
 
 def check_alone(how: dict[str, Any]) -> None:
@@ -91,17 +98,17 @@ def save_many(
 
     def told(one: UnusablePrompt) -> None:
         bar.hide()
-        note(f"{one.where} is skipped: {one.why}")
+        skipped(one)
 
     def seen(step: Step) -> None:
         bar.step(len(step), int((step.reason != "").sum()))
 
-    bar.total = work.state.total
+    bar.total = None if work.state.total is None else work.state.total * work.state.decoders
     began, interrupted = time.monotonic(), False
     with bar:
         try:
             for state in work:
-                bar.reached(state.prompts, made=state.texts > state.kept)
+                bar.reached(state.done, made=state.texts > state.kept)
         except KeyboardInterrupt:
             interrupted = True
     Sink("text", None, how["color"]).write(summary(work.state, time.monotonic() - began))
@@ -109,13 +116,24 @@ def save_many(
         note("interrupted; the same command goes on from here")
         return INTERRUPTED
     if work.state.failed:
-        note(f"{work.state.failed} of {work.state.prompts} prompts came to no text; their lines say why")
+        runs = "prompts" if work.state.decoders == 1 else "runs of a prompt under a decoder"
+        note(f"{work.state.failed} of {work.state.done} {runs} came to no text; their lines say why")
     return FAILED if work.state.failed else 0
 
 
+def skipped(one: UnusablePrompt) -> None:
+    """Say of a prompt that cannot be used that it is left out."""
+    from unspool.cli.console import note
+
+    note(f"{one.where} is skipped: {one.why}")
+
+
 def summary(state: Saving, seconds: float) -> str:
-    """A line about a run."""
+    """A line about a run: of one that was broken off, how much there is to come, and where its texts lie."""
     there = f", of which {state.kept} were there" if state.kept else ""
-    skipped = f"; {state.refused} skipped" if state.refused else ""
-    prompts = "prompt" if state.prompts == 1 else "prompts"
-    return f"{state.path}: {state.texts} texts of {state.prompts} {prompts}{there}{skipped}; {seconds:.1f} s\n"
+    left_out = f"; {state.refused} skipped" if state.refused else ""
+    some = f"{state.prompts} {'prompt' if state.prompts == 1 else 'prompts'}"
+    if not state.finished and state.total is not None:
+        some = f"the first {state.prompts} of {state.total} prompts"
+    where = state.path if state.finished else state.lines
+    return f"{where}: {state.texts} texts of {some}{there}{left_out}; {seconds:.1f} s\n"

@@ -12,7 +12,9 @@ import click
 from unspool.cli import options
 from unspool.cli.commands.common import open_model, open_sink
 
-_SHOWN = options.Argument("model", "A model to describe, or a folder whose models to list; or: get.", metavar="MODEL | FOLDER | get")
+_SHOWN = options.Argument(
+    "model", "A model to describe, or a folder whose models to list; or: get.", metavar="MODEL | FOLDER | get", type=options.FileRead()
+)
 _WANTED = options.Argument(
     "wanted",
     "After get: a model to download; without it, those that go by one word are listed.",

@@ -60,7 +60,7 @@ def plot(
     **how: Any,
 ) -> int:
     """Draw a picture. Probability or entropy along a text, tokens kept by processors, a temperature's effect, a sweep of a setting."""
-    from unspool.cli.console import read_prompts, read_text
+    from unspool.cli.console import read_prompt, read_text
 
     check(kind is not None, f"say what to plot, {', '.join(_DRAWN)}, and a prompt; as in: unspool plot entropy 'Once upon a time'")
     if kind not in _DRAWN:
@@ -68,7 +68,7 @@ def plot(
     sink = open_sink(how)
     form = "svg" if sink.form == "text" and sink.path is None else sink.form
     check(form in _FORMS, f"a plot is drawn as {' or '.join(_FORMS)}; got {how['output_file'] or form}")
-    (start,) = read_prompts(prompt, [])
+    start = read_prompt(prompt)
     settings = {"max_new_tokens": max_new_tokens, "seed": seed}
     given = None if text is None else read_text(text, "text")
     asked = Asked(open_model(how), start, decoder, given, values.split(",") if values else [], settings)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -11,11 +10,13 @@ from unspool.cli import options
 from unspool.cli.commands.common import open_sink
 from unspool.errors import check
 
-_PRICED = options.Argument("model", "The bundled model, a Hugging Face folder, or a model of the hub.", value="bundled")
+_PRICED = options.Argument(
+    "model", "The bundled model, a Hugging Face folder, or a model of the hub.", value="bundled", type=options.FileRead()
+)
 _FORMATS = ("bfloat16", "int8", "int4")
 _ASKED = [
     options.option("--dtype", hint="A number format; may be given again.", default="all", multiple=True, type=click.Choice(_FORMATS)),
-    options.option("--text", hint="A file of text to read.", default="three tales of the package", metavar="FILE"),
+    options.option("--text", hint="A file of text to read.", default="three tales of the package", metavar="FILE", type=options.FileRead()),
 ]
 
 
@@ -25,13 +26,14 @@ def quantize(model: str, dtype: tuple[str, ...], text: str | None, **how: Any) -
 
     Nothing is written: `--dtype int8` packs the weights when a model is loaded.
     """
+    from unspool.cli.commands.given import read_whole
     from unspool.lab.quantization import held_out, price
     from unspool.loader import open_quietly
     from unspool.views.models import draw_prices
     from unspool.views.report import priced
 
     sink = open_sink(how)
-    words = _read(text) if text else held_out()
+    words = read_whole(text, "--text") if text else held_out()
     plain = open_quietly(model, backend="compiled", device=None, dtype=None)
     check(len(plain.tokenizer.encode_prompt(words)) > 1, "the text has less than two tokens, so nothing follows any of them")
     kinds = dict.fromkeys(dtype or _FORMATS)
@@ -39,12 +41,3 @@ def quantize(model: str, dtype: tuple[str, ...], text: str | None, **how: Any) -
     sink.write(draw_prices(prices, sink.paint) if sink.form == "text" else priced(prices, sink.form))
     sink.close()
     return 0
-
-
-def _read(path: str) -> str:
-    from unspool.errors import UnspoolError
-
-    try:
-        return Path(path).read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise UnspoolError(f"cannot read {path}: {error}") from None

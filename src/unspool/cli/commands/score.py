@@ -13,10 +13,14 @@ if TYPE_CHECKING:
 
     from unspool.score import Score
 
-_BEFORE = options.Argument("prompt", "What stands before the text, or - for standard input.")
-_CONTINUATION = options.Argument("continuation", "The text to score.")
+_BEFORE = options.Argument("prompt", "What stands before the text, or - for standard input.", usage="[PROMPT")
+_CONTINUATION = options.Argument("continuation", "The text to score.", usage="CONTINUATION]")
 _PAIR_FILES = options.repeated(
-    "--file", "-f", hint="A file of pairs, one per line, a tab between prompt and continuation; repeatable.", metavar="FILE"
+    "--file",
+    "-f",
+    hint="Pairs: one per line, a tab between, or in columns prompt and text; repeatable.",
+    metavar="FILE",
+    type=options.FileRead(),
 )
 _STRIDE = options.option("--stride", hint="Step between the windows of a text longer than the context.", default="half of it", type=int)
 
@@ -33,7 +37,8 @@ def score(
     **how: Any,
 ) -> int:
     """Show the log-probability of a text. It is read after a prompt, token by token."""
-    from unspool.cli.console import note, read_pairs
+    from unspool.cli.commands.given import read_pairs
+    from unspool.cli.console import note
     from unspool.many.executors.choose import check_engine
     from unspool.many.executors.opening import ModelOpening
     from unspool.many.scoring import score_many
@@ -41,7 +46,7 @@ def score(
     from unspool.views.results import draw_score
 
     sink = open_sink(how)
-    pairs = read_pairs(prompt, continuation, list(file))
+    pairs = read_pairs(prompt, continuation, file)
     by = engine or "inline"
     check_engine(by, workers, ray_address)
     lm = open_model(how) if by == "inline" else ModelOpening(how["model"], how["backend"], how["device"], how["dtype"])

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from unspool.cli import options
-from unspool.cli.commands.common import FAILED, broken_off, open_model, open_sink
-from unspool.cli.commands.compare import read_reference, read_seeds
+from unspool.cli.commands.common import FAILED, broken_off, check_unheeded, open_model, open_sink
+from unspool.cli.commands.compare import read_seeds
+from unspool.cli.commands.given import read_prompts, read_reference, texts_of, usable
 from unspool.cli.commands.many import RUN_BY
 from unspool.errors import check
 from unspool.lab.defaults import KEEP, SEARCHES, SWEPT_FOR, UNITS
@@ -37,9 +38,10 @@ _METRICS = options.option(
 )
 _REFERENCE = options.option(
     "--reference",
-    hint="A file of human texts, one per line, or prompt, tab, text: to be read, or for drawn texts to be like.",
+    hint="Human texts, one per line, or prompt, tab, text, or in columns prompt and text: to be read, or for drawn texts to be like.",
     default="to read: passages that come with unspool",
     metavar="FILE",
+    type=options.FileRead(),
 )
 _SEARCH = options.option(
     "--search", hint="How settings are chosen.", default=True, value=SEARCHES[0], type=click.Choice(SEARCHES)
@@ -50,14 +52,22 @@ _KEEP = options.option("--keep", hint="In halving, of how many settings one goes
 _SEED = options.option("--seed", hint="Of what random or halving draws.", default=True, value=0, type=options.Seed())
 _SEEDS = options.option("--seeds", hint="Of the texts: how many, or which, as 0,7,42.", default=True, value="1", metavar="N | LIST")
 _UNIT = options.option("--unit", hint="What n-grams are made of.", default=True, value=UNITS[0], type=click.Choice(UNITS))
-_JUDGE = options.option("--judge", hint="A second model, for judge_perplexity and judge_bits_per_byte.", metavar="MODEL")
-_SAVE = options.option("--save", hint="Save the numbers of each unit of work; what is there is not made again.", metavar="FILE")
-_PLOT = options.option("--plot", hint="Draw it: an .svg, .png or .pdf.", metavar="FILE")
+_JUDGE = options.option(
+    "--judge", hint="A second model, for judge_perplexity and judge_bits_per_byte.", metavar="MODEL", type=options.FileRead()
+)
+_SAVE = options.option(
+    "--save",
+    hint="Save the numbers of each unit of work; what is there is not made again.",
+    metavar="FILE",
+    type=options.FileWritten("jsonl"),
+)
+_PLOT = options.option("--plot", hint="Draw it: an .svg, .png or .pdf.", metavar="FILE", type=options.FileWritten("svg", "png", "pdf"))
 
 
 @options.command(
     _TEXT,
     options.PROMPT_FILES,
+    *options.PROMPTS_BY,
     _DECODER,
     options.PARTS,
     _METRICS,
@@ -84,6 +94,8 @@ def sweep(
     /,
     text: str | None,
     file: tuple[str, ...],
+    prompt_column: str | None,
+    file_form: str | None,
     decoder: str | None,
     metrics: str | None,
     reference: str | None,
@@ -100,11 +112,11 @@ def sweep(
 
     The exit code is 2 if the recommended setting came to no text after a prompt, or if none could be recommended.
     """
-    from unspool.cli.console import read_lines
     from unspool.cli.long_bar import LongBar
     from unspool.files import check_writable
     from unspool.language_model import DEFAULT_NEW_TOKENS
     from unspool.many.executors.opening import ModelOpening
+    from unspool.many.reading import Columns
     from unspool.sweeps.axes import read_template
     from unspool.sweeps.goals import read_goals
     from unspool.sweeps.settings import check_search
@@ -117,13 +129,23 @@ def sweep(
     check(text is None or "{" in text, f"{here}; got {text!r:.60}")
     asked = text or decoder or _UNASKED
     wanted = SWEPT_FOR if metrics is None else metrics
-    check_search(read_template(asked), how["search"], how["settings"], how["budget"])       # before the model is opened
-    read_goals(wanted, human=reference is not None, judged=judge is not None)
-    prompts, human, several = read_lines(list(file)) if file else [], read_reference(reference), read_seeds(seeds)
+    check_search(read_template(asked), how["search"], how["settings"], how["budget"])  # before the model is opened
+    goals = read_goals(wanted, human=reference is not None, judged=judge is not None)
+    if goals[0].read:
+        check_unheeded(ctx, ("seeds", "unit", "judge"), f"{goals[0].name} is read off given texts, and none is drawn")
+    if not any(goal.metric.needs in ("judged", "features") for goal in goals):
+        check_unheeded(ctx, ("judge",), "no metric asks a second model")
+    if how["search"] == "grid":
+        check_unheeded(ctx, ("seed",), "a grid has every setting and draws none")
+    given = read_prompts(None, file, Columns(prompt_column), file_form) if file else []
+    prompts, human, several = texts_of(given, "sweep"), read_reference(reference), read_seeds(seeds)
     if plot:
         check_writable(check_path(plot))
+    lm = open_model(how)
+    if given:
+        usable(lm, given, {"chat": how["chat"]})
     work = Sweeping(
-        open_model(how),
+        lm,
         asked,
         wanted,
         prompts=prompts,

@@ -7,7 +7,9 @@ from typing import Any
 from unspool.cli import options
 from unspool.cli.commands.common import open_model, open_sink
 
-_VERIFIED = options.Argument("model", "The bundled model, a Hugging Face folder, or a model of the hub.", value="bundled")
+_VERIFIED = options.Argument(
+    "model", "The bundled model, a Hugging Face folder, or a model of the hub.", value="bundled", type=options.FileRead()
+)
 
 
 @options.command(_VERIFIED, *options.RESULT, *options.ENGINE)
