@@ -120,6 +120,7 @@ def sweep(
     asked = _UNASKED if decoder is None else decoder
     wanted = METRIC if metrics is None else metrics
     check_search(read_template(asked), how["search"], how["settings"], how["budget"])  # before the model is opened
+    several = read_seeds(seeds)
     goals = read_goals(wanted, human=reference is not None, judged=judge is not None)
     if goals[0].read:
         check_unheeded(ctx, ("seeds", "unit", "judge"), f"{goals[0].name} is read off given texts, and none is drawn")
@@ -128,7 +129,7 @@ def sweep(
     if how["search"] == "grid":
         check_unheeded(ctx, ("seed",), "a grid has every setting and draws none")
     given = read_prompts(None, file, Columns(prompt_column), file_form) if file else []
-    prompts, human, several = texts_of(given, "sweep"), read_reference(reference), read_seeds(seeds)
+    prompts, human = texts_of(given, "sweep"), read_reference(reference)
     if plot:
         check_writable(check_path(plot))
     lm = open_model(how)
