@@ -82,10 +82,11 @@ def _check_itself(path: str | Path, mode: int | None) -> None:
 
 
 def check_ending(what: str, path: str | Path, forms: Sequence[str]) -> None:
-    """Refuse a name whose ending means another form than those that are written there. what: the option or argument that names it."""
+    """Refuse a name whose ending means another form than those (if any) that are written there. what: the option that names it."""
     suffix = Path(path).suffix.lower()
-    if FORMS.get(suffix, forms[0]) not in forms:
-        endings = [ending for form in forms for ending, means in FORMS.items() if means == form]
+    if forms and FORMS.get(suffix, forms[0]) not in forms:
+        first = {means: ending for ending, means in reversed(FORMS.items())}
+        endings = [first[form] for form in forms if form in first]
         end = f"; end it in {' or '.join(endings)}" if endings else ""
         raise ParameterError(f"{what} {path}: {suffix} means {FORMS[suffix]}, and {' or '.join(forms)} is written there{end}")
 

@@ -85,9 +85,6 @@ def test_an_ending_that_means_another_form_is_refused(name, written, tmp_path):
         assert (f"{path}: {ending.lower()} means {form}, and " in said) == (form not in forms), (ending, said)
         assert not list(tmp_path.iterdir()) or code == 0
         path.unlink(missing_ok=True)
-    if not written.type.forms and "json" in forms and "html" in forms:
-        said = refusal(name, "-o", "json", "--output-file", str(tmp_path / "x.html"))
-        assert "means html, and json is written there; end it in .json" in said
 
 
 def test_a_model_is_not_written_over(tmp_path):

@@ -33,7 +33,7 @@ def test_what_is_generated_is_coloured_live_and_from_a_file(tmp_path, by):
     arguments = ("heat", "--by", by, "--color", "always")
     found = out(*arguments, ONCE, "-d", "temperature(0.9) | sample(2)", "--max-new-tokens", "6", "--trace", saved)
     assert found == out(*arguments, "--from", saved)
-    assert "leave out --decoder, --trace" in refusal(*arguments, "--from", saved, "-d", "greedy", "--trace", saved)
+    assert "leave out --decoder, --trace" in refusal(*arguments, "--from", saved, "-d", "greedy", "--trace", f"{saved}.jsonl")
     assert found.count("Once upon a time") == 2
     assert "\x1b[38;5;" in found
     lines = list(csv.reader(io.StringIO(out("heat", "--from", saved, "-o", "csv", "--choices", "2"))))
@@ -64,7 +64,7 @@ def test_mistakes_are_said_in_one_line(tmp_path):
     assert "not decoded" in refusal("heat", ONCE, MORE, "-d", "greedy")
     assert "the text is empty" in refusal("heat", ONCE, "")
     assert "cannot read" in refusal("heat", "-f", str(tmp_path / "none"))
-    assert "no form svg" in refusal("heat", ONCE, MORE, "--output-file", str(tmp_path / "x.svg"))
+    assert ".svg means svg, and text or json" in refusal("heat", ONCE, MORE, "--output-file", str(tmp_path / "x.svg"))
     (tmp_path / "latin").write_bytes(b"caf\xe9")
     assert "no UTF-8" in refusal("heat", "-f", str(tmp_path / "latin"))
     assert called("heat")[0] == 2

@@ -97,25 +97,27 @@ class Command(click.Command):
         """Refuse to write what is read, the same file twice, or under an ending that means another form."""
         from unspool.files import check_apart, check_ending
 
+        endings = list[tuple[str, str, Sequence[str]]]()
         written, read = list[tuple[str, str]](), [("--import", name) for name in ctx.meta.get(PARTS_META, ())]
         for parameter in self.get_params(ctx):
             said = parameter.opts[0] if isinstance(parameter, click.Option) else parameter.make_metavar(ctx).strip("[].")
             given = ctx.params.get(str(parameter.name))
             for path in [one for one in (given if isinstance(given, tuple) else (given,)) if isinstance(one, str) and one]:
                 if isinstance(parameter.type, FileWritten):
-                    check_ending(said, path, parameter.type.forms or self.forms(ctx))
+                    endings.append((said, path, parameter.type.forms or self.forms(ctx)))
                     written.append((said, path))
                     if path.endswith((".parquet", ".pq")):
                         written.append((said, f"{path}.unfinished.jsonl"))
                 elif isinstance(parameter.type, FileRead) or path == "-":
                     read.append((said, path))
         check_apart(written, read)
+        for said, path, forms in endings:
+            check_ending(said, path, forms)
 
     def forms(self, ctx: click.Context) -> list[str]:
-        """In which forms a result may be written: the one that -o names, or all."""
-        chosen = ctx.params.get("output")
+        """In which forms a result may be written by the ending of its file; none where -o says the form."""
         every = [parameter.type.choices for parameter in self.get_params(ctx) if isinstance(parameter.type, Form)]
-        return [chosen] if chosen else [str(form) for forms in every for form in forms] or ["json"]
+        return [] if ctx.params.get("output") else [str(form) for forms in every for form in forms] or ["json"]
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for title, kind in (("Arguments", click.Argument), ("Options", click.Option)):

@@ -105,7 +105,10 @@ class GivenText:
 
 
 def read_given(files: Iterable[str | Path], form: str | None = None) -> Iterator[GivenText]:
-    """The texts of some files, in order: the lines of a text file, or the column "text", with a column "prompt" if there is one."""
+    """The texts of some files, in order: the lines of a text file, or the column "text", with a column "prompt" if there is one.
+
+    A .tsv whose first line does not name "text" has lines too: what stands before a text, a tab, the text.
+    """
 
     def wanted(there: Sequence[str], where: str) -> list[str]:
         if TEXT_COLUMN not in there:
@@ -113,7 +116,9 @@ def read_given(files: Iterable[str | Path], form: str | None = None) -> Iterator
         return [name for name in (TEXT_COLUMN, PROMPT_COLUMN) if name in there]
 
     for file in files:
-        for where, value in _rows(str(file), form_of(file, form), wanted):
+        kind = form_of(file, form)
+        kind = "text" if kind == "tsv" and form is None and not _names(file, TEXT_COLUMN) else kind
+        for where, value in _rows(str(file), kind, wanted):
             if isinstance(value, UnusablePrompt):
                 raise PromptError(f"{value.where}: {value.why}")
             row: dict[str, Any] = value if isinstance(value, dict) else {TEXT_COLUMN: value}
@@ -233,6 +238,16 @@ def _table(lines: IO[bytes], name: str, wanted: _Wanted, kind: str) -> Iterator[
             yield where, dict(zip(head, row, strict=True))
     if head is None:
         raise PromptError(f"{name} is empty; its first line names its columns")
+
+
+def _names(file: str | Path, column: str) -> bool:
+    """Whether the first line of a TSV names a column."""
+    try:
+        with open(file, "rb") as lines:
+            head = lines.readline().decode("utf-8", "replace").removeprefix("\ufeff")
+    except OSError:
+        return False
+    return column in map(str.strip, head.split("\t"))
 
 
 def _is_text(value: str) -> bool:

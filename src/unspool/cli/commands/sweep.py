@@ -130,6 +130,7 @@ def sweep(
     asked = text or decoder or _UNASKED
     wanted = SWEPT_FOR if metrics is None else metrics
     check_search(read_template(asked), how["search"], how["settings"], how["budget"])  # before the model is opened
+    several = read_seeds(seeds)
     goals = read_goals(wanted, human=reference is not None, judged=judge is not None)
     if goals[0].read:
         check_unheeded(ctx, ("seeds", "unit", "judge"), f"{goals[0].name} is read off given texts, and none is drawn")
@@ -138,7 +139,7 @@ def sweep(
     if how["search"] == "grid":
         check_unheeded(ctx, ("seed",), "a grid has every setting and draws none")
     given = read_prompts(None, file, Columns(prompt_column), file_form) if file else []
-    prompts, human, several = texts_of(given, "sweep"), read_reference(reference), read_seeds(seeds)
+    prompts, human = texts_of(given, "sweep"), read_reference(reference)
     if plot:
         check_writable(check_path(plot))
     lm = open_model(how)
