@@ -22,11 +22,12 @@ from typing import TypeAlias
 
 from unspool.errors import ParameterError, UnspoolError
 
-FORMS = {".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv", ".md": "md", ".html": "html", ".htm": "html"}
-FORMS |= {".parquet": "parquet", ".pq": "parquet", ".svg": "svg", ".png": "png", ".pdf": "pdf", ".dot": "dot", ".gv": "dot"}
-FORMS |= {".gguf": "gguf", ".safetensors": "safetensors", ".py": "python", ".toml": "toml", ".tex": "latex", ".rst": "rst", ".xml": "xml"}
-FORMS |= {".mmd": "mermaid", ".yaml": "yaml", ".yml": "yaml", ".jpg": "jpeg", ".jpeg": "jpeg", ".gif": "gif", ".webp": "webp"}
-FORMS |= {".xls": "excel", ".xlsx": "excel", ".docx": "word", ".zip": "zip", ".gz": "gzip", ".npy": "numpy", ".npz": "numpy"}
+BY_SUFFIX = {".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv", ".md": "md"}
+BY_SUFFIX |= {".parquet": "parquet", ".pq": "parquet", ".svg": "svg", ".png": "png", ".pdf": "pdf", ".dot": "dot", ".gv": "dot"}
+BY_SUFFIX |= {".gguf": "gguf", ".safetensors": "safetensors", ".py": "python", ".toml": "toml", ".tex": "latex", ".rst": "rst"}
+BY_SUFFIX |= {".html": "html", ".htm": "html", ".xml": "xml"}
+BY_SUFFIX |= {".mmd": "mermaid", ".yaml": "yaml", ".yml": "yaml", ".jpg": "jpeg", ".jpeg": "jpeg", ".gif": "gif", ".webp": "webp"}
+BY_SUFFIX |= {".xls": "excel", ".xlsx": "excel", ".docx": "word", ".zip": "zip", ".gz": "gzip", ".npy": "numpy", ".npz": "numpy"}
 """What endings of files mean. Others mean nothing, and .txt any kind of text."""
 MODEL_FILES = ("*config.json", "*tokens*.json", "tokenizer*", "vocab*", "merges.txt", "chat_template*", "*.index.json", "*.model", "*.gguf")
 WEIGHT_FILES = ("*.safetensors", "*.bin", "*.pt", "*.pth")
@@ -84,11 +85,11 @@ def _check_itself(path: str | Path, mode: int | None) -> None:
 def check_ending(what: str, path: str | Path, forms: Sequence[str]) -> None:
     """Refuse a name whose ending means another form than those (if any) that are written there. what: the option that names it."""
     suffix = Path(path).suffix.lower()
-    if forms and FORMS.get(suffix, forms[0]) not in forms:
-        first = {means: ending for ending, means in reversed(FORMS.items())}
+    if forms and BY_SUFFIX.get(suffix, forms[0]) not in forms:
+        first = {means: ending for ending, means in reversed(BY_SUFFIX.items())}
         endings = [first[form] for form in forms if form in first]
         end = f"; end it in {' or '.join(endings)}" if endings else ""
-        raise ParameterError(f"{what} {path}: {suffix} means {FORMS[suffix]}, and {' or '.join(forms)} is written there{end}")
+        raise ParameterError(f"{what} {path}: {suffix} means {BY_SUFFIX[suffix]}, and {' or '.join(forms)} is written there{end}")
 
 
 def check_apart(written: Sequence[tuple[str, str]], read: Sequence[tuple[str, str]] = ()) -> None:

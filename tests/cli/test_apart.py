@@ -8,7 +8,7 @@ import pytest
 from helpers.program import PROGRAM, called, environment, one_line, program_refusal, refusal
 
 import unspool as un
-from unspool.cli.options import Form, Read, Written
+from unspool.cli.options import Form, ReadName, WrittenName
 from unspool.cli.program import COMMANDS, app
 
 OWN = [name for name in COMMANDS if name != "lm-eval"]
@@ -30,10 +30,10 @@ def test_every_file_is_said_to_be_read_or_written():
     for name in OWN:
         for parameter in app.get_command(None, name).params:
             if "FILE" in str(parameter.metavar):
-                assert isinstance(parameter.type, Read | Written) or parameter.callback, (name, parameter.name)
+                assert isinstance(parameter.type, ReadName | WrittenName) or parameter.callback, (name, parameter.name)
 
 
-PAIRS = [(name, w, r) for name in OWN for w, r in product(parameters(name, Written), parameters(name, Read))]
+PAIRS = [(name, w, r) for name in OWN for w, r in product(parameters(name, WrittenName), parameters(name, ReadName))]
 
 
 @pytest.mark.parametrize(("name", "written", "read"), PAIRS, ids=[f"{n} {w.name} {r.name}" for n, w, r in PAIRS])
@@ -61,7 +61,7 @@ def test_parts_that_are_imported_are_not_written(tmp_path):
     assert path.read_text() == before
 
 
-TWICE = [(name, a, b) for name in OWN for a, b in combinations(parameters(name, Written), 2)]
+TWICE = [(name, a, b) for name in OWN for a, b in combinations(parameters(name, WrittenName), 2)]
 
 
 @pytest.mark.parametrize(("name", "first", "second"), TWICE, ids=[f"{n} {a.name} {b.name}" for n, a, b in TWICE])
@@ -72,7 +72,7 @@ def test_two_outputs_are_two_files(name, first, second, tmp_path):
 
 
 ENDINGS = {".xml": "xml", ".parquet": "parquet", ".csv": "csv", ".png": "png", ".json": "json", ".JSONL": "jsonl"}
-WRITES = [(name, w) for name in OWN for w in parameters(name, Written)]
+WRITES = [(name, w) for name in OWN for w in parameters(name, WrittenName)]
 
 
 @pytest.mark.parametrize(("name", "written"), WRITES, ids=[f"{n} {w.name}" for n, w in WRITES])

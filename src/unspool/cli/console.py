@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unspool.errors import ParameterError, PromptError, UnspoolError
-from unspool.files import FORMS, check_writable, said, write, write_output
+from unspool.files import BY_SUFFIX, check_writable, said, write, write_output
 
 if TYPE_CHECKING:
     from unspool.views.terminal import Paint
@@ -67,7 +67,7 @@ class Sink:
 
     def __init__(self, form: str | None, path: str | None, color: str) -> None:
         self.path = None if path is None or path == "-" else Path(path)
-        self.form = form or (FORMS.get(self.path.suffix.lower(), "text") if self.path else "text")
+        self.form = form or (BY_SUFFIX.get(self.path.suffix.lower(), "text") if self.path else "text")
         if self.path:
             check_writable(self.path)
         self.terminal = self.path is None and sys.stdout.isatty()

@@ -46,7 +46,7 @@ class Argument(click.Argument):
         return self.label, self.hint
 
 
-class Read(click.ParamType):  # type: ignore[type-arg]
+class ReadName(click.ParamType):  # type: ignore[type-arg]
     """The name of a file that is read, or of a model; "-" is standard input."""
 
     name = "text"
@@ -55,7 +55,7 @@ class Read(click.ParamType):  # type: ignore[type-arg]
         return value
 
 
-class Written(click.ParamType):  # type: ignore[type-arg]
+class WrittenName(click.ParamType):  # type: ignore[type-arg]
     """The name of a file that is written, in one of some forms; without any, in those of -o."""
 
     name = "text"
@@ -91,12 +91,12 @@ class Command(click.Command):
             said = parameter.opts[0] if isinstance(parameter, click.Option) else parameter.make_metavar(ctx).strip("[].")
             given = ctx.params.get(str(parameter.name))
             for path in [one for one in (given if isinstance(given, tuple) else (given,)) if isinstance(one, str) and one]:
-                if isinstance(parameter.type, Written):
+                if isinstance(parameter.type, WrittenName):
                     endings.append((said, path, parameter.type.forms or self.forms(ctx)))
                     written.append((said, path))
                     if path.endswith((".parquet", ".pq")):
                         written.append((said, f"{path}.unfinished.jsonl"))
-                elif isinstance(parameter.type, Read) or path == "-":
+                elif isinstance(parameter.type, ReadName) or path == "-":
                     read.append((said, path))
         check_apart(written, read)
         for said, path, forms in endings:
@@ -232,9 +232,10 @@ def show_version(ctx: click.Context, parameter: click.Parameter, wanted: bool) -
 # --- arguments and options --------------------------------------------------------------------------------------------
 
 PROMPT = Argument("prompt", "The prompt, or - for standard input.")
-FROM = option("saved", "--from", hint="A saved trace, in place of a prompt.", metavar="FILE", type=Read())
+FROM = option("saved", "--from", hint="A saved trace, in place of a prompt.", metavar="FILE", type=ReadName())
 PROMPT_FILES = repeated(
-    "--file", "-f", hint="Prompts: one per line, or a .jsonl, .csv, .tsv or .parquet with columns; repeatable.", metavar="FILE", type=Read()
+    "--file", "-f", hint="Prompts: one per line, or a .jsonl, .csv, .tsv or .parquet with columns; repeatable.",
+    metavar="FILE", type=ReadName()
 )
 PROMPTS_BY = [
     option("--prompt-column", hint="The column of the prompts.", default="prompt, or messages", metavar="NAME"),
@@ -258,7 +259,7 @@ ONE_DECODER = repeated("--decoder", "-d", hint=f"{_HOW}.", **_DECODER)
 NEW_TOKENS = option("--max-new-tokens", hint="The most new tokens.", default="100", type=int)
 SEED = option("--seed", hint="Of all draws; random: a new one, which is said and recorded.", default=True, value=0, type=Seed())
 CHOICES = option("--choices", hint="How many of the likeliest tokens.", default=True, value=5, type=int)
-TRACE = option("--trace", hint="Save the record of every step, as JSON lines.", metavar="FILE", type=Written("jsonl"))
+TRACE = option("--trace", hint="Save the record of every step, as JSON lines.", metavar="FILE", type=WrittenName("jsonl"))
 TEMPLATE = option("template", "--template", hint='What else the chat template reads, as \'{"enable_thinking": false}\'.', metavar="JSON")
 CHAT = flag("--chat", "The prompt is what a user says to a model with a chat template.")
 
@@ -267,7 +268,7 @@ PLACE = [
         "--output-file",
         hint="Write to a file, whole or not at all; without -o its ending, as .csv, chooses the form.",
         metavar="FILE",
-        type=Written(),
+        type=WrittenName(),
     ),
     option(
         "--color",
@@ -292,7 +293,7 @@ MODEL = option(
     default=True,
     value="bundled",
     shell_complete=model_names,
-    type=Read(),
+    type=ReadName(),
 )
 LOADED = [MODEL, *ENGINE]
 """Which model, and what computes."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from unspool.errors import MissingExtra, PromptError, UnspoolError, check
-from unspool.files import FORMS, said
+from unspool.files import BY_SUFFIX, said
 from unspool.many.unit import GivenPrompt, UnusablePrompt, asked_of
 
 INPUT_FORMS = ("text", "jsonl", "csv", "tsv", "parquet")
@@ -67,7 +67,7 @@ class Columns:
 
 def form_of(file: str | Path, form: str | None = None) -> str:
     """What a file is: as it is said, or else by its ending; text where that says nothing."""
-    found = FORMS.get(Path(file).suffix.lower())
+    found = BY_SUFFIX.get(Path(file).suffix.lower())
     return form or (found if found in INPUT_FORMS else None) or "text"
 
 

@@ -45,23 +45,26 @@ _REFERENCE = options.option(
     "--reference",
     hint="Human texts: one per line, or prompt, tab, text; or a file with a column text, and perhaps prompt.",
     metavar="FILE",
-    type=options.Read(),
+    type=options.ReadName(),
 )
 _JUDGE = options.option(
-    "--judge", hint="A second model, for judge_perplexity and judge_bits_per_byte.", metavar="MODEL", type=options.Read()
+    "--judge", hint="A second model, for judge_perplexity and judge_bits_per_byte.", metavar="MODEL", type=options.ReadName()
 )
 _SAVE = options.option(
-    "--save", hint="Save every generation, as JSON lines; what is there is not made again.", metavar="FILE", type=options.Written("jsonl")
+    "--save",
+    hint="Save every generation, as JSON lines; what is there is not made again.",
+    metavar="FILE",
+    type=options.WrittenName("jsonl"),
 )
 _PLOT = options.option(
-    "--plot", hint="Draw one metric against another: an .svg, .png or .pdf.", metavar="FILE", type=options.Written("svg", "png", "pdf")
+    "--plot", hint="Draw one metric against another: an .svg, .png or .pdf.", metavar="FILE", type=options.WrittenName("svg", "png", "pdf")
 )
 _AXES = options.option("--axes", hint="Which two metrics.", default="diversity,perplexity", metavar="X,Y")
 _LIST = options.flag("--list-metrics", hint="Say what each metric is, your own too, and end.")
 _ANSWER_COLUMN = options.option("--answer-column", hint="What is right after a prompt.", default="answer, if there", metavar="NAME")
 _ANSWER_PATTERN = options.option("--answer-pattern", hint="What finds the answer in a text, its last match.", metavar="REGEX")
 _SHOW = options.option("--show", hint="Show texts of so many prompts side by side, the most different first.", metavar="N", type=int)
-_HTML = options.option("--html", hint="Write a report with pictures and texts, one page.", metavar="FILE", type=options.Written("html"))
+_HTML = options.option("--html", hint="Write a report with pictures and texts, one page.", metavar="FILE", type=options.WrittenName("html"))
 _TOGETHER = options.option("--together", hint="How many prompts run at once.", default=True, value=16, type=int)
 
 

@@ -10,7 +10,7 @@ from unspool.errors import check
 
 _TEXT = options.Argument("text", "The text, without its prompt, or - for standard input.")
 _TEXT_FILES = options.repeated(
-    "--file", "-f", hint="Texts: one per line, or in a column text; repeatable.", metavar="FILE", type=options.Read()
+    "--file", "-f", hint="Texts: one per line, or in a column text; repeatable.", metavar="FILE", type=options.ReadName()
 )
 _MARKS = options.repeated(
     "--decoder", "-d", hint='The watermark and its key, as "watermark_kgw(hashing_key=7)", or the decoder it is in.', metavar="TEXT"

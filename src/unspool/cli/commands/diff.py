@@ -10,8 +10,8 @@ from unspool.errors import UnspoolError
 
 
 @options.command(
-    options.Argument("first", "A saved trace.", usage="FIRST", type=options.Read()),
-    options.Argument("second", "Another.", usage="SECOND", type=options.Read()),
+    options.Argument("first", "A saved trace.", usage="FIRST", type=options.ReadName()),
+    options.Argument("second", "Another.", usage="SECOND", type=options.ReadName()),
     options.form("Form of the result.", ["text", "json", "html"]),
     *options.PLACE,
 )

@@ -15,7 +15,7 @@ _ASKED = [
     options.option("--engine", hint="The engine whose vectors are written.", metavar="ENGINE"),
     options.flag("--schema", "Print the JSON schema of the files."),
     options.option(
-        "checked", "--check", hint="Answer a file of vectors again, and say where that differs.", metavar="FILE", type=options.Read()
+        "checked", "--check", hint="Answer a file of vectors again, and say where that differs.", metavar="FILE", type=options.ReadName()
     ),
 ]
 MOST_SHOWN = 20

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _CONTINUATION = options.Argument("continuation", "A given text after it, in place of what the model writes.")
 _TEXT = options.option("--text", hint="A given text without a prompt, or - for standard input.")
-_FILE = options.option("--file", "-f", hint="The same: the whole of a file of text.", metavar="FILE", type=options.Read())
+_FILE = options.option("--file", "-f", hint="The same: the whole of a file of text.", metavar="FILE", type=options.ReadName())
 _BY = options.option(
     "--by",
     hint="What the colours show.",

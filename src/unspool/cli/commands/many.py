@@ -30,7 +30,7 @@ MANY = [
         "--save",
         hint="Save the texts of many prompts, as .jsonl or .parquet; those there are kept.",
         metavar="FILE",
-        type=options.Written("jsonl", "parquet"),
+        type=options.WrittenName("jsonl", "parquet"),
     ),
     options.option("--unit", hint="Prompts that are run and saved together.", default="256", type=int),
     options.option("--together", hint="How many prompts grow at once.", default="by the memory", type=int),

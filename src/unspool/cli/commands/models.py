@@ -13,7 +13,7 @@ from unspool.cli import options
 from unspool.cli.commands.common import open_model, open_sink
 
 _SHOWN = options.Argument(
-    "model", "A model to describe, or a folder whose models to list; or: get.", metavar="MODEL | FOLDER | get", type=options.Read()
+    "model", "A model to describe, or a folder whose models to list; or: get.", metavar="MODEL | FOLDER | get", type=options.ReadName()
 )
 _WANTED = options.Argument(
     "wanted",

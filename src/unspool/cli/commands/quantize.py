@@ -11,12 +11,12 @@ from unspool.cli.commands.common import open_sink
 from unspool.errors import check
 
 _PRICED = options.Argument(
-    "model", "The bundled model, a Hugging Face folder, or a model of the hub.", value="bundled", type=options.Read()
+    "model", "The bundled model, a Hugging Face folder, or a model of the hub.", value="bundled", type=options.ReadName()
 )
 _FORMATS = ("bfloat16", "int8", "int4")
 _ASKED = [
     options.option("--dtype", hint="A number format; may be given again.", default="all", multiple=True, type=click.Choice(_FORMATS)),
-    options.option("--text", hint="A file of text to read.", default="three tales of the package", metavar="FILE", type=options.Read()),
+    options.option("--text", hint="A file of text to read.", default="three tales of the package", metavar="FILE", type=options.ReadName()),
 ]
 
 

@@ -20,7 +20,7 @@ _PAIR_FILES = options.repeated(
     "-f",
     hint="Pairs: one per line, a tab between, or in columns prompt and text; repeatable.",
     metavar="FILE",
-    type=options.Read(),
+    type=options.ReadName(),
 )
 _STRIDE = options.option("--stride", hint="Step between the windows of a text longer than the context.", default="half of it", type=int)
 

@@ -38,7 +38,7 @@ _REFERENCE = options.option(
     hint="Human texts, one per line, or prompt, tab, text, or in columns prompt and text: to be read, or for drawn texts to be like.",
     default="to read: passages that come with unspool",
     metavar="FILE",
-    type=options.Read(),
+    type=options.ReadName(),
 )
 _SEARCH = options.option(
     "--search", hint="How settings are chosen.", default=True, value="grid", type=click.Choice(["grid", "random", "halving"])
@@ -50,12 +50,15 @@ _SEED = options.option("--seed", hint="Of what random or halving draws.", defaul
 _SEEDS = options.option("--seeds", hint="Of the texts: how many, or which, as 0,7,42.", default=True, value="1", metavar="N | LIST")
 _UNIT = options.option("--unit", hint="What n-grams are made of.", default=True, value="words", type=click.Choice(["words", "tokens"]))
 _JUDGE = options.option(
-    "--judge", hint="A second model, for judge_perplexity and judge_bits_per_byte.", metavar="MODEL", type=options.Read()
+    "--judge", hint="A second model, for judge_perplexity and judge_bits_per_byte.", metavar="MODEL", type=options.ReadName()
 )
 _SAVE = options.option(
-    "--save", hint="Save the numbers of each unit of work; what is there is not made again.", metavar="FILE", type=options.Written("jsonl")
+    "--save",
+    hint="Save the numbers of each unit of work; what is there is not made again.",
+    metavar="FILE",
+    type=options.WrittenName("jsonl"),
 )
-_PLOT = options.option("--plot", hint="Draw it: an .svg, .png or .pdf.", metavar="FILE", type=options.Written("svg", "png", "pdf"))
+_PLOT = options.option("--plot", hint="Draw it: an .svg, .png or .pdf.", metavar="FILE", type=options.WrittenName("svg", "png", "pdf"))
 
 
 @options.command(

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from unspool.lab.engines.engine import Note
     from unspool.lab.translate import Translation
 
-_SETTINGS = options.Argument("settings", "JSON, a .json file, a call in Python, or llama.cpp's flags.", nargs=-1, type=options.Read())
+_SETTINGS = options.Argument("settings", "JSON, a .json file, a call in Python, or llama.cpp's flags.", nargs=-1, type=options.ReadName())
 _FROM = options.option("there", "--from", hint="The engine whose settings these are.", metavar="ENGINE")
 _TO = options.option("--to", hint="The engine to write settings for.", metavar="ENGINE")
 _DECODER = options.option("--decoder", "-d", hint="A decoder to write as settings.", metavar="TEXT")
 _MAX_NEW_TOKENS = options.option("--max-new-tokens", hint="Written too.", type=int)
 _SEED = options.option("--seed", hint="Written too.", type=int)
 _MODEL = options.option(
-    "--model", "-m", hint="Whose tokens are meant; from transformers, whose settings.", metavar="MODEL", type=options.Read()
+    "--model", "-m", hint="Whose tokens are meant; from transformers, whose settings.", metavar="MODEL", type=options.ReadName()
 )
 
 
