@@ -52,7 +52,7 @@ def test_far_numbers(name, option, tmp_path):
 
 
 def test_a_seed_in_place_of_how_many_is_told_how_it_is_written():
-    for command in (["sweep"], ["compare", "a", "-d", "greedy"]):
+    for command in (["sweep", "--metrics", "diversity"], ["compare", "a", "-d", "greedy"]):
         for number in ("2000000000", "10001"):
             assert f"the seed {number} alone is a list, [{number}], or --seeds {number}," in refusal(*command, "--seeds", number)
     for seeds in (10**20, 10_001, range(10_001)):
