@@ -52,7 +52,7 @@ def test_why_names_stages_and_margins(tmp_path):
         (("tree",), "give a prompt"),
         (("tree", PROMPT, "--lines", "-1"), "--lines"),
         (("tree", PROMPT, "-o", "csv"), "csv"),
-        (("tree", PROMPT, "--output-file", "tree.csv"), "no form csv"),
+        (("tree", PROMPT, "--output-file", "tree.csv"), ".csv means csv"),
         (("why", PROMPT, "-n", "0"), "-n"),
         (("why", PROMPT, "-d", "greedy", "-d", "beam(2)"), "one decoder"),
     ],
