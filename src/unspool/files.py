@@ -102,8 +102,17 @@ def check_apart(written: Sequence[tuple[str, str]], read: Sequence[tuple[str, st
             raise ParameterError(f"{one} and {other} would write the same file, {second}; give each its own")
     for (what, path), (source, there) in itertools.product(files, read):
         if _same_file(path, there) or (os.path.isdir(there) and _is_part(path, there)):
-            where = "standard input" if there == "-" else there
-            raise ParameterError(f"{what} would overwrite {path}, which {source} reads ({where}); give another file")
+            raise ParameterError(f"{what} would overwrite {path}, which {source} reads ({source_name(there)}); give another file")
+
+
+def unfinished_file(path: str | Path) -> Path:
+    """Where texts come to first: a file of lines itself, and beside a Parquet file, which is written in one go."""
+    return Path(f"{path}.unfinished.jsonl") if FORMS.get(Path(path).suffix.lower()) == "parquet" else Path(path)
+
+
+def source_name(name: str | Path) -> str:
+    """A file that is read, for people; "-" is standard input."""
+    return "standard input" if str(name) == "-" else str(name)
 
 
 def _same_file(first: str, second: str) -> bool:

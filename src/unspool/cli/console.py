@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unspool.errors import ParameterError, PromptError, UnspoolError
-from unspool.files import FORMS, check_writable, said, write, write_output
+from unspool.files import FORMS, check_writable, said, source_name, write, write_output
 
 if TYPE_CHECKING:
     from unspool.views.terminal import Paint
@@ -48,7 +48,7 @@ def read_bytes(name: str) -> bytes:
     try:
         return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
     except OSError as error:
-        raise PromptError(f"cannot read {'standard input' if name == '-' else name}: {said(error)}") from None
+        raise PromptError(f"cannot read {source_name(name)}: {said(error)}") from None
 
 
 def decoded(data: bytes, where: str) -> str:

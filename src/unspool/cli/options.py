@@ -95,7 +95,7 @@ class Command(click.Command):
 
     def check_files(self, ctx: click.Context) -> None:
         """Refuse to write what is read, the same file twice, or under an ending that means another form."""
-        from unspool.files import check_apart, check_ending
+        from unspool.files import check_apart, check_ending, unfinished_file
 
         endings = list[tuple[str, str, Sequence[str]]]()
         written, read = list[tuple[str, str]](), [("--import", name) for name in ctx.meta.get(PARTS_META, ())]
@@ -106,8 +106,8 @@ class Command(click.Command):
                 if isinstance(parameter.type, FileWritten):
                     endings.append((said, path, parameter.type.forms or self.forms(ctx)))
                     written.append((said, path))
-                    if path.endswith((".parquet", ".pq")):
-                        written.append((said, f"{path}.unfinished.jsonl"))
+                    if (lines := str(unfinished_file(path))) != str(Path(path)):
+                        written.append((said, lines))
                 elif isinstance(parameter.type, FileRead) or path == "-":
                     read.append((said, path))
         check_apart(written, read)

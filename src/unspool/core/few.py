@@ -32,7 +32,7 @@ class Few:
     @classmethod
     def of(cls, scores: Array) -> Few | None:
         """The few of whole rows (R, V); None where they are many, or too little is known of the array's library."""
-        if not isinstance(scores, np.ndarray) or not (limit := cls.most(scores)):
+        if not (limit := cls.most(scores)):
             return None
         rows, vocabulary = scores.shape
         glance = scores[:, :: max(vocabulary // GLANCE, 1)]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from unspool.errors import MissingExtra, PromptError, UnspoolError, check
-from unspool.files import FORMS, said
+from unspool.files import FORMS, said, source_name
 from unspool.many.unit import GivenPrompt, UnusablePrompt, asked_of
 
 INPUT_FORMS = ("text", "jsonl", "csv", "tsv", "parquet")
@@ -79,7 +79,7 @@ def read_asked(
     for file in files:
         kind = form_of(file, form)
         if kind == "text":
-            columns.check_none(_said(str(file)))
+            columns.check_none(source_name(file))
         for where, value in _rows(str(file), kind, columns.wanted):
             if isinstance(value, UnusablePrompt):
                 yield value
@@ -104,7 +104,7 @@ class GivenText:
     text: str
 
 
-def read_given(files: Iterable[str | Path], form: str | None = None) -> Iterator[GivenText]:
+def read_given(files: Iterable[str | Path]) -> Iterator[GivenText]:
     """The texts of some files, in order: the lines of a text file, or the column "text", with a column "prompt" if there is one.
 
     A .tsv whose first line does not name "text" has lines too: what stands before a text, a tab, the text.
@@ -116,8 +116,8 @@ def read_given(files: Iterable[str | Path], form: str | None = None) -> Iterator
         return [name for name in (TEXT_COLUMN, PROMPT_COLUMN) if name in there]
 
     for file in files:
-        kind = form_of(file, form)
-        kind = "text" if kind == "tsv" and form is None and not _names(file, TEXT_COLUMN) else kind
+        kind = form_of(file)
+        kind = "text" if kind == "tsv" and not _names(file, TEXT_COLUMN) else kind
         for where, value in _rows(str(file), kind, wanted):
             if isinstance(value, UnusablePrompt):
                 raise PromptError(f"{value.where}: {value.why}")
@@ -164,13 +164,9 @@ _Wanted = Callable[[Sequence[str], str], list[str]]
 """Given the columns that there are, and where: those that are to be read; refused where one is lacking."""
 
 
-def _said(file: str) -> str:
-    return "standard input" if file == "-" else file
-
-
 def _rows(file: str, kind: str, wanted: _Wanted) -> Iterator[tuple[str, Any]]:
     """Each row of a file: where it stands, and a line of text, a value of JSON, its columns, or why it cannot be read."""
-    name = _said(file)
+    name = source_name(file)
     try:
         if kind == "parquet":
             check(file != "-", "Parquet is read from a file, not from standard input")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from unspool.errors import ParameterError, PromptError, check, check_options, is_whole, whole
-from unspool.files import check_apart, check_ending
+from unspool.files import check_apart, check_ending, source_name, unfinished_file
 from unspool.lab.asked_compare import check_decoders
 from unspool.language_model import DEFAULT_NEW_TOKENS, DecoderLike, LanguageModel
 from unspool.many.executors.choose import check_engine, executor_of
@@ -133,8 +133,8 @@ class SavingRun:
             self.sent = {name: sendable(d, f"the engine {engine}") for name, d in self.decoders.items()}
         self.unit, self.together, self.bad, self.told, self.watch = unit, together, bad, told, watch
         check_ending("save", save, ("jsonl", "parquet"))
-        self.parquet = Path(save).suffix.lower() in (".parquet", ".pq")
-        self.lines = Path(f"{save}.unfinished.jsonl") if self.parquet else Path(save)
+        self.lines = unfinished_file(save)
+        self.parquet = self.lines != Path(save)
         """Where texts come to first."""
         if isinstance(prompts, Path):
             prompts = [prompts]
@@ -143,7 +143,7 @@ class SavingRun:
         self.names = list[str]()
         if count and all(isinstance(one, Path) for one in prompts):
             check_apart([("save", str(save)), ("save", str(self.lines))][: 1 + self.parquet], [("run", str(one)) for one in prompts])
-            self.names = ["standard input" if str(one) == "-" else str(one) for one in prompts]
+            self.names = [source_name(one) for one in prompts]
             count = count_asked(prompts, form)
             self.prompts = read_asked(prompts, Columns(prompt_column, id_column), form)
         else:

@@ -43,14 +43,14 @@ _METRICS = options.option(
     default=",".join(DEFAULT),
     metavar="LIST",
 )
-_UNIT = options.option("--unit", hint="What n-grams are made of.", default=True, value=UNITS[0], type=click.Choice(UNITS))
+UNIT = options.option("--unit", hint="What n-grams are made of.", default=True, value=UNITS[0], type=click.Choice(UNITS))
 _REFERENCE = options.option(
     "--reference",
     hint="Human texts: one per line, or prompt, tab, text; or a file with a column text, and perhaps prompt.",
     metavar="FILE",
     type=options.FileRead(),
 )
-_JUDGE = options.option(
+JUDGE = options.option(
     "--judge", hint="A second model, for judge_perplexity and judge_bits_per_byte.", metavar="MODEL", type=options.FileRead()
 )
 _SAVE = options.option(
@@ -83,9 +83,9 @@ _TOGETHER = options.option("--together", hint="How many prompts run at once.", d
     *options.PROMPTS_BY,
     _ANSWER_COLUMN,
     _ANSWER_PATTERN,
-    _UNIT,
+    UNIT,
     _REFERENCE,
-    _JUDGE,
+    JUDGE,
     _SAVE,
     _SHOW,
     _HTML,
@@ -143,7 +143,7 @@ def compare(
     from unspool.views.compare_report import to_page
     from unspool.views.compare_words import failure_of
 
-    sink = open_sink(how | {"save": save, "plot": plot, "html": html})
+    sink = open_sink(how)
     if list_metrics:
         sink.write(listed(sink.width, sink.paint))
         sink.close()

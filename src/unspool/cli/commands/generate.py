@@ -93,7 +93,7 @@ def generate(
     from unspool.core.decoder import Decoder, parse
     from unspool.many.reading import Columns
 
-    sink = open_sink(how | {"trace": trace})
+    sink = open_sink(how)
     told = skipped if how["bad_lines"] == "skip" else None
     check(bool(file) or how["bad_lines"] is None, "--bad-lines is for files of prompts: -f FILE")
     prompts = read_prompts(prompt, file, Columns(how["prompt_column"], how["id_column"]), how["file_form"], told)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from unspool.errors import ParameterError, PromptError, check
+from unspool.files import source_name
 
 if TYPE_CHECKING:
     from unspool.language_model import LanguageModel
@@ -56,10 +57,10 @@ def refuse(one: UnusablePrompt, told: Callable[[Any], None] | None = None) -> No
     told(one)
 
 
-def check_any(found: Sequence[Any], files: Sequence[str]) -> None:
+def check_any(found: Sequence[Any], files: Sequence[str], what: str = "prompt") -> None:
     """Refuse files without anything in them."""
     if not found:
-        raise PromptError(f"there is no prompt in {', '.join('standard input' if name == '-' else name for name in files)}")
+        raise PromptError(f"there is no {what} in {', '.join(map(source_name, files))}")
 
 
 def usable(
@@ -123,9 +124,16 @@ def read_texts(files: Sequence[str]) -> list[GivenText]:
     from unspool.many.reading import read_given
 
     found = list(read_given(files))
-    if not found:
-        raise PromptError(f"there is no text in {', '.join('standard input' if name == '-' else name for name in files)}")
+    check_any(found, files, "text")
     return found
+
+
+def split_pair(given: GivenText) -> tuple[str | None, str]:
+    """What stands before a text, by its column or before a tab, and the text; None where it has neither."""
+    before, tab, text = given.text.partition("\t")
+    if given.prompt is not None or not tab:
+        return given.prompt, given.text
+    return before, text
 
 
 def read_pairs(prompt: str | None, text: str | None, files: Sequence[str]) -> list[tuple[str, str]]:
@@ -142,8 +150,8 @@ def read_pairs(prompt: str | None, text: str | None, files: Sequence[str]) -> li
         raise ParameterError("give a prompt and its continuation or files of pairs (-f), not both")
     pairs = []
     for one in read_texts(files):
-        first, tab, second = (one.prompt, "\t", one.text) if one.prompt is not None else one.text.partition("\t")
-        if not tab:
+        first, second = split_pair(one)
+        if first is None:
             raise PromptError(f"{one.where} holds no tab between prompt and continuation: {one.text[:40]!r}")
         if not second:
             raise PromptError(f"{one.where}: there is nothing to score: the continuation is empty")
@@ -155,11 +163,10 @@ def read_reference(path: str | None) -> list[tuple[str, str]]:
     """Human texts: a line each, with a prompt and a tab before it or without; or those of columns."""
     found = []
     for one in read_texts([path]) if path is not None else ():
-        first, tab, second = (one.prompt, "\t", one.text) if one.prompt is not None else one.text.partition("\t")
-        pair = (first, second) if tab else ("", first)
-        if not pair[1].strip():
+        before, text = split_pair(one)
+        if not text.strip():
             raise PromptError(f"{one.where}: the text is empty; leave it out")
-        found.append(pair)
+        found.append((before or "", text))
     return found
 
 

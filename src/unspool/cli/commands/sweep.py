@@ -9,11 +9,11 @@ import click
 
 from unspool.cli import options
 from unspool.cli.commands.common import FAILED, broken_off, check_unheeded, open_model, open_sink
-from unspool.cli.commands.compare import read_seeds
+from unspool.cli.commands.compare import JUDGE, UNIT, read_seeds
 from unspool.cli.commands.given import read_prompts, read_reference, texts_of, usable
 from unspool.cli.commands.many import RUN_BY
 from unspool.errors import check
-from unspool.lab.defaults import KEEP, SEARCHES, SWEPT_FOR, UNITS
+from unspool.lab.defaults import KEEP, SEARCHES, SWEPT_FOR
 
 if TYPE_CHECKING:
     from unspool.sweeps.result import Sweep
@@ -51,10 +51,6 @@ _BUDGET = options.option("--budget", hint="How often a prompt may be run, over a
 _KEEP = options.option("--keep", hint="In halving, of how many settings one goes on.", default=str(KEEP), type=int)
 _SEED = options.option("--seed", hint="Of what random or halving draws.", default=True, value=0, type=options.Seed())
 _SEEDS = options.option("--seeds", hint="Of the texts: how many, or which, as 0,7,42.", default=True, value="1", metavar="N | LIST")
-_UNIT = options.option("--unit", hint="What n-grams are made of.", default=True, value=UNITS[0], type=click.Choice(UNITS))
-_JUDGE = options.option(
-    "--judge", hint="A second model, for judge_perplexity and judge_bits_per_byte.", metavar="MODEL", type=options.FileRead()
-)
 _SAVE = options.option(
     "--save",
     hint="Save the numbers of each unit of work; what is there is not made again.",
@@ -79,8 +75,8 @@ _PLOT = options.option("--plot", hint="Draw it: an .svg, .png or .pdf.", metavar
     _SEED,
     _SEEDS,
     options.NEW_TOKENS,
-    _UNIT,
-    _JUDGE,
+    UNIT,
+    JUDGE,
     _SAVE,
     _PLOT,
     *RUN_BY,
@@ -123,7 +119,7 @@ def sweep(
     from unspool.sweeps.sweeping import Sweeping
     from unspool.views.compare_plot import check_path
 
-    sink = open_sink(how | {"plot": plot})
+    sink = open_sink(how)
     check(text is None or decoder is None, "the decoder is given twice: behind -d and without it")
     here = "a decoder with values in braces stands here, as \"top_p({0.8, 0.9})\"; prompts are those of a file, -f FILE"
     check(text is None or "{" in text, f"{here}; got {text!r:.60}")
