@@ -16,7 +16,6 @@ from unspool.files import FORMS, check_writable, said, source_name, write, write
 if TYPE_CHECKING:
     from unspool.views.terminal import Paint
 
-FORMATS = ("text", "json", "jsonl", "csv", "md", "html")
 PIPE_CLOSED = 141
 """The exit code of a program that SIGPIPE ends."""
 

@@ -63,9 +63,6 @@ class FileRead(click.ParamType):  # type: ignore[type-arg]
 
     name = "text"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return value
-
 
 class FileWritten(click.ParamType):  # type: ignore[type-arg]
     """The name of a file that is written, in one of some forms; without any, in those of -o."""
@@ -74,9 +71,6 @@ class FileWritten(click.ParamType):  # type: ignore[type-arg]
 
     def __init__(self, *forms: str) -> None:
         self.forms = forms
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return value
 
 
 class Command(click.Command):

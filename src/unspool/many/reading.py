@@ -50,19 +50,23 @@ class Columns:
 
     def of_prompt(self, there: Sequence[str], where: str) -> str:
         """The column that holds the prompt."""
-        has = ", ".join(map(repr, there)) or "none"
         for option, name in self.named.items():
             if name not in there:
-                raise PromptError(f"{where} has no column {name!r}; it has {has} (named by {option})")
+                raise PromptError(f"{where} has no column {name!r}; it has {_listed(there)} (named by {option})")
         found = self.prompt or next((name for name in (PROMPT_COLUMN, "messages") if name in there), None)
         if found is None:
-            raise PromptError(f"{where} has no column 'prompt' or 'messages'; it has {has}: name one with --prompt-column")
+            raise PromptError(f"{where} has no column 'prompt' or 'messages'; it has {_listed(there)}: name one with --prompt-column")
         return found
 
     def wanted(self, there: Sequence[str], where: str) -> list[str]:
         """Those of the columns that are there which are to be read."""
         found = [self.of_prompt(there, where), *([self.id] if self.id else [])]
         return found + ([self.answer] if self.answer and self.answer in there else [])
+
+
+def _listed(there: Sequence[str]) -> str:
+    """The columns that there are, for people."""
+    return ", ".join(map(repr, there)) or "none"
 
 
 def form_of(file: str | Path, form: str | None = None) -> str:
@@ -112,7 +116,7 @@ def read_given(files: Iterable[str | Path]) -> Iterator[GivenText]:
 
     def wanted(there: Sequence[str], where: str) -> list[str]:
         if TEXT_COLUMN not in there:
-            raise PromptError(f"{where} has no column {TEXT_COLUMN!r}; it has {', '.join(map(repr, there)) or 'none'}")
+            raise PromptError(f"{where} has no column {TEXT_COLUMN!r}; it has {_listed(there)}")
         return [name for name in (TEXT_COLUMN, PROMPT_COLUMN) if name in there]
 
     for file in files:

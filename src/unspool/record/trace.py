@@ -154,7 +154,7 @@ class Trace(Shown):
         except UnspoolError:
             raise
         except KeyError as error:
-            raise UnspoolError(f"{path} is damaged: line {number} lacks {error.args[0]}") from None
+            raise _damaged(path, f"line {number} lacks {error.args[0]}") from None
         except (TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
             raise UnspoolError(f"{path} is damaged in line {number}: {error}") from None
         return trace
@@ -173,27 +173,30 @@ def _read(path: str | Path, number: int, line: str, torn: bool = False) -> dict[
 
 
 def _no_number(path: str | Path, number: int, constant: str) -> None:
-    raise UnspoolError(f"{path} is damaged: line {number} holds {constant}, which is no number")
+    raise _damaged(path, f"line {number} holds {constant}, which is no number")
+
+
+def _damaged(path: str | Path, what: str) -> UnspoolError:
+    return UnspoolError(f"{path} is damaged: {what}")
 
 
 def _check_nodes(path: str | Path, trace: Trace) -> None:
     """Refuse a record that lacks a step: a row goes on from one that is there, and a text consists of such."""
-
-    def fits(ok: bool, what: str) -> None:
-        if not ok:
-            raise UnspoolError(f"{path} is damaged: {what}")
-
     known = [{0} for _ in trace.prompts]
     for number, step in enumerate(trace.steps, 2):
         for prompt, parent, node in zip(step.prompt.tolist(), step.parents.tolist(), step.nodes.tolist(), strict=True):
-            fits(0 <= prompt < len(known), f"line {number} is of prompt {prompt}, which there is not")
-            fits(parent in known[prompt], f"line {number} goes on from node {parent}, and no line before it has that: a step is missing")
-            fits(node not in known[prompt], f"line {number} has the node {node}, as a line before it has")
+            if not 0 <= prompt < len(known):
+                raise _damaged(path, f"line {number} is of prompt {prompt}, which there is not")
+            if parent not in known[prompt]:
+                raise _damaged(path, f"line {number} goes on from node {parent}, and no line before it has that: a step is missing")
+            if node in known[prompt]:
+                raise _damaged(path, f"line {number} has the node {node}, as a line before it has")
             known[prompt].add(node)
     for nodes, found in zip(known, trace.hypotheses, strict=True):
         for h in found if trace.steps else ():
-            lost = [n for n in h.nodes if n not in nodes]
-            fits(not lost, f"a text has the node {lost[0] if lost else 0}, and no line before it has that: a step is missing")
+            lost = next((node for node in h.nodes if node not in nodes), None)
+            if lost is not None:
+                raise _damaged(path, f"a text has the node {lost}, and no line before it has that: a step is missing")
 
 
 def _check_format(path: str | Path, found: Any) -> None:

@@ -106,7 +106,8 @@ def generate(
     prompts = usable(lm, prompts, recipe, told) if file else prompts
     asked: dict[str, Any] = {"max_new_tokens": max_new_tokens, "max_length": max_length}
     asked |= {"level": "choices" if trace or choices else "off", "choices": choices or 5}
-    runs = [lm.stream(decoder=d, **to_stream(lm, prompts, recipe), **asked, seed=seed) for d in decoders]
+    prompted = to_stream(lm, prompts, recipe)
+    runs = [lm.stream(decoder=d, **prompted, **asked, seed=seed) for d in decoders]
     if stream and not all(run.single for run in runs):
         raise ParameterError("there is nothing to stream: this decoder has several texts, or knows only at the end which one it returns")
     outputs: list[Output] = []

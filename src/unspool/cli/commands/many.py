@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from unspool.cli import options
-from unspool.cli.commands.common import FAILED, INTERRUPTED, open_model
+from unspool.cli.commands.common import FAILED, broken_off, open_model, times
 from unspool.errors import ParameterError, check
 
 if TYPE_CHECKING:
@@ -111,10 +111,10 @@ def save_many(
                 bar.reached(state.done, made=state.texts > state.kept)
         except KeyboardInterrupt:
             interrupted = True
-    Sink("text", None, how["color"]).write(summary(work.state, time.monotonic() - began))
+    sink = Sink("text", None, how["color"])
+    sink.write(summary(work.state, time.monotonic() - began))
     if interrupted:
-        note("interrupted; the same command goes on from here")
-        return INTERRUPTED
+        return broken_off(sink, [], how["save"], "")
     if work.state.failed:
         runs = "prompts" if work.state.decoders == 1 else "runs of a prompt under a decoder"
         note(f"{work.state.failed} of {work.state.done} {runs} came to no text; their lines say why")
@@ -132,7 +132,7 @@ def summary(state: Saving, seconds: float) -> str:
     """A line about a run: of one that was broken off, how much there is to come, and where its texts lie."""
     there = f", of which {state.kept} were there" if state.kept else ""
     left_out = f"; {state.refused} skipped" if state.refused else ""
-    some = f"{state.prompts} {'prompt' if state.prompts == 1 else 'prompts'}"
+    some = times(state.prompts, "prompt")
     if not state.finished and state.total is not None:
         some = f"the first {state.prompts} of {state.total} prompts"
     where = state.path if state.finished else state.lines
