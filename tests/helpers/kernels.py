@@ -22,10 +22,11 @@ from unspool.kernels.library import BLOCK_OUTPUTS, GROUP_INPUTS, PACKED_FORMATS
 from unspool.models import transformer
 from unspool.models.compiled.cache import PackedStore
 from unspool.models.compiled.model import CompiledTransformer
-from unspool.models.compiled.packing import pack, size_of
+from unspool.models.compiled.packing import WITH_POINT, pack, size_of
 from unspool.models.rope import Rope
 from unspool.models.slots import Rule
 from unspool.models.transformer import Block, Linear, Norm, Transformer
+from unspool.models.weights import widen
 
 EPSILON = 2.0**-24
 SMALLEST_INPUT = np.float32(1e-30)
@@ -61,8 +62,9 @@ def unpacked(layer, kind):
     outputs, inputs = layer.fields.outputs, layer.fields.inputs
     blocks, groups = -(-outputs // BLOCK_OUTPUTS), -(-inputs // GROUP_INPUTS)
     data = layer.rooms[0]
-    if kind in ("float32", "bfloat16"):
-        numbers = data.view(np.float32) if kind == "float32" else (data.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
+    if kind in WITH_POINT:
+        wide = {"float32": np.float32, "bfloat16": np.uint16, "float16": np.float16}
+        numbers = widen(data.view(wide[kind]))
         return numbers.reshape(blocks, inputs, BLOCK_OUTPUTS).transpose(0, 2, 1).reshape(-1, inputs)[:outputs].astype(np.float64)
     none = np.zeros(blocks * groups * BLOCK_OUTPUTS)
     wide = [room.view(np.float16).astype(np.float64) if len(room) else none for room in layer.rooms[1:]]
@@ -138,7 +140,7 @@ def check_linear(name, variant, kind, rng):
     rows, outputs, inputs = (int(rng.integers(1, most)) for most in (41, 83, 150))
     if rng.integers(20) == 0:                                             # enough work for threads
         outputs, inputs = int(rng.integers(400, 700)), int(rng.integers(300, 500))
-    weight = random_weight(rng, outputs, inputs, 6e4 if kind.startswith("int") else 1e30)
+    weight = random_weight(rng, outputs, inputs, 1e30 if kind in ("float32", "bfloat16") else 6e4)
     bias = rng.standard_normal(outputs).astype(np.float32) if rng.integers(2) else None
     layer, x = packed(weight, bias, kind), rng.standard_normal((rows, inputs)).astype(np.float32)
     x[:, rng.integers(inputs)] *= np.float32(10.0 ** rng.uniform(-3, 3))
@@ -175,7 +177,8 @@ def check_rounding(weight, held, kind, given):
     most, span = np.abs(groups).max(-1, keepdims=True), groups.max(-1, keepdims=True) - groups.min(-1, keepdims=True)
     # Half a step, with what scales of binary16 lose beside it: 2^-11 of them, or 2^-25 where they are smallest.
     # The scale of int8 is most / 127; those of int4 reach from -8 to 7 of a step, or 15 of them; both try some around it.
-    part = {"float32": 0, "bfloat16": most * 2.0**-8 + 2.0**-134, "int8": most * (0.5 / 127 + 2.0**-11) + 2.0**-18}
+    part = {"float32": 0, "bfloat16": most * 2.0**-8 + 2.0**-134, "float16": most * 2.0**-11 + 2.0**-25}
+    part |= {"int8": most * (0.5 / 127 + 2.0**-11) + 2.0**-18}
     part |= {"int4": most * (1 / 7 + 0.01) + 2.0**-20, "int4_min": span * (0.5 / 15 + 0.01) + most * 2.0**-10 + 2.0**-19}
     off = np.abs(np.pad(held, ((0, 0), (0, wide.shape[1] - inputs))).reshape(groups.shape) - groups)
     off.reshape(outputs, -1)[:, inputs:] = 0
@@ -365,7 +368,7 @@ def check_session(variant_name, kind, rng, head_size=None):
         # Sums of some hundred numbers about 1, through a few layers that may enlarge what is off. Where inputs or keys are rounded,
         # one between two steps may go either way, and the layers after it go with it: that much may differ.
         off = np.abs(found - expected) / (1 + np.abs(expected).std())
-        most = {"float32": (1e-4, 5e-3), "bfloat16": (5e-4, 2e-2)}.get(kind, (0.05, np.inf))
+        most = {"float32": (1e-4, 5e-3), "bfloat16": (5e-4, 2e-2), "float16": (5e-4, 2e-2)}.get(kind, (0.05, np.inf))
         assert (np.quantile(off, [0.5, 1]) <= most).all(), (given, layer, np.quantile(off, [0.5, 0.9, 1]).tolist())
     for row in {*rng.choice(rows, 2).tolist()}:
         alone = ready.session(plan)

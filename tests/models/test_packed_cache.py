@@ -17,14 +17,16 @@ from safetensors.numpy import save_file
 
 import unspool as un
 from unspool.kernels import library
-from unspool.kernels.library import PACKED_FORMATS
 from unspool.models.compiled import cache, packing
 from unspool.models.compiled.model import CompiledTransformer
+from unspool.models.engine import OF_KERNELS
 from unspool.models.loading import read_model
 from unspool.models.reading import read_transformer
+from unspool.models.stored import Stored
+from unspool.models.transformer import Linear
 
 pytestmark = pytest.mark.skipif(not library.variants(), reason="the kernels are not built")
-KINDS = [kind for kind in PACKED_FORMATS if kind != "int4_min"]
+KINDS = OF_KERNELS
 
 
 @pytest.fixture
@@ -322,6 +324,44 @@ def test_loading_holds_the_packed_weights_and_a_piece_of_the_others(kind, wide):
     ).stdout
     peak, packed = map(int, said.split())
     assert packed < peak < packed + 48 * MIB, (peak / MIB, packed / MIB)
+
+
+@pytest.mark.parametrize("variant", library.variants())
+@pytest.mark.parametrize("stored", ["float16", "bfloat16"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_of_16_bits_gives_the_bits_of_the_same_numbers_in_float32(kind, stored, variant, tmp_path, monkeypatch):
+    """Its float32 is packed in half the bytes; so are weights of which some lie turned, and those of odd sizes."""
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import save_file as save_torch
+
+    monkeypatch.setenv("UNSPOOL_KERNELS", variant)
+    for family, (config, weights) in {"gpt2": tiny_gpt2(3), "llama": tiny_llama(3)}.items():
+        held = {name: torch.from_numpy(array.copy()).to(getattr(torch, stored)) for name, array in weights.items()}
+        models = []
+        for dtype in (getattr(torch, stored), torch.float32):
+            folder = tmp_path / f"{family}-{dtype}"
+            folder.mkdir()
+            (folder / "config.json").write_text(json.dumps(config))
+            save_torch({name: tensor.to(dtype) for name, tensor in held.items()}, folder / "model.safetensors")
+            models.append(read_model(folder, "compiled", None, kind)[0])
+        answers = []
+        for model in models:
+            session = model.session()
+            answers.append(session.logits(session.extend([-1] * 9, [[i, 2, 3, 1][: 1 + i % 4] for i in range(9)])))
+        np.testing.assert_array_equal(*answers)
+        half, whole = (model.packed_bytes for model in models)
+        assert half == whole if kind != "float32" else half < 0.52 * whole
+
+
+def test_layers_of_files_in_two_formats_are_packed_together_in_float32():
+    weight = np.random.default_rng(0).standard_normal((20, 7)).astype(np.float32)
+    halves, others = Stored(weight.astype(np.float16)), Stored((weight.view(np.uint32) >> 16).astype(np.uint16))
+    alike, mixed = [([halves] * 2, "float16"), ([others] * 2, "bfloat16")], [([halves, others], "float32"), ([halves, weight], "float32")]
+    for parts, kind in alike + mixed:
+        linears = [Linear(part, None) for part in parts]
+        assert packing.packed_kind(linears, "float32") == kind
+        packed = packing.pack(linears, "float32", cache.PackedStore(packing.size_of(linears, "float32"), None, "float32"))
+        np.testing.assert_allclose(packed(np.eye(7, dtype=np.float32)).T, np.concatenate([np.asarray(part) for part in parts]), rtol=0)
 
 
 def test_weights_of_the_same_size_and_time_at_the_same_place_are_not_taken_for_the_old_ones(checkpoint, kept):

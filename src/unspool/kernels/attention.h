@@ -73,7 +73,7 @@ INLINE const char *of_slot(const heads *h, int64_t slot, const int bytes)
 /* Numbers i to i + VL of a key or value. */
 INLINE floats stored(const char *at, int i, const int bytes)
 {
-    return bytes == 2 ? widen(((const halves *)at)[i / VL]) : ((const floats *)at)[i / VL];
+    return bytes == 2 ? widen_bfloat16(((const halves *)at)[i / VL]) : ((const floats *)at)[i / VL];
 }
 
 INLINE void ask(const char *at, int count, const int bytes)

@@ -14,7 +14,7 @@ from unspool.errors import ParameterError
 from unspool.kernels.build import FOLDER, NAME, stamp
 from unspool.kernels.cores import cores
 
-PACKED_FORMATS = ("float32", "bfloat16", "int8", "int4", "int4_min")
+PACKED_FORMATS = ("float32", "bfloat16", "float16", "int8", "int4", "int4_min")
 ACTIVATION_CODES = {"gelu_tanh": 1, "gelu": 2, "silu": 3, "relu": 4}
 BLOCK_OUTPUTS, GROUP_INPUTS, SEGMENT, LARGEST_HEAD = 16, 32, 128, 512
 MOST_THREADS = 256

@@ -85,9 +85,16 @@ static inline floats bias_of(const matrix *w, int output) { return w->bias ? loa
     }
 
 #define READ_FLOAT(at) load(at)
-#define READ_HALF(at) widen(*(const halves *)(at))
-#define TILES(B, R) FLOAT_TILE(float32, float, READ_FLOAT, B, R) FLOAT_TILE(bfloat16, uint16_t, READ_HALF, B, R)
-#define TILE_ASKING(B, R, ASK) (p->w->format == FLOAT32 ? float32_tile_##B##_##R(p, b, r, ASK) : bfloat16_tile_##B##_##R(p, b, r, ASK))
+#define READ_BFLOAT16(at) widen_bfloat16(*(const halves *)(at))
+#define READ_FLOAT16(at) widen_float16(*(const halves *)(at))
+#define TILES(B, R)                                                                                                 \
+    FLOAT_TILE(float32, float, READ_FLOAT, B, R)                                                                    \
+    FLOAT_TILE(bfloat16, uint16_t, READ_BFLOAT16, B, R)                                                             \
+    FLOAT_TILE(float16, uint16_t, READ_FLOAT16, B, R)
+#define TILE_ASKING(B, R, ASK)                                                                                      \
+    (p->w->format == FLOAT32    ? float32_tile_##B##_##R(p, b, r, ASK)                                              \
+     : p->w->format == BFLOAT16 ? bfloat16_tile_##B##_##R(p, b, r, ASK)                                             \
+                                : float16_tile_##B##_##R(p, b, r, ASK))
 #define TILE(B, R) TILE_ASKING(B, R, asked_in(r, 1, 0, 0))
 
 /* As many sums as there are registers for: 32 of 16 numbers, 16 of 8, 32 of 4. */

@@ -50,26 +50,7 @@ static inline ints add_small(ints total, bytes w, int32_t x)
 static inline ints add_wide(ints total, bytes w, int32_t x) { return add_small(total, w, x); }
 #endif
 
-/* VL numbers of 16 bits (binary16) in float32. */
-static inline floats read_scales(const uint16_t *p)
-{
-#if VL == 16
-    return (floats)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
-#elif VL == 8
-    return (floats)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p));
-#elif defined(__aarch64__)
-    return (floats)vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)));
-#else
-    floats v;
-    for (int i = 0; i < VL; i++) {                     /* the exponent is moved by a multiplication, which is exact */
-        union { uint32_t bits; float value; } low = {(uint32_t)(p[i] & 0x7fff) << 13};
-        low.value *= 0x1p112f;
-        low.value = (p[i] & 0x7c00) == 0x7c00 ? NAN : low.value;
-        v[i] = p[i] & 0x8000 ? -low.value : low.value;
-    }
-    return v;
-#endif
-}
+static inline floats read_scales(const uint16_t *p) { return widen_float16(*(const halves *)p); }
 
 #define INT_TILE(B, R)                                                                                              \
     static inline void int_tile_##B##_##R(const product *p, int block, int row, asking ask, const int format)       \

@@ -33,7 +33,15 @@ static uint16_t binary16(float x)
     return (uint16_t)(sign | ((bits >> 13) - (112u << 10)));
 }
 
-enum { NOT_A_NUMBER = 0x7e00 };
+enum { NOT_A_NUMBER = 0x7e00, INFINITE = 0x7c00 };
+
+/* As binary16, but what is beyond it becomes infinite, and what is no number stays none. */
+static uint16_t float16(float x)
+{
+    if (x != x)
+        return NOT_A_NUMBER;
+    return fabsf(x) < 65520.0f ? binary16(x) : (uint16_t)(INFINITE | (signbit(x) ? 0x8000 : 0));
+}
 
 static float wide(uint16_t h)
 {
@@ -122,7 +130,7 @@ static void pack_floats(const packing *p, int block)
             if (p->format == FLOAT32)
                 ((float *)p->data)[at] = x;
             else
-                ((uint16_t *)p->data)[at] = bfloat16(x);
+                ((uint16_t *)p->data)[at] = p->format == BFLOAT16 ? bfloat16(x) : float16(x);
         }
 }
 
@@ -131,9 +139,9 @@ static void pack_piece(void *argument, int piece, int pieces)
     packing *p = argument;
     int64_t blocks = (p->outputs + BLOCK - 1) / BLOCK, groups = (p->inputs + GROUP - 1) / GROUP;
     for (int block = (int)(blocks * piece / pieces), end = (int)(blocks * (piece + 1) / pieces); block < end; block++) {
-        if (p->format <= BFLOAT16)
+        if (has_point(p->format))
             pack_floats(p, block);
-        for (int group = 0; p->format > BFLOAT16 && group < groups; group++) pack_group(p, block, group, (int)groups);
+        for (int group = 0; !has_point(p->format) && group < groups; group++) pack_group(p, block, group, (int)groups);
     }
 }
 

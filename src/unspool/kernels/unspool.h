@@ -13,7 +13,7 @@
 
 enum { BLOCK = 16, GROUP = 32 };                       /* outputs of a block; inputs that share a scale */
 enum { SEGMENT = 128 };                                /* slots whose keys and values lie together */
-enum format { FLOAT32, BFLOAT16, INT8, INT4, INT4_MIN };
+enum format { FLOAT32, BFLOAT16, FLOAT16, INT8, INT4, INT4_MIN };
 enum activation { NONE, GELU_TANH, GELU, SILU, RELU };
 enum finish { SET, ADD, MULTIPLY };                    /* y = r, y += r, y *= r */
 
@@ -24,6 +24,9 @@ typedef struct {
     const uint16_t *scales, *minima;                   /* float16, (blocks, groups, BLOCK); null where there are none */
     const float *bias;                                 /* (blocks * BLOCK) or null */
 } matrix;
+
+/* Whether weights of a format are numbers with a point, and not whole ones with scales. */
+static inline int has_point(int format) { return format <= FLOAT16; }
 
 typedef struct {
     const float *weight, *bias;                        /* null weight: no norm; null bias: no bias */

@@ -136,7 +136,7 @@ static inline floats activate(int activation, floats x)
 }
 
 /* Upper halves of float32 (bfloat16). */
-static inline floats widen(halves h)
+static inline floats widen_bfloat16(halves h)
 {
 #if VL == 16                                           /* GCC would take a register apart for it */
     return (floats)((ints)_mm512_cvtepu16_epi32((__m256i)h) << 16);
@@ -147,7 +147,25 @@ static inline floats widen(halves h)
 #endif
 }
 
-/* To the nearest, ties to even; what is no number stays none. */
+/* binary16 (float16). */
+static inline floats widen_float16(halves h)
+{
+#if VL == 16
+    return (floats)_mm512_cvtph_ps((__m256i)h);
+#elif VL == 8
+    return (floats)_mm256_cvtph_ps((__m128i)h);
+#elif defined(__aarch64__)
+    return (floats)vcvt_f32_f16(vreinterpret_f16_u16((uint16x4_t)h));
+#else
+    ints bits = __builtin_convertvector(h, ints), size = bits & 0x7fff;
+    ints wide = (ints)((floats)(size << 13) * 0x1p112f); /* the exponent is moved by a multiplication, which is exact */
+    ints beyond = size >= 0x7c00;                      /* infinite, or no number */
+    wide = (beyond & (size << 13 | 0x7f800000)) | (~beyond & wide);
+    return (floats)(wide | (bits & 0x8000) << 16);
+#endif
+}
+
+/* To bfloat16, to the nearest, ties to even; what is no number stays none. */
 static inline halves narrow(floats v)
 {
     words bits = (words)v, none = (words)(v != v), near = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;

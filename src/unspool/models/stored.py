@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from unspool.arrays import Array
 from unspool.models.weights import gather_files, read_stored, release, widen, within
 
+KINDS = {np.dtype(np.float16): "float16", np.dtype(np.uint16): "bfloat16"}
+"""What numbers of a file are called that are float32 in half its bits."""
+
 
 class Stored:
     """Rows of a tensor in a file: an array of float32 to look at, which is made anew whenever one is asked for and kept by nobody.
@@ -32,6 +35,11 @@ class Stored:
 
     def __len__(self) -> int:
         return int(self.shape[0])
+
+    @property
+    def kind(self) -> str:
+        """The number format that holds each number as it is, in the fewest bits: float16, bfloat16 or float32."""
+        return KINDS.get(self.numbers.dtype, "float32")
 
     @property
     def T(self) -> Stored:

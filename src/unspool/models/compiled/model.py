@@ -27,8 +27,8 @@ NORMS = ("before_attention", "after_attention", "before_mlp", "after_mlp", "quer
 class CompiledTransformer(Transformer):
     """A transformer with packed weights: the same model, the same rows, another engine.
 
-    kind: the number format of the packed weights: float32, bfloat16, int8 or int4. Norms, biases and embeddings stay float32; keys and
-    values are kept in bfloat16 where the weights have fewer bits than 32.
+    kind: the number format of the weights: float32, bfloat16, int8 or int4; float32 that a file holds in 16 bits are packed in those.
+    Norms and biases are float32, embeddings lie as in the file; keys and values are kept in bfloat16 under all kinds but float32.
     """
 
     def __init__(self, plain: Transformer, kind: str = "float32", checkpoint: Path | None = None) -> None:

@@ -16,6 +16,8 @@ from unspool.models.transformer import Linear
 
 PACKED_AT_ONCE = 1 << 22
 """Numbers that are widened to float32 together."""
+WITH_POINT = ("float32", "bfloat16", "float16")
+"""Formats of numbers that need no scales."""
 BITS_OF_INT4 = 5.0
 """Bits of a number in int4 with a scale and an offset for each 32; weights whose file has more are packed in int8."""
 
@@ -44,8 +46,15 @@ def shape_of(linears: Sequence[Linear]) -> tuple[int, int]:
 
 
 def packed_kind(linears: Sequence[Linear], kind: str) -> str:
-    """The number format in which layers are packed as one: for int4 one that loses little of what has few bits in its file already."""
+    """The number format in which layers are packed as one.
+
+    For float32 that of their file, if it has half the bits: each number is widened where it is used, and is the same. For int4 one that
+    loses little of what has few bits in its file already.
+    """
     weights = [linear.weight for linear in linears]
+    if kind == "float32":
+        kinds = {getattr(weight, "kind", kind) for weight in weights}
+        return kinds.pop() if len(kinds) == 1 else kind
     if kind != "int4" or any(getattr(weight, "bits", None) is None for weight in weights):
         return kind
     if any(weight.bits > BITS_OF_INT4 for weight in weights):
@@ -56,7 +65,7 @@ def packed_kind(linears: Sequence[Linear], kind: str) -> str:
 def sizes(kind: str, outputs: int, inputs: int) -> tuple[int, int, int]:
     """Bytes of the numbers, the scales and the minima of a packed layer."""
     blocks, groups = -(-outputs // BLOCK_OUTPUTS), -(-inputs // GROUP_INPUTS)
-    if kind in ("float32", "bfloat16"):
+    if kind in WITH_POINT:
         return blocks * BLOCK_OUTPUTS * inputs * (4 if kind == "float32" else 2), 0, 0
     scales = blocks * BLOCK_OUTPUTS * groups * 2
     return blocks * BLOCK_OUTPUTS * groups * GROUP_INPUTS // (1 if kind == "int8" else 2), scales, scales if kind == "int4_min" else 0
