@@ -29,7 +29,7 @@ class Matrix(c.Structure):
     """Packed weights of a linear layer; the structures here are those of unspool.h."""
 
     _fields_ = (
-        *((name, INT32) for name in ("format", "outputs", "inputs")),
+        *((name, INT32) for name in ("format", "outputs", "inputs", "streamed")),
         *((name, ADDRESS) for name in ("data", "scales", "minima", "bias")),
     )
 

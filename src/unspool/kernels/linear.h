@@ -12,22 +12,25 @@ typedef struct {
 } product;
 
 /* Weights are asked for before they are read, as left to itself the processor stops guessing at the end of every page: those so many
- * bytes `ahead` of what a tile reads, after `wait` steps and then in one of `every` steps. */
+ * bytes `ahead` of what a tile reads, after `wait` steps and then in one of `every` steps. Those of a large model, read `once` in a step by
+ * few passes, go past the outer caches, so that these keep what is used again: inputs, keys, and all that runs between the steps. */
 typedef struct {
     int64_t ahead;
-    int every, wait;
+    int every, wait, once;
 } asking;
 
-enum { AHEAD = 4096, NEAR = 1 << 18, NEVER = 0x7fffffff };
+enum { FEW_PASSES = 4, AHEAD = 4096, NEAR = 1 << 18, NEVER = 0x7fffffff };
 
 /* Of several passes over some blocks for several rows, each asks for a part of the next blocks, `size` bytes on, so that memory never
  * rests; where there are none, or they are too large to wait in a core's cache, the first pass asks for what it reads itself. */
-static inline asking asked_in(int pass, int passes, int64_t size, int more)
+static inline asking asked_in(const matrix *w, int pass, int passes, int64_t size, int more)
 {
     if (passes > 1 && more && size <= NEAR)
-        return (asking){size, passes, pass};
-    return (asking){AHEAD, 1, pass == 0 ? 0 : NEVER};
+        return (asking){size, passes, pass, w->streamed && passes <= FEW_PASSES};
+    return (asking){AHEAD, 1, pass == 0 ? 0 : NEVER, w->streamed && passes <= FEW_PASSES};
 }
+
+#define ASK(ask, at) ((ask).once ? __builtin_prefetch((const char *)(at) + (ask).ahead, 0, 0) : __builtin_prefetch((const char *)(at) + (ask).ahead))
 
 static inline int blocks_of(const matrix *w) { return (w->outputs + BLOCK - 1) / BLOCK; }
 
@@ -71,7 +74,7 @@ static inline floats bias_of(const matrix *w, int output) { return w->bias ? loa
                 weight[b] = READ(w + ((int64_t)(b / PER_BLOCK) * inputs + i) * BLOCK + b % PER_BLOCK * VL);         \
             if (R == 1 ? ask.wait == 0 : ask.wait-- == 0) {     /* one row is one pass */                           \
                 ask.wait = R == 1 ? 0 : ask.every - 1;                                                              \
-                UNROLL for (int b = 0; b < B; b++) __builtin_prefetch((const char *)(w + ((int64_t)b * inputs + i) * BLOCK) + ask.ahead); \
+                UNROLL for (int b = 0; b < B; b++) ASK(ask, w + ((int64_t)b * inputs + i) * BLOCK); \
             }                                                                                                       \
             UNROLL for (int r = 0; r < R; r++) {                                                                    \
                 const float value = x[(int64_t)r * inputs + i];                                                     \
@@ -95,7 +98,7 @@ static inline floats bias_of(const matrix *w, int output) { return w->bias ? loa
     (p->w->format == FLOAT32    ? float32_tile_##B##_##R(p, b, r, ASK)                                              \
      : p->w->format == BFLOAT16 ? bfloat16_tile_##B##_##R(p, b, r, ASK)                                             \
                                 : float16_tile_##B##_##R(p, b, r, ASK))
-#define TILE(B, R) TILE_ASKING(B, R, asked_in(r, 1, 0, 0))
+#define TILE(B, R) TILE_ASKING(B, R, asked_in(p->w, r, 1, 0, 0))
 
 /* As many sums as there are registers for: 32 of 16 numbers, 16 of 8, 32 of 4. */
 #if VL == 16
@@ -133,7 +136,7 @@ static void float_blocks(const product *p, int b, int end)
         }
         const int64_t size = 3LL * p->w->inputs * BLOCK * (p->w->format == FLOAT32 ? 4 : 2);
         if (wide == 3)
-            for (; r + 8 <= rows; r += 8) TILE_ASKING(3, 8, asked_in(r / 8, rows / 8, size, b + 6 <= end));
+            for (; r + 8 <= rows; r += 8) TILE_ASKING(3, 8, asked_in(p->w, r / 8, rows / 8, size, b + 6 <= end));
         const int whole = r;
         for (int stop = b + wide; b < stop; b++) {
             for (r = whole; r + 8 <= rows; r += 8) TILE(1, 8);

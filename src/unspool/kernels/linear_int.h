@@ -71,7 +71,7 @@ static inline floats read_scales(const uint16_t *p) { return widen_float16(*(con
             if (R == 1 ? ask.wait == 0 : ask.wait-- == 0) {     /* one row is one pass */                           \
                 ask.wait = R == 1 ? 0 : ask.every - 1;                                                              \
                 UNROLL for (int b = 0; b < B; b++)                                                                  \
-                    UNROLL for (int line = 0; line < size; line += 64) __builtin_prefetch(w + b * next + line + ask.ahead); \
+                    UNROLL for (int line = 0; line < size; line += 64) ASK(ask, w + b * next + line); \
             }                                                                                                       \
             UNROLL for (int j = 0; j < (format == INT8 ? 8 : 4); j++) {                                             \
                 bytes weight[B * PER_BLOCK];                                                                        \
@@ -127,15 +127,15 @@ static inline __attribute__((always_inline)) void int_blocks_of(const product *p
     for (; block + PAIRED <= end; block += PAIRED) {
         const int more = block + 2 * PAIRED <= end;
         int r = 0, pass = 0;
-        for (; r + 4 <= p->rows; r += 4) int_tile_2_4(p, block, r, asked_in(pass++, passes, PAIRED * size, more), format);
-        for (; r + 2 <= p->rows; r += 2) int_tile_2_2(p, block, r, asked_in(pass++, passes, PAIRED * size, more), format);
-        for (; r < p->rows; r++) int_tile_2_1(p, block, r, asked_in(pass++, passes, PAIRED * size, more), format);
+        for (; r + 4 <= p->rows; r += 4) int_tile_2_4(p, block, r, asked_in(p->w, pass++, passes, PAIRED * size, more), format);
+        for (; r + 2 <= p->rows; r += 2) int_tile_2_2(p, block, r, asked_in(p->w, pass++, passes, PAIRED * size, more), format);
+        for (; r < p->rows; r++) int_tile_2_1(p, block, r, asked_in(p->w, pass++, passes, PAIRED * size, more), format);
     }
     for (; block < end; block++) {
         int r = 0, pass = 0;
-        for (; r + 4 <= p->rows; r += 4) int_tile_1_4(p, block, r, asked_in(pass++, passes, 0, 0), format);
-        for (; r + 2 <= p->rows; r += 2) int_tile_1_2(p, block, r, asked_in(pass++, passes, 0, 0), format);
-        for (; r < p->rows; r++) int_tile_1_1(p, block, r, asked_in(pass++, passes, 0, 0), format);
+        for (; r + 4 <= p->rows; r += 4) int_tile_1_4(p, block, r, asked_in(p->w, pass++, passes, 0, 0), format);
+        for (; r + 2 <= p->rows; r += 2) int_tile_1_2(p, block, r, asked_in(p->w, pass++, passes, 0, 0), format);
+        for (; r < p->rows; r++) int_tile_1_1(p, block, r, asked_in(p->w, pass++, passes, 0, 0), format);
     }
 }
 

@@ -20,6 +20,7 @@ enum finish { SET, ADD, MULTIPLY };                    /* y = r, y += r, y *= r 
 /* Weights (outputs, inputs), packed; see pack.c. */
 typedef struct {
     int32_t format, outputs, inputs;
+    int32_t streamed;                                  /* whether its model is too large to stay in a cache from step to step */
     const void *data;
     const uint16_t *scales, *minima;                   /* float16, (blocks, groups, BLOCK); null where there are none */
     const float *bias;                                 /* (blocks * BLOCK) or null */

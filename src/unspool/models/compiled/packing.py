@@ -18,6 +18,8 @@ PACKED_AT_ONCE = 1 << 22
 """Numbers that are widened to float32 together."""
 WITH_POINT = ("float32", "bfloat16", "float16")
 """Formats of numbers that need no scales."""
+STREAMED = 64 << 20
+"""Bytes of packed weights beyond which they do not stay in a processor's cache from one step to the next."""
 BITS_OF_INT4 = 5.0
 """Bits of a number in int4 with a scale and an offset for each 32; weights whose file has more are packed in int8."""
 
@@ -93,7 +95,8 @@ def pack(linears: Sequence[Linear], kind: str, store: PackedStore) -> Packed:
             let_go(linear.weight)
     bias = _bias(linears)
     address = None if bias is None else bias.ctypes.data
-    return Packed(rooms, bias, Matrix(PACKED_FORMATS.index(kind), outputs, inputs, data, scales, minima, address), kernels())
+    fields = Matrix(PACKED_FORMATS.index(kind), outputs, inputs, len(store.whole) > STREAMED, data, scales, minima, address)
+    return Packed(rooms, bias, fields, kernels())
 
 
 def _outputs(linears: Sequence[Linear], first: int, last: int) -> NDArray[np.float32]:
