@@ -264,7 +264,8 @@ def _by_kernels(x: Array) -> Array | None:
     found, terms = np.empty((len(x), 1), np.float32), np.empty(len(x), np.int64)
     its.log_sum_exp(x.ctypes.data, *x.shape, found.ctypes.data, terms.ctypes.data)
     some, size = np.flatnonzero(terms <= IN_TURN), max(1, IN_CACHE // x.shape[-1])
-    for rows in np.split(some, range(size, len(some), size)):
+    for first in range(0, len(some), size):
+        rows = some[first : first + size]
         found[rows] = _in_numpy(x[rows])
     return found
 
