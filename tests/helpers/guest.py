@@ -14,8 +14,19 @@ from pathlib import Path
 import numpy as np
 
 from unspool.kernels.build import FLAGS, FOLDER
-from unspool.kernels.library import BLOCK_OUTPUTS, PACKED_FORMATS, SEGMENT, BlockFields, Matrix, ModelFields, NormFields, StepFields
+from unspool.kernels.library import (
+    BLOCK_OUTPUTS,
+    PACKED_FORMATS,
+    SEGMENT,
+    WHOLE_FORMATS,
+    BlockFields,
+    Matrix,
+    ModelFields,
+    NormFields,
+    StepFields,
+)
 from unspool.models.compiled.packing import sizes
+from unspool.models.compiled.whole import Whole, sizes_of_whole
 
 EMULATOR = shutil.which("qemu-aarch64")
 ROOM, LET_GO, WRITE, READ, THREADS, FORWARD, LINEAR, LOG_SUM_EXP, TOP, PACK = range(1, 11)
@@ -161,7 +172,7 @@ class Guest:
     def matrix(self, its):
         fields = Matrix.from_buffer_copy(its)
         if its.data:
-            room = sizes(PACKED_FORMATS[its.format], its.outputs, its.inputs)
+            room = room_of(its)
             fields.data, fields.scales, fields.minima = (
                 self.copied(address, size) for address, size in zip((its.data, its.scales, its.minima), room, strict=True)
             )
@@ -190,3 +201,10 @@ class Guest:
         fields.slopes = self.copied(its.slopes, 4 * its.heads)
         fields.rope_pairs, fields.rope_interleaved = (self.copied(a, 4 * its.ropes) for a in (its.rope_pairs, its.rope_interleaved))
         return fields
+
+
+def room_of(its):
+    """Bytes of the numbers, scales and minima of packed weights."""
+    if its.format < len(PACKED_FORMATS):
+        return sizes(PACKED_FORMATS[its.format], its.outputs, its.inputs)
+    return sizes_of_whole(Whole(WHOLE_FORMATS[its.format - len(PACKED_FORMATS)], its.group, bool(its.minima)), its.outputs, its.inputs)

@@ -18,11 +18,13 @@ import numpy as np
 from unspool.core.model import Plan
 from unspool.kernels import library
 from unspool.kernels.build import FOLDER, compilers
-from unspool.kernels.library import BLOCK_OUTPUTS, GROUP_INPUTS, PACKED_FORMATS
+from unspool.kernels.library import BLOCK_OUTPUTS, FORMAT_CODES, GROUP_INPUTS, PACKED_FORMATS
 from unspool.models import transformer
 from unspool.models.compiled.cache import PackedStore
 from unspool.models.compiled.model import CompiledTransformer
 from unspool.models.compiled.packing import WITH_POINT, pack, size_of
+from unspool.models.gguf.formats import GGUF_FORMATS
+from unspool.models.gguf.weights import Blocks
 from unspool.models.rope import Rope
 from unspool.models.slots import Rule
 from unspool.models.transformer import Block, Linear, Norm, Transformer
@@ -185,6 +187,37 @@ def check_rounding(weight, held, kind, given):
     if kind.startswith("int4"):                                           # the scale is the best for the group, not for each of it
         off = np.sqrt((off**2).mean(-1, keepdims=True))
     assert (off <= part[kind]).all(), (given, float((off - part[kind]).max()))
+
+
+FILE_FORMATS = [form for form in GGUF_FORMATS.values() if form.scaled_of]
+"""Formats of a file whose weights are whole numbers with scales."""
+
+
+def random_blocks(rng, form, outputs, blocks):
+    """Random weights (outputs, blocks * form.numbers) as a file has them, in any order of their rows."""
+    data = rng.integers(0, 256, (outputs * blocks, form.size), np.uint8)
+    data[~(np.abs(form.widen(data)) < 1e4).all(1)] = 0
+    rows = rng.permutation(outputs) if rng.integers(2) else None
+    return Blocks(data.reshape(outputs, -1), form, rows)
+
+
+def check_whole(name, variant, rng):
+    """Random layers that a file has in whole numbers, of one format or several: to the bit what the same weights are in float32."""
+    forms = [FILE_FORMATS[i] for i in rng.integers(0, len(FILE_FORMATS), rng.choice([1, 1, 3]))]
+    inputs, rows = 256 * int(rng.integers(1, 4)), int(rng.integers(1, 20))
+    parts = [(form, int(rng.integers(1, 50))) for form in forms]
+    biases = [rng.standard_normal(outputs).astype(np.float32) if rng.integers(2) else None for _, outputs in parts]
+    blocks = [random_blocks(rng, form, outputs, inputs // form.numbers) for form, outputs in parts]
+    x = extreme(rng.standard_normal((rows, inputs)).astype(np.float32), rng, 1e4)
+    answers = []
+    for weights in (blocks, [np.asarray(weight) for weight in blocks]):
+        linears = [Linear(weight, bias) for weight, bias in zip(weights, biases, strict=True)]
+        layer = pack(linears, "float32", PackedStore(size_of(linears, "float32"), None, "float32"))
+        answers.append(product(variant, layer, x))
+    given = f"{name} {[(form.name, outputs) for form, outputs in parts]} {rows, inputs}"
+    assert layer.fields.format == FORMAT_CODES["float32"], given
+    assert answers[0].tobytes() == answers[1].tobytes(), given
+    return answers[0].size
 
 
 @contextmanager
@@ -397,6 +430,7 @@ def all_variants(seed, count, at_once=1):
             done += sum(check_session(name, kind, rng) > 0 for _ in range(max(1, count // 8)))
         for _ in range(count):
             check_log_sum_exp(name, variant, rng)
+            check_whole(name, variant, rng)
         return done
 
     total = 0

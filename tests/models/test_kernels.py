@@ -44,6 +44,12 @@ def test_a_linear_layer_is_that_of_numpy_and_a_row_is_as_if_alone(variant, kind)
         on_trial.check_linear(*variant, kind, rng)
 
 
+def test_whole_numbers_of_a_file_are_those_of_float32_to_the_bit(variant):
+    rng = np.random.default_rng(3)
+    for _ in range(300):
+        on_trial.check_whole(*variant, rng)
+
+
 def test_a_softcap_bends_what_a_linear_layer_gives(variant):
     rng = np.random.default_rng(7)
     layer, x = on_trial.packed(rng.standard_normal((37, 20)).astype(np.float32), None, "float32"), rng.standard_normal((3, 20), np.float32)

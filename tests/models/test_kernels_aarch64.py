@@ -30,6 +30,12 @@ def test_a_linear_layer_is_that_of_numpy_and_a_row_is_as_if_alone(aarch64, kind)
         on_trial.check_linear("aarch64", aarch64, kind, rng)
 
 
+def test_whole_numbers_of_a_file_are_those_of_float32_to_the_bit(aarch64):
+    rng = np.random.default_rng(3)
+    for _ in range(40):
+        on_trial.check_whole("aarch64", aarch64, rng)
+
+
 @pytest.mark.parametrize("kind", PACKED_FORMATS)
 def test_weights_are_packed_as_here(aarch64, kind):
     rng = np.random.default_rng(9)

@@ -94,7 +94,7 @@ def test_numbers_that_are_written_twice_are_the_same():
     assert (held["BLOCK"], held["GROUP"], held["SEGMENT"]) == (library.BLOCK_OUTPUTS, library.GROUP_INPUTS, library.SEGMENT)
     assert held["MOST"] == library.MOST_THREADS
     assert held["HEAD"] == library.LARGEST_HEAD
-    assert [held[name.upper()] for name in library.PACKED_FORMATS] == list(range(len(library.PACKED_FORMATS)))
+    assert {name: held[name.upper()] for name in library.FORMAT_CODES} == library.FORMAT_CODES
     assert {name: held[name.upper()] for name in library.ACTIVATION_CODES} == library.ACTIVATION_CODES
 
 

@@ -15,6 +15,10 @@ from unspool.kernels.build import FOLDER, NAME, stamp
 from unspool.kernels.cores import cores
 
 PACKED_FORMATS = ("float32", "bfloat16", "float16", "int8", "int4", "int4_min")
+"""Those that any weights can be packed in."""
+WHOLE_FORMATS = ("whole8", "whole4")
+"""Those of weights that are whole numbers in their file."""
+FORMAT_CODES = {name: code for code, name in enumerate(PACKED_FORMATS + WHOLE_FORMATS)}
 ACTIVATION_CODES = {"gelu_tanh": 1, "gelu": 2, "silu": 3, "relu": 4}
 BLOCK_OUTPUTS, GROUP_INPUTS, SEGMENT, LARGEST_HEAD = 16, 32, 128, 512
 MOST_THREADS = 256
@@ -31,6 +35,7 @@ class Matrix(c.Structure):
     _fields_ = (
         *((name, INT32) for name in ("format", "outputs", "inputs", "streamed")),
         *((name, ADDRESS) for name in ("data", "scales", "minima", "bias")),
+        ("group", INT32),
     )
 
 

@@ -59,8 +59,8 @@ static inline floats read_scales(const uint16_t *p) { return widen_float16(*(con
         const int groups = q->groups, size = GROUP * BLOCK * (format == INT8 ? 8 : 4) / 8;                          \
         const int64_t first = (int64_t)row * groups, next = (int64_t)groups * size, from = (int64_t)block * groups; \
         const uint8_t *w = (const uint8_t *)p->w->data + from * size;                                               \
-        const uint16_t *scales = p->w->scales + from * BLOCK;                                                       \
-        const uint16_t *minima = format == INT4_MIN ? p->w->minima + from * BLOCK : scales;                         \
+        const uint16_t *scales = (const uint16_t *)p->w->scales + from * BLOCK;                                                       \
+        const uint16_t *minima = format == INT4_MIN ? (const uint16_t *)p->w->minima + from * BLOCK : scales;                         \
         floats total[B * PER_BLOCK][R];                                                                             \
         UNROLL for (int b = 0; b < B * PER_BLOCK; b++)                                                              \
             UNROLL for (int r = 0; r < R; r++) total[b][r] = bias_of(p->w, block * BLOCK + b * VL);                 \

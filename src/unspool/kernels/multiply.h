@@ -2,10 +2,10 @@
 static void multiply_piece(void *argument, int piece, int pieces)
 {
     const product *p = argument;
-    int grouped = has_point(p->w->format) ? GROUPED : PAIRED, groups = (blocks_of(p->w) + grouped - 1) / grouped;
+    int grouped = is_widened(p->w->format) ? GROUPED : PAIRED, groups = (blocks_of(p->w) + grouped - 1) / grouped;
     int first = (int)((int64_t)groups * piece / pieces) * grouped, end = (int)((int64_t)groups * (piece + 1) / pieces) * grouped;
     end = end < blocks_of(p->w) ? end : blocks_of(p->w);
-    if (has_point(p->w->format))
+    if (is_widened(p->w->format))
         float_blocks(p, first, end);
     else
         int_blocks(p, first, end);
@@ -15,7 +15,7 @@ static void multiply(const matrix *w, const float *x, float *y, int rows, int ac
 {
     struct quantised q;
     product p = {w, x, y, rows, activation, finish, &q};
-    if (!has_point(w->format))
+    if (!is_widened(w->format))
         quantise(&p, &q, room);
     int pieces = un_pieces((double)w->outputs * w->inputs * (rows < 4 ? 1 : rows / 4)), groups = blocks_of(w);
     un_run(multiply_piece, &p, pieces < groups ? pieces : groups);
@@ -35,7 +35,7 @@ static void cap_piece(void *argument, int piece, int pieces)
 static int NAME(linear)(const matrix *w, const float *x, int rows, float *y, float softcap)
 {
     float *room = 0;
-    if (!has_point(w->format) && !(room = malloc((size_t)quantised_room(rows, w->inputs) * sizeof(float))))
+    if (!is_widened(w->format) && !(room = malloc((size_t)quantised_room(rows, w->inputs) * sizeof(float))))
         return -1;
     multiply(w, x, y, rows, NONE, SET, room);
     free(room);

@@ -139,9 +139,9 @@ static void pack_piece(void *argument, int piece, int pieces)
     packing *p = argument;
     int64_t blocks = (p->outputs + BLOCK - 1) / BLOCK, groups = (p->inputs + GROUP - 1) / GROUP;
     for (int block = (int)(blocks * piece / pieces), end = (int)(blocks * (piece + 1) / pieces); block < end; block++) {
-        if (has_point(p->format))
+        if (is_widened(p->format))
             pack_floats(p, block);
-        for (int group = 0; !has_point(p->format) && group < groups; group++) pack_group(p, block, group, (int)groups);
+        for (int group = 0; !is_widened(p->format) && group < groups; group++) pack_group(p, block, group, (int)groups);
     }
 }
 

@@ -13,7 +13,7 @@
 
 enum { BLOCK = 16, GROUP = 32 };                       /* outputs of a block; inputs that share a scale */
 enum { SEGMENT = 128 };                                /* slots whose keys and values lie together */
-enum format { FLOAT32, BFLOAT16, FLOAT16, INT8, INT4, INT4_MIN };
+enum format { FLOAT32, BFLOAT16, FLOAT16, INT8, INT4, INT4_MIN, WHOLE8, WHOLE4 };
 enum activation { NONE, GELU_TANH, GELU, SILU, RELU };
 enum finish { SET, ADD, MULTIPLY };                    /* y = r, y += r, y *= r */
 
@@ -22,12 +22,13 @@ typedef struct {
     int32_t format, outputs, inputs;
     int32_t streamed;                                  /* whether its model is too large to stay in a cache from step to step */
     const void *data;
-    const uint16_t *scales, *minima;                   /* float16, (blocks, groups, BLOCK); null where there are none */
+    const void *scales, *minima;                       /* (blocks, groups, BLOCK), or null; float16, of WHOLE8 and WHOLE4 float32 */
     const float *bias;                                 /* (blocks * BLOCK) or null */
+    int32_t group;                                     /* of WHOLE8 and WHOLE4: inputs that share a scale; of INT8, INT4: GROUP */
 } matrix;
 
-/* Whether weights of a format are numbers with a point, and not whole ones with scales. */
-static inline int has_point(int format) { return format <= FLOAT16; }
+/* Whether weights of a format are widened to float32 as they are used, and inputs stay as they are; otherwise these become whole numbers. */
+static inline int is_widened(int format) { return format <= FLOAT16 || format >= WHOLE8; }
 
 typedef struct {
     const float *weight, *bias;                        /* null weight: no norm; null bias: no bias */

@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "linear.h"
+#include "linear_whole.h"
+#include "linear_float.h"
 #include "linear_int.h"
 #include "multiply.h"
 #include "norm.h"

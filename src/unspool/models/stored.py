@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from unspool.arrays import Array
 from unspool.models.weights import gather_files, read_stored, release, widen, within
 
-KINDS = {np.dtype(np.float16): "float16", np.dtype(np.uint16): "bfloat16"}
+HALVES = {np.dtype(np.float16): "float16", np.dtype(np.uint16): "bfloat16"}
 """What numbers of a file are called that are float32 in half its bits."""
 
 
@@ -39,7 +39,7 @@ class Stored:
     @property
     def kind(self) -> str:
         """The number format that holds each number as it is, in the fewest bits: float16, bfloat16 or float32."""
-        return KINDS.get(self.numbers.dtype, "float32")
+        return HALVES.get(self.numbers.dtype, "float32")
 
     @property
     def T(self) -> Stored:

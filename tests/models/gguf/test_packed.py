@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+import unspool as un
 from unspool.kernels.library import available
 from unspool.models.compiled.cache import PackedStore
 from unspool.models.compiled.packing import pack, packed_kind, size_of
+from unspool.models.compiled.whole import whole_of
 from unspool.models.gguf.formats import GGUF_FORMATS
 from unspool.models.gguf.weights import Blocks
 from unspool.models.stored import Stored
@@ -41,7 +43,10 @@ def layer(name):
         ("Q5_0", "int4", "int8", 4e-3),
         ("Q5_K", "int4", "int8", 4e-3),
         ("Q6_K", "int4", "int8", 4e-3),
-        ("Q4_1", "float32", "float32", 0),
+        ("Q4_1", "float32", "whole4", 0),
+        ("Q4_K", "float32", "whole4", 0),
+        ("Q6_K", "float32", "whole8", 0),
+        ("Q4_1", "bfloat16", "bfloat16", 2.0**-8),
     ],
 )
 def test_what_is_packed_is_what_the_file_holds(name, asked, kind, error):
@@ -50,6 +55,41 @@ def test_what_is_packed_is_what_the_file_holds(name, asked, kind, error):
     packed = pack([one], asked, PackedStore(size_of([one], asked), None, asked))
     found, wanted = packed(np.eye(256, dtype=np.float32)).T, np.asarray(one.weight)  # of one input nothing is rounded
     assert np.abs(found - wanted).max() <= error * np.abs(wanted).max()
+
+
+FEWER = {"Q4_0": 0.16, "Q4_1": 0.2, "Q5_0": 0.3, "Q5_1": 0.33, "Q8_0": 0.3}
+"""The part of float32's bytes that a format takes, at most: 4 or 8 bits a number, 32 for each group's scale and 32 for its minimum."""
+
+
+@pytest.mark.skipif(not available(), reason="the kernels are not built")
+@pytest.mark.parametrize("name", FEWER)
+def test_a_file_of_whole_numbers_gives_the_bits_of_float32_in_fewer_bytes(name, tmp_path, monkeypatch):
+    """A Llama, whose queries and keys lie in another order in the file, and a GPT-2, whose matrices lie the other way round."""
+    from helpers.checkpoints import tiny_gpt2, tiny_llama
+    from helpers.gguf_files import write_model
+
+    shape = {"width": 64, "heads": 2, "vocabulary": 300}
+    for kind, (config, weights) in {"llama": tiny_llama(1, key_heads=1, inner=96, **shape), "gpt2": tiny_gpt2(1, **shape)}.items():
+        write_model(tmp_path / f"{kind}.gguf", kind, {"layer_norm_epsilon": 1e-5} | config, weights, quantise=name)
+        found = []
+        for whole in (True, False):
+            with monkeypatch.context() as patch:
+                if not whole:
+                    patch.setattr("unspool.models.compiled.packing.whole_of", lambda weights: None)
+                lm = un.load(str(tmp_path / f"{kind}.gguf"), backend="compiled")
+            session = lm.model.session()
+            found.append((session.logits(session.extend([-1] * 20, [[i, 2, 7][: 1 + i % 3] for i in range(20)])), lm.model.packed_bytes))
+        np.testing.assert_array_equal(found[0][0], found[1][0])
+        assert found[0][1] < FEWER[name] * found[1][1]
+
+
+def test_layers_in_float32_that_are_packed_as_one_take_the_bits_of_the_widest_and_the_smallest_group():
+    pair = [layer("Q4_0"), layer("Q4_1")]
+    assert whole_of([one.weight for one in pair]) == ("whole4", 32, True)
+    assert whole_of([layer("Q4_K").weight, layer("Q6_K").weight]) == ("whole8", 16, True)
+    plain = Linear(Stored(np.zeros((16, 256), np.float16)), None)
+    assert whole_of([layer("Q4_0").weight, plain.weight]) is None
+    assert packed_kind([layer("Q4_0"), plain], "float32") == "float32"
 
 
 def test_layers_that_are_packed_as_one_lose_nothing_either():

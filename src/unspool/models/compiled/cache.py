@@ -72,7 +72,8 @@ def file_of(checkpoint: Path, kind: str) -> Path | None:
 def _readers() -> str:
     """What the modules are that decide which numbers lie where in a file, beside the kernels."""
     models, digest = Path(__file__).parents[1], hashlib.sha256()
-    for name in ("compiled/packing.py", "compiled/model.py", "reading.py", "families.py", "weights.py", "stored.py", *OF_FILES):
+    packed = tuple(f"compiled/{name}.py" for name in ("packing", "whole", "model"))
+    for name in (*packed, "reading.py", "families.py", "weights.py", "stored.py", *OF_FILES):
         digest.update((models / name).read_bytes())
     return digest.hexdigest()
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import ctypes as c
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unspool.kernels.library import BLOCK_OUTPUTS, GROUP_INPUTS, PACKED_FORMATS, Kernels, Matrix, address, kernels, library
+from unspool.kernels.library import BLOCK_OUTPUTS, FORMAT_CODES, GROUP_INPUTS, WHOLE_FORMATS, Kernels, Matrix, address, kernels, library
 from unspool.models.compiled.cache import Bytes, PackedStore, padded
+from unspool.models.compiled.whole import pack_whole, sizes_of_whole, whole_of
 from unspool.models.stored import in_memory, let_go
 from unspool.models.transformer import Linear
 
@@ -50,11 +52,13 @@ def shape_of(linears: Sequence[Linear]) -> tuple[int, int]:
 def packed_kind(linears: Sequence[Linear], kind: str) -> str:
     """The number format in which layers are packed as one.
 
-    For float32 that of their file, if it has half the bits: each number is widened where it is used, and is the same. For int4 one that
-    loses little of what has few bits in its file already.
+    For float32 one that holds what their file has, in 16 bits or as whole numbers: each is widened where it is used, and is the same. For
+    int4 one that loses little of what has few bits in its file already.
     """
     weights = [linear.weight for linear in linears]
     if kind == "float32":
+        if whole := whole_of(weights):
+            return whole.kind
         kinds = {getattr(weight, "kind", kind) for weight in weights}
         return kinds.pop() if len(kinds) == 1 else kind
     if kind != "int4" or any(getattr(weight, "bits", None) is None for weight in weights):
@@ -75,41 +79,54 @@ def sizes(kind: str, outputs: int, inputs: int) -> tuple[int, int, int]:
 
 def size_of(linears: Sequence[Linear], kind: str) -> int:
     """Bytes that linear layers take in a store, packed as one."""
-    return sum(map(padded, sizes(packed_kind(linears, kind), *shape_of(linears))))
+    return sum(map(padded, room_of(linears, kind)))
+
+
+def room_of(linears: Sequence[Linear], kind: str) -> tuple[int, int, int]:
+    """Bytes of the numbers, the scales and the minima of linear layers packed as one."""
+    kind = packed_kind(linears, kind)
+    if kind in WHOLE_FORMATS and (whole := whole_of([linear.weight for linear in linears])):
+        return sizes_of_whole(whole, *shape_of(linears))
+    return sizes(kind, *shape_of(linears))
 
 
 def pack(linears: Sequence[Linear], kind: str, store: PackedStore) -> Packed:
     """Linear layers that read the same, as one; from the store, if it holds them."""
+    rooms = tuple(store.room(size) for size in room_of(linears, kind))
     kind, (outputs, inputs) = packed_kind(linears, kind), shape_of(linears)
-    rooms = tuple(store.room(size) for size in sizes(kind, outputs, inputs))
+    whole = whole_of([linear.weight for linear in linears]) if kind in WHOLE_FORMATS else None
     data, scales, minima = (room.ctypes.data if len(room) else None for room in rooms)
     if not store.filled:
         blocks = -(-outputs // BLOCK_OUTPUTS)
         step = max(PACKED_AT_ONCE // (inputs * BLOCK_OUTPUTS), 1)
         for block in range(0, blocks, step):
-            weight = _outputs(linears, block * BLOCK_OUTPUTS, (block + step) * BLOCK_OUTPUTS)
+            some = list(_outputs(linears, block * BLOCK_OUTPUTS, (block + step) * BLOCK_OUTPUTS))
+            if whole:
+                pack_whole(some, whole, rooms, block)
+                continue
+            parts = [np.asarray(in_memory(part), np.float32) for part in some]
+            weight = parts[0] if len(parts) == 1 else np.concatenate(parts)
             strides = [stride // 4 for stride in weight.strides]
             places = [room.ctypes.data + len(room) // blocks * block if len(room) else None for room in rooms]
-            library().un_pack(weight.ctypes.data, *strides, len(weight), inputs, PACKED_FORMATS.index(kind), *places)
+            library().un_pack(weight.ctypes.data, *strides, len(weight), inputs, FORMAT_CODES[kind], *places)
         for linear in linears:
             let_go(linear.weight)
     bias = _bias(linears)
-    address = None if bias is None else bias.ctypes.data
-    fields = Matrix(PACKED_FORMATS.index(kind), outputs, inputs, len(store.whole) > STREAMED, data, scales, minima, address)
+    address, group = None if bias is None else bias.ctypes.data, whole.group if whole else GROUP_INPUTS
+    fields = Matrix(FORMAT_CODES[kind], outputs, inputs, len(store.whole) > STREAMED, data, scales, minima, address, group)
     return Packed(rooms, bias, fields, kernels())
 
 
-def _outputs(linears: Sequence[Linear], first: int, last: int) -> NDArray[np.float32]:
-    """The weights of some outputs of linear layers side by side, in float32; what was read of their file before is given back."""
-    parts, at = [], 0
+def _outputs(linears: Sequence[Linear], first: int, last: int) -> Iterator[Any]:
+    """The weights of some outputs of linear layers, a part of each; what was read of their file before is given back."""
+    at = 0
     for linear in linears:
         size = len(linear.weight)
         begin, end = max(first - at, 0), min(last - at, size)
         if begin < end:
             let_go(linear.weight[:begin])
-            parts.append(np.asarray(in_memory(linear.weight[begin:end]), np.float32))
+            yield linear.weight[begin:end]
         at += size
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _bias(linears: Sequence[Linear]) -> NDArray[np.float32] | None:

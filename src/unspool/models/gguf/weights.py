@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from unspool.errors import ModelError
 from unspool.models.families import Family, family_of
 from unspool.models.gguf.container import Container, Tensor
-from unspool.models.gguf.formats import Format
+from unspool.models.gguf.formats import Format, Scaled
 from unspool.models.gguf.layouts import LAYER_PARTS, OTHER_PARTS, PASSED_OVER, TWO_NORMS, Layout, layout_of
 from unspool.models.stored import Stored, Turned
 
@@ -28,6 +28,14 @@ class Blocks(Stored):
         super().__init__(data, rows)
         self.form, self.shape = form, (*self.shape[:-1], data.shape[1] // form.size * form.numbers)
         self.bits, self.offset = 8 * form.size / form.numbers, form.offset
+
+    def scaled(self) -> Scaled:
+        """The whole numbers (N, inputs) with their scales and offsets (N, groups)."""
+        assert self.form.scaled_of is not None
+        rows = self.numbers if self.rows is None else self.numbers[self.rows]
+        found = self.form.scaled_of(np.ascontiguousarray(rows).reshape(-1, self.form.size))
+        scales, numbers = found.scales.reshape(len(rows), -1), found.numbers.reshape(len(rows), -1)
+        return Scaled(scales, numbers, None if found.offsets is None else found.offsets.reshape(len(rows), -1))
 
     def _like(self, numbers: NDArray[Any], rows: NDArray[Any] | None = None) -> Blocks:
         return Blocks(numbers, self.form, rows)

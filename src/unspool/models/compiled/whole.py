@@ -1,0 +1,77 @@
+"""Weights that are whole numbers in their file, packed as these and widened where they are used: float32 in a third of its bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unspool.kernels.library import BLOCK_OUTPUTS
+from unspool.models.gguf.formats import Scaled
+from unspool.models.gguf.weights import Blocks
+
+ZERO = 8
+"""What is added to numbers of four bits that have a sign."""
+
+
+class Whole(NamedTuple):
+    """How layers that are packed as one lie: the format, how many inputs share a scale, and whether each group has a minimum."""
+
+    kind: str
+    group: int
+    minima: bool
+
+
+def whole_of(weights: Sequence[Any]) -> Whole | None:
+    """The format that holds weights as their file has them; None where some are no whole numbers with scales."""
+    forms = [weight.form for weight in weights if isinstance(weight, Blocks)]
+    if len(forms) < len(weights) or any(form.scaled_of is None for form in forms):
+        return None
+    group = min(form.group for form in forms)
+    if any(weight.shape[1] % form.group for weight, form in zip(weights, forms, strict=True)):
+        return None
+    return Whole("whole4" if all(form.four_bits for form in forms) else "whole8", group, any(form.offset for form in forms))
+
+
+def sizes_of_whole(whole: Whole, outputs: int, inputs: int) -> tuple[int, int, int]:
+    """Bytes of the numbers, the scales and the minima of a packed layer."""
+    rows = -(-outputs // BLOCK_OUTPUTS) * BLOCK_OUTPUTS
+    scales = rows * (inputs // whole.group) * 4
+    return rows * inputs // (2 if whole.kind == "whole4" else 1), scales, scales if whole.minima else 0
+
+
+def pack_whole(weights: Sequence[Blocks], whole: Whole, rooms: Sequence[NDArray[np.uint8]], block: int) -> None:
+    """Weights of outputs side by side into the rooms of their layer, from a block on."""
+    parts = [in_groups(weight.scaled(), whole) for weight in weights]
+    numbers, scales, minima = (np.concatenate(some) for some in zip(*parts, strict=True))
+    blocks = -(-len(numbers) // BLOCK_OUTPUTS)
+    missing = blocks * BLOCK_OUTPUTS - len(numbers)
+    numbers, scales, minima = (np.pad(some, ((0, missing), (0, 0))) for some in (numbers, scales, minima))
+    lying = numbers.reshape(blocks, BLOCK_OUTPUTS, -1, whole.group).transpose(0, 2, 3, 1)
+    if whole.kind == "whole4":
+        half = whole.group // 2
+        lying = lying[:, :, :half] | lying[:, :, half:] << 4
+    for room, some in zip(rooms, (lying, of_blocks(scales), of_blocks(minima)), strict=True):
+        if len(room):
+            size = some.nbytes // blocks
+            room[block * size : (block + blocks) * size] = np.ascontiguousarray(some).view(np.uint8).reshape(-1)
+
+
+def in_groups(its: Scaled, whole: Whole) -> tuple[NDArray[Any], ...]:
+    """Numbers, scales and minima as the format has them: a scale for each group, and what is added to number * scale."""
+    times = its.numbers.shape[1] // its.scales.shape[1] // whole.group
+    scales = np.repeat(its.scales, times, axis=1)
+    numbers = its.numbers.view(np.uint8)
+    if its.offsets is not None:
+        return numbers, scales, np.repeat(-its.offsets, times, axis=1)
+    if whole.kind == "whole8":
+        return numbers, scales, np.full_like(scales, -0.0)               # which changes nothing, not even the sign of zero
+    return numbers + np.uint8(ZERO), scales, scales * np.float32(-ZERO)
+
+
+def of_blocks(numbers: NDArray[Any]) -> NDArray[Any]:
+    """(outputs, groups) -> (blocks, groups, BLOCK_OUTPUTS)."""
+    lying: NDArray[Any] = numbers.reshape(-1, BLOCK_OUTPUTS, numbers.shape[1]).swapaxes(1, 2)
+    return lying
