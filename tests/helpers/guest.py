@@ -26,7 +26,7 @@ from unspool.kernels.library import (
     StepFields,
 )
 from unspool.models.compiled.packing import sizes
-from unspool.models.compiled.whole import Whole, sizes_of_whole
+from unspool.models.compiled.whole import PackedWhole, sizes_of_whole
 
 EMULATOR = shutil.which("qemu-aarch64")
 ROOM, LET_GO, WRITE, READ, THREADS, FORWARD, LINEAR, LOG_SUM_EXP, TOP, PACK = range(1, 11)
@@ -207,4 +207,5 @@ def room_of(its):
     """Bytes of the numbers, scales and minima of packed weights."""
     if its.format < len(PACKED_FORMATS):
         return sizes(PACKED_FORMATS[its.format], its.outputs, its.inputs)
-    return sizes_of_whole(Whole(WHOLE_FORMATS[its.format - len(PACKED_FORMATS)], its.group, bool(its.minima)), its.outputs, its.inputs)
+    whole = PackedWhole(WHOLE_FORMATS[its.format - len(PACKED_FORMATS)], its.group, bool(its.minima))
+    return sizes_of_whole(whole, its.outputs, its.inputs)

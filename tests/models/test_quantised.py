@@ -8,6 +8,8 @@ from helpers.checkpoints import tiny_llama
 from safetensors.numpy import load_file, save_file
 
 import unspool as un
+from unspool.kernels.library import available
+from unspool.models.loading import read_model
 from unspool.models.quantised import dequantised
 
 INPUTS, GROUP, WORD = 64, 32, 32
@@ -126,11 +128,19 @@ def folders(tmp_path, way):
 
 
 def logits(folder, **how):
-    from unspool.models.loading import read_model
-
     model, _ = read_model(folder, **how)
     session = model.session()
     return np.asarray(session.logits(session.extend([-1], [[3, 1, 4, 1, 5, 9]])))
+
+
+@pytest.mark.skipif(not available(), reason="the kernels are not built")
+@pytest.mark.parametrize("way", WAYS)
+def test_kernels_keep_the_whole_numbers_and_give_the_bits_of_float32(tmp_path, way):
+    """But for those by activation order, whose groups are not side by side."""
+    plain, quantised = folders(tmp_path, WAYS[way])
+    np.testing.assert_array_equal(logits(quantised, backend="compiled"), logits(plain, backend="compiled"))
+    wide, kept = (read_model(folder, backend="compiled")[0].packed_bytes for folder in (plain, quantised))
+    assert kept == wide if "activation" in way else kept < 0.6 * wide
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unspool.errors import ModelError
-from unspool.models.stored import Stored
+from unspool.models.stored import Scaled, Stored, Whole
 from unspool.models.weights import STORED, WHOLE_NUMBERS, gather_files, read_stored, widen
 
 Tensors = Mapping[str, NDArray[Any]]
 """The tensors of one layer, by what stands behind its name."""
 WORD = 32
 """Bits of the words in which small numbers are packed."""
+LOWEST = 0xFFF
+"""The bits of a float32 that are 0 in a float16 or bfloat16; a product with eight bits then has no error."""
 AWQ_ORDER = (0, 4, 1, 5, 2, 6, 3, 7)
 """Where in a word of AWQ each of eight outputs stands."""
 FOUR_BITS = "holds weights of bitsandbytes in 4 bits, of which those in 8 are read"
@@ -39,6 +42,13 @@ class QuantisedMatrix(Stored):
     @property
     def T(self) -> Stored:
         raise ModelError("quantised weights are read where a layer's matrix is (outputs, inputs), which it is not in this family")
+
+    @property
+    def whole(self) -> Whole | None:
+        return self.parts.whole
+
+    def scaled(self) -> Scaled:
+        return self.parts.scaled(slice(None) if self.rows is None else self.rows)
 
     def __getitem__(self, which: Any) -> QuantisedMatrix:
         """Some rows: a slice, or an array of indices."""
@@ -64,6 +74,26 @@ class Grouped:
     """(R, groups); None: 0."""
     group: NDArray[np.int64] | None = None
     """(inputs,), the group of each; None: groups of equal size in their order."""
+
+    @cached_property
+    def whole(self) -> Whole | None:
+        """How whole numbers lie that come to the same to the bit, if there are such: groups in order and, with zeros, short scales."""
+        scale = self.scale(slice(None)).astype(np.float32)
+        size, rest = divmod(self.inputs, scale.shape[1])
+        short = not (scale.view(np.uint32) & LOWEST).any()
+        in_order = self.group is None or (self.group == np.arange(self.inputs) // max(size, 1)).all()
+        if rest or not in_order or not (short or self.zero is None):
+            return None
+        return Whole(size, short and self.bits <= 4, self.zero is not None)
+
+    def scaled(self, which: Any) -> Scaled:
+        """The numbers of some outputs; with zeros they are moved to where their format begins, and the zeros with them."""
+        q, scale = self.q(which), self.scale(which).astype(np.float32)
+        if self.zero is None:
+            return Scaled(scale, q.astype(np.int8))
+        begins, signed = (0 if self.bits <= 4 else -128), q.dtype.kind == "i"
+        moved = begins + ((1 << self.bits - 1) if signed else 0)
+        return Scaled(scale, (q.astype(np.int16) + moved).astype(np.int8), (self.zero(which).astype(np.float32) + moved) * scale)
 
     def rows(self, which: Any) -> NDArray[np.float32]:
         q, scale = self.q(which).astype(np.float32), self.scale(which).astype(np.float32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,33 @@ from unspool.models.weights import gather_files, read_stored, release, widen, wi
 
 HALVES = {np.dtype(np.float16): "float16", np.dtype(np.uint16): "bfloat16"}
 """What numbers of a file are called that are float32 in half its bits."""
+
+
+class Scaled(NamedTuple):
+    """Numbers in float32, scale * number - offset: a scale, and perhaps an offset, for each of the equal parts that whole numbers have."""
+
+    scales: NDArray[Any]
+    """(n, parts)."""
+    numbers: NDArray[Any]
+    """(n, numbers), from -128 to 127."""
+    offsets: NDArray[Any] | None = None
+
+    def wide(self) -> NDArray[np.float32]:
+        """The numbers, (n, numbers)."""
+        cut: NDArray[np.float32] = self.numbers.astype(np.float32).reshape(*self.scales.shape, -1)
+        cut *= self.scales[..., None]
+        if self.offsets is not None:
+            cut -= self.offsets[..., None]
+        return cut
+
+
+class Whole(NamedTuple):
+    """How the whole numbers of a matrix lie: how many inputs share a scale, and of how many bits they are."""
+
+    group: int
+    four_bits: bool
+    """Whether they go from 0 to 15, where there are offsets, and otherwise from -8 to 7; if not, they go from -128 to 127."""
+    offset: bool
 
 
 class Stored:
@@ -40,6 +67,15 @@ class Stored:
     def kind(self) -> str:
         """The number format that holds each number as it is, in the fewest bits: float16, bfloat16 or float32."""
         return HALVES.get(self.numbers.dtype, "float32")
+
+    @property
+    def whole(self) -> Whole | None:
+        """What `scaled` gives; None if the numbers are no whole ones with scales."""
+        return None
+
+    def scaled(self) -> Scaled:
+        """The whole numbers (N, inputs), with scales and offsets (N, groups): that come to the numbers to the bit."""
+        raise NotImplementedError
 
     @property
     def T(self) -> Stored:

@@ -9,14 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unspool.kernels.library import BLOCK_OUTPUTS
-from unspool.models.gguf.formats import Scaled
-from unspool.models.gguf.weights import Blocks
+from unspool.models.stored import Scaled, Stored, Whole
 
 ZERO = 8
 """What is added to numbers of four bits that have a sign."""
 
 
-class Whole(NamedTuple):
+class PackedWhole(NamedTuple):
     """How layers that are packed as one lie: the format, how many inputs share a scale, and whether each group has a minimum."""
 
     kind: str
@@ -24,25 +23,24 @@ class Whole(NamedTuple):
     minima: bool
 
 
-def whole_of(weights: Sequence[Any]) -> Whole | None:
+def whole_of(weights: Sequence[Any]) -> PackedWhole | None:
     """The format that holds weights as their file has them; None where some are no whole numbers with scales."""
-    forms = [weight.form for weight in weights if isinstance(weight, Blocks)]
-    if len(forms) < len(weights) or any(form.scaled_of is None for form in forms):
+    forms: list[Whole] = [form for weight in weights if isinstance(weight, Stored) and (form := weight.whole)]
+    group = min((form.group for form in forms), default=1)
+    if not forms or len(forms) < len(weights) or weights[0].shape[1] % group or any(form.group % group for form in forms):
         return None
-    group = min(form.group for form in forms)
-    if any(weight.shape[1] % form.group for weight, form in zip(weights, forms, strict=True)):
-        return None
-    return Whole("whole4" if all(form.four_bits for form in forms) else "whole8", group, any(form.offset for form in forms))
+    four_bits = group % 2 == 0 and all(form.four_bits for form in forms)
+    return PackedWhole("whole4" if four_bits else "whole8", group, any(form.offset for form in forms))
 
 
-def sizes_of_whole(whole: Whole, outputs: int, inputs: int) -> tuple[int, int, int]:
+def sizes_of_whole(whole: PackedWhole, outputs: int, inputs: int) -> tuple[int, int, int]:
     """Bytes of the numbers, the scales and the minima of a packed layer."""
     rows = -(-outputs // BLOCK_OUTPUTS) * BLOCK_OUTPUTS
     scales = rows * (inputs // whole.group) * 4
     return rows * inputs // (2 if whole.kind == "whole4" else 1), scales, scales if whole.minima else 0
 
 
-def pack_whole(weights: Sequence[Blocks], whole: Whole, rooms: Sequence[NDArray[np.uint8]], block: int) -> None:
+def pack_whole(weights: Sequence[Stored], whole: PackedWhole, rooms: Sequence[NDArray[np.uint8]], block: int) -> None:
     """Weights of outputs side by side into the rooms of their layer, from a block on."""
     parts = [in_groups(weight.scaled(), whole) for weight in weights]
     numbers, scales, minima = (np.concatenate(some) for some in zip(*parts, strict=True))
@@ -59,7 +57,7 @@ def pack_whole(weights: Sequence[Blocks], whole: Whole, rooms: Sequence[NDArray[
             room[block * size : (block + blocks) * size] = np.ascontiguousarray(some).view(np.uint8).reshape(-1)
 
 
-def in_groups(its: Scaled, whole: Whole) -> tuple[NDArray[Any], ...]:
+def in_groups(its: Scaled, whole: PackedWhole) -> tuple[NDArray[Any], ...]:
     """Numbers, scales and minima as the format has them: a scale for each group, and what is added to number * scale."""
     times = its.numbers.shape[1] // its.scales.shape[1] // whole.group
     scales = np.repeat(its.scales, times, axis=1)

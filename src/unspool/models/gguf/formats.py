@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unspool.errors import MissingExtra, ModelError
+from unspool.models.stored import Scaled
 
 BlockArray: TypeAlias = Any
 """Blocks (n,) whose fields are arrays (n, ...)."""
@@ -28,24 +29,6 @@ IQ4_LEVELS = np.array([-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 
 """What the four bits of IQ4 stand for."""
 FOUR_BIT_FLOATS = np.array([0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12], np.int8)
 """What those of MXFP4 and NVFP4 stand for: sign, two bits of exponent, one of mantissa; twice as large."""
-
-
-class Scaled(NamedTuple):
-    """Numbers in float32, scale * number - offset: a scale, and perhaps an offset, for each of the equal parts that whole numbers have."""
-
-    scales: Numbers
-    """(n, parts)."""
-    numbers: Numbers
-    """(n, numbers), from -128 to 127."""
-    offsets: Numbers | None = None
-
-    def wide(self) -> Numbers:
-        """The numbers, (n, numbers)."""
-        cut = self.numbers.astype(np.float32).reshape(*self.scales.shape, -1)
-        cut *= self.scales[..., None]
-        if self.offsets is not None:
-            cut -= self.offsets[..., None]
-        return cut
 
 
 @dataclass(frozen=True)

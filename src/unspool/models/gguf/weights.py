@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from unspool.errors import ModelError
 from unspool.models.families import Family, family_of
 from unspool.models.gguf.container import Container, Tensor
-from unspool.models.gguf.formats import Format, Scaled
+from unspool.models.gguf.formats import Format
 from unspool.models.gguf.layouts import LAYER_PARTS, OTHER_PARTS, PASSED_OVER, TWO_NORMS, Layout, layout_of
-from unspool.models.stored import Stored, Turned
+from unspool.models.stored import Scaled, Stored, Turned, Whole
 
 PLAIN_FORMATS = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 """Formats that are arrays as they lie in the file."""
@@ -29,8 +29,11 @@ class Blocks(Stored):
         self.form, self.shape = form, (*self.shape[:-1], data.shape[1] // form.size * form.numbers)
         self.bits, self.offset = 8 * form.size / form.numbers, form.offset
 
+    @property
+    def whole(self) -> Whole | None:
+        return None if self.form.scaled_of is None else Whole(self.form.group, self.form.four_bits, self.form.offset)
+
     def scaled(self) -> Scaled:
-        """The whole numbers (N, inputs) with their scales and offsets (N, groups)."""
         assert self.form.scaled_of is not None
         rows = self.numbers if self.rows is None else self.numbers[self.rows]
         found = self.form.scaled_of(np.ascontiguousarray(rows).reshape(-1, self.form.size))
