@@ -24,7 +24,7 @@ Tensors = Mapping[str, NDArray[Any]]
 """The tensors of one layer, by what stands behind its name."""
 WORD = 32
 """Bits of the words in which small numbers are packed."""
-LOWEST = 0xFFF
+LOW_BITS = 0xFFF
 """The bits of a float32 that are 0 in a float16 or bfloat16; a product with eight bits then has no error."""
 AWQ_ORDER = (0, 4, 1, 5, 2, 6, 3, 7)
 """Where in a word of AWQ each of eight outputs stands."""
@@ -80,7 +80,7 @@ class Grouped:
         """How whole numbers lie that come to the same to the bit, if there are such: groups in order and, with zeros, short scales."""
         scale = self.scale(slice(None)).astype(np.float32)
         size, rest = divmod(self.inputs, scale.shape[1])
-        short = not (scale.view(np.uint32) & LOWEST).any()
+        short = not (scale.view(np.uint32) & LOW_BITS).any()
         in_order = self.group is None or (self.group == np.arange(self.inputs) // max(size, 1)).all()
         if rest or not in_order or not (short or self.zero is None):
             return None
