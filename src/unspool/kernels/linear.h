@@ -31,6 +31,17 @@ static inline asking asked_in(const matrix *w, int pass, int passes, int64_t siz
     return (asking){AHEAD, 1, pass == 0 ? 0 : NEVER, w->streamed && passes <= FEW_PASSES};
 }
 
+/* Whether this step of a tile is one that asks; a tile of one row is one pass. */
+static inline int is_due(asking *ask, const int rows)
+{
+    if (rows == 1)
+        return ask->wait == 0;
+    if (ask->wait-- != 0)
+        return 0;
+    ask->wait = ask->every - 1;
+    return 1;
+}
+
 #define ASK(ask, at) ((ask).once ? __builtin_prefetch((const char *)(at) + (ask).ahead, 0, 0) : __builtin_prefetch((const char *)(at) + (ask).ahead))
 
 static inline int bits_of(int format) { return format == FLOAT32 ? 32 : format <= FLOAT16 ? 16 : format == WHOLE4 ? 4 : 8; }
@@ -62,3 +73,14 @@ static __attribute__((noinline)) void finish(const product *p, int row, int rows
 static inline floats bias_of(const matrix *w, int output) { return w->bias ? load(w->bias + output) : (floats){}; }
 
 #define UNROLL _Pragma("GCC unroll 32")
+
+/* The sums of a tile, started from the biases; and what becomes of them. */
+#define BEGIN_SUMS(p, first, B, R)                                                                                  \
+    floats total[B * PER_BLOCK][R];                                                                                 \
+    UNROLL for (int b = 0; b < B * PER_BLOCK; b++)                                                                  \
+        UNROLL for (int r = 0; r < R; r++) total[b][r] = bias_of((p)->w, (first) * BLOCK + b * VL)
+#define FINISH_SUMS(p, row, first, B, R)                                                                            \
+    float out[R * B * BLOCK];                                                                                       \
+    UNROLL for (int r = 0; r < R; r++)                                                                              \
+        UNROLL for (int b = 0; b < B * PER_BLOCK; b++) store(out + r * B * BLOCK + b * VL, total[b][r]);            \
+    finish(p, row, R, first, B, out)

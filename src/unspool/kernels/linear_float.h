@@ -5,26 +5,20 @@
         const int inputs = p->w->inputs;                                                                            \
         const TYPE *w = (const TYPE *)p->w->data + (int64_t)(first - p->origin) * inputs * BLOCK;                   \
         const float *x = p->x + (int64_t)row * inputs;                                                              \
-        floats total[B * PER_BLOCK][R];                                                                             \
-        UNROLL for (int b = 0; b < B * PER_BLOCK; b++)                                                              \
-            UNROLL for (int r = 0; r < R; r++) total[b][r] = bias_of(p->w, first * BLOCK + b * VL);                 \
+        BEGIN_SUMS(p, first, B, R);                                                                                 \
         for (int i = 0; i < inputs; i++) {                                                                          \
             floats weight[B * PER_BLOCK];                                                                           \
             UNROLL for (int b = 0; b < B * PER_BLOCK; b++)                                                          \
                 weight[b] = READ(w + ((int64_t)(b / PER_BLOCK) * inputs + i) * BLOCK + b % PER_BLOCK * VL);         \
-            if (R == 1 ? ask.wait == 0 : ask.wait-- == 0) {     /* one row is one pass */                           \
-                ask.wait = R == 1 ? 0 : ask.every - 1;                                                              \
-                UNROLL for (int b = 0; b < B; b++) ASK(ask, w + ((int64_t)b * inputs + i) * BLOCK); \
+            if (is_due(&ask, R)) {                                                                                  \
+                UNROLL for (int b = 0; b < B; b++) ASK(ask, w + ((int64_t)b * inputs + i) * BLOCK);                 \
             }                                                                                                       \
             UNROLL for (int r = 0; r < R; r++) {                                                                    \
                 const float value = x[(int64_t)r * inputs + i];                                                     \
                 UNROLL for (int b = 0; b < B * PER_BLOCK; b++) total[b][r] += weight[b] * value;                    \
             }                                                                                                       \
         }                                                                                                           \
-        float out[R * B * BLOCK];                                                                                   \
-        UNROLL for (int r = 0; r < R; r++)                                                                          \
-            UNROLL for (int b = 0; b < B * PER_BLOCK; b++) store(out + r * B * BLOCK + b * VL, total[b][r]);        \
-        finish(p, row, R, first, B, out);                                                                           \
+        FINISH_SUMS(p, row, first, B, R);                                                                           \
     }
 
 #define READ_FLOAT(at) load(at)
@@ -47,7 +41,7 @@
 /* As many sums as there are registers for: 32 of 16 numbers, 16 of 8, 32 of 4. */
 #if VL == 16
 TILES(4, 1) TILES(4, 2) TILES(4, 4) TILES(3, 8) TILES(1, 1) TILES(1, 2) TILES(1, 4) TILES(1, 8)
-enum { WIDE = 4, TALL = 8, GROUPED = 12 };
+enum { GROUPED = 12 };
 #elif VL == 8
 TILES(4, 1) TILES(2, 2) TILES(1, 1) TILES(1, 2) TILES(1, 3) TILES(1, 4) TILES(1, 5) TILES(1, 6)
 enum { GROUPED = 4 };

@@ -61,15 +61,12 @@ static inline floats read_scales(const uint16_t *p) { return widen_float16(*(con
         const uint8_t *w = (const uint8_t *)p->w->data + from * size;                                               \
         const uint16_t *scales = (const uint16_t *)p->w->scales + from * BLOCK;                                                       \
         const uint16_t *minima = format == INT4_MIN ? (const uint16_t *)p->w->minima + from * BLOCK : scales;                         \
-        floats total[B * PER_BLOCK][R];                                                                             \
-        UNROLL for (int b = 0; b < B * PER_BLOCK; b++)                                                              \
-            UNROLL for (int r = 0; r < R; r++) total[b][r] = bias_of(p->w, block * BLOCK + b * VL);                 \
+        BEGIN_SUMS(p, block, B, R);                                                                                 \
         for (int g = 0; g < groups; g++, w += size, scales += BLOCK, minima += BLOCK) {                             \
             ints part[B * PER_BLOCK][R];                                                                            \
             UNROLL for (int r = 0; r < R; r++)                                                                      \
                 UNROLL for (int b = 0; b < B * PER_BLOCK; b++) part[b][r] = (ints){} + q->start[first + r * groups + g]; \
-            if (R == 1 ? ask.wait == 0 : ask.wait-- == 0) {     /* one row is one pass */                           \
-                ask.wait = R == 1 ? 0 : ask.every - 1;                                                              \
+            if (is_due(&ask, R)) {                                                                                  \
                 UNROLL for (int b = 0; b < B; b++)                                                                  \
                     UNROLL for (int line = 0; line < size; line += 64) ASK(ask, w + b * next + line); \
             }                                                                                                       \
@@ -95,10 +92,7 @@ static inline floats read_scales(const uint16_t *p) { return widen_float16(*(con
                 }                                                                                                   \
             }                                                                                                       \
         }                                                                                                           \
-        float out[R * B * BLOCK];                                                                                   \
-        UNROLL for (int r = 0; r < R; r++)                                                                          \
-            UNROLL for (int b = 0; b < B * PER_BLOCK; b++) store(out + (r * B * PER_BLOCK + b) * VL, total[b][r]);  \
-        finish(p, row, R, block, B, out);                                                                           \
+        FINISH_SUMS(p, row, block, B, R);                                                                           \
     }
 
 static inline int32_t quad_at(const int8_t *values)

@@ -31,6 +31,13 @@ static inline floats read_whole4(const uint8_t *p, int high)
     return __builtin_convertvector(both >> (high ? 4 : 0) & 15, floats);
 }
 
+static inline floats read_whole(const uint8_t *p, int high, int format)
+{
+    if (format == WHOLE4)
+        return read_whole4(p, high);
+    return read_whole8(p);
+}
+
 /* What is added to number * scale; without minima what the zero of a format stands at, or what changes no number. */
 static inline floats minimum_of(const float *minima, int64_t at, floats scale, int format)
 {
@@ -55,8 +62,7 @@ static void widen_whole(const matrix *w, int first, int end, float *wide)
             const floats scale = load(scales + g * BLOCK + v), minimum = minimum_of(minima, g * BLOCK + v, scale, w->format);
             for (int half = 0; half < halves; half++)
                 for (int i = 0; i < count; i++) {
-                    const uint8_t *number = from + i * BLOCK + v;
-                    floats weight = (w->format == WHOLE4 ? read_whole4(number, half) : read_whole8(number)) * scale + minimum;
+                    floats weight = read_whole(from + i * BLOCK + v, half, w->format) * scale + minimum;
                     store(wide + (g * group + half * count + i) * BLOCK + v, weight);
                 }
         }
@@ -72,9 +78,7 @@ static void widen_whole(const matrix *w, int first, int end, float *wide)
         const uint8_t *w = (const uint8_t *)p->w->data + first * next;                                              \
         const float *scales = (const float *)p->w->scales + scaled, *minima = p->w->minima ? (const float *)p->w->minima + scaled : 0; \
         const float *x = p->x + (int64_t)row * inputs;                                                              \
-        floats total[B * PER_BLOCK][R];                                                                             \
-        UNROLL for (int b = 0; b < B * PER_BLOCK; b++)                                                              \
-            UNROLL for (int r = 0; r < R; r++) total[b][r] = bias_of(p->w, first * BLOCK + b * VL);                 \
+        BEGIN_SUMS(p, first, B, R);                                                                                 \
         for (int g = 0; g < groups; g++, w += count * BLOCK) {                                                      \
             floats scale[B * PER_BLOCK], minimum[B * PER_BLOCK];                                                    \
             UNROLL for (int b = 0; b < B * PER_BLOCK; b++) {                                                        \
@@ -82,8 +86,7 @@ static void widen_whole(const matrix *w, int first, int end, float *wide)
                 scale[b] = load(scales + at);                                                                       \
                 minimum[b] = minimum_of(minima, at, scale[b], FORMAT);                                              \
             }                                                                                                       \
-            if (R == 1 ? ask.wait == 0 : ask.wait-- == 0) {     /* one row is one pass */                           \
-                ask.wait = R == 1 ? 0 : ask.every - 1;                                                              \
+            if (is_due(&ask, R)) {                                                                                  \
                 UNROLL for (int b = 0; b < B; b++)                                                                  \
                     for (int line = 0; line < count * BLOCK; line += 64) ASK(ask, w + b * next + line);             \
             }                                                                                                       \
@@ -92,7 +95,7 @@ static void widen_whole(const matrix *w, int first, int end, float *wide)
                     floats weight[B * PER_BLOCK];                                                                   \
                     UNROLL for (int b = 0; b < B * PER_BLOCK; b++) {                                                \
                         const uint8_t *at = w + b / PER_BLOCK * next + i * BLOCK + b % PER_BLOCK * VL;              \
-                        weight[b] = (FORMAT == WHOLE4 ? read_whole4(at, half) : read_whole8(at)) * scale[b] + minimum[b]; \
+                        weight[b] = read_whole(at, half, FORMAT) * scale[b] + minimum[b];                           \
                     }                                                                                               \
                     UNROLL for (int r = 0; r < R; r++) {                                                            \
                         const float value = x[(int64_t)r * inputs + g * group + half * count + i];                  \
@@ -100,8 +103,5 @@ static void widen_whole(const matrix *w, int first, int end, float *wide)
                     }                                                                                               \
                 }                                                                                                   \
         }                                                                                                           \
-        float out[R * B * BLOCK];                                                                                   \
-        UNROLL for (int r = 0; r < R; r++)                                                                          \
-            UNROLL for (int b = 0; b < B * PER_BLOCK; b++) store(out + r * B * BLOCK + b * VL, total[b][r]);        \
-        finish(p, row, R, first, B, out);                                                                           \
+        FINISH_SUMS(p, row, first, B, R);                                                                           \
     }

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unspool.arrays import Array
-from unspool.models.weights import gather_files, read_stored, release, widen, within
+from unspool.models.weights import NAMES, STORED, gather_files, read_stored, release, widen, within
 
-HALVES = {np.dtype(np.float16): "float16", np.dtype(np.uint16): "bfloat16"}
+HALVES = {np.dtype(STORED[stored]): name for stored, name in NAMES.items()}
 """What numbers of a file are called that are float32 in half its bits."""
 
 
@@ -79,7 +79,7 @@ class Stored:
 
     @property
     def T(self) -> Stored:
-        return Stored((self.numbers if self.rows is None else self.numbers[self.rows]).T)
+        return Stored(self._held().T)
 
     def __getitem__(self, which: Any) -> Stored:
         """Some rows: a slice, or an array of indices."""
@@ -88,8 +88,13 @@ class Stored:
         return self._like(self.numbers[which]) if isinstance(which, slice) else self._like(self.numbers, np.asarray(which))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        wide = self._widen(self.numbers if self.rows is None else self.numbers[self.rows])
+        wide = self._widen(self._held())
         return wide if dtype is None else wide.astype(dtype, copy=False)
+
+    def _held(self) -> NDArray[Any]:
+        """The numbers of its rows, as they lie in the file."""
+        held: NDArray[Any] = self.numbers if self.rows is None else self.numbers[self.rows]
+        return held
 
     def _like(self, numbers: NDArray[Any], rows: NDArray[Any] | None = None) -> Stored:
         return Stored(numbers, rows)

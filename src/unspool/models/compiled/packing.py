@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unspool.kernels.library import BLOCK_OUTPUTS, FORMAT_CODES, GROUP_INPUTS, WHOLE_FORMATS, Kernels, Matrix, address, kernels, library
+from unspool.kernels.library import BLOCK_OUTPUTS, FORMAT_CODES, GROUP_INPUTS, Kernels, Matrix, address, kernels, library
 from unspool.models.compiled.cache import Bytes, PackedStore, padded
-from unspool.models.compiled.whole import pack_whole, sizes_of_whole, whole_of
+from unspool.models.compiled.whole import PackedWhole, pack_whole, sizes_of_whole, whole_of
 from unspool.models.stored import in_memory, let_go
 from unspool.models.transformer import Linear
 
@@ -49,16 +49,21 @@ def shape_of(linears: Sequence[Linear]) -> tuple[int, int]:
     return sum(linear.weight.shape[0] for linear in linears), int(linears[0].weight.shape[1])
 
 
+def whole_in(linears: Sequence[Linear], kind: str) -> PackedWhole | None:
+    """How layers are packed as the whole numbers of their file, under float32; None if they are not."""
+    return whole_of([linear.weight for linear in linears]) if kind == "float32" else None
+
+
 def packed_kind(linears: Sequence[Linear], kind: str) -> str:
     """The number format in which layers are packed as one.
 
     For float32 one that holds what their file has, in 16 bits or as whole numbers: each is widened where it is used, and is the same. For
     int4 one that loses little of what has few bits in its file already.
     """
+    if whole := whole_in(linears, kind):
+        return whole.kind
     weights = [linear.weight for linear in linears]
     if kind == "float32":
-        if whole := whole_of(weights):
-            return whole.kind
         kinds = {getattr(weight, "kind", kind) for weight in weights}
         return kinds.pop() if len(kinds) == 1 else kind
     if kind != "int4" or any(getattr(weight, "bits", None) is None for weight in weights):
@@ -84,17 +89,14 @@ def size_of(linears: Sequence[Linear], kind: str) -> int:
 
 def room_of(linears: Sequence[Linear], kind: str) -> tuple[int, int, int]:
     """Bytes of the numbers, the scales and the minima of linear layers packed as one."""
-    kind = packed_kind(linears, kind)
-    if kind in WHOLE_FORMATS and (whole := whole_of([linear.weight for linear in linears])):
-        return sizes_of_whole(whole, *shape_of(linears))
-    return sizes(kind, *shape_of(linears))
+    whole, shape = whole_in(linears, kind), shape_of(linears)
+    return sizes_of_whole(whole, *shape) if whole else sizes(packed_kind(linears, kind), *shape)
 
 
 def pack(linears: Sequence[Linear], kind: str, store: PackedStore) -> Packed:
     """Linear layers that read the same, as one; from the store, if it holds them."""
-    rooms = tuple(store.room(size) for size in room_of(linears, kind))
+    rooms, whole = tuple(store.room(size) for size in room_of(linears, kind)), whole_in(linears, kind)
     kind, (outputs, inputs) = packed_kind(linears, kind), shape_of(linears)
-    whole = whole_of([linear.weight for linear in linears]) if kind in WHOLE_FORMATS else None
     data, scales, minima = (room.ctypes.data if len(room) else None for room in rooms)
     if not store.filled:
         blocks = -(-outputs // BLOCK_OUTPUTS)

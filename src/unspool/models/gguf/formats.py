@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unspool.errors import MissingExtra, ModelError
-from unspool.models.stored import Scaled
+from unspool.models.stored import Scaled, Whole
 
 BlockArray: TypeAlias = Any
 """Blocks (n,) whose fields are arrays (n, ...)."""
@@ -39,14 +39,10 @@ class Format:
     numbers: int
     size: int
     numbers_of: Callable[[NDArray[np.uint8]], Numbers] | None
-    offset: bool = False
-    """Whether blocks hold offsets beside their scales."""
     scaled_of: Callable[[NDArray[np.uint8]], Scaled] | None = None
     """What makes of it whole numbers with scales, if these are what it stores."""
-    group: int = 0
-    """So many numbers share a scale then."""
-    four_bits: bool = False
-    """Whether the whole numbers go from 0 to 15, where there are offsets, and otherwise from -8 to 7."""
+    whole: Whole | None = None
+    """How those lie."""
 
     def widen(self, data: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Rows of bytes as rows of float32."""
@@ -211,7 +207,7 @@ def _scaled(name: str, numbers: int, group: int, formula: Callable[[BlockArray],
     def numbers_of(data: NDArray[np.uint8]) -> Numbers:
         return scaled_of(data).wide().reshape(len(data), numbers)
 
-    return Format(name, numbers, layout.itemsize, numbers_of, "m" in fields, scaled_of, group, four_bits)
+    return Format(name, numbers, layout.itemsize, numbers_of, scaled_of, Whole(group, four_bits, offset="m" in fields))
 
 
 def _by_package(name: str, data: NDArray[np.uint8]) -> Numbers:

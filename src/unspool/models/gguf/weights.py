@@ -27,15 +27,15 @@ class Blocks(Stored):
     def __init__(self, data: NDArray[np.uint8], form: Format, rows: NDArray[Any] | None = None) -> None:
         super().__init__(data, rows)
         self.form, self.shape = form, (*self.shape[:-1], data.shape[1] // form.size * form.numbers)
-        self.bits, self.offset = 8 * form.size / form.numbers, form.offset
+        self.bits, self.offset = 8 * form.size / form.numbers, form.whole is not None and form.whole.offset
 
     @property
     def whole(self) -> Whole | None:
-        return None if self.form.scaled_of is None else Whole(self.form.group, self.form.four_bits, self.form.offset)
+        return self.form.whole
 
     def scaled(self) -> Scaled:
         assert self.form.scaled_of is not None
-        rows = self.numbers if self.rows is None else self.numbers[self.rows]
+        rows = self._held()
         found = self.form.scaled_of(np.ascontiguousarray(rows).reshape(-1, self.form.size))
         scales, numbers = found.scales.reshape(len(rows), -1), found.numbers.reshape(len(rows), -1)
         return Scaled(scales, numbers, None if found.offsets is None else found.offsets.reshape(len(rows), -1))
