@@ -121,10 +121,10 @@ class Process:
         self.process.kill()
         return {"error": f"the process ended or did not answer in {LIMIT} s"}
 
-    def ask(self, do: str, row: Workload) -> Raw:
+    def ask(self, do: str, row: Workload, round: int = 0) -> Raw:
         try:
             assert self.process.stdin is not None
-            self.process.stdin.write(json.dumps({"do": do, "row": asdict(row)}) + "\n")
+            self.process.stdin.write(json.dumps({"do": do, "row": asdict(row), "round": round}) + "\n")
             self.process.stdin.flush()
         except (BrokenPipeError, ValueError):
             return {"error": "the process has ended"}
@@ -207,7 +207,7 @@ def rounds_of(row: Workload, processes: Mapping[str, Process], rounds: int) -> I
         for name in order:
             if name in out:
                 continue
-            found = processes[name].ask("time", row)
+            found = processes[name].ask("time", row, i)
             out |= {name} if "seconds" not in found else set()
             found.pop("found", None)
             yield {"kind": "time", "contestant": name, "row": row.name, "round": i, "counted": row.counted} | found

@@ -89,7 +89,8 @@ def how(setting: Setting, duels: Sequence[Duel]) -> str:
 def rows_of(setting: Setting) -> str:
     """What the rows are."""
     more = (
-        "Prompts are random tokens, the same for all; of speculative search and prompt lookup, a phrase of 8 tokens again and again, and\n"
+        "Prompts are random tokens, the same for all engines and others in each round, as some engines keep what they computed of a\n"
+        "prompt that they have seen; of speculative search and prompt lookup, a phrase of 8 tokens again and again, and\n"
         f"{DRAFTED} tokens are guessed at once. The draft of speculative search holds the first layers of its model.\n"
         f"Sampling: top-k {TOP_K}, top-p {TOP_P}, temperature {TEMPERATURE}. "
         f"Contrastive search: k = {CONTRASTIVE_K}, alpha = {CONTRASTIVE_ALPHA}.\n"

@@ -53,9 +53,9 @@ class Workload:
         """The same for a quick look."""
         return replace(self, new=max(self.new // 8, 1) if self.new else 0, prompts=-(-self.prompts // 2))
 
-    def tokens(self, vocabulary: int) -> list[list[int]]:
-        """The prompts, the same at every call and in every process."""
-        chance = random.Random(0)
+    def tokens(self, vocabulary: int, seed: int = 0) -> list[list[int]]:
+        """The prompts of a seed, the same at every call and in every process."""
+        chance = random.Random(seed)
         if self.repeats:
             phrase = [chance.randrange(256, vocabulary - 1) for _ in range(8)]
             return [(phrase * self.length)[: self.length] for _ in range(self.prompts)]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import ctranslate2
 
-from benchmarks.contestants.serving import Absent, Call, Texts, main
+from benchmarks.contestants.serving import Absent, Run, Texts, main
 from benchmarks.workloads import TEMPERATURE, TOP_K, TOP_P, Workload
 
 
@@ -19,10 +19,9 @@ class CTranslate2:
         self.model = ctranslate2.Generator(converted, device="cpu", compute_type=number, inter_threads=1, intra_threads=threads)
         self.names: list[str] = json.loads((Path(converted) / "vocabulary.json").read_text())
 
-    def prepare(self, row: Workload, prompts: Texts) -> Call:
-        words = [[self.names[token] for token in tokens] for tokens in prompts]
+    def prepare(self, row: Workload) -> Run:
         if row.kind == "score":
-            return lambda: sum(len(found.log_probs) for found in self.model.score_batch(words))
+            return lambda prompts: sum(len(found.log_probs) for found in self.model.score_batch(self.words(prompts)))
         settings = {
             "greedy": {},
             "sample": {"sampling_topk": TOP_K, "sampling_topp": TOP_P, "sampling_temperature": TEMPERATURE, "num_hypotheses": row.n},
@@ -31,7 +30,16 @@ class CTranslate2:
         if settings is None:
             raise Absent("it has none")
         fixed = {"max_length": row.new, "min_length": row.new, "include_prompt_in_result": False, "end_token": []}
-        return lambda: [list(s) for found in self.model.generate_batch(words, **fixed, **settings) for s in found.sequences_ids]
+
+        def run(prompts: Texts) -> Texts:
+            found = self.model.generate_batch(self.words(prompts), **fixed, **settings)
+            return [list(tokens) for one in found for tokens in one.sequences_ids]
+
+        return run
+
+    def words(self, prompts: Texts) -> list[list[str]]:
+        """It takes tokens by their names."""
+        return [[self.names[token] for token in tokens] for tokens in prompts]
 
 
 def convert(folder: Path, number: str, out: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import llama_cpp as lc
 import numpy as np
 
-from benchmarks.contestants.serving import Absent, Call, Texts, main
+from benchmarks.contestants.serving import Absent, Run, Texts, main
 from benchmarks.workloads import TEMPERATURE, TOP_K, TOP_P, Workload
 
 MOST = 1 << 14
@@ -37,17 +37,17 @@ class LlamaCpp:
         self.batch = lc.llama_batch_init(MOST, 0, 1)
         self.context: Any = None
 
-    def prepare(self, row: Workload, prompts: Texts) -> Call:
+    def prepare(self, row: Workload) -> Run:
         if row.kind in ("greedy", "sample"):
             texts = row.prompts * (row.n if row.kind == "sample" else 1)
             self.open(texts * (row.length + row.new), texts)
-            return lambda: self.generate(row, prompts)
+            return lambda prompts: self.generate(row, prompts)
         if row.kind == "score":
             self.open(row.length, 1)
-            return lambda: sum(self.score(tokens) for tokens in prompts)
+            return lambda prompts: sum(self.score(tokens) for tokens in prompts)
         if row.kind == "beam":
             self.open(row.length + 2 * row.n * row.new + 64, 2 * row.n)
-            return lambda: [self.beam(prompts[0], row.n, row.new)]
+            return lambda prompts: [self.beam(prompts[0], row.n, row.new)]
         raise Absent("the low-level calls have none")
 
     def open(self, positions: int, sequences: int) -> None:

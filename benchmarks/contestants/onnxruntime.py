@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import onnxruntime_genai as genai
 
-from benchmarks.contestants.serving import Absent, Call, Texts, main
+from benchmarks.contestants.serving import Absent, Run, Texts, main
 from benchmarks.workloads import TEMPERATURE, TOP_K, TOP_P, Workload
 
 
@@ -26,7 +26,7 @@ class OnnxRuntime:
         path.write_text(json.dumps(config, indent=1))
         self.model = genai.Model(converted)
 
-    def prepare(self, row: Workload, prompts: Texts) -> Call:
+    def prepare(self, row: Workload) -> Run:
         settings: dict[str, Any] | None = {
             "greedy": {},
             "sample": {"do_sample": True, "temperature": TEMPERATURE, "top_k": TOP_K, "top_p": TOP_P},
@@ -36,9 +36,9 @@ class OnnxRuntime:
             raise Absent("it has none")
         total = row.length + row.new
         copies = row.n if row.kind == "sample" else 1                    # it makes one sample of each prompt
-        ids = np.repeat(np.array(prompts, np.int32), copies, axis=0)
 
-        def call() -> Texts:
+        def run(prompts: Texts) -> Texts:
+            ids = np.repeat(np.array(prompts, np.int32), copies, axis=0)
             asked = genai.GeneratorParams(self.model)
             asked.set_search_options(max_length=total, min_length=total, batch_size=len(ids), **settings)
             running = genai.Generator(self.model, asked)
@@ -47,7 +47,7 @@ class OnnxRuntime:
                 running.generate_next_token()
             return [running.get_sequence(i)[row.length :].tolist() for i in range(len(ids))]
 
-        return call
+        return run
 
 
 def convert(folder: Path, number: str, out: Path) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import openvino as ov
 import openvino_genai as genai
 
-from benchmarks.contestants.serving import Absent, Call, Texts, main
+from benchmarks.contestants.serving import Absent, Run, Texts, main
 from benchmarks.models import draft_of
 from benchmarks.workloads import DRAFTED, TEMPERATURE, TOP_K, TOP_P, Workload
 
@@ -30,7 +30,7 @@ class OpenVINO:
         self.settings |= {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32"} if number == "fp32" else {}
         self.pipeline = genai.LLMPipeline(converted, "CPU", **self.settings)
 
-    def prepare(self, row: Workload, prompts: Texts) -> Call:
+    def prepare(self, row: Workload) -> Run:
         if row.kind not in ("greedy", "sample", "beam", "speculative", "lookup"):
             raise Absent("it has none")
         config, pipeline = genai.GenerationConfig(), self.pipeline
@@ -48,9 +48,13 @@ class OpenVINO:
         elif row.kind == "lookup":
             pipeline = genai.LLMPipeline(str(self.folder), "CPU", prompt_lookup=True, **self.settings)
             config.num_assistant_tokens, config.max_ngram_size = DRAFTED, 2
-        ids = np.array(prompts, np.int64)
-        given = genai.TokenizedInputs(ov.Tensor(ids), ov.Tensor(np.ones_like(ids)))
-        return lambda: [list(tokens) for tokens in pipeline.generate(given, config).tokens]
+
+        def run(prompts: Texts) -> Texts:
+            ids = np.array(prompts, np.int64)
+            given = genai.TokenizedInputs(ov.Tensor(ids), ov.Tensor(np.ones_like(ids)))
+            return [list(tokens) for tokens in pipeline.generate(given, config).tokens]
+
+        return run
 
 
 def convert(folder: Path, number: str, out: Path) -> None:

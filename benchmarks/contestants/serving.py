@@ -3,7 +3,8 @@
     python -m benchmarks.contestants.NAME convert FOLDER FORMAT OUT
     python -m benchmarks.contestants.NAME serve FOLDER FORMAT THREADS [SETTING=VALUE ...]
 
-A question is {"do": "time" | "once" | "tokens", "row": the fields of a Workload}. "time" has the row run once before, untimed.
+A question is {"do": "time" | "once" | "tokens", "row": the fields of a Workload, "round": a whole number from 0}. "time" has the row run
+once before, untimed. Every round has prompts of its own: some engines keep what they computed of a prompt that they have seen.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from benchmarks.noise import busy, own, peak_mib
 from benchmarks.workloads import Workload
 
 Texts = list[list[int]]
-Call = Callable[[], "Texts | int"]
-"""Runs a workload: the new tokens of every text, or how many were scored or visited."""
+Run = Callable[[Texts], "Texts | int"]
+"""Runs a workload after prompts: the new tokens of every text, or how many were scored or visited."""
 
 
 class Absent(Exception):
@@ -33,7 +34,7 @@ class Engine(Protocol):
 
     version: str
 
-    def prepare(self, row: Workload, prompts: Texts) -> Call:
+    def prepare(self, row: Workload) -> Run:
         """What runs a workload; Absent if the engine has nothing of the kind. End tokens do not end a text."""
         ...
 
@@ -60,17 +61,18 @@ def main(opens: Callable[..., Engine], convert: Callable[[Path, str, Path], None
 
 def serve(engine: Engine, vocabulary: int, answers: Any) -> None:
     """Answer until the questions end."""
-    asked, call = "", None
+    asked: Any = None
+    run: Run | None = None
     for line in sys.stdin:
         question = json.loads(line)
         row = Workload(**question["row"])
         try:
-            if line != asked or call is None:
-                call, asked = None, line                                 # the last one's memory is free before the next takes its own
-                call = engine.prepare(row, row.tokens(vocabulary))
+            if run is None or asked != (question["do"], row):
+                run, asked = None, (question["do"], row)                 # the last one's memory is free before the next takes its own
+                run = engine.prepare(row)
                 if question["do"] == "time":
-                    call()
-            answer = timed(call, row)
+                    run(row.tokens(vocabulary))
+            answer = timed(run, row, row.tokens(vocabulary, 1 + question["round"]))
             found = answer.pop("found")
             answer |= {"tokens": found} if question["do"] == "tokens" else {}
         except Absent as error:
@@ -80,10 +82,10 @@ def serve(engine: Engine, vocabulary: int, answers: Any) -> None:
         answers.write(json.dumps(answer) + "\n")
 
 
-def timed(call: Call, row: Workload) -> dict[str, Any]:
-    """Seconds of a call, the cores that others used meanwhile, and the memory; a call that made too few tokens is an error."""
+def timed(run: Run, row: Workload, prompts: Texts) -> dict[str, Any]:
+    """Seconds of a run, the cores that others used meanwhile, and the memory; one that made too few tokens is an error."""
     before, ours, began = busy(), own(), time.perf_counter()
-    found = call()
+    found = run(prompts)
     seconds = time.perf_counter() - began
     others = (busy() - before - (own() - ours)) / seconds
     count = found if isinstance(found, int) else sum(map(len, found))

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import transformers
 
-from benchmarks.contestants.serving import Absent, Call, Texts, main
+from benchmarks.contestants.serving import Absent, Run, Texts, main
 from benchmarks.models import draft_of
 from benchmarks.workloads import CONTRASTIVE_ALPHA, CONTRASTIVE_K, DRAFTED, TEMPERATURE, TOP_K, TOP_P, Workload
 
@@ -29,10 +29,9 @@ class Transformers:
         model.generation_config.eos_token_id, model.generation_config.pad_token_id = None, 0
         return model
 
-    def prepare(self, row: Workload, prompts: Texts) -> Call:
-        ids = torch.tensor(prompts)
+    def prepare(self, row: Workload) -> Run:
         if row.kind == "score":
-            return lambda: self.score(ids)
+            return lambda prompts: self.score(torch.tensor(prompts))
         if row.kind == "contrastive" and self.release >= (5, 0):
             raise Absent("code of a hub since release 5")
         if row.kind == "exact":
@@ -53,14 +52,16 @@ class Transformers:
             settings["assistant_model"] = draft
         if row.kind == "lookup" and self.release < (5, 0):               # it looks for the end tokens even where there are none
             settings["eos_token_id"] = -1
-        given = {"do_sample": False} | settings | {"max_new_tokens": row.new, "attention_mask": torch.ones_like(ids)}
+        given = {"do_sample": False} | settings | {"max_new_tokens": row.new}
 
-        def call() -> Texts:
+        def run(prompts: Texts) -> Texts:
+            ids = torch.tensor(prompts)
             with torch.inference_mode():
-                found: Texts = self.model.generate(ids, **given)[:, row.length : row.length + row.new].tolist()
-            return found
+                found = self.model.generate(ids, attention_mask=torch.ones_like(ids), **given)
+            texts: Texts = found[:, row.length : row.length + row.new].tolist()
+            return texts
 
-        return call
+        return run
 
     def score(self, ids: Any) -> int:
         """All texts in one forward, in float32 from the logits on."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import unspool as un
 from benchmarks.contestants.lookup import Lookup
-from benchmarks.contestants.serving import Call, Texts, main
+from benchmarks.contestants.serving import Run, Texts, main
 from benchmarks.models import draft_of
 from benchmarks.workloads import CONTRASTIVE_ALPHA, CONTRASTIVE_K, DRAFTED, TEMPERATURE, TOP_K, TOP_P, Workload
 from unspool.score import score_tokens
@@ -30,22 +30,21 @@ class Unspool:
         self.pin, self.ran = bool(pin), False
         self.lm = un.load(folder, **self.settings)
 
-    def prepare(self, row: Workload, prompts: Texts) -> Call:
+    def prepare(self, row: Workload) -> Run:
         if self.pin and self.ran:                                        # a backend may start threads when it first computes
             pin_threads()
         self.ran = True
         if row.kind == "score":
-            texts = [(tokens[:1], tokens[1:]) for tokens in prompts]
-            return lambda: sum(map(len, score_tokens(self.lm.model, texts)))
+            return lambda prompts: sum(map(len, score_tokens(self.lm.model, [(tokens[:1], tokens[1:]) for tokens in prompts])))
         decoder = self.decoder(row)
         if row.kind == "exact":
-            return lambda: sum(1 for _ in islice(self.lm.stream(prompts[0], decoder, max_new_tokens=row.new, **QUIET), row.new))
+            return lambda prompts: sum(1 for _ in islice(self.lm.stream(prompts[0], decoder, max_new_tokens=row.new, **QUIET), row.new))
 
-        def call() -> Texts:
+        def run(prompts: Texts) -> Texts:
             outputs = self.lm.generate(prompts, decoder, max_new_tokens=row.new, **QUIET)
             return [sequence.tokens for output in outputs for sequence in output.sequences]
 
-        return call
+        return run
 
     def draft(self) -> Any:
         """The draft's model. A thread is born where the one that makes it may run, so that is undone meanwhile."""

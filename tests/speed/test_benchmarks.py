@@ -1,7 +1,9 @@
 """The benchmark's own arithmetic on lines made by hand, and a run of the whole on a model of two small layers."""
 
+import io
 import json
 import sys
+from dataclasses import asdict
 
 import pytest
 
@@ -10,7 +12,7 @@ from benchmarks import __main__ as program
 from benchmarks.bandwidth import Reader
 from benchmarks.contestants import ENGINES, FORMATS
 from benchmarks.contestants.lookup import Lookup, follower
-from benchmarks.contestants.serving import timed
+from benchmarks.contestants.serving import serve, timed
 from benchmarks.duel import Contestant, Place, missing
 from benchmarks.models import bytes_read, made
 from benchmarks.noise import is_quiet, own, peak_mib
@@ -121,15 +123,37 @@ def test_prompts_are_the_same_at_every_call_and_lie_in_the_vocabulary():
 
 
 def test_a_call_that_makes_too_few_tokens_is_an_error():
-    assert timed(lambda: [[1, 2]], Workload("row", "greedy", new=2))["seconds"] > 0
+    assert timed(lambda prompts: [[1, 2]], Workload("row", "greedy", new=2), [])["seconds"] > 0
     with pytest.raises(ValueError, match="3 tokens; 2 were made"):
-        timed(lambda: [[1, 2]], Workload("row", "greedy", new=3))
+        timed(lambda prompts: [[1, 2]], Workload("row", "greedy", new=3), [])
 
 
 def test_what_is_counted():
     assert Workload("", "sample", n=8, new=64).counted == 512
     assert Workload("", "beam", n=8, new=64).counted == 64
     assert Workload("", "score", prompts=8, length=512, new=0).counted == 8 * 511
+
+
+def test_no_round_sees_a_prompt_of_another(monkeypatch):
+    row, seen, prepared = Workload("row", "greedy", prompts=2, new=1), [], []
+
+    class Remembers:
+        version = "0"
+
+        def prepare(self, row):
+            prepared.append(row)
+            return answered
+
+    def answered(prompts):
+        seen.extend(prompts)
+        return [[1], [2]]
+
+    questions = [{"do": "time", "row": asdict(row), "round": i} for i in range(3)]
+    monkeypatch.setattr(sys, "stdin", io.StringIO("".join(json.dumps(q) + "\n" for q in questions)))
+    serve(Remembers(), 512, answers := io.StringIO())
+    assert ["seconds" in json.loads(text) for text in answers.getvalue().splitlines()] == [True] * 3
+    assert len(prepared) == 1
+    assert len({tuple(tokens) for tokens in seen}) == 2 * 4               # one round more: it runs once untimed
 
 
 def test_the_lookup_guesses_what_came_before():
@@ -149,7 +173,7 @@ def test_lookup_and_draft_find_the_text_of_greedy_search(tiny):
     texts = []
     for kind in ("greedy", "lookup", "speculative"):
         row = Workload(kind, kind, length=24, new=16, repeats=True)
-        texts.append(engine.prepare(row, row.tokens(512))())
+        texts.append(engine.prepare(row)(row.tokens(512)))
     assert texts[0] == texts[1] == texts[2]
 
 
@@ -224,5 +248,5 @@ def test_transformers_makes_the_texts_of_greedy_search_that_we_make(tiny):
 
     engines = [Unspool(tiny, "float32", 1), Transformers(tiny, "float32", 1)]
     for row in (*COMPARED, Workload("lookup", "lookup", length=24, new=16, repeats=True)):
-        ours, theirs = [engine.prepare(row, row.tokens(512))() for engine in engines]
+        ours, theirs = [engine.prepare(row)(row.tokens(512)) for engine in engines]
         assert ours == theirs
