@@ -134,7 +134,7 @@ def starts(duel: Duel) -> str:
     """From the start of a process."""
     keys = (("first token, s", "first", ".2f"), ("of it the model's opening, s", "load", ".2f"), ("most memory, MiB", "peak", ",.0f"))
     lines = [[name, *(format(duel.median_of_start(name, key), form) for _, key, form in keys)] for name in duel.names]
-    said = "From the start of a process to its first token, files in memory and caches written, and the most memory it holds in a text of 32 + 64 tokens:\n\n"
+    said = "From the start of a process to its first token, files in memory and caches written, and the most memory in 32 + 64 tokens:\n\n"
     return said + table(["engine", *(title for title, _, _ in keys)], lines) if lines else ""
 
 
