@@ -1,6 +1,7 @@
 """Quantised checkpoints: what is read is scale * (q - zero), by packers that go number by number as each method's writer does."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -8,9 +9,13 @@ from helpers.checkpoints import tiny_llama
 from safetensors.numpy import load_file, save_file
 
 import unspool as un
-from unspool.kernels.library import available
+from unspool.kernels.library import FORMAT_CODES, available
+from unspool.models.compiled.cache import PackedStore
+from unspool.models.compiled.packing import pack
 from unspool.models.loading import read_model
-from unspool.models.quantised import dequantised
+from unspool.models.quantised import Grouped, dequantised, read_quantised
+from unspool.models.stored import let_go
+from unspool.models.transformer import Linear
 
 INPUTS, GROUP, WORD = 64, 32, 32
 AWQ_PACKS = (0, 2, 4, 6, 1, 3, 5, 7)
@@ -201,7 +206,7 @@ def test_parts_that_are_missing_or_do_not_fit(tmp_path):
     layer = "model.layers.0.mlp.up_proj"
     for change, words in (
         ({f"{layer}.scales": None}, f"lacks {layer}.scales"),
-        ({f"{layer}.g_idx": np.full(INPUTS, 7, np.int32)}, f"{layer} whose parts do not fit together"),
+        ({f"{layer}.g_idx": np.full(INPUTS, 7, np.int32)}, f"model.safetensors is broken: {layer}.g_idx is int32"),
         ({f"{layer}.qweight": tensors[f"{layer}.qweight"][:-1]}, layer),
     ):
         changed = {name: tensor for name, tensor in (tensors | change).items() if tensor is not None}
@@ -209,3 +214,117 @@ def test_parts_that_are_missing_or_do_not_fit(tmp_path):
         with pytest.raises(un.ModelError) as error:
             un.load(quantised)
         assert words in str(error.value)
+
+
+def half(array):
+    return array[..., : array.shape[-1] // 2]
+
+
+BROKEN = [
+    ("gptq", "scales", half),
+    ("gptq", "scales", lambda a: np.concatenate([a, a], axis=1)),
+    ("gptq", "scales", lambda a: a.view(np.int16)),
+    ("gptq", "scales", lambda a: a[0]),
+    ("gptq", "qzeros", half),
+    ("gptq", "qzeros", lambda a: a[:1]),
+    ("gptq", "qweight", lambda a: a.reshape(-1)),
+    ("gptq", "qweight", lambda a: a.view(np.float32)),
+    ("gptq", "qweight", lambda a: a.astype(np.int64)),
+    ("gptq", "g_idx", lambda a: a.astype(np.float32)),
+    ("awq", "scales", half),
+    ("awq", "scales", lambda a: np.concatenate([a, a[:1]])),
+    ("awq", "qzeros", lambda a: a[:1]),
+    ("awq", "qweight", lambda a: a.view(np.float32)),
+    ("bitsandbytes", "SCB", lambda a: a[:8]),
+    ("bitsandbytes", "SCB", lambda a: a.astype(np.int32)),
+    ("bitsandbytes", "weight", lambda a: a.astype(np.float16)),
+    ("compressed-tensors", "weight_packed", half),
+    ("compressed-tensors", "weight_packed", lambda a: a.view(np.float32)),
+    ("compressed-tensors", "weight_scale", lambda a: a[:8]),
+    ("compressed-tensors", "weight_shape", lambda a: a[:1]),
+    ("compressed-tensors with zeros", "weight_zero_point", half),
+    ("compressed-tensors unpacked", "weight", lambda a: a.astype(np.int16)),
+    ("compressed-tensors unpacked", "weight", lambda a: a.view(np.uint8)),
+    ("compressed-tensors unpacked", "weight_scale", lambda a: a[:8]),
+]
+
+
+@pytest.mark.parametrize("backend", ["numpy", pytest.param("compiled", marks=pytest.mark.skipif(not available(), reason="no kernels"))])
+@pytest.mark.parametrize(("way", "part", "change"), BROKEN)
+def test_a_part_of_another_shape_or_kind_is_named_with_its_file(tmp_path, way, part, change, backend):
+    """It is refused before anything is broadcast, cut or wrapped."""
+    _, quantised = folders(tmp_path, WAYS[way])
+    tensors, name = load_file(quantised / "model.safetensors"), f"model.layers.0.mlp.up_proj.{part}"
+    save_file(tensors | {name: np.ascontiguousarray(change(tensors[name]))}, quantised / "model.safetensors")
+    with pytest.raises(un.ModelError) as error:
+        un.load(quantised, backend=backend)
+    assert str(error.value).startswith(f"{quantised}: model.safetensors is broken: {name.removesuffix(part)}")
+    assert "\n" not in str(error.value)
+
+
+def test_a_layer_without_groups(tmp_path):
+    _, quantised = folders(tmp_path, as_gptq)
+    tensors, layer = load_file(quantised / "model.safetensors"), "model.layers.0.mlp.up_proj"
+    tensors = {name: tensor for name, tensor in tensors.items() if not name.endswith("g_idx")}
+    save_file(tensors | {f"{layer}.scales": tensors[f"{layer}.scales"][:0]}, quantised / "model.safetensors")
+    with pytest.raises(un.ModelError, match=r"model\.safetensors is broken: .*up_proj\.scales is float16 of the shape \(0, 64\)"):
+        un.load(quantised)
+
+
+def test_bytes_beyond_the_bits_that_are_said(tmp_path):
+    _, quantised = folders(tmp_path, as_whole_bytes)
+    path = quantised / "config.json"
+    config = json.loads(path.read_text())
+    config["quantization_config"]["config_groups"]["group_0"]["weights"]["num_bits"] = 4
+    path.write_text(json.dumps(config))
+    with pytest.raises(un.ModelError, match=r"proj\.weight is int8 .* needs numbers from -8 to 7, which 4 bits hold: it has -\d+"):
+        un.load(quantised)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"scale": lambda which: np.ones((4, 3))[which]}, "scales are (4, 3)"),
+        ({"scale": lambda which: np.ones((8, 2))[which]}, "scales are (8, 2)"),
+        ({"zero": lambda which: np.ones((4, 1))[which]}, "zeros are (4, 1) where scales are (4, 2)"),
+        ({"q": lambda which: np.ones((4, 7), np.int8)[which]}, "in rows of (7,), for 8 inputs"),
+        ({"q": lambda which: np.ones((4, 8), np.int32)[which]}, "numbers are int32"),
+    ],
+)
+def test_parts_are_compared_whatever_the_method(change, problem):
+    """So a method that is added checks no less."""
+    parts = {"q": lambda which: np.ones((4, 8), np.int8)[which], "scale": lambda which: np.ones((4, 2))[which]}
+    Grouped(4, 8, 8, **parts)
+    with pytest.raises(ValueError, match=re.escape(problem)):
+        Grouped(4, 8, 8, **parts | change)
+
+
+@pytest.mark.skipif(not available(), reason="the kernels are not built")
+@pytest.mark.parametrize("way", ["gptq", "compressed-tensors", "bitsandbytes", "compressed-tensors unpacked"])
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan, 3e38])
+def test_scales_that_no_sum_of_products_holds_are_packed_in_float32(way, value, recwarn):
+    """There 15 * scale - 8 * scale would be no number where 7 * scale is infinite. Nothing of it is said on the way."""
+    rng = np.random.default_rng(5)
+    parts, _, settings = WAYS[way](np.zeros((INPUTS, INPUTS), np.float32), rng)
+    name = next(part for part in ("scales", "SCB", "weight_scale") if part in parts)
+    parts[name] = parts[name].astype(np.float32)
+    parts[name].reshape(-1)[0] = value
+    (matrix,) = dequantised({f"up.{part}": tensor for part, tensor in parts.items()}, settings).values()
+    packed = [pack([Linear(weight)], "float32", PackedStore(1 << 20, None, "float32")) for weight in (matrix, np.asarray(matrix))]
+    for rows in (1, 20):
+        x = (rng.random((rows, INPUTS)) < 0.02).astype(np.float32)
+        with np.errstate(invalid="raise"):
+            np.testing.assert_array_equal(packed[0](x), packed[1](x))
+    assert packed[0].fields.format == FORMAT_CODES["float32"]
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_parts_of_a_file_are_let_go_once_they_are_used(tmp_path, way, monkeypatch):
+    _, quantised = folders(tmp_path, WAYS[way])
+    released = []
+    name = "model.layers.0.mlp.up_proj.weight"
+    matrix = read_quantised(quantised, json.loads((quantised / "config.json").read_text())["quantization_config"])[name]
+    monkeypatch.setattr("unspool.models.quantised.release", released.append)
+    let_go(matrix[3:9])
+    assert max(tensor.nbytes for tensor in released) == matrix.shape[0] * matrix.shape[1] * matrix.bits / 8

@@ -194,7 +194,9 @@ class Widened(Checkpoint):
         check_weights(size, "float32", "leave out the backend, and give a dtype")
         for i, (name, weight) in enumerate(matrices.items()):
             tell(i, len(matrices))
-            yield name, np.asarray(weight)
+            with _said_of(self):
+                wide = np.asarray(weight)
+            yield name, wide
             let_go(weight)
 
 
@@ -232,7 +234,7 @@ def _said_of(found: Checkpoint) -> Iterator[None]:
         raise ModelError(f"{found.place}: {str(error).replace('config.json', found.settings)}") from None
     except ParameterError:
         raise
-    except (ArithmeticError, KeyError, TypeError, ValueError) as error:
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise ModelError(f"{found.settings} of {found.place} is broken: {type(error).__name__}: {error}") from None
 
 

@@ -7,10 +7,11 @@ the methods differ in: GPTQ (Frantar et al. 2023, arXiv 2210.17323), AWQ (Lin et
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from unspool.errors import ModelError
 from unspool.models.stored import Scaled, Stored, Whole
-from unspool.models.weights import STORED, WHOLE_NUMBERS, gather_files, read_stored, widen
+from unspool.models.weights import STORED, WHOLE_NUMBERS, gather_files, read_stored, release, widen
 
 Tensors = Mapping[str, NDArray[Any]]
 """The tensors of one layer, by what stands behind its name."""
@@ -28,6 +29,15 @@ LOW_BITS = 0xFFF
 """The bits of a float32 that are 0 in a float16 or bfloat16; a product with eight bits then has no error."""
 AWQ_ORDER = (0, 4, 1, 5, 2, 6, 3, 7)
 """Where in a word of AWQ each of eight outputs stands."""
+WORD_KINDS, BYTE_KINDS, INDEX_KINDS = (np.dtype(np.int32),), (np.dtype(np.int8),), (np.dtype(np.int32), np.dtype(np.int64))
+SCALE_KINDS = tuple(map(np.dtype, STORED.values()))
+"""Kinds of tensors."""
+HELD_KINDS = (np.dtype(np.int8), np.dtype(np.uint8), np.dtype(np.int16))
+"""Kinds of whole numbers, of which none reaches beyond 8 bits."""
+LARGEST_SCALE = np.float32(2.0**118)
+"""With a larger scale a product with eight bits may be infinite, and two of which one is taken from the other no number."""
+CHECKED_AT_ONCE = 1 << 22
+"""Numbers that are looked through together."""
 FOUR_BITS = "holds weights of bitsandbytes in 4 bits, of which those in 8 are read"
 WAY_OUT = "use one in float32, float16 or bfloat16, a GGUF file, or backend='transformers' with the library that wrote it"
 
@@ -38,10 +48,6 @@ class QuantisedMatrix(Stored):
     def __init__(self, parts: Grouped, rows: NDArray[Any] | None = None) -> None:
         super().__init__(np.broadcast_to(np.uint8(0), (parts.outputs, parts.inputs)), rows)
         self.parts, self.bits, self.offset = parts, float(parts.bits), True
-
-    @property
-    def T(self) -> Stored:
-        raise ModelError("quantised weights are read where a layer's matrix is (outputs, inputs), which it is not in this family")
 
     @property
     def whole(self) -> Whole | None:
@@ -57,6 +63,10 @@ class QuantisedMatrix(Stored):
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         wide = self.parts.rows(slice(None) if self.rows is None else self.rows)
         return wide if dtype is None else wide.astype(dtype, copy=False)
+
+    def let_go(self) -> None:
+        for tensor in self.parts.tensors:                                # which may lie by outputs or by inputs: all of each
+            release(tensor)
 
 
 @dataclass(frozen=True)
@@ -74,6 +84,19 @@ class Grouped:
     """(R, groups); None: 0."""
     group: NDArray[np.int64] | None = None
     """(inputs,), the group of each; None: groups of equal size in their order."""
+    tensors: tuple[NDArray[Any], ...] = ()
+    """Those of the file that hold it."""
+
+    def __post_init__(self) -> None:
+        """Refuse parts that do not fit together, rather than broadcast them."""
+        none, every = slice(0, 0), slice(None)
+        scales = self.scale(every).shape
+        if scales[:1] != (self.outputs,) or len(scales) != 2 or not scales[1] or (self.group is None and self.inputs % scales[1]):
+            raise ValueError(f"scales are {scales}, for {self.outputs} outputs and groups of {self.inputs} inputs")
+        if self.zero is not None and self.zero(every).shape != scales:
+            raise ValueError(f"zeros are {self.zero(every).shape} where scales are {scales}")
+        if self.q(none).shape != (0, self.inputs) or self.q(none).dtype not in HELD_KINDS:
+            raise ValueError(f"numbers are {self.q(none).dtype} in rows of {self.q(none).shape[1:]}, for {self.inputs} inputs")
 
     @cached_property
     def whole(self) -> Whole | None:
@@ -82,19 +105,22 @@ class Grouped:
         size, rest = divmod(self.inputs, scale.shape[1])
         short = not (scale.view(np.uint32) & LOW_BITS).any()
         in_order = self.group is None or (self.group == np.arange(self.inputs) // max(size, 1)).all()
-        if rest or not in_order or not (short or self.zero is None):
+        within = np.abs(scale).max(initial=0) <= LARGEST_SCALE
+        if rest or not in_order or not within or not (short or self.zero is None):
             return None
         return Whole(size, short and self.bits <= 4, self.zero is not None)
 
+    @np.errstate(invalid="ignore", over="ignore")
     def scaled(self, which: Any) -> Scaled:
-        """The numbers of some outputs; with zeros they are moved to where their format begins, and the zeros with them."""
+        """The numbers of some outputs; where there are zeros, as those of `Whole` that have offsets."""
         q, scale = self.q(which), self.scale(which).astype(np.float32)
         if self.zero is None:
             return Scaled(scale, q.astype(np.int8))
-        begins, signed = (0 if self.bits <= 4 else -128), q.dtype.kind == "i"
-        moved = begins + ((1 << self.bits - 1) if signed else 0)
-        return Scaled(scale, (q.astype(np.int16) + moved).astype(np.int8), (self.zero(which).astype(np.float32) + moved) * scale)
+        # those of 4 bits are to begin at 0 and others at -128; numbers and zeros that move together stand for the same weights
+        shift = (0 if self.bits <= 4 else -128) + ((1 << self.bits - 1) if q.dtype.kind == "i" else 0)
+        return Scaled(scale, (q.astype(np.int16) + shift).astype(np.int8), (self.zero(which).astype(np.float32) + shift) * scale)
 
+    @np.errstate(invalid="ignore", over="ignore")
     def rows(self, which: Any) -> NDArray[np.float32]:
         q, scale = self.q(which).astype(np.float32), self.scale(which).astype(np.float32)
         groups = np.arange(self.inputs) * scale.shape[1] // self.inputs if self.group is None else self.group
@@ -115,8 +141,10 @@ def small_numbers(words: NDArray[np.int32], bits: int) -> NDArray[np.uint8]:
 def gptq(t: Tensors, settings: Mapping[str, Any]) -> Grouped:
     """qweight (inputs * b / 32, outputs), qzeros (groups, outputs * b / 32), scales (groups, outputs), g_idx (inputs,)."""
     bits, first = _bits(settings), 0 if settings.get("checkpoint_format") == "gptq_v2" else 1
-    words, zeros, scales = t["qweight"], t["qzeros"], widen(t["scales"])
+    words = _part(t, "qweight", WORD_KINDS, None, None)
     inputs, outputs = words.shape[0] * WORD // bits, words.shape[1]
+    scales = widen(_part(t, "scales", SCALE_KINDS, None, outputs))
+    zeros = _part(t, "qzeros", WORD_KINDS, len(scales), _words(outputs, bits))
     zero = small_numbers(zeros, bits)[:, :outputs].astype(np.int16) + first  # the first form stores them less one
     return Grouped(
         outputs,
@@ -125,7 +153,8 @@ def gptq(t: Tensors, settings: Mapping[str, Any]) -> Grouped:
         lambda which: small_numbers(np.ascontiguousarray(words.T[which]), bits),
         lambda which: scales.T[which],
         lambda which: zero.T[which],
-        _groups(t.get("g_idx"), inputs, len(scales)),
+        _groups(t, "g_idx", inputs, len(scales)),
+        (words, zeros),
     )
 
 
@@ -134,14 +163,17 @@ def awq(t: Tensors, settings: Mapping[str, Any]) -> Grouped:
     bits = _bits(settings)
     if bits != 4 or str(settings.get("version", "gemm")).lower() != "gemm":
         raise ModelError(f"holds AWQ weights of the version {settings.get('version')!r:.40}, of which gemm with 4 bits is read; {WAY_OUT}")
-    words, scales = t["qweight"], widen(t["scales"])
+    words = _part(t, "qweight", WORD_KINDS, None, None)
     inputs, outputs = words.shape[0], words.shape[1] * WORD // bits
+    scales = widen(_part(t, "scales", SCALE_KINDS, None, outputs))
+    _groups(t, "scales", inputs, len(scales))
+    zeros = _part(t, "qzeros", WORD_KINDS, len(scales), words.shape[1])
 
     def unpacked(words: NDArray[Any]) -> NDArray[Any]:
         found: NDArray[Any] = small_numbers(words, bits).reshape(*words.shape, 8)[..., list(AWQ_ORDER)].reshape(len(words), -1)
         return found
 
-    zero = unpacked(t["qzeros"])
+    zero = unpacked(zeros)
 
     def q(which: Any) -> NDArray[Any]:
         at = np.arange(outputs)[which]
@@ -149,43 +181,64 @@ def awq(t: Tensors, settings: Mapping[str, Any]) -> Grouped:
         found: NDArray[Any] = unpacked(np.ascontiguousarray(words[:, blocks]))[:, 8 * place + at % 8].T
         return found
 
-    return Grouped(outputs, inputs, bits, q, lambda which: scales.T[which], lambda which: zero.T[which])
+    return Grouped(outputs, inputs, bits, q, lambda which: scales.T[which], lambda which: zero.T[which], tensors=(words, zeros))
 
 
 def bitsandbytes(t: Tensors, settings: Mapping[str, Any]) -> Grouped:
     """weight (outputs, inputs) of -127 to 127 and SCB (outputs,), the largest size in each row."""
-    if t["weight"].dtype != np.int8:
+    if t["weight"].dtype == np.uint8:
         raise ModelError(f"{FOUR_BITS}; {WAY_OUT}")
-    largest, (outputs, inputs) = t["SCB"].astype(np.float32).reshape(-1, 1), t["weight"].shape
-    return Grouped(outputs, inputs, 8, lambda which: t["weight"][which], lambda which: largest[which] / 127)
+    weight = _part(t, "weight", BYTE_KINDS, None, None)
+    outputs, inputs = weight.shape
+    largest = widen(_part(t, "SCB", SCALE_KINDS, outputs))[:, None]
+    return Grouped(outputs, inputs, 8, lambda which: weight[which], lambda which: largest[which] / 127, tensors=(weight,))
 
 
 def compressed_tensors(t: Tensors, settings: Mapping[str, Any]) -> Grouped:
     """weight_packed (outputs, inputs * b / 32) or weight, weight_scale (outputs, groups), weight_zero_point, weight_g_idx."""
     bits = _bits(settings)
-    scale = widen(t["weight_scale"])
-    scale = scale.reshape(len(scale), -1) if scale.size > 1 else scale.reshape(1, 1)
-    zero = t.get("weight_zero_point")
-    if "weight_packed" in t:
-        outputs, inputs = map(int, t["weight_shape"])
-        half = 1 << bits - 1                                             # packed numbers begin at 0
-
-        def q(which: Any) -> NDArray[Any]:
-            return small_numbers(np.ascontiguousarray(t["weight_packed"][which]), bits)[:, :inputs].astype(np.int16) - half
-
+    packed, zero = "weight_packed" in t, t.get("weight_zero_point")
+    if packed:
+        outputs, inputs = map(int, _part(t, "weight_shape", INDEX_KINDS, 2))
+        weight, half = _part(t, "weight_packed", WORD_KINDS, outputs, _words(inputs, bits)), 1 << bits - 1  # packed numbers begin at 0
         if zero is not None and zero.dtype == np.int32:
-            zero = small_numbers(np.ascontiguousarray(zero.T), bits)[:, :outputs].T.astype(np.int16) - half
+            words = _part(t, "weight_zero_point", WORD_KINDS, _words(outputs, bits), None)
+            zero = small_numbers(np.ascontiguousarray(words.T), bits)[:, :outputs].T.astype(np.int16) - half
     else:
-        outputs, inputs = t["weight"].shape
+        weight = _part(t, "weight", BYTE_KINDS, None, None)
+        outputs, inputs = weight.shape
+        _check_numbers(weight, bits)
+    scale = _spread(t, "weight_scale", widen(_part(t, "weight_scale", SCALE_KINDS)), outputs)
+    groups = scale.shape[1]
+    zeros = None if zero is None or not zero.any() else _spread(t, "weight_zero_point", zero, outputs, groups)
 
-        def q(which: Any) -> NDArray[Any]:
-            found: NDArray[Any] = t["weight"][which]
-            return found
+    def q(which: Any) -> NDArray[Any]:
+        found: NDArray[Any] = weight[which]
+        return small_numbers(np.ascontiguousarray(found), bits)[:, :inputs].astype(np.int16) - half if packed else found
 
-    whole = np.broadcast_to(scale, (outputs, scale.shape[1]))
-    zeros = None if zero is None or not zero.any() else np.broadcast_to(zero.reshape(len(zero) if zero.size > 1 else 1, -1), whole.shape)
+    group = _groups(t, "weight_g_idx" if "weight_g_idx" in t else "weight_scale", inputs, groups)
     take = None if zeros is None else lambda which: zeros[which]
-    return Grouped(outputs, inputs, bits, q, lambda which: whole[which], take, _groups(t.get("weight_g_idx"), inputs, scale.shape[1]))
+    return Grouped(outputs, inputs, bits, q, lambda which: scale[which], take, group, (weight,))
+
+
+def _spread(t: Tensors, part: str, numbers: NDArray[Any], outputs: int, groups: int | None = None) -> NDArray[Any]:
+    """Numbers of all weights, of outputs, or of their groups as an array (outputs, groups)."""
+    held = numbers.reshape(len(numbers), -1) if numbers.size > 1 else numbers.reshape(1, -1)
+    if len(held) not in (1, outputs) or not held.shape[1] or groups not in (None, held.shape[1]):
+        raise _Misfit(part, t[part], f"({outputs}, {groups or 'groups'})")
+    return np.broadcast_to(held, (outputs, held.shape[1]))
+
+
+def _check_numbers(weight: NDArray[Any], bits: int) -> None:
+    """Refuse bytes that hold more than they are said to."""
+    half, step = 1 << bits - 1, max(CHECKED_AT_ONCE // max(weight.shape[1], 1), 1)
+    for first in range(0, len(weight) if bits < 8 else 0, step):
+        some = weight[first : first + step]
+        if (least := some.min(initial=0)) < -half or (most := some.max(initial=0)) >= half:
+            held = least if least < -half else most
+            raise _Misfit("weight", weight, f"numbers from {-half} to {half - 1}, which {bits} bits hold: it has {held}")
+    if bits < 8:
+        release(weight)
 
 
 @dataclass(frozen=True)
@@ -239,13 +292,22 @@ def _of_groups(settings: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def read_quantised(folder: Path, settings: Any) -> dict[str, Any]:
     """The weights of a folder, named as if they were not quantised; see `dequantised`."""
-    tensors = gather_files(folder, lambda path: read_stored(path, formats=STORED | WHOLE_NUMBERS).items())
-    found = dequantised(tensors, settings)
+    files: dict[str, str] = {}
+
+    def read(path: Path) -> Iterable[tuple[str, NDArray[Any]]]:
+        tensors = read_stored(path, formats=STORED | WHOLE_NUMBERS)
+        files.update(dict.fromkeys(tensors, path.name))
+        return tensors.items()
+
+    found = dequantised(gather_files(folder, read), settings, files)
     return {name: t if isinstance(t, Stored) else Stored(t) if t.ndim > 1 else widen(t) for name, t in found.items()}
 
 
-def dequantised(tensors: Mapping[str, Any], settings: Any) -> dict[str, Any]:
-    """The weights of a checkpoint as they would be named unquantised: matrices of quantised layers as `QuantisedMatrix`."""
+def dequantised(tensors: Mapping[str, Any], settings: Any, files: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:
+    """The weights of a checkpoint as they would be named unquantised: matrices of quantised layers as `QuantisedMatrix`.
+
+    files: where each tensor lies, for what is said of one that is broken.
+    """
     method, given = method_of(settings)
     layers: dict[str, dict[str, Any]] = {}
     found: dict[str, Any] = {}
@@ -260,7 +322,10 @@ def dequantised(tensors: Mapping[str, Any], settings: Any) -> dict[str, Any]:
             raise ModelError(f"lacks {layer}.{lacks[0]}, without which its weights cannot be read")
         try:
             found[f"{layer}.weight"] = QuantisedMatrix(method.grouped(parts, given))
-        except (ValueError, IndexError, TypeError, KeyError) as error:
+        except _Misfit as error:
+            part, problem = error.args
+            raise ModelError(f"{files.get(f'{layer}.{part}', 'the file')} is broken: {layer}.{part} {problem}") from None
+        except (ValueError, LookupError, TypeError) as error:
             raise ModelError(f"holds quantised weights {layer} whose parts do not fit together: {error}") from None
     return found
 
@@ -277,12 +342,39 @@ def _bits(settings: Mapping[str, Any]) -> int:
     return int(bits)
 
 
-def _groups(given: NDArray[Any] | None, inputs: int, count: int) -> NDArray[np.int64] | None:
-    """The group of each input, where a file says it."""
-    if given is None:
+class _Misfit(Exception):
+    """A tensor of a layer is not what it should be."""
+
+    def __init__(self, part: str, tensor: NDArray[Any], wanted: str) -> None:
+        super().__init__(part, f"is {tensor.dtype} of the shape {tensor.shape}, where its layer needs {wanted}")
+
+
+def _part(t: Tensors, part: str, kinds: tuple[Any, ...], *shape: int | None) -> NDArray[Any]:
+    """A tensor of a layer, if it is of one of these kinds and of a shape, in which None stands for any size but 0; no shape: any."""
+    tensor = t[part]
+    fits = len(shape) == tensor.ndim and all(n == m if m is not None else n for n, m in zip(tensor.shape, shape, strict=True))
+    if tensor.dtype not in kinds or (shape and not fits):
+        names = [str(kind) if kind != np.uint16 else "bfloat16" for kind in kinds]
+        sizes = f" of the shape ({', '.join('any' if n is None else str(n) for n in shape)})" if shape else ""
+        raise _Misfit(part, tensor, f"{' or '.join(names)}{sizes}")
+    return tensor
+
+
+def _words(count: int, bits: int) -> int:
+    """How many words hold so many numbers."""
+    return -(-count * bits // WORD)
+
+
+def _groups(t: Tensors, part: str, inputs: int, count: int) -> NDArray[np.int64] | None:
+    """The group of each input where the file says it, in a tensor `g_idx`; otherwise all are of one size."""
+    if not part.endswith("g_idx") or part not in t:
+        if inputs % count:
+            name = "scales" if "scales" in t else part
+            raise _Misfit(name, t[name], f"a number of groups that divides {inputs} inputs")
         return None
-    if given.shape != (inputs,) or given.min() < 0 or given.max() >= count:
-        raise ValueError(f"the groups of {inputs} inputs are {given.shape}, of {count}")
+    given = _part(t, part, INDEX_KINDS, inputs)
+    if given.min() < 0 or given.max() >= count:
+        raise _Misfit(part, given, f"groups from 0 to {count - 1}: it has {given.min()} to {given.max()}")
     return given.astype(np.int64)
 
 

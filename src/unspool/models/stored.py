@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unspool.arrays import Array
+from unspool.errors import ModelError
 from unspool.models.weights import NAMES, STORED, gather_files, read_stored, release, widen, within
 
 HALVES = {np.dtype(STORED[stored]): name for stored, name in NAMES.items()}
@@ -79,6 +80,8 @@ class Stored:
 
     @property
     def T(self) -> Stored:
+        if self.bits is not None:
+            raise ModelError("quantised weights are read where a layer's matrix is (outputs, inputs), which it is not in this family")
         return Stored(self._held().T)
 
     def __getitem__(self, which: Any) -> Stored:
@@ -90,6 +93,10 @@ class Stored:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         wide = self._widen(self._held())
         return wide if dtype is None else wide.astype(dtype, copy=False)
+
+    def let_go(self) -> None:
+        """Give back the memory that its part of the file takes."""
+        release(self.numbers)
 
     def _held(self) -> NDArray[Any]:
         """The numbers of its rows, as they lie in the file."""
@@ -140,6 +147,6 @@ def let_go(weight: Array) -> None:
     if isinstance(weight, Turned):
         weight = weight.T
     if isinstance(weight, Stored):
-        weight = weight.numbers
-    if isinstance(weight, np.ndarray):
+        weight.let_go()
+    elif isinstance(weight, np.ndarray):
         release(weight)
