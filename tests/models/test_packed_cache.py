@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -40,7 +41,8 @@ def kept(tmp_path, monkeypatch):
     """Where packed weights are kept, of small models too."""
     monkeypatch.setattr(cache, "SMALL", 0)
     monkeypatch.setenv("UNSPOOL_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "packed"
+    yield tmp_path / "cache" / "packed"
+    cache._readers.cache_clear()
 
 
 @pytest.fixture
@@ -166,6 +168,25 @@ def test_what_another_process_is_writing_stays(checkpoint, kept, monkeypatch):
     logits(checkpoint)
     assert part.exists()
     assert len(list(kept.iterdir())) == 2
+
+
+def test_whatever_reads_weights_has_its_part_in_a_file_s_name(checkpoint, kept, monkeypatch, tmp_path):
+    """Every module that is imported on the way from a file to its packed weights; when one changes, what it packed is not used again."""
+    root, on_the_way, to_read = Path(un.__file__).parent, set(), ["models/loading.py", "models/gguf/checkpoint.py"]
+    while to_read:
+        on_the_way.add(name := to_read.pop())
+        names = re.findall(r"^\s*from unspool\.((?:models|kernels)[\w.]*) import", (root / name).read_text(encoding="utf-8"), re.MULTILINE)
+        to_read += {f"{one.replace('.', '/')}.py" for one in names if (root / f"{one.replace('.', '/')}.py").is_file()} - on_the_way
+    on_the_way -= {"kernels/build.py", "kernels/cores.py"}                # the first is part of the stamp, the second counts cores
+    assert {"models/quantised.py", "models/compiled/cache.py"} < on_the_way
+    assert on_the_way <= {str(path.relative_to(root)) for path in cache.sources()}
+    copies = [tmp_path / f"{i}.py" for i, path in enumerate(cache.sources()) if shutil.copy(path, tmp_path / f"{i}.py")]
+    monkeypatch.setattr(cache, "sources", lambda: copies)
+    cache._readers.cache_clear()
+    before = cache.file_of(checkpoint, "float32")
+    copies[3].write_text("another = 1")
+    cache._readers.cache_clear()
+    assert before != cache.file_of(checkpoint, "float32")
 
 
 @pytest.mark.parametrize(("free", "total", "count"), [(3e9, 1e10, 1), (1.9e9, 1e10, 0), (3e9, 1e11, 0), (6e9, 1e11, 1)])

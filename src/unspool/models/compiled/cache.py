@@ -1,9 +1,10 @@
 """Packed weights kept on disk and mapped into memory, so that a large model is packed once and its memory is shared.
 
-A file holds the layers of one checkpoint in one number format, one after the other. Its name says of which files it was made (path,
-size, time of change, and what no program sets: when the entry itself was changed, and its number on the disk, for one file can take the
-place of another of its size and time) and for which kernels; when one of them changes, another file is made, and the old one goes once a
-day has passed without its use. It lies in UNSPOOL_CACHE, or `unspool` in the user's cache folder; UNSPOOL_CACHE=none keeps nothing.
+A file holds the layers of one checkpoint for one dtype, one after the other, each in the format it is packed in. Its name says of which
+files it was made (path, size, time of change, and what no program sets: when the entry itself was changed, and its number on the disk, for
+one file can take the place of another of its size and time), for which kernels, and by which modules of this package; when one of them
+changes, another file is made, and the old one goes once a day has passed without its use. It lies in UNSPOOL_CACHE, or `unspool` in the
+user's cache folder; UNSPOOL_CACHE=none keeps nothing.
 
 All files together take at most UNSPOOL_CACHE_SIZE gigabytes: those that were not used for the longest go. A file is as old as its last
 use, at which its time of change is set. Nothing is kept that would leave less than a part of the disk free.
@@ -27,6 +28,7 @@ from numpy.typing import NDArray
 from unspool.core.room import check_weights
 from unspool.errors import ParameterError, UnspoolError
 from unspool.files import write
+from unspool.kernels import library
 from unspool.kernels.build import stamp
 from unspool.models.gguf.container import set_of
 from unspool.models.keeping import DAY, kept
@@ -39,7 +41,6 @@ CACHE_LINE = 64
 GIGABYTE = 10**9
 MOST_KEPT = 16.0
 """Gigabytes of all files together, if UNSPOOL_CACHE_SIZE does not say it."""
-OF_FILES = tuple(f"gguf/{name}.py" for name in ("container", "formats", "layouts", "weights"))
 LEFT_FREE, PART_LEFT_FREE = 2 * GIGABYTE, 0.05
 """Bytes, and the part of a disk, that stay free."""
 
@@ -68,13 +69,17 @@ def file_of(checkpoint: Path, kind: str) -> Path | None:
     return folder and folder / f"{place.name[:40]}-{whose}-{kind}-{digest.hexdigest()[:24]}"
 
 
+def sources() -> list[Path]:
+    """The modules that decide which numbers lie where in a file, beside the kernels, among the others of their package."""
+    return [*sorted(Path(__file__).parents[1].rglob("*.py")), Path(library.__file__)]
+
+
 @cache
 def _readers() -> str:
-    """What the modules are that decide which numbers lie where in a file, beside the kernels."""
-    models, digest = Path(__file__).parents[1], hashlib.sha256()
-    packed = tuple(f"compiled/{name}.py" for name in ("packing", "whole", "model"))
-    for name in (*packed, "reading.py", "families.py", "weights.py", "stored.py", *OF_FILES):
-        digest.update((models / name).read_bytes())
+    """What those modules are."""
+    digest = hashlib.sha256()
+    for path in sources():
+        digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
