@@ -75,3 +75,14 @@ def test_the_bundled_model_s_texts_begin_with_its_start_token(tmp_path):
     begins = len(lm.tokenizer.encode_prompt(""))
     said = out("quantize", "--dtype", "int8", "--text", str(tmp_path / "text.txt"), "-o", "json")
     assert f'"tokens": {len(tokens) - max(begins, 1)}' in said
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_model_whose_logits_are_no_numbers_has_no_price(value, which):
+    """Neither the one that is packed nor the one that it is compared with."""
+    config, weights = tiny_gpt2(3)
+    held = [weights, weights | {"ln_f.bias": np.full_like(weights["ln_f.bias"], value)}]
+    pair = [un.LanguageModel(CompiledTransformer(read_transformer("gpt2", config, one))) for one in (held if which else held[::-1])]
+    with pytest.raises(un.ModelError, match=r"logits hold NaN or infinity, and so do its weights transformer\.ln_f\.bias"):
+        price(*pair, "float32", WORDS)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from unspool.arrays import Floats, host, log_softmax
-from unspool.core.model import ROOT, Model
+from unspool.core.model import ROOT, Model, no_numbers
 from unspool.language_model import LanguageModel
 from unspool.packaged import packaged
 
@@ -92,4 +92,9 @@ def _distributions(model: Model, tokens: Sequence[int], new: int) -> Iterator[Fl
     row = session.extend([ROOT], [tokens[:-1]], every=True)
     rows = session.nodes.path(int(row[0]))[-new:]
     for first in range(0, len(rows), COMPARED_AT_ONCE):
-        yield log_softmax(host(session.logits(rows[first : first + COMPARED_AT_ONCE])).astype(np.float64))
+        logits = host(session.logits(rows[first : first + COMPARED_AT_ONCE])).astype(np.float64)
+        with np.errstate(invalid="ignore"):
+            found = log_softmax(logits)
+        if np.isnan(found).any():
+            raise no_numbers(model)
+        yield found
