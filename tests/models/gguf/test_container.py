@@ -185,9 +185,14 @@ def test_a_model_in_several_files(tmp_path):
     paths[1].write_bytes(shard(1, 2, [tensor()]))
     with pytest.raises(un.ModelError, match="another file of its set"):
         read_container(paths[0])
-    paths[1].write_bytes(shard(1, 2, [tensor("b.weight"), tensor("c.weight")]))
+    paths[1].write_bytes(shard(1, 2, [tensor("b.weight"), tensor("c.weight", (4,), 0, 96)]))
     with pytest.raises(un.ModelError, match="hold 3 tensors where it says 2"):
         read_container(paths[0])
     other = paths[0].rename(tmp_path / "renamed.gguf")
     with pytest.raises(un.ModelError, match="one of 2 files, which are named"):
         read_container(other)
+
+
+@pytest.mark.parametrize("offset", [0, 32, 64])
+def test_tensors_that_overlap_are_refused_by_name(tmp_path, offset):
+    refused(tmp_path, file(tensors=(tensor(), tensor("b.weight", (4,), 0, offset))), "the tensors", "a.weight", "b.weight", "overlap")

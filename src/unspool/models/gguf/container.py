@@ -13,6 +13,7 @@ import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,12 @@ class _Cursor:
             places[name] = self.place(name)
         step = _alignment(values)
         start = -(-self.at // step) * step
-        return values, {name: self.tensor(name, start, step, *place) for name, place in places.items()}
+        found = {name: self.tensor(name, start, step, *place) for name, place in places.items()}
+        in_order = sorted(places, key=lambda name: places[name][2])
+        for before, name in pairwise(in_order):
+            if places[before][2] + found[before].bytes.size > places[name][2]:
+                raise _Broken(f"is broken: the tensors {before!r:.60} and {name!r:.60} overlap")
+        return values, found
 
     def expect(self, size: int, what: str) -> None:
         """Refuse what would reach beyond the file."""
