@@ -189,7 +189,7 @@ def check_rounding(weight, held, kind, given):
     assert (off <= part[kind]).all(), (given, float((off - part[kind]).max()))
 
 
-FILE_FORMATS = [form for form in GGUF_FORMATS.values() if form.scaled_of]
+FILE_FORMATS = [form for form in GGUF_FORMATS.values() if form.blocks]
 """Formats of a file whose weights are whole numbers with scales."""
 
 

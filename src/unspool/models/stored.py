@@ -74,6 +74,10 @@ class Stored:
         """What `scaled` gives; None if the numbers are no whole ones with scales."""
         return None
 
+    def look_through(self) -> bool:
+        """Whether `scaled` can stand for it, as `whole` says after that: with an infinite scale a sum of two products may be no number."""
+        return True
+
     def scaled(self) -> Scaled:
         """The whole numbers (N, inputs), with scales and offsets (N, groups): that come to the numbers to the bit."""
         raise NotImplementedError

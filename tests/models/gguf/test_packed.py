@@ -8,6 +8,7 @@ from unspool.kernels.library import available
 from unspool.models.compiled.cache import PackedStore
 from unspool.models.compiled.packing import pack, packed_kind, size_of
 from unspool.models.compiled.whole import whole_of
+from unspool.models.gguf.container import read_container
 from unspool.models.gguf.formats import GGUF_FORMATS
 from unspool.models.gguf.weights import Blocks
 from unspool.models.stored import Stored
@@ -98,3 +99,73 @@ def test_layers_that_are_packed_as_one_lose_nothing_either():
     plain = Linear(Stored(np.zeros((16, 32), np.float16)), None)
     assert packed_kind([plain], "int4") == "int4"
     assert packed_kind([layer("Q4_0"), plain], "int4") == "int4"
+
+
+@pytest.mark.skipif(not available(), reason="the kernels are not built")
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("form", [form for form in GGUF_FORMATS.values() if form.blocks], ids=lambda form: form.name)
+def test_what_is_infinite_in_a_file_is_that_of_float32_and_nothing_is_said(form, value, recwarn):
+    """Where offsets are not the file's own, 15 * scale - 8 * scale would be no number: such a layer is packed in float32."""
+    rng = np.random.default_rng(3)
+    data = rng.integers(0, 256, (40 * 768 // form.numbers, form.size), np.uint8)
+    data[~(np.abs(form.widen(data)) < 1e4).all(1)] = 0
+    data[0] = 0xFF                                                        # numbers of one sign, so that they stay infinite when summed
+    if "m" in form.blocks.layout.names:
+        data.view(form.blocks.layout)["m"][0] = 0
+    if "d" in form.blocks.layout.names:
+        data.view(form.blocks.layout)["d"][0] = value
+    weight = Blocks(data.reshape(40, -1), form)
+    looked = weight.look_through()
+    assert looked == (weight[3:9].whole is not None) == (weight.whole is not None)
+    answers = []
+    for one in (weight, np.asarray(weight)):
+        linears = [Linear(one)]
+        packed = pack(linears, "float32", PackedStore(size_of(linears, "float32"), None, "float32"))
+        answers.append([packed(np.ones((rows, 768), np.float32)) for rows in (1, 40)])
+    if "d" in form.blocks.layout.names:
+        assert np.isinf(answers[0][0]).any() == np.isinf(value)
+    for found, expected in zip(*answers, strict=True):
+        np.testing.assert_array_equal(found, expected)
+    assert not recwarn.list
+
+
+@pytest.mark.skipif(not available(), reason="the kernels are not built")
+def test_a_file_with_a_scale_that_is_infinite_is_read_and_its_packed_weights_are_not_kept(tmp_path, monkeypatch):
+    from helpers.checkpoints import tiny_llama
+    from helpers.gguf_files import write_model
+
+    monkeypatch.setenv("UNSPOOL_CACHE", str(tmp_path))
+    monkeypatch.setattr("unspool.models.compiled.cache.SMALL", 0)
+    path, sizes = tmp_path / "model.gguf", []
+    for name, quantise in (("whole", "Q4_0"), ("wide", None), ("infinite", "Q4_0")):
+        path = tmp_path / f"{name}.gguf"
+        write_model(path, "llama", *tiny_llama(1, key_heads=1, inner=96, width=64, heads=2, vocabulary=300), quantise=quantise)
+        if name == "infinite":
+            blocks = read_container(path).tensors["blk.0.ffn_up.weight"].bytes
+            at = path.read_bytes().index(blocks[0].tobytes())
+            path.write_bytes(path.read_bytes()[:at] + np.float16(np.inf).tobytes() + path.read_bytes()[at + 2 :])
+        sizes.append(un.load(path, backend="compiled").model.packed_bytes)
+    assert sizes[0] < sizes[2] < sizes[1]
+    assert sorted(file.name.partition(".")[0] for file in (tmp_path / "packed").iterdir()) == ["whole", "wide"]
+
+
+@pytest.mark.parametrize("backend", ["numpy", pytest.param("compiled", marks=pytest.mark.skipif(not available(), reason="no kernels"))])
+def test_a_tensor_that_holds_no_weights_is_named_with_its_file(tmp_path, backend):
+    from helpers.checkpoints import tiny_llama
+    from helpers.gguf_files import write_model
+
+    write_model(tmp_path / "model.gguf", "llama", *tiny_llama(1, key_heads=1, inner=96, width=64, heads=2, vocabulary=300))
+    name = b"blk.0.ffn_up.weight"
+    data = bytearray((tmp_path / "model.gguf").read_bytes())
+    at = data.index(name) + len(name)
+    assert data[at : at + 4] == b"\2\0\0\0"
+    data[at + 20] = 24                                                    # two dimensions, then the format: I8, which takes no more bytes
+    (tmp_path / "model.gguf").write_bytes(data)
+    with pytest.raises(un.ModelError, match=r"model\.gguf: blk\.0\.ffn_up\.weight is stored as I8, which holds no weights; supported"):
+        un.load(tmp_path / "model.gguf", backend=backend)
+
+
+def test_blocks_cannot_be_turned():
+    """Nor is there an array of bytes to take for them."""
+    with pytest.raises(un.ModelError, match=r"a layer's matrix is \(outputs, inputs\)"):
+        _ = layer("Q8_0").weight.T

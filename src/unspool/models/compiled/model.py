@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes as c
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from unspool.kernels.library import ACTIVATION_CODES, LARGEST_HEAD, BlockFields,
 from unspool.models.compiled.cache import PackedStore
 from unspool.models.compiled.packing import Packed, pack, size_of
 from unspool.models.compiled.session import CompiledSession
-from unspool.models.stored import in_memory
+from unspool.models.stored import Stored, in_memory
 from unspool.models.transformer import Block, Linear, Norm, Transformer
 
 REGISTER = 16
@@ -39,11 +39,17 @@ class CompiledTransformer(Transformer):
         self.slot_size = -(-plain.head_size // REGISTER) * REGISTER
         self._kept: list[Any] = []                                       # what the structures point to
         self.ropes = list(dict.fromkeys(b.rope for b in plain.blocks if b.rope is not None))
-        self._store = PackedStore(sum(size_of(linears, kind) for linears in linears_of(plain)), checkpoint, kind)
+        self._store = PackedStore(self._size(plain), checkpoint, kind)
+        if kind == "float32" and not self._store.filled and not all(look_through(linears_of(plain))):
+            self._store = PackedStore(self._size(plain), None, kind)     # not kept, for its size is not known before all is read
         self.packed_head = self._pack([plain.output])
         self.fields = self._model(plain)
         self.address = c.addressof(self.fields)
         self._store.keep()
+
+    def _size(self, plain: Transformer) -> int:
+        """Bytes that its layers take, packed."""
+        return sum(size_of(linears, self.kind) for linears in linears_of(plain))
 
     @property
     def packed_bytes(self) -> int:
@@ -141,6 +147,11 @@ def linears_of(model: Transformer) -> Iterator[Sequence[Linear]]:
     for block in model.blocks:
         yield block.qkv
         yield from ([linear] for linear in (block.gate, block.out, block.up, block.down) if linear is not None)
+
+
+def look_through(layers: Iterable[Sequence[Linear]]) -> list[bool]:
+    """For each weight that lies as in its file, whether its whole numbers can stand for it."""
+    return [linear.weight.look_through() for linears in layers for linear in linears if isinstance(linear.weight, Stored)]
 
 
 def beyond_kernels(model: Transformer) -> str:

@@ -40,6 +40,7 @@ def sizes_of_whole(whole: PackedWhole, outputs: int, inputs: int) -> tuple[int, 
     return rows * inputs // (2 if whole.kind == "whole4" else 1), scales, scales if whole.minima else 0
 
 
+@np.errstate(invalid="ignore", over="ignore")
 def pack_whole(weights: Sequence[Stored], whole: PackedWhole, rooms: Sequence[NDArray[np.uint8]], block: int) -> None:
     """Weights of outputs side by side into the rooms of their layer, from a block on."""
     parts = [in_groups(weight.scaled(), whole) for weight in weights]

@@ -32,27 +32,55 @@ FOUR_BIT_FLOATS = np.array([0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, 
 
 
 @dataclass(frozen=True)
+class WholeBlocks:
+    """What makes of blocks of bytes whole numbers with scales, or the numbers that these come to, where this is what a format stores."""
+
+    layout: np.dtype[Any]
+    formula: Callable[[BlockArray], Scaled]
+    whole: Whole
+    """How the whole numbers lie."""
+
+    def __call__(self, data: NDArray[np.uint8]) -> Numbers:
+        return self.scaled(data).wide().reshape(len(data), -1)
+
+    @np.errstate(invalid="ignore", over="ignore")
+    def scaled(self, data: NDArray[np.uint8]) -> Scaled:
+        """Blocks (n, bytes) as whole numbers (n, numbers)."""
+        return self.formula(data.view(self.layout)[:, 0])
+
+    def is_finite(self, data: NDArray[np.uint8]) -> bool:
+        """Whether all scales are finite."""
+        return "d" not in (self.layout.names or ()) or bool(np.isfinite(data.view(self.layout)["d"]).all())
+
+
+@dataclass(frozen=True)
 class Format:
     """A format: how many numbers a block has and how many bytes, and what makes float32 of it; None: nobody does."""
 
     name: str
     numbers: int
     size: int
-    numbers_of: Callable[[NDArray[np.uint8]], Numbers] | None
-    scaled_of: Callable[[NDArray[np.uint8]], Scaled] | None = None
-    """What makes of it whole numbers with scales, if these are what it stores."""
-    whole: Whole | None = None
-    """How those lie."""
+    read: Callable[[NDArray[np.uint8]], Numbers] | WholeBlocks | None
+
+    @property
+    def blocks(self) -> WholeBlocks | None:
+        """What makes of it whole numbers with scales, if these are what it stores."""
+        return self.read if isinstance(self.read, WholeBlocks) else None
+
+    def check(self, tensor: str) -> None:
+        """Refuse a format of which no weights are made, by the name of the tensor that is stored in it."""
+        if self.read is None:
+            raise ModelError(f"{tensor} is stored as {self.name}, which holds no weights; supported are {', '.join(WEIGHTS)}")
 
     def widen(self, data: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Rows of bytes as rows of float32."""
-        if self.numbers_of is None:
-            raise ModelError(f"a tensor is stored as {self.name}, which holds no weights; supported are {', '.join(WEIGHTS)}")
+        self.check("a tensor")
+        assert self.read is not None
         blocks = np.ascontiguousarray(data).reshape(-1, self.size)
         wide, step = np.empty((len(blocks), self.numbers), np.float32), max(AT_ONCE // self.numbers, 1)
         with np.errstate(invalid="ignore", over="ignore"):
             for first in range(0, len(blocks), step):
-                wide[first : first + step] = self.numbers_of(blocks[first : first + step])
+                wide[first : first + step] = self.read(blocks[first : first + step])
         return wide.reshape(len(data), -1)
 
 
@@ -190,24 +218,13 @@ def bf16(b: BlockArray) -> Numbers:
 def _format(name: str, numbers: int, formula: Callable[[BlockArray], Numbers], **fields: Any) -> Format:
     """A format of fields, each a type of number and how many there are."""
     layout = np.dtype([*fields.items()])
-
-    def numbers_of(data: NDArray[np.uint8]) -> Numbers:
-        return formula(data.view(layout)[:, 0]).reshape(len(data), numbers)
-
-    return Format(name, numbers, layout.itemsize, numbers_of)
+    return Format(name, numbers, layout.itemsize, lambda data: formula(data.view(layout)[:, 0]).reshape(len(data), numbers))
 
 
 def _scaled(name: str, numbers: int, group: int, formula: Callable[[BlockArray], Scaled], four_bits: bool = False, **fields: Any) -> Format:
     """A format of whole numbers, of which so many share a scale."""
     layout = np.dtype([*fields.items()])
-
-    def scaled_of(data: NDArray[np.uint8]) -> Scaled:
-        return formula(data.view(layout)[:, 0])
-
-    def numbers_of(data: NDArray[np.uint8]) -> Numbers:
-        return scaled_of(data).wide().reshape(len(data), numbers)
-
-    return Format(name, numbers, layout.itemsize, numbers_of, scaled_of, Whole(group, four_bits, offset="m" in fields))
+    return Format(name, numbers, layout.itemsize, WholeBlocks(layout, formula, Whole(group, four_bits, offset="m" in fields)))
 
 
 def _by_package(name: str, data: NDArray[np.uint8]) -> Numbers:
@@ -264,4 +281,4 @@ GGUF_FORMATS: Mapping[int, Format] = {
     40: _scaled("NVFP4", 64, 16, nvfp4, s="4u1", q="32u1"),
 }
 """By their numbers in a file."""
-WEIGHTS = tuple(form.name for form in GGUF_FORMATS.values() if form.numbers_of is not None)
+WEIGHTS = tuple(form.name for form in GGUF_FORMATS.values() if form.read is not None)

@@ -27,21 +27,30 @@ class Blocks(Stored):
     def __init__(self, data: NDArray[np.uint8], form: Format, rows: NDArray[Any] | None = None) -> None:
         super().__init__(data, rows)
         self.form, self.shape = form, (*self.shape[:-1], data.shape[1] // form.size * form.numbers)
-        self.bits, self.offset = 8 * form.size / form.numbers, form.whole is not None and form.whole.offset
+        self.bits, self.offset = 8 * form.size / form.numbers, form.blocks is not None and form.blocks.whole.offset
+        self.finite = True
 
     @property
     def whole(self) -> Whole | None:
-        return self.form.whole
+        return self.form.blocks.whole if self.form.blocks and self.finite else None
+
+    def look_through(self) -> bool:
+        if (blocks := self.form.blocks) and blocks.whole.four_bits and not blocks.whole.offset:
+            self.finite = blocks.is_finite(self.numbers.reshape(-1, self.form.size))
+            self.let_go()
+        return self.finite
 
     def scaled(self) -> Scaled:
-        assert self.form.scaled_of is not None
+        assert self.form.blocks is not None
         rows = self._held()
-        found = self.form.scaled_of(np.ascontiguousarray(rows).reshape(-1, self.form.size))
+        found = self.form.blocks.scaled(np.ascontiguousarray(rows).reshape(-1, self.form.size))
         scales, numbers = found.scales.reshape(len(rows), -1), found.numbers.reshape(len(rows), -1)
         return Scaled(scales, numbers, None if found.offsets is None else found.offsets.reshape(len(rows), -1))
 
     def _like(self, numbers: NDArray[Any], rows: NDArray[Any] | None = None) -> Blocks:
-        return Blocks(numbers, self.form, rows)
+        found = Blocks(numbers, self.form, rows)
+        found.finite = self.finite
+        return found
 
     def _widen(self, numbers: NDArray[Any]) -> NDArray[np.float32]:
         wide: NDArray[np.float32] = self.form.widen(numbers.reshape(-1, numbers.shape[-1]))
@@ -84,6 +93,7 @@ class _Place:
         return f"{'' if layer is None else self.family.layer.format(int(layer))}{named}.{kind}"
 
     def weight(self, name: str, tensor: Tensor) -> Any:
+        tensor.format.check(f"{name:.60}")
         order = self.order(name, tensor.shape[0])
         if len(tensor.shape) == 1:
             wide = tensor.format.widen(tensor.bytes)[0]
