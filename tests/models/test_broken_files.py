@@ -213,6 +213,38 @@ class TestWeights:
         edit_header(folder, lambda header: header | {"transformer.wte.weight": entry})
         refused(folder, "model.safetensors", "transformer.wte.weight needs bytes 0-1099511627776")
 
+    @pytest.mark.parametrize("shape", [[10**30, 0], [2**62, 2**62, 0], [2**63, 0]])
+    def test_sizes_beyond_all_memory_of_a_tensor_that_holds_nothing(self, folder, shape):
+        edit_header(folder, lambda header: header | {"transformer.more": {"dtype": "F32", "shape": shape, "data_offsets": [0, 0]}})
+        refused(folder, str(folder / "model.safetensors"))
+
+    @pytest.mark.parametrize(
+        ("moved", "problem"),
+        [
+            (-4, "the tensors transformer.h.0.attn.c_attn.weight and transformer.h.0.attn.c_proj.bias overlap"),
+            (4, "between transformer.h.0.attn.c_attn.weight and transformer.h.0.attn.c_proj.bias are no tensor's"),
+        ],
+    )
+    def test_tensors_lie_one_after_the_other(self, folder, moved, problem):
+        """As the format wants it, so that no bytes are read twice and none carry what nobody looks at."""
+
+        def move(header):
+            at = header["transformer.h.0.attn.c_proj.bias"]["data_offsets"][0]
+            after = [entry for name, entry in header.items() if name != "__metadata__" and entry["data_offsets"][0] >= at]
+            for entry in after:
+                entry["data_offsets"] = [n + moved for n in entry["data_offsets"]]
+            return header
+
+        edit_header(folder, move)
+        path = folder / "model.safetensors"
+        path.write_bytes(path.read_bytes() + b"\0" * 8)
+        refused(folder, str(path), problem)
+
+    def test_bytes_that_are_left_over(self, folder):
+        path = folder / "model.safetensors"
+        path.write_bytes(path.read_bytes() + b"\0" * 8)
+        refused(folder, str(path), "bytes ", " are no tensor's")
+
     @pytest.mark.parametrize("name", ["wte.weight", "wpe.weight", "ln_f.bias", "h.1.attn.c_attn.weight", "h.0.mlp.c_proj.bias"])
     def test_tensor_missing(self, folder, name):
         edit_weights(folder, **{f"transformer.{name}": None})

@@ -19,6 +19,8 @@ STORED = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": np.ui
 WHOLE_NUMBERS = {"I64": np.int64, "I32": np.int32, "I16": np.int16, "I8": np.int8, "U8": np.uint8}
 """Whole numbers, in which quantised weights are stored."""
 NAMES = {"F16": "float16", "BF16": "bfloat16"}
+LARGEST_SIZE = 1 << 63
+"""No size of a tensor reaches it."""
 BUFFERS = (".attn.bias", ".attn.masked_bias", ".attention.bias", ".attention.masked_bias", ".rotary_emb.inv_freq")
 """Ends of names that are masks and tables of older checkpoints, not weights."""
 
@@ -113,11 +115,15 @@ def _stored(
     if dtype not in formats:
         raise ModelError(f"{path}: {name} is stored as {dtype}; supported are {', '.join(formats)}")
     kind = np.dtype(formats[dtype])
-    if last > len(data) or last - first != kind.itemsize * math.prod(shape):
-        raise ModelError(f"{path} is truncated or broken: {name} needs bytes {first}-{last} of {len(data)}")
+    count = math.prod(shape)
+    if last - first != kind.itemsize * count:
+        raise ModelError(f"{path} is broken: {name} has bytes {first}-{last} for {count} numbers of {kind.itemsize} bytes")
     raw = data[first:last]
-    array: NDArray[Any] = np.frombuffer(raw if raw.ctypes.data % kind.itemsize == 0 else raw.copy(), kind).reshape(shape)
-    return array
+    array: NDArray[Any] = np.frombuffer(raw if raw.ctypes.data % kind.itemsize == 0 else raw.copy(), kind)
+    try:
+        return array.reshape(shape)
+    except ValueError:                                                   # of none, but sizes whose product is beyond an address
+        raise ModelError(f"{path} is broken: {name} has the shape {shape}") from None
 
 
 def release(array: NDArray[Any]) -> None:
@@ -172,13 +178,31 @@ def read_header(path: Path) -> tuple[dict[str, Any], int]:
         raise ModelError(f"{path} is no safetensors file: its header names {error} twice") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ModelError(f"{path} is no safetensors file: its header cannot be read") from None
+    _check_places(path, header, size - 8 - length)
     return header, 8 + length
 
 
 def _check_entry(dtype: str, shape: list[int], data_offsets: list[int]) -> None:
     first, last = data_offsets
-    if not isinstance(dtype, str) or not all(isinstance(n, int) and n >= 0 for n in [*shape, first, last]):
+    if not isinstance(dtype, str) or not all(isinstance(n, int) and 0 <= n < LARGEST_SIZE for n in [*shape, first, last]):
         raise ValueError
+
+
+def _check_places(path: Path, header: Mapping[str, Any], size: int) -> None:
+    """Refuse tensors that do not lie one after the other in all of the data, as the format wants it."""
+    places = sorted((*entry["data_offsets"], name) for name, entry in header.items() if name != "__metadata__")
+    for first, last, name in places:
+        if last > size or last < first:
+            raise ModelError(f"{path} is truncated or broken: {name} needs bytes {first}-{last} of {size}")
+    end, before = 0, "the header"
+    for first, last, name in places:
+        if first < end:
+            raise ModelError(f"{path} is broken: the tensors {before} and {name} overlap, up to byte {end} and from byte {first}")
+        if first > end:
+            raise ModelError(f"{path} is broken: bytes {end}-{first} between {before} and {name} are no tensor's")
+        end, before = last, name
+    if end < size:
+        raise ModelError(f"{path} is broken: bytes {end}-{size} after {before} are no tensor's")
 
 
 class _Twice(Exception):
