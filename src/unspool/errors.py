@@ -15,6 +15,7 @@ UnspoolError (a ValueError)
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -25,6 +26,10 @@ from typing import Any
 FLOAT32_MAX = (2 - 2**-23) * 2.0**127
 """The largest number of float32, in which scores are computed."""
 
+NO_PATTERN = (re.error, OverflowError, RecursionError, ValueError)
+"""What `re` raises for a text that is none of its patterns: of the last three one with a count that is too large, or nested too deeply."""
+MOST_DIGITS = 80
+"""Of a whole number that somebody writes; Python itself reads no more than 4,300."""
 WIDE, NAMES_SAID = 200, 8
 """Names that are longer together are not all said where one is unknown, but so many of them."""
 
@@ -103,6 +108,19 @@ def check(ok: bool, message: str) -> None:
 def is_whole(value: Any, least: int | None = None) -> bool:
     """Whether it is a whole number, of Python or numpy, and not below the least; True is none."""
     return isinstance(value, Integral) and not isinstance(value, bool) and (least is None or int(value) >= least)
+
+
+def in_digits(text: str) -> int | None:
+    """The whole number, 0 or more, that a text writes in digits; None where it is none, or has more digits than any that is meant."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS else None
+
+
+def as_pattern(place: str, text: str) -> re.Pattern[str]:
+    """A regular expression; place: whose it is, as "stop_regex(pattern)"."""
+    try:
+        return re.compile(text)
+    except NO_PATTERN as error:
+        raise ParameterError(f"{place}: {text!r:.{WIDE}} is no regular expression: {error}") from None
 
 
 def as_json(value: Any, most: int = 80) -> str:

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from unspool.errors import ParameterError, UnspoolError
+from unspool.errors import ParameterError, UnspoolError, in_digits
 
 FORMS = {".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv", ".md": "md", ".html": "html", ".htm": "html"}
 FORMS |= {".parquet": "parquet", ".pq": "parquet", ".svg": "svg", ".png": "png", ".pdf": "pdf", ".dot": "dot", ".gv": "dot"}
@@ -318,8 +318,8 @@ def _own_descriptor(path: str | Path) -> int | None:
     place = os.fspath(path)
     for _ in range(40):                                                   # links of links; a circle ends somewhere
         folder, name = os.path.realpath(os.path.dirname(place) or "."), os.path.basename(place)
-        if name.isdecimal() and folder in ("/dev/fd", f"/proc/{os.getpid()}/fd"):
-            return int(name)
+        if (number := in_digits(name)) is not None and folder in ("/dev/fd", f"/proc/{os.getpid()}/fd"):
+            return number
         if not os.path.islink(place):
             return None
         place = os.path.join(folder, os.readlink(place))

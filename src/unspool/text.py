@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
 
-from unspool.errors import PromptError
+from unspool.errors import PromptError, in_digits
 
 SAMPLES = ("Once upon a time, there were 12 kings.", "naïve café", "옛날 옛적에", "a\tb\n  c", "👑")
 """Texts by which one finds out how a tokenizer that nobody knows spells."""
@@ -97,9 +97,10 @@ class TokenIds:
         self.size, self.hash = size, f"token ids below {size}"
 
     def encode(self, text: str) -> list[int]:
-        if not re.fullmatch(r"\s*(\d+\s*)*", text):
+        found = [in_digits(number) for number in text.split()]
+        if None in found:
             raise PromptError(f"this model has no tokenizer: give token ids, as a list or as text such as '3 1 4'; got {text!r:.80}")
-        return [int(number) for number in text.split()]
+        return [number for number in found if number is not None]
 
     def encode_prompt(self, text: str) -> list[int]:
         return self.encode(text)

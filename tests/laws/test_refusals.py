@@ -4,6 +4,7 @@ import contextlib
 import math
 import re
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,11 @@ from helpers.tables import Letters, table
 from laws.examples import processors, stops, strategies
 
 import unspool as un
+from unspool.errors import in_digits
+from unspool.harness.opening import placed
+from unspool.lab.asked_compare import check_pattern
+from unspool.serve.ranges import TAKES
+from unspool.text import TokenIds
 
 
 @pytest.fixture
@@ -25,6 +31,40 @@ def lm():
 def test_scores_of_mismatched_texts(lm, prompt, text, words):
     with pytest.raises(un.PromptError, match=words):
         lm.score(prompt, text)
+
+
+MANY_DIGITS = "9" * 5000
+"""More than Python reads as a number."""
+
+
+def test_texts_become_whole_numbers_in_one_place_only():
+    """Which knows that some digits are no decimals of `int`, and that there can be too many."""
+    root = Path(un.__file__).parent
+    asks = {str(path.relative_to(root)) for path in root.rglob("*.py") if re.search(r"\.is(digit|decimal)\(", path.read_text("utf-8"))}
+    assert asks == {"errors.py"}
+
+
+def test_numbers_of_any_length():
+    assert [in_digits(text) for text in ("0", "12", "", "-1", "²", "٣", "1.5", " 1", MANY_DIGITS)] == [0, 12, *[None] * 7]
+    with pytest.raises(un.PromptError, match="no tokenizer"):
+        TokenIds(24).encode(f"3 {MANY_DIGITS}")
+    with pytest.raises(un.ParameterError, match="batch_size is a whole number"):
+        placed(MANY_DIGITS, None)
+    assert not TAKES["logit_bias"].right({MANY_DIGITS: 1})
+
+
+@pytest.mark.parametrize("pattern", ["(", "a{" + MANY_DIGITS + "}", "a{99999999999}", "(" * 5000 + ")" * 5000])
+def test_patterns_that_are_none(pattern):
+    for part in (
+        lambda: un.Regex(pattern),
+        lambda: un.StopRegex(pattern),
+        lambda: un.Backtrack(un.Greedy(), patterns=pattern),
+        lambda: un.Vote(un.Sample(4), answer=pattern),
+        lambda: check_pattern(pattern, ["a"]),
+    ):
+        with pytest.raises(un.ParameterError) as error:
+            part()
+        assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("prompt", [5, ["a", 3], [None], [[1], None], b"abc", {"a": 1}, [True], [1.5], [[["a"]]], object()])

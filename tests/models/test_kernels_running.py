@@ -115,6 +115,7 @@ def test_a_text_is_the_same_whatever_the_number_of_threads():
         ({"UNSPOOL_THREADS": "3", "OMP_NUM_THREADS": "5"}, 3),
         ({"OMP_NUM_THREADS": "5,2"}, 5),
         ({"OMP_NUM_THREADS": "many"}, None),
+        ({"OMP_NUM_THREADS": "9" * 5000}, None),
     ],
 )
 def test_the_number_of_threads_is_what_is_asked_for(settings, count, monkeypatch):
@@ -127,7 +128,7 @@ def test_the_number_of_threads_is_what_is_asked_for(settings, count, monkeypatch
     assert library.thread_count() == (count or cores)
 
 
-@pytest.mark.parametrize("text", ["0", "many", "-1"])
+@pytest.mark.parametrize("text", ["0", "many", "-1", "²", "9" * 5000])
 def test_a_number_of_threads_that_is_none_is_refused(text, monkeypatch):
     monkeypatch.setenv("UNSPOOL_THREADS", text)
     with pytest.raises(un.ParameterError, match="UNSPOOL_THREADS"):

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unspool.errors import ParameterError, PromptError, UnspoolError
+from unspool.errors import ParameterError, PromptError, UnspoolError, in_digits
 from unspool.files import FORMS, check_writable, said, source_name, write, write_output
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class Sink:
     def width(self) -> int:
         """The screen's columns; 0 if there is no screen to fit."""
         wanted = os.environ.get("COLUMNS", "")
-        return shutil.get_terminal_size().columns if self.terminal or (self.path is None and wanted.isdigit()) else 0
+        return shutil.get_terminal_size().columns if self.terminal or (self.path is None and in_digits(wanted) is not None) else 0
 
     def write(self, text: str) -> None:
         """Show a text at once, or keep it for the file."""

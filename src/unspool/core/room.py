@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from unspool.errors import ModelError, check
+from unspool.errors import ModelError, check, in_digits
 
 MEMORY_SHARE = 0.5
 """Of the machine's memory, what the rows of one call may take."""
@@ -60,7 +60,7 @@ def memory() -> int:
             limit = (Path("/sys/fs/cgroup") / name).read_text(encoding="ascii").strip()
         except OSError:
             continue
-        found = min(found, int(limit)) if limit.isdecimal() else found
+        found = min(found, in_digits(limit) or found)
     return found
 
 

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from unspool.errors import ParameterError
+from unspool.errors import ParameterError, in_digits
 from unspool.language_model import LanguageModel
 from unspool.loader import open_quietly
 
@@ -65,6 +65,6 @@ def placed(batch_size: Any, most: Any) -> int | None:
 
 
 def _count(name: str, value: Any) -> int:
-    if not str(value).isdecimal() or int(value) < 1:
+    if not (count := in_digits(str(value))):
         raise ParameterError(f"{name} is a whole number >= 1{' or auto' if name == 'batch_size' else ''}; got {value!r:.40}")
-    return int(value)
+    return count

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from unspool.errors import ParameterError
+from unspool.errors import ParameterError, in_digits
 from unspool.kernels.build import FOLDER, NAME, stamp
 from unspool.kernels.cores import cores
 
@@ -166,10 +166,10 @@ def _asked() -> tuple[str, int]:
     """Which variable of the environment sets how many threads, and how many; 0 if none does."""
     for name in ("UNSPOOL_THREADS", "OMP_NUM_THREADS"):
         text = os.environ.get(name, "").split(",")[0].strip()
-        if text.isascii() and text.isdecimal() and int(text) > 0:
-            return name, int(text)
+        if count := in_digits(text):
+            return name, count
         if text and name == "UNSPOOL_THREADS":
-            raise ParameterError(f"UNSPOOL_THREADS={text!r}: it is how many threads compute, 1 or more")
+            raise ParameterError(f"UNSPOOL_THREADS={text!r:.80}: it is how many threads compute, 1 or more")
     return "", 0
 
 

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from unspool.core.decoder import Decoder, as_decoder
-from unspool.errors import ParameterError, PromptError, check, is_whole, option, plain
+from unspool.errors import PromptError, as_pattern, check, is_whole, option, plain
 from unspool.lab.mauve import mauve_library
 from unspool.lab.registry import metric_named
 from unspool.lab.task_metrics import sacrebleu_metric
@@ -123,7 +123,4 @@ def check_pattern(pattern: str | None, answers: Any) -> re.Pattern[str] | None:
     if pattern is None:
         return None
     check(bool(answers), f"{option('answer_pattern')} is for prompts with answers; give them by {option('answers')}")
-    try:
-        return re.compile(pattern)
-    except re.error as error:
-        raise ParameterError(f"the pattern for answers, {pattern!r}, is no regular expression: {error}") from None
+    return as_pattern(option("answer_pattern"), pattern)

@@ -16,7 +16,7 @@ import numpy as np
 from unspool.arrays import Array, Flags, Ints, block, like
 from unspool.core.decoder import Part
 from unspool.core.processor import Processor, Rows
-from unspool.errors import MissingExtra, ParameterError, Unsupported, check
+from unspool.errors import NO_PATTERN, MissingExtra, ParameterError, Unsupported, check
 from unspool.patterns.rust import Unwritable, written
 from unspool.text import Tokenizer, begins_text
 
@@ -191,7 +191,7 @@ class Regex(_Constraint):
             written(self.pattern)
         except Unwritable as error:
             raise _refused(self, f"{error} cannot be followed token by token") from None
-        except (re.error, OverflowError, RecursionError) as error:
+        except NO_PATTERN as error:
             raise _refused(self, str(error)) from None
         _validate(self)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from unspool.errors import as_json
+from unspool.errors import as_json, in_digits
 from unspool.serve.errors import Refused
 from unspool.serve.values import (
     A_TEXT,
@@ -28,7 +28,7 @@ from unspool.serve.values import (
 
 def _biases(value: Any) -> bool:
     if isinstance(value, Mapping):
-        return all(key.isascii() and key.isdigit() and is_number(amount) and -100 <= amount <= 100 for key, amount in value.items())
+        return all(in_digits(key) is not None and is_number(amount) and -100 <= amount <= 100 for key, amount in value.items())
     return isinstance(value, list) and all(map(_pair, value))
 
 

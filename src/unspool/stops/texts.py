@@ -13,7 +13,7 @@ from unspool.arrays import Array, Flags, Ints
 from unspool.core.decoder import Part
 from unspool.core.processor import Rows
 from unspool.core.stop import Stop
-from unspool.errors import ParameterError, check, plain, whole
+from unspool.errors import ParameterError, as_pattern, check, plain, whole
 from unspool.patterns.follow import State, follower
 from unspool.text import Finder, Marks, ReadSoFar, TextReader, Tokenizer
 
@@ -110,10 +110,7 @@ class StopRegex(Stop):
 
     def __post_init__(self) -> None:
         check(isinstance(self.pattern, str) and self.pattern != "", f"stop_regex(pattern) needs a pattern; got {self.pattern!r}")
-        try:
-            re.compile(self.pattern)
-        except re.error as error:
-            raise ParameterError(f"stop_regex(pattern): {self.pattern!r} is no regular expression: {error}") from None
+        as_pattern("stop_regex(pattern)", self.pattern)
 
     def resolve(self, tokenizer: Any) -> Part:
         part, (sought, marks) = StopRegex(self.pattern), marked_pattern(self.pattern, tokenizer)

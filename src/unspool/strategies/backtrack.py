@@ -12,7 +12,7 @@ import numpy as np
 
 from unspool.core.frontier import Frontier, Places
 from unspool.core.strategy import Around, Asks, Choice, Each, Look, Strategy
-from unspool.errors import ParameterError, PartError, check, whole
+from unspool.errors import ParameterError, PartError, as_pattern, check, whole
 from unspool.record.step import Hypothesis
 from unspool.text import TextReader
 
@@ -58,11 +58,8 @@ class Backtrack(Around):
         check(type(self.ignore_case) is bool, f"backtrack(ignore_case=...) is True or False; got {self.ignore_case!r}")
         whole("backtrack(tries=...)", self.tries, 1)
         for pattern in self.patterns:
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                raise ParameterError(f"backtrack(patterns=...): {pattern!r} is no regular expression: {error}") from None
-            check(not re.search(pattern, ""), f"backtrack(patterns=...): {pattern!r} matches nothing at all, so no text could be said")
+            empty = as_pattern("backtrack(patterns=...)", pattern).search("")
+            check(not empty, f"backtrack(patterns=...): {pattern!r} matches nothing at all, so no text could be said")
 
     def resolve(self, tokenizer: Any) -> Any:
         """With the strategy inside resolved, and able to read texts."""

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, ClassVar, TypeAlias
 
 from unspool.core.strategy import Around, Strategy
-from unspool.errors import ParameterError, PartError, check, is_whole, named, said_number, whole
+from unspool.errors import ParameterError, PartError, as_pattern, check, is_whole, named, said_number, whole
 from unspool.record.step import Hypothesis
 from unspool.strategies.sample import Sample
 from unspool.text import TextReader
@@ -132,7 +132,4 @@ def check_answer(place: str, answer: Any) -> None:
     """Refuse what finds no answer in a text."""
     check(answer is None or isinstance(answer, str) or callable(answer), f"{place} is a regular expression or a function; got {answer!r}")
     if isinstance(answer, str):
-        try:
-            re.compile(answer)
-        except re.error as error:
-            raise ParameterError(f"{place}: {answer!r} is no regular expression: {error}") from None
+        as_pattern(place, answer)

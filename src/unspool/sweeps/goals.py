@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from unspool.arrays import Floats
-from unspool.errors import ParameterError, UnknownName, check, option, unknown
+from unspool.errors import ParameterError, UnknownName, check, in_digits, option, unknown
 from unspool.lab.bootstrap import Estimate
 from unspool.lab.registry import METRICS, Metric, metric_named
 from unspool.sweeps.read_metrics import READ_METRICS
@@ -120,7 +120,8 @@ def _metric(name: str) -> Metric:
 
 def _unsaid(metric: Metric, human: bool) -> Goal:
     """Which way is better where nobody says."""
-    stem = metric.name.rpartition("_")[0] if metric.name.rpartition("_")[2].isdecimal() else metric.name
+    stem, _, number = metric.name.rpartition("_")
+    stem = metric.name if in_digits(number) is None else stem
     if human and metric.aim.startswith("near human"):
         return Goal(metric, "near", human=True)
     if metric.name in LARGER:

@@ -11,7 +11,7 @@ from unspool.cli import options
 from unspool.cli.commands.common import FAILED, broken_off, check_unheeded, open_model, open_sink
 from unspool.cli.commands.given import ANSWER_COLUMN, answers_of_files, read_prompts, read_reference, texts_of, usable
 from unspool.cli.commands.many import RUN_BY
-from unspool.errors import check
+from unspool.errors import check, in_digits
 from unspool.lab.defaults import DEFAULT, DEFAULT_SEEDS, PROMPTS_AT_ONCE, UNITS
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 _DECODERS = ("greedy", "beam(4)", "sample(1)", "top_p(0.95) | sample(1)")
 """Compared if none is named."""
-LONGEST_NUMBER = 80
-"""Digits of a seed that is read."""
 SIDE_BY_SIDE = 80
 """Columns for texts where there is no screen."""
 _DECODER = options.repeated(
@@ -249,7 +247,7 @@ def read_seeds(text: str) -> int | list[int]:
     parts = [part.strip() for part in text.split(",")]
     parts = parts[:-1] if len(parts) > 1 and not parts[-1] else parts
     check(
-        all(part.removeprefix("-").isdecimal() and len(part) <= LONGEST_NUMBER for part in parts),
+        all(in_digits(part.removeprefix("-")) is not None for part in parts),
         f"--seeds is how many, or whole numbers with commas between, as 0,7,42; got {text[:60]!r}",
     )
     return [int(part) for part in parts] if "," in text else int(text)

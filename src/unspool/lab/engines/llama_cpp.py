@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from unspool.core.decoder import Part
-from unspool.errors import ParameterError, Unsupported, as_json, unknown
+from unspool.errors import ParameterError, Unsupported, as_json, in_digits, unknown
 from unspool.lab.engines.engine import DIFFERENT, REMARK, CallSetting, Engine, Given, Note, Place, Setting, Unsaid
 from unspool.lab.engines.places import (
     ALL,
@@ -77,7 +77,7 @@ def _tokens_biased(given: dict[str, Any], tokenizer: Any) -> dict[str, Any]:
         return given
     by_key, pairs = isinstance(found, Mapping), []
     for token, amount in found.items() if isinstance(found, Mapping) else map(_pair, as_tuple(found)):
-        if not isinstance(token, str) or (by_key and token.isdigit()):
+        if not isinstance(token, str) or (by_key and in_digits(token) is not None):
             pairs.append([int(token), amount])
         elif tokenizer is None:
             raise Unsupported(

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import unspool.processors
 import unspool.stops  # noqa: F401
 from unspool.core.decoder import REGISTRY, Part
-from unspool.errors import ParameterError, Unsupported, as_json
+from unspool.errors import ParameterError, Unsupported, as_json, in_digits
 from unspool.lab.engines.engine import CallSetting, Given, Place, Setting
 from unspool.strategies.drafting import Drafting
 from unspool.strategies.greedy import Greedy
@@ -63,7 +63,7 @@ def some(value: Any) -> tuple[Any, ...]:
 def phrase_of(token: Any) -> Any:
     """A token, several, or a text, from the forms that JSON leaves them in."""
     if isinstance(token, str):
-        return int(token) if token.isdigit() else token
+        return token if (found := in_digits(token)) is None else found
     if isinstance(token, list | tuple):
         return token[0] if len(token) == 1 else tuple(token)
     return int(token)
