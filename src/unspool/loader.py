@@ -52,11 +52,13 @@ def open_quietly(name: Any, *, tokenizer: Any = None, backend: str | None, devic
     if name is not None and not isinstance(name, str | Path):
         return _hold(name, tokenizer, backend, device, dtype)
     from unspool.models.chat import FolderChat, template_of
-    from unspool.models.engine import notes_of
+    from unspool.models.engine import check_names, check_variables, notes_of
     from unspool.models.gguf.names import is_gguf
     from unspool.models.loading import find, fingerprint, read_model
     from unspool.models.tokenizer_folder import read_tokenizer
 
+    check_names(backend=backend, device=device, dtype=dtype)
+    check_variables()
     found = find(name)
     if is_gguf(found.folder):
         return _open_gguf(found, tokenizer, backend, device, dtype)
@@ -159,4 +161,4 @@ def _reader(tokenizer: Any) -> Tokenizer:
     from unspool.models.tokenizer_folder import read_tokenizer
 
     check(tokenizer != "", "the name of a tokenizer is empty; give its folder, or leave it out for the model's own")
-    return read_tokenizer(Path(tokenizer)) if isinstance(tokenizer, str | Path) else as_tokenizer(tokenizer)
+    return read_tokenizer(Path(tokenizer).expanduser()) if isinstance(tokenizer, str | Path) else as_tokenizer(tokenizer)

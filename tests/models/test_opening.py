@@ -51,3 +51,40 @@ def test_gguf_files_too(tmp_path, monkeypatch):
     monkeypatch.setattr(room, "memory", lambda: 1000)
     with pytest.raises(un.ModelError, match="this machine has 1 kB"):
         un.load(tmp_path / "tiny.gguf", backend="numpy")
+
+
+@pytest.mark.parametrize(
+    ("given", "example"),
+    [
+        ({"dtype": np.float16}, "dtype='float16'"),
+        ({"dtype": 8}, "dtype='float16'"),
+        ({"device": 1}, "device='cuda'"),
+        ({"backend": ["numpy"]}, "backend='torch'"),
+        ({"device": b"cpu", "backend": "llama.cpp"}, "device='cuda'"),
+    ],
+)
+def test_backends_devices_and_dtypes_are_given_by_their_names(given, example):
+    with pytest.raises(un.ParameterError, match=f"is given by its name, as {example}; got "):
+        un.load(**given)
+
+
+def test_the_dtype_of_torch_is_shown_by_its_name():
+    torch = pytest.importorskip("torch")
+    for given, example in (({"dtype": torch.bfloat16}, "dtype='bfloat16'"), ({"device": torch.device("cpu")}, "device='cpu'")):
+        with pytest.raises(un.ParameterError, match=f"is given by its name, as {example}; got "):
+            un.load(**given)
+
+
+VARIABLES = [("UNSPOOL_THREADS", "abc"), ("UNSPOOL_CACHE_SIZE", "abc")]
+VARIABLES += [("UNSPOOL_KERNELS", "abc")] if available() else []
+
+
+@pytest.mark.parametrize(("name", "value"), VARIABLES)
+@pytest.mark.parametrize("kernels", ["", "none"])
+@pytest.mark.parametrize("backend", [None, "numpy"])
+def test_a_variable_that_says_nothing_is_refused_whatever_the_model(name, value, kernels, backend, monkeypatch):
+    """The bundled one asks for few of them."""
+    monkeypatch.setenv("UNSPOOL_KERNELS", kernels)
+    monkeypatch.setenv(name, value)
+    with pytest.raises(un.ParameterError, match=f"{name}='{value}': "):
+        un.load(backend=backend)

@@ -160,7 +160,7 @@ class TestAbsurdSizes:
         entry = {"dtype": "F32", "shape": [2**32, 2**32], "data_offsets": [0, 0]}
         text = json.dumps({"wte.weight": entry}).encode()
         (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text)
-        refused(folder, "wte.weight needs bytes")
+        refused(folder, "wte.weight has bytes")
 
     def test_of_end_tokens(self, folder):
         lm = un.load(edit(folder, eos_token_id=[10**30, -1]))
@@ -279,4 +279,5 @@ def test_a_format_that_only_torch_has_is_said_to_change_what_computes():
     (note,) = notes_of(choose(None, None, "float16", lambda: "float32"), None)
     assert "torch computes this model" in note
     assert "float16" in note
+    assert "without a dtype the kernels compute in float32, and weights that a file holds in 16 bits stay in these" in note
     assert notes_of(choose("torch", None, "float16", lambda: "float32"), "torch") == []

@@ -11,13 +11,16 @@ from typing import Any
 import numpy as np
 
 from unspool.arrays import Array
-from unspool.errors import MissingExtra, ModelError, ParameterError, unknown
-from unspool.kernels.library import available, missing, thread_note, unusable
+from unspool.errors import MissingExtra, ModelError, ParameterError, check, unknown
+from unspool.kernels.library import available, missing, thread_count, thread_note, unusable
+from unspool.models.compiled.cache import most_kept
 from unspool.models.weights import gather_files, read_stored, release
 
 KNOWN_BACKENDS = ("compiled", "numpy", "torch", "transformers", "llama.cpp")
 DTYPES = ("float32", "float16", "bfloat16", "int8", "int4")
 OF_KERNELS = ("float32", "bfloat16", "int8", "int4")
+EXAMPLE_NAMES = {"backend": "torch", "device": "cuda", "dtype": "float16"}
+WITHOUT_DTYPE = "without a dtype the kernels compute in float32, and weights that a file holds in 16 bits stay in these"
 DEVICES = ("cuda", "mps", "cpu")
 """In the order in which one is chosen."""
 
@@ -29,6 +32,21 @@ class Compute:
     backend: str
     device: str
     dtype: str
+
+
+def check_names(**given: Any) -> None:
+    """Refuse what is no name for a backend, a device or a dtype, as torch's own object for one."""
+    for name, value in given.items():
+        meant = str(value).removeprefix("torch.")
+        example = meant if meant in DTYPES + DEVICES else EXAMPLE_NAMES[name]
+        check(value is None or isinstance(value, str), f"{name} is given by its name, as {name}={example!r}; got {value!r:.60}")
+
+
+def check_variables() -> None:
+    """Refuse variables of the environment that say nothing, whether the model that is opened asks for them or not."""
+    thread_count()
+    most_kept()
+    available()
 
 
 def choose(backend: str | None, device: str | None, dtype: str | None, stored: Callable[[], str]) -> Compute:
@@ -60,6 +78,7 @@ def _on_cpu(backend: str, device: str | None, dtype: str | None) -> Compute:
     if device not in (None, "auto", "cpu") or dtype not in (None, *formats):
         raise ParameterError(
             f"the {backend} backend computes in {' or '.join(formats)} on the CPU; use backend='torch' for another device or dtype"
+            + (f". {WITHOUT_DTYPE[0].upper()}{WITHOUT_DTYPE[1:]}" if dtype == "float16" and backend == "compiled" else "")
         )
     if backend == "compiled" and not available():
         raise ParameterError(f"backend 'compiled' cannot be used{missing()}")
@@ -76,7 +95,7 @@ def notes_of(engine: Compute, backend: str | None) -> list[str]:
     if engine.backend == "compiled":
         return [note] if (note := thread_note()) else []
     if engine.backend == "torch" and engine.device == "cpu" and backend is None and engine.dtype not in OF_KERNELS:
-        return [f"torch computes this model: {engine.dtype} is none of the kernels' formats, {', '.join(OF_KERNELS)}"]
+        return [f"torch computes this model, for dtype {engine.dtype} was asked for: {WITHOUT_DTYPE}"]
     found = unusable() if engine.backend == "numpy" and backend is None else ""
     return [f"numpy computes this model, slower than the kernels would{found}"] if found else []
 
