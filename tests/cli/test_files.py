@@ -14,6 +14,7 @@ from helpers.program import PROGRAM, ROOT, called, environment, one_line, refusa
 import unspool as un
 from unspool import files
 from unspool.lab.generations import GenerationFile
+from unspool.models.keeping import kept
 
 PROMPT = "Once upon a time"
 FEW = ("--max-new-tokens", "4")
@@ -301,3 +302,17 @@ def test_the_program_as_a_whole_refuses_a_read_only_file(tmp_path):
     done = unspool(PROMPT, *FEW, "--trace", str(file))
     assert (done.returncode, done.stdout) == (2, b"")
     assert file.read_text() == OLD
+
+
+def test_the_home_of_a_user_that_the_shell_did_not_see(tmp_path, monkeypatch):
+    """As it sees none behind a sign of equality, and in no variable."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.txt").write_text(PROMPT)
+    assert called("heat", "--file=~/text.txt", "--output-file=~/out.json", "-o", "json")[0] == 0
+    monkeypatch.setenv("UNSPOOL_CACHE", "~/kept")
+    assert kept("packed") == tmp_path / "kept" / "packed"
+    monkeypatch.delenv("UNSPOOL_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", "~/cache")
+    assert kept("packed") == tmp_path / "cache" / "unspool" / "packed"
+    assert {path.name for path in tmp_path.iterdir()} == {"text.txt", "out.json"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -58,16 +59,21 @@ class Argument(click.Argument):
         return self.label, self.hint
 
 
-class FileRead(click.ParamType):  # type: ignore[type-arg]
+class FileNamed(click.ParamType):  # type: ignore[type-arg]
+    """The name of a file, whose ~ is the user's home also where the shell did not see it, as in --output-file=~/out.json."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return os.path.expanduser(value) if isinstance(value, str) else value
+
+
+class FileRead(FileNamed):
     """The name of a file that is read, or of a model; "-" is standard input."""
 
-    name = "text"
 
-
-class FileWritten(click.ParamType):  # type: ignore[type-arg]
+class FileWritten(FileNamed):
     """The name of a file that is written, in one of some forms; without any, in those of -o."""
-
-    name = "text"
 
     def __init__(self, *forms: str) -> None:
         self.forms = forms

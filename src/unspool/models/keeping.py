@@ -19,5 +19,5 @@ def kept(what: str) -> Path | None:
         return None
     with suppress(RuntimeError):                                         # a user without a home
         base = Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "unspool"
-        return base / what
+        return base.expanduser() / what
     return None
