@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from helpers.program import out, refusal, tiny_folder
 
+from unspool.kernels.library import available
 from unspool.lab.quantization import Price
 from unspool.lab.soundness import Check
 from unspool.views.models import draw_check, draw_got, draw_prices
@@ -26,6 +27,32 @@ def test_one_model_in_words(tiny):
     for line in (*shape, r"backend +compiled", r"kernels +\w+, \d+ threads?", r"device +cpu", r"dtype +float32"):
         assert re.search(rf"^{line}$", text, re.M), text
     assert re.search(r"^resident memory +[\d,]+\.\d MB$", text, re.M)
+
+
+@pytest.mark.skipif(not available(), reason="the kernels are not built")
+@pytest.mark.parametrize(("dtype", "lies"), [(None, "float32"), ("int4", "int4")])
+def test_one_model_says_what_its_weights_lie_in(tiny, dtype, lies):
+    (value,) = json.loads(out("models", tiny, "-o", "json", *(["--dtype", dtype] if dtype else [])))
+    assert value["packed"] == [lies]
+    assert (value["packed_bytes"] > 4 * 8 * 4096) == (dtype is None)
+    assert "packed" not in json.loads(out("models", tiny, "-o", "json", "--backend", "numpy"))[0]
+
+
+@pytest.mark.skipif(not available(), reason="the kernels are not built")
+def test_whole_numbers_of_a_file_are_said(tmp_path):
+    pytest.importorskip("gguf")
+    from helpers.checkpoints import tiny_llama
+    from helpers.gguf_files import write_model
+
+    path = tmp_path / "model.gguf"
+    write_model(path, "llama", *tiny_llama(1, key_heads=1, inner=96, width=64, heads=2, vocabulary=300), quantise="Q4_0")
+    assert re.search(r"^packed as +whole numbers of 4 bits$", out("models", str(path)), re.M)
+
+
+@pytest.mark.parametrize("asked", [["get", "smollm2"], ["get"], []])
+@pytest.mark.parametrize("option", [["--dtype", "int8"], ["--backend", "numpy"], ["--device", "cpu"]])
+def test_what_computes_is_for_one_model_that_is_described(asked, option):
+    assert f"{' '.join(option)} is for one model that is described" in refusal("models", *asked, *option)
 
 
 def test_one_model_in_numbers(tiny):
@@ -48,6 +75,7 @@ def test_the_bundled_model_and_what_is_none(tmp_path):
     assert re.search(r"^architecture +gpt2$", out("models", "bundled"), re.M)
     assert "neither it nor a folder in it has a config.json" in refusal("models", str(tmp_path))
     assert "there is no model at" in refusal("models", str(tmp_path / "no/such/folder"))
+    assert "a .gguf file" in refusal("models", str(tmp_path / "none.gguf"))
     assert "did you mean bundled" in refusal("models", "bundeld")
 
 

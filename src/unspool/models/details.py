@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from unspool.core.model import ROOT
 from unspool.kernels.library import available, missing, thread_count
+from unspool.models.compiled.model import CompiledTransformer
 from unspool.models.gguf.checkpoint import GgufCheckpoint, GgufFile
 from unspool.models.gguf.layouts import NotRead
 from unspool.models.gguf.names import gguf_files, is_gguf, is_meant
@@ -22,6 +23,9 @@ from unspool.models.wheels import here
 
 if TYPE_CHECKING:
     from unspool.language_model import LanguageModel
+
+WHOLE_NUMBERS_OF = {"whole4": "whole numbers of 4 bits", "whole8": "whole numbers of 8 bits", "int4_min": "int4 with offsets"}
+"""What formats of packed weights are called where others go by their own names."""
 
 
 def folder_of(lm: LanguageModel) -> Path | None:
@@ -86,12 +90,21 @@ def details(lm: LanguageModel, seconds: float = 0.0) -> dict[str, Any]:
         **({"engines": engines_of(file)} if file else {}),
         "device": device,
         "dtype": info.get("dtype", ""),
+        **packed(model),
         **kernels_of(str(info.get("backend", "")), model),
         "notes": list(lm.notes),
         "file_bytes": sum(path.stat().st_size for path in folder.glob("*.safetensors")) if folder else file.bytes if file else 0,
         **({"opened_seconds": round(seconds, 2)} if seconds else {}),
         **memory(device),
     }
+
+
+def packed(model: Any) -> dict[str, Any]:
+    """What the weights of a model in the kernels lie in, which for float32 may be fewer bits that come to the same, and their bytes."""
+    if not isinstance(model, CompiledTransformer):
+        return {}
+    formats = [WHOLE_NUMBERS_OF.get(name, name) for name in model.packed_formats]
+    return {"packed": formats, "packed_bytes": model.packed_bytes}
 
 
 def kernels_of(backend: str, model: Any = None) -> dict[str, str]:

@@ -64,7 +64,7 @@ def find(name: str | Path | None) -> Found:
     if (model := KNOWN.get(text)) and model.repository != text:
         return Found(text, packaged_file(model)) if model.packaged else _fetch(hub.HubName(model.repository))
     if known is None:
-        raise ModelError(f"there is no model at {text!r}; give a folder with config.json and model.safetensors, or 'bundled'")
+        raise ModelError(f"there is no model at {text!r}; give a folder with config.json and model.safetensors, a .gguf file, or 'bundled'")
     if known.bare:
         from difflib import SequenceMatcher
 

@@ -22,6 +22,7 @@ TABLE_WIDTH = 80
 LEAST_FOUND = 16
 """Columns of what was found; where a fact leaves it fewer, it stands on the next line."""
 LABELS = {"engines": "run by", "end_tokens": "end tokens", "tokenizer_sha256": "tokenizer's sha256", "file_bytes": "files"}
+LABELS |= {"packed": "packed as", "packed_bytes": "packed weights"}
 LABELS |= {"opened_seconds": "opened in", "peak_bytes": "peak memory"}
 LABELS |= {"resident_bytes": "resident memory", "allocated_bytes": "allocated memory", "reserved_bytes": "reserved memory"}
 

@@ -26,17 +26,23 @@ _WANTED = options.Argument(
 @options.command(_SHOWN, _WANTED, *options.RESULT, *options.ENGINE)
 def models(model: str | None, wanted: str | None, **how: Any) -> int:
     """List models, describe one, or get one. Without an argument: the bundled model, and those that were downloaded."""
+    from unspool.models.listing import bundled, is_shelf, models_cached, models_in
+
+    shelf = model is None or (model not in ("", "get") and is_shelf(model))
+    given = [f"--{name} {how[name]}" for name in ("device", "dtype", "backend") if how[name] is not None]
+    if given and (model == "get" or shelf):
+        does = "models get downloads files as they are" if model == "get" else "a list of models loads none of them"
+        raise click.UsageError(f"{does}; {given[0]} is for one model that is described, as: unspool models bundled {given[0]}")
     if model == "get":
         return _get(wanted, how)
     if wanted is not None:
         raise click.UsageError(f"{wanted!r} is one argument too many; to download a model, say: unspool models get {wanted}")
     from unspool.models.details import details
-    from unspool.models.listing import bundled, is_shelf, models_cached, models_in
     from unspool.views.models import draw_details, draw_models
     from unspool.views.report import detailed, listed
 
     sink = open_sink(how)
-    if model is None or (model and is_shelf(model)):
+    if shelf:
         found = [bundled(), *(models_in(Path(model)) if model else models_cached())]
         sink.write(draw_models(found, sink.paint) if sink.form == "text" else listed(found, sink.form))
     else:

@@ -11,7 +11,7 @@ from unspool.cli.commands.common import open_sink
 from unspool.errors import check
 
 _PRICED = options.Argument(
-    "model", "The bundled model, a Hugging Face folder, or a model of the hub.", value="bundled", type=options.FileRead()
+    "model", "bundled, a folder, a .gguf, or a hub's name.", value="bundled", type=options.FileRead()
 )
 _FORMATS = ("bfloat16", "int8", "int4")
 _ASKED = [

@@ -8,7 +8,7 @@ from unspool.cli import options
 from unspool.cli.commands.common import open_model, open_sink
 
 _VERIFIED = options.Argument(
-    "model", "The bundled model, a Hugging Face folder, or a model of the hub.", value="bundled", type=options.FileRead()
+    "model", "bundled, a folder, a .gguf, or a hub's name.", value="bundled", type=options.FileRead()
 )
 
 

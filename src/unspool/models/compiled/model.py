@@ -12,7 +12,18 @@ import numpy as np
 
 from unspool.arrays import Array
 from unspool.core.model import NO_PLAN, Plan, layers_within
-from unspool.kernels.library import ACTIVATION_CODES, LARGEST_HEAD, BlockFields, Matrix, ModelFields, NormFields, available, kernels
+from unspool.kernels.library import (
+    ACTIVATION_CODES,
+    LARGEST_HEAD,
+    PACKED_FORMATS,
+    WHOLE_FORMATS,
+    BlockFields,
+    Matrix,
+    ModelFields,
+    NormFields,
+    available,
+    kernels,
+)
 from unspool.models.compiled.cache import PackedStore
 from unspool.models.compiled.packing import Packed, pack, size_of
 from unspool.models.compiled.session import CompiledSession
@@ -55,6 +66,16 @@ class CompiledTransformer(Transformer):
     def packed_bytes(self) -> int:
         """Memory that the packed weights take."""
         return len(self._store.whole)
+
+    @property
+    def packed_formats(self) -> list[str]:
+        """The formats that the packed weights lie in, by how much each holds."""
+        sizes: dict[str, int] = {}
+        for part in self._kept:
+            if isinstance(part, Packed):
+                name = (*PACKED_FORMATS, *WHOLE_FORMATS)[part.fields.format]
+                sizes[name] = sizes.get(name, 0) + sum(map(len, part.rooms))
+        return sorted(sizes, key=lambda name: -sizes[name])
 
     def zeros(self, shape: tuple[int, ...]) -> Array:
         """Zeros, as the kernels read them."""
