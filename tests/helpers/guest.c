@@ -8,7 +8,7 @@
 #include <string.h>
 
 const kernels *un_variant(int i);
-void un_pack(const float *, int64_t, int64_t, int32_t, int32_t, int32_t, void *, uint16_t *, uint16_t *);
+int un_pack(const float *, int64_t, int64_t, int32_t, int32_t, int32_t, void *, uint16_t *, uint16_t *);
 
 enum { ROOM = 1, LET_GO, WRITE, READ, THREADS, FORWARD, LINEAR, LOG_SUM_EXP, TOP, PACK };
 
@@ -35,7 +35,7 @@ static int64_t answer(const int64_t *q)
     case LINEAR: return k->linear(AT(q[1]), AT(q[2]), (int)q[3], AT(q[4]), number(q[5]));
     case LOG_SUM_EXP: return k->log_sum_exp(AT(q[1]), (int)q[2], q[3], AT(q[4]), AT(q[5])), 0;
     case TOP: return k->top(AT(q[1]), (int)q[2], q[3], (int)q[4], AT(q[5]));
-    case PACK: return un_pack(AT(q[1]), q[2], q[3], (int)q[4], (int)q[5], (int)q[6], AT(q[7]), AT(q[8]), AT(q[9])), 0;
+    case PACK: return un_pack(AT(q[1]), q[2], q[3], (int)q[4], (int)q[5], (int)q[6], AT(q[7]), AT(q[8]), AT(q[9]));
     default: return -1;
     }
 }

@@ -204,18 +204,20 @@ def random_blocks(rng, form, outputs, blocks):
 def check_whole(name, variant, rng):
     """Random layers that a file has in whole numbers, of one format or several: to the bit what the same weights are in float32."""
     forms = [FILE_FORMATS[i] for i in rng.integers(0, len(FILE_FORMATS), rng.choice([1, 1, 3]))]
-    inputs, rows = 256 * int(rng.integers(1, 4)), int(rng.integers(1, 20))
+    inputs, rows = 256 * int(rng.integers(1, 4)), int(rng.integers(1, 41))
     parts = [(form, int(rng.integers(1, 50))) for form in forms]
     biases = [rng.standard_normal(outputs).astype(np.float32) if rng.integers(2) else None for _, outputs in parts]
     blocks = [random_blocks(rng, form, outputs, inputs // form.numbers) for form, outputs in parts]
     x = extreme(rng.standard_normal((rows, inputs)).astype(np.float32), rng, 1e4)
-    answers = []
+    answers, formats = [], []
     for weights in (blocks, [np.asarray(weight) for weight in blocks]):
         linears = [Linear(weight, bias) for weight, bias in zip(weights, biases, strict=True)]
         layer = pack(linears, "float32", PackedStore(size_of(linears, "float32"), None, "float32"))
         answers.append(product(variant, layer, x))
+        formats.append(layer.fields.format)
     given = f"{name} {[(form.name, outputs) for form, outputs in parts]} {rows, inputs}"
-    assert layer.fields.format == FORMAT_CODES["float32"], given
+    kind = "whole4" if all(form.blocks.whole.four_bits for form in forms) else "whole8"
+    assert formats == [FORMAT_CODES[kind], FORMAT_CODES["float32"]], given
     assert answers[0].tobytes() == answers[1].tobytes(), given
     return answers[0].size
 

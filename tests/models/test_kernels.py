@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 import unspool as un
 from unspool.core.model import Plan
 from unspool.kernels import library
-from unspool.kernels.library import PACKED_FORMATS, SEGMENT
+from unspool.kernels.library import FORMAT_CODES, PACKED_FORMATS, SEGMENT
 from unspool.models.compiled.model import CompiledTransformer, compiled
 from unspool.models.compiled.session import CompiledSession
 from unspool.models.loading import read_model
@@ -44,9 +44,16 @@ def test_a_linear_layer_is_that_of_numpy_and_a_row_is_as_if_alone(variant, kind)
         on_trial.check_linear(*variant, kind, rng)
 
 
+@pytest.mark.parametrize("code", [FORMAT_CODES["whole8"], FORMAT_CODES["whole4"], len(FORMAT_CODES), -1])
+def test_nothing_is_written_in_a_format_that_weights_are_not_packed_in(code):
+    weight, room = np.ones((16, 32), np.float32), np.full(1 << 12, 7, np.uint8)
+    assert library.library().un_pack(weight.ctypes.data, 32, 1, 16, 32, code, *[room.ctypes.data] * 3) == -1
+    assert (room == 7).all()
+
+
 def test_whole_numbers_of_a_file_are_those_of_float32_to_the_bit(variant):
     rng = np.random.default_rng(3)
-    for _ in range(300):
+    for _ in range(250):
         on_trial.check_whole(*variant, rng)
 
 

@@ -18,7 +18,7 @@ def folder(tmp_path):
 @pytest.mark.skipif(not available(), reason="the kernels are not built")
 def test_weights_beyond_memory_are_refused_before_there_is_room(folder, monkeypatch):
     monkeypatch.setattr(room, "memory", lambda: 10_000)
-    with pytest.raises(un.ModelError, match=r"weights take \d+ kB of memory in float32, and this machine has 10 kB: .*int4"):
+    with pytest.raises(un.ModelError, match=r"weights take \d+ kB of memory for dtype float32, and this machine has 10 kB: .*int4"):
         un.load(folder)
 
 

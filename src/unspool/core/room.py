@@ -46,7 +46,7 @@ def check_weights(size: int, kind: str, way_out: str) -> None:
     """Refuse weights that memory cannot hold, before any room is made for them."""
     room = memory()
     if room and size > room:
-        raise ModelError(f"the weights take {amount(size)} of memory in {kind}, and this machine has {amount(room)}: {way_out}")
+        raise ModelError(f"the weights take {amount(size)} of memory for dtype {kind}, and this machine has {amount(room)}: {way_out}")
 
 
 def memory() -> int:

@@ -127,10 +127,11 @@ static void pack_floats(const packing *p, int block)
         for (int o = 0; o < BLOCK; o++) {
             int64_t output = (int64_t)block * BLOCK + o, at = first + i * BLOCK + o;
             float x = output < p->outputs ? p->w[output * p->to_output + i * p->to_input] : 0;
-            if (p->format == FLOAT32)
-                ((float *)p->data)[at] = x;
-            else
-                ((uint16_t *)p->data)[at] = p->format == BFLOAT16 ? bfloat16(x) : float16(x);
+            switch (p->format) {
+            case FLOAT32: ((float *)p->data)[at] = x; break;
+            case BFLOAT16: ((uint16_t *)p->data)[at] = bfloat16(x); break;
+            case FLOAT16: ((uint16_t *)p->data)[at] = float16(x); break;
+            }
         }
 }
 
@@ -139,15 +140,19 @@ static void pack_piece(void *argument, int piece, int pieces)
     packing *p = argument;
     int64_t blocks = (p->outputs + BLOCK - 1) / BLOCK, groups = (p->inputs + GROUP - 1) / GROUP;
     for (int block = (int)(blocks * piece / pieces), end = (int)(blocks * (piece + 1) / pieces); block < end; block++) {
-        if (is_widened(p->format))
+        if (p->format <= FLOAT16)
             pack_floats(p, block);
-        for (int group = 0; !is_widened(p->format) && group < groups; group++) pack_group(p, block, group, (int)groups);
+        for (int group = 0; p->format > FLOAT16 && group < groups; group++) pack_group(p, block, group, (int)groups);
     }
 }
 
-__attribute__((visibility("default"))) void un_pack(const float *w, int64_t to_output, int64_t to_input, int32_t outputs, int32_t inputs, int32_t format, void *data,
+/* Returns 0, or -1 for a format that weights are not packed in here, with nothing written. */
+__attribute__((visibility("default"))) int un_pack(const float *w, int64_t to_output, int64_t to_input, int32_t outputs, int32_t inputs, int32_t format, void *data,
              uint16_t *scales, uint16_t *minima)
 {
+    if (format < FLOAT32 || format > INT4_MIN)
+        return -1;
     packing p = {w, to_output, to_input, format, outputs, inputs, data, scales, minima};
     un_run(pack_piece, &p, un_pieces((double)outputs * inputs));
+    return 0;
 }

@@ -17,14 +17,14 @@ enum format { FLOAT32, BFLOAT16, FLOAT16, INT8, INT4, INT4_MIN, WHOLE8, WHOLE4 }
 enum activation { NONE, GELU_TANH, GELU, SILU, RELU };
 enum finish { SET, ADD, MULTIPLY };                    /* y = r, y += r, y *= r */
 
-/* Weights (outputs, inputs), packed; see pack.c. */
+/* Weights (outputs, inputs), packed by pack.c; WHOLE8 and WHOLE4 by models/compiled/whole.py. */
 typedef struct {
     int32_t format, outputs, inputs;
     int32_t streamed;                                  /* whether its model is too large to stay in a cache from step to step */
     const void *data;
     const void *scales, *minima;                       /* (blocks, groups, BLOCK), or null; float16, of WHOLE8 and WHOLE4 float32 */
     const float *bias;                                 /* (blocks * BLOCK) or null */
-    int32_t group;                                     /* of WHOLE8 and WHOLE4: inputs that share a scale; of INT8, INT4: GROUP */
+    int32_t group;                                     /* of WHOLE8 and WHOLE4: inputs that share a scale */
 } matrix;
 
 /* Whether weights of a format are widened to float32 as they are used, and inputs stay as they are; otherwise these become whole numbers. */

@@ -38,7 +38,8 @@ NORMS = ("before_attention", "after_attention", "before_mlp", "after_mlp", "quer
 class CompiledTransformer(Transformer):
     """A transformer with packed weights: the same model, the same rows, another engine.
 
-    kind: the number format of the weights: float32, bfloat16, int8 or int4; float32 that a file holds in 16 bits are packed in those.
+    kind: the dtype asked for: float32, bfloat16, int8 or int4. For float32, weights that a file holds in 16 bits are packed in these, and
+    whole numbers with scales as such, which come to the same numbers.
     Norms and biases are float32, embeddings lie as in the file; keys and values are kept in bfloat16 under all kinds but float32.
     """
 

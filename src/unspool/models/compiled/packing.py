@@ -110,7 +110,8 @@ def pack(linears: Sequence[Linear], kind: str, store: PackedStore) -> Packed:
             weight = parts[0] if len(parts) == 1 else np.concatenate(parts)
             strides = [stride // 4 for stride in weight.strides]
             places = [room.ctypes.data + len(room) // blocks * block if len(room) else None for room in rooms]
-            library().un_pack(weight.ctypes.data, *strides, len(weight), inputs, FORMAT_CODES[kind], *places)
+            if library().un_pack(weight.ctypes.data, *strides, len(weight), inputs, FORMAT_CODES[kind], *places):
+                raise ValueError(f"weights are not packed in {kind} by the kernels")
         for linear in linears:
             let_go(linear.weight)
     bias = _bias(linears)
