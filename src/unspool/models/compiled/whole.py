@@ -1,4 +1,4 @@
-"""Weights that are whole numbers in their file, packed as these and widened where they are used: float32 in a third of its bytes."""
+"""Weights that are whole numbers in their file, packed as these and widened as they are used: a sixth to a third of float32's bytes."""
 
 from __future__ import annotations
 
