@@ -24,7 +24,7 @@ from unspool.models.wheels import here
 if TYPE_CHECKING:
     from unspool.language_model import LanguageModel
 
-WHOLE_NUMBERS_OF = {"whole4": "whole numbers of 4 bits", "whole8": "whole numbers of 8 bits", "int4_min": "int4 with offsets"}
+WHOLE_NUMBERS_OF = {"whole4": "whole numbers of 4 bits", "whole8": "whole numbers of 8 bits", "int4_min": "int4 with minima"}
 """What formats of packed weights are called where others go by their own names."""
 
 

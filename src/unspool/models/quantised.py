@@ -47,7 +47,7 @@ class QuantisedMatrix(Stored):
 
     def __init__(self, parts: Grouped, rows: NDArray[Any] | None = None) -> None:
         super().__init__(np.broadcast_to(np.uint8(0), (parts.outputs, parts.inputs)), rows)
-        self.parts, self.bits, self.offset = parts, float(parts.bits), True
+        self.parts, self.bits, self.minima = parts, float(parts.bits), True
 
     @property
     def whole(self) -> Whole | None:
@@ -112,13 +112,13 @@ class Grouped:
 
     @np.errstate(invalid="ignore", over="ignore")
     def scaled(self, which: Any) -> Scaled:
-        """The numbers of some outputs; where there are zeros, as those of `Whole` that have offsets."""
+        """The numbers of some outputs; where there are zeros, as those of `Whole` that have minima."""
         q, scale = self.q(which), self.scale(which).astype(np.float32)
         if self.zero is None:
             return Scaled(scale, q.astype(np.int8))
         # those of 4 bits are to begin at 0 and others at -128; numbers and zeros that move together stand for the same weights
         shift = (0 if self.bits <= 4 else -128) + ((1 << self.bits - 1) if q.dtype.kind == "i" else 0)
-        return Scaled(scale, (q.astype(np.int16) + shift).astype(np.int8), (self.zero(which).astype(np.float32) + shift) * scale)
+        return Scaled(scale, (q.astype(np.int16) + shift).astype(np.int8), -(self.zero(which).astype(np.float32) + shift) * scale)
 
     @np.errstate(invalid="ignore", over="ignore")
     def rows(self, which: Any) -> NDArray[np.float32]:

@@ -19,20 +19,20 @@ HALVES = {np.dtype(STORED[stored]): name for stored, name in NAMES.items()}
 
 
 class Scaled(NamedTuple):
-    """Numbers in float32, scale * number - offset: a scale, and perhaps an offset, for each of the equal parts that whole numbers have."""
+    """Numbers in float32, scale * number + minimum: a scale, and perhaps a minimum, for each of the equal parts that whole numbers have."""
 
     scales: NDArray[Any]
     """(n, parts)."""
     numbers: NDArray[Any]
     """(n, numbers), from -128 to 127."""
-    offsets: NDArray[Any] | None = None
+    minima: NDArray[Any] | None = None
 
     def wide(self) -> NDArray[np.float32]:
         """The numbers, (n, numbers)."""
         cut: NDArray[np.float32] = self.numbers.astype(np.float32).reshape(*self.scales.shape, -1)
         cut *= self.scales[..., None]
-        if self.offsets is not None:
-            cut -= self.offsets[..., None]
+        if self.minima is not None:
+            cut += self.minima[..., None]
         return cut
 
 
@@ -41,8 +41,9 @@ class Whole(NamedTuple):
 
     group: int
     four_bits: bool
-    """Whether they go from 0 to 15, where there are offsets, and otherwise from -8 to 7; if not, they go from -128 to 127."""
-    offset: bool
+    """Whether they go from 0 to 15, where there are minima, and otherwise from -8 to 7; if not, they go from -128 to 127."""
+    minima: bool
+    """Whether each group has a minimum beside its scale."""
 
 
 class Stored:
@@ -54,8 +55,8 @@ class Stored:
     dtype, itemsize = np.dtype(np.float32), 4
     bits: float | None = None
     """How many bits its file has for a number, if these are whole numbers in blocks, beside a scale."""
-    offset = False
-    """Whether each block has an offset beside its scale."""
+    minima = False
+    """Whether each block has a minimum beside its scale."""
 
     def __init__(self, numbers: NDArray[Any], rows: NDArray[Any] | None = None) -> None:
         self.numbers, self.rows = numbers, rows
@@ -79,7 +80,7 @@ class Stored:
         return True
 
     def scaled(self) -> Scaled:
-        """The whole numbers (N, inputs), with scales and offsets (N, groups): that come to the numbers to the bit."""
+        """The whole numbers (N, inputs), with scales and minima (N, groups), that come to the numbers to the bit."""
         raise NotImplementedError
 
     @property

@@ -105,7 +105,7 @@ def test_layers_that_are_packed_as_one_lose_nothing_either():
 @pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
 @pytest.mark.parametrize("form", [form for form in GGUF_FORMATS.values() if form.blocks], ids=lambda form: form.name)
 def test_what_is_infinite_in_a_file_is_that_of_float32_and_nothing_is_said(form, value, recwarn):
-    """Where offsets are not the file's own, 15 * scale - 8 * scale would be no number: such a layer is packed in float32."""
+    """Where minima are not the file's own, 15 * scale - 8 * scale would be no number: such a layer is packed in float32."""
     rng = np.random.default_rng(3)
     data = rng.integers(0, 256, (40 * 768 // form.numbers, form.size), np.uint8)
     data[~(np.abs(form.widen(data)) < 1e4).all(1)] = 0

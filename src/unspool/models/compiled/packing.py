@@ -23,7 +23,7 @@ WITH_POINT = ("float32", "bfloat16", "float16")
 STREAMED = 64 << 20
 """Bytes of packed weights beyond which they do not stay in a processor's cache from one step to the next."""
 BITS_OF_INT4 = 5.0
-"""Bits of a number in int4 with a scale and an offset for each 32; weights whose file has more are packed in int8."""
+"""Bits of a number in int4 with a scale and a minimum for each 32; weights whose file has more are packed in int8."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +70,7 @@ def packed_kind(linears: Sequence[Linear], kind: str) -> str:
         return kind
     if any(weight.bits > BITS_OF_INT4 for weight in weights):
         return "int8"
-    return "int4_min" if any(weight.offset for weight in weights) else "int4"
+    return "int4_min" if any(weight.minima for weight in weights) else "int4"
 
 
 def sizes(kind: str, outputs: int, inputs: int) -> tuple[int, int, int]:

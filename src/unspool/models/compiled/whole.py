@@ -30,7 +30,7 @@ def whole_of(weights: Sequence[Any]) -> PackedWhole | None:
     if not forms or len(forms) < len(weights) or weights[0].shape[1] % group or any(form.group % group for form in forms):
         return None
     four_bits = group % 2 == 0 and all(form.four_bits for form in forms)
-    return PackedWhole("whole4" if four_bits else "whole8", group, any(form.offset for form in forms))
+    return PackedWhole("whole4" if four_bits else "whole8", group, any(form.minima for form in forms))
 
 
 def sizes_of_whole(whole: PackedWhole, outputs: int, inputs: int) -> tuple[int, int, int]:
@@ -63,8 +63,8 @@ def in_groups(its: Scaled, whole: PackedWhole) -> tuple[NDArray[Any], ...]:
     times = its.numbers.shape[1] // its.scales.shape[1] // whole.group
     scales = np.repeat(its.scales, times, axis=1)
     numbers = its.numbers.view(np.uint8)
-    if its.offsets is not None:
-        return numbers, scales, np.repeat(-its.offsets, times, axis=1)
+    if its.minima is not None:
+        return numbers, scales, np.repeat(its.minima, times, axis=1)
     if whole.kind == "whole8":
         return numbers, scales, np.full_like(scales, -0.0)               # which changes nothing, not even the sign of zero
     return numbers + np.uint8(ZERO), scales, scales * np.float32(-ZERO)

@@ -1,6 +1,6 @@
 """The number formats of GGUF tensors: how a block of numbers is stored, and what float32 numbers it stands for.
 
-A block holds small whole numbers q beside scales in float16: d, or of parts of it d * s; and offsets m where q begins at 0. A format
+A block holds small whole numbers q beside scales in float16: d, or of parts of it d * s; and minima m where q begins at 0. A format
 is its fields, in the order of their bytes, and the formula of its whole numbers with their scales, or of its numbers. Formats whose
 numbers stand in a code book (IQ1 to IQ3) are left to the package gguf.
 """
@@ -104,7 +104,7 @@ def q4_0(b: BlockArray) -> Scaled:
 
 def q4_1(b: BlockArray) -> Scaled:
     """d q + m."""
-    return Scaled(f32(b["d"]), parts(b["q"], 4, 16), -f32(b["m"]))
+    return Scaled(f32(b["d"]), parts(b["q"], 4, 16), f32(b["m"]))
 
 
 def five_bits(b: BlockArray) -> Numbers:
@@ -119,7 +119,7 @@ def q5_0(b: BlockArray) -> Scaled:
 
 def q5_1(b: BlockArray) -> Scaled:
     """d q + m."""
-    return Scaled(f32(b["d"]), five_bits(b), -f32(b["m"]))
+    return Scaled(f32(b["d"]), five_bits(b), f32(b["m"]))
 
 
 def q8_0(b: BlockArray) -> Scaled:
@@ -129,7 +129,7 @@ def q8_0(b: BlockArray) -> Scaled:
 
 def q2_k(b: BlockArray) -> Scaled:
     """d s q - m t, with s and t for each 16 numbers."""
-    return Scaled(f32(b["d"]) * f32(b["s"] & 15), parts(b["q"], 2, 32), f32(b["m"]) * f32(b["s"] >> 4))
+    return Scaled(f32(b["d"]) * f32(b["s"] & 15), parts(b["q"], 2, 32), -f32(b["m"]) * f32(b["s"] >> 4))
 
 
 def q3_k(b: BlockArray) -> Scaled:
@@ -140,23 +140,23 @@ def q3_k(b: BlockArray) -> Scaled:
 
 
 def six_bit_scales(b: BlockArray) -> tuple[Numbers, Numbers]:
-    """d s and m t of Q4_K and Q5_K: four of each whole, of four more the lower bits together and the upper ones beside the first."""
+    """d s and -m t of Q4_K and Q5_K: four of each whole, of four more the lower bits together and the upper ones beside the first."""
     s, t, low = b["s"][:, :4], b["s"][:, 4:8], b["s"][:, 8:]
     scales = np.concatenate([s & 63, low & 15 | s >> 6 << 4], axis=1)
-    offsets = np.concatenate([t & 63, low >> 4 | t >> 6 << 4], axis=1)
-    return f32(b["d"]) * f32(scales), f32(b["m"]) * f32(offsets)
+    below = np.concatenate([t & 63, low >> 4 | t >> 6 << 4], axis=1)
+    return f32(b["d"]) * f32(scales), -f32(b["m"]) * f32(below)
 
 
 def q4_k(b: BlockArray) -> Scaled:
     """d s q - m t, with s and t for each 32 numbers."""
-    scales, offsets = six_bit_scales(b)
-    return Scaled(scales, parts(b["q"], 4, 32), offsets)
+    scales, minima = six_bit_scales(b)
+    return Scaled(scales, parts(b["q"], 4, 32), minima)
 
 
 def q5_k(b: BlockArray) -> Scaled:
     """d s q - m t, with s and t for each 32 numbers."""
-    scales, offsets = six_bit_scales(b)
-    return Scaled(scales, parts(b["q"], 4, 32) | parts(b["high"], 1, 32) << 4, offsets)
+    scales, minima = six_bit_scales(b)
+    return Scaled(scales, parts(b["q"], 4, 32) | parts(b["high"], 1, 32) << 4, minima)
 
 
 def q6_k(b: BlockArray) -> Scaled:
@@ -224,7 +224,7 @@ def _format(name: str, numbers: int, formula: Callable[[BlockArray], Numbers], *
 def _scaled(name: str, numbers: int, group: int, formula: Callable[[BlockArray], Scaled], four_bits: bool = False, **fields: Any) -> Format:
     """A format of whole numbers, of which so many share a scale."""
     layout = np.dtype([*fields.items()])
-    return Format(name, numbers, layout.itemsize, WholeBlocks(layout, formula, Whole(group, four_bits, offset="m" in fields)))
+    return Format(name, numbers, layout.itemsize, WholeBlocks(layout, formula, Whole(group, four_bits, minima="m" in fields)))
 
 
 def _by_package(name: str, data: NDArray[np.uint8]) -> Numbers:

@@ -27,7 +27,7 @@ class Blocks(Stored):
     def __init__(self, data: NDArray[np.uint8], form: Format, rows: NDArray[Any] | None = None) -> None:
         super().__init__(data, rows)
         self.form, self.shape = form, (*self.shape[:-1], data.shape[1] // form.size * form.numbers)
-        self.bits, self.offset = 8 * form.size / form.numbers, form.blocks is not None and form.blocks.whole.offset
+        self.bits, self.minima = 8 * form.size / form.numbers, form.blocks is not None and form.blocks.whole.minima
         self.finite = True
 
     @property
@@ -35,7 +35,7 @@ class Blocks(Stored):
         return self.form.blocks.whole if self.form.blocks and self.finite else None
 
     def look_through(self) -> bool:
-        if (blocks := self.form.blocks) and blocks.whole.four_bits and not blocks.whole.offset:
+        if (blocks := self.form.blocks) and blocks.whole.four_bits and not blocks.whole.minima:
             self.finite = blocks.is_finite(self.numbers.reshape(-1, self.form.size))
             self.let_go()
         return self.finite
@@ -45,7 +45,7 @@ class Blocks(Stored):
         rows = self._held()
         found = self.form.blocks.scaled(np.ascontiguousarray(rows).reshape(-1, self.form.size))
         scales, numbers = found.scales.reshape(len(rows), -1), found.numbers.reshape(len(rows), -1)
-        return Scaled(scales, numbers, None if found.offsets is None else found.offsets.reshape(len(rows), -1))
+        return Scaled(scales, numbers, None if found.minima is None else found.minima.reshape(len(rows), -1))
 
     def _like(self, numbers: NDArray[Any], rows: NDArray[Any] | None = None) -> Blocks:
         found = Blocks(numbers, self.form, rows)
