@@ -25,8 +25,7 @@ from unspool.kernels.library import (
     NormFields,
     StepFields,
 )
-from unspool.models.compiled.packing import sizes
-from unspool.models.compiled.whole import PackedWhole, sizes_of_whole
+from unspool.models.compiled.forms import PackedForm
 
 EMULATOR = shutil.which("qemu-aarch64")
 ROOM, LET_GO, WRITE, READ, THREADS, FORWARD, LINEAR, LOG_SUM_EXP, TOP, PACK = range(1, 11)
@@ -100,7 +99,7 @@ class Guest:
     def un_pack(self, w, to_output, to_input, outputs, inputs, number, *places):
         first = min(0, (outputs - 1) * to_output * 4)                     # strides may be negative
         last = max(0, (outputs - 1) * to_output) + (inputs - 1) * to_input + 1
-        room = sizes(PACKED_FORMATS[number], outputs, inputs)
+        room = PackedForm.of(PACKED_FORMATS[number]).sizes(outputs, inputs)
         there = [self.put(bytes(size)) if size else 0 for size in room]
         self.ask(PACK, self.copied(w + first, last * 4 - first) - first, to_output, to_input, outputs, inputs, number, *there)
         for one, place, size in zip(there, places, room, strict=True):
@@ -205,7 +204,5 @@ class Guest:
 
 def room_of(its):
     """Bytes of the numbers, scales and minima of packed weights."""
-    if its.format < len(PACKED_FORMATS):
-        return sizes(PACKED_FORMATS[its.format], its.outputs, its.inputs)
-    whole = PackedWhole(WHOLE_FORMATS[its.format - len(PACKED_FORMATS)], its.group, bool(its.minima))
-    return sizes_of_whole(whole, its.outputs, its.inputs)
+    kind = (*PACKED_FORMATS, *WHOLE_FORMATS)[its.format]
+    return PackedForm(kind, its.group, bool(its.minima)).sizes(its.outputs, its.inputs)

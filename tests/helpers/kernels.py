@@ -21,8 +21,9 @@ from unspool.kernels.build import FOLDER, compilers
 from unspool.kernels.library import BLOCK_OUTPUTS, FORMAT_CODES, GROUP_INPUTS, PACKED_FORMATS
 from unspool.models import transformer
 from unspool.models.compiled.cache import PackedStore
+from unspool.models.compiled.forms import WITH_POINT
 from unspool.models.compiled.model import CompiledTransformer
-from unspool.models.compiled.packing import WITH_POINT, pack, size_of
+from unspool.models.compiled.packing import pack, size_of
 from unspool.models.gguf.formats import GGUF_FORMATS
 from unspool.models.gguf.weights import Blocks
 from unspool.models.rope import Rope

@@ -6,7 +6,7 @@ from helpers import guest, kernels as on_trial
 
 from unspool.kernels import library
 from unspool.kernels.library import PACKED_FORMATS
-from unspool.models.compiled.packing import sizes
+from unspool.models.compiled.forms import PackedForm
 
 pytestmark = [
     pytest.mark.skipif(not library.variants(), reason="the kernels are not built"),
@@ -45,8 +45,9 @@ def test_weights_are_packed_as_here(aarch64, kind):
         strides = [stride // 4 for stride in weight.strides]
         found = []
         for one in (library.library(), aarch64):
-            rooms = [np.zeros(max(size, 1), np.uint8) for size in sizes(kind, outputs, inputs)]
-            places = [room.ctypes.data if size else None for room, size in zip(rooms, sizes(kind, outputs, inputs), strict=True)]
+            sizes = PackedForm.of(kind).sizes(outputs, inputs)
+            rooms = [np.zeros(max(size, 1), np.uint8) for size in sizes]
+            places = [room.ctypes.data if size else None for room, size in zip(rooms, sizes, strict=True)]
             one.un_pack(weight.ctypes.data, *strides, outputs, inputs, PACKED_FORMATS.index(kind), *places)
             found.append(b"".join(map(bytes, rooms)))
         assert found[0] == found[1]

@@ -19,6 +19,7 @@ from safetensors.numpy import save_file
 import unspool as un
 from unspool.kernels import library
 from unspool.models.compiled import cache, packing
+from unspool.models.compiled.forms import form_of
 from unspool.models.compiled.model import CompiledTransformer
 from unspool.models.engine import OF_KERNELS
 from unspool.models.loading import read_model
@@ -164,7 +165,7 @@ def test_what_another_process_is_writing_stays(checkpoint, kept, monkeypatch):
     part = kept / ".0123456789ab.part"
     part.write_bytes(b"half")
     monkeypatch.setenv("UNSPOOL_CACHE_SIZE", "1")
-    monkeypatch.setattr(cache, "GIGABYTE", len(CompiledTransformer(read_transformer("gpt2", *tiny_gpt2(3)))._store.whole))
+    monkeypatch.setattr(cache, "GIGABYTE", len(CompiledTransformer(read_transformer("gpt2", *tiny_gpt2(3)))._store.bytes))
     logits(checkpoint)
     assert part.exists()
     assert len(list(kept.iterdir())) == 2
@@ -380,7 +381,7 @@ def test_layers_of_files_in_two_formats_are_packed_together_in_float32():
     alike, mixed = [([halves] * 2, "float16"), ([others] * 2, "bfloat16")], [([halves, others], "float32"), ([halves, weight], "float32")]
     for parts, kind in alike + mixed:
         linears = [Linear(part, None) for part in parts]
-        assert packing.packed_kind(linears, "float32") == kind
+        assert form_of(parts, "float32").kind == kind
         packed = packing.pack(linears, "float32", cache.PackedStore(packing.size_of(linears, "float32"), None, "float32"))
         np.testing.assert_allclose(packed(np.eye(7, dtype=np.float32)).T, np.concatenate([np.asarray(part) for part in parts]), rtol=0)
 

@@ -6,8 +6,8 @@ import pytest
 import unspool as un
 from unspool.kernels.library import available
 from unspool.models.compiled.cache import PackedStore
-from unspool.models.compiled.packing import pack, packed_kind, size_of
-from unspool.models.compiled.whole import whole_of
+from unspool.models.compiled.forms import form_of, whole_form
+from unspool.models.compiled.packing import pack, size_of
 from unspool.models.gguf.container import read_container
 from unspool.models.gguf.formats import GGUF_FORMATS
 from unspool.models.gguf.weights import Blocks
@@ -16,6 +16,11 @@ from unspool.models.transformer import Linear
 
 gguf = pytest.importorskip("gguf")
 BY_NAME = {form.name: form for form in GGUF_FORMATS.values()}
+
+
+def kind_of(linears, asked):
+    """The format in which layers are packed as one."""
+    return form_of([linear.weight for linear in linears], asked).kind
 
 
 def layer(name):
@@ -52,7 +57,7 @@ def layer(name):
 )
 def test_what_is_packed_is_what_the_file_holds(name, asked, kind, error):
     one = layer(name)
-    assert packed_kind([one], asked) == kind
+    assert kind_of([one], asked) == kind
     packed = pack([one], asked, PackedStore(size_of([one], asked), None, asked))
     found, wanted = packed(np.eye(256, dtype=np.float32)).T, np.asarray(one.weight)  # of one input nothing is rounded
     assert np.abs(found - wanted).max() <= error * np.abs(wanted).max()
@@ -76,7 +81,7 @@ def test_a_file_of_whole_numbers_gives_the_bits_of_float32_in_fewer_bytes(name, 
         for whole in (True, False):
             with monkeypatch.context() as patch:
                 if not whole:
-                    patch.setattr("unspool.models.compiled.packing.whole_of", lambda weights: None)
+                    patch.setattr("unspool.models.compiled.forms.whole_form", lambda weights: None)
                 lm = un.load(str(tmp_path / f"{kind}.gguf"), backend="compiled")
             session = lm.model.session()
             found.append((session.logits(session.extend([-1] * 20, [[i, 2, 7][: 1 + i % 3] for i in range(20)])), lm.model.packed_bytes))
@@ -86,19 +91,19 @@ def test_a_file_of_whole_numbers_gives_the_bits_of_float32_in_fewer_bytes(name, 
 
 def test_layers_in_float32_that_are_packed_as_one_take_the_bits_of_the_widest_and_the_smallest_group():
     pair = [layer("Q4_0"), layer("Q4_1")]
-    assert whole_of([one.weight for one in pair]) == ("whole4", 32, True)
-    assert whole_of([layer("Q4_K").weight, layer("Q6_K").weight]) == ("whole8", 16, True)
+    assert whole_form([one.weight for one in pair]) == ("whole4", 32, True)
+    assert whole_form([layer("Q4_K").weight, layer("Q6_K").weight]) == ("whole8", 16, True)
     plain = Linear(Stored(np.zeros((16, 256), np.float16)), None)
-    assert whole_of([layer("Q4_0").weight, plain.weight]) is None
-    assert packed_kind([layer("Q4_0"), plain], "float32") == "float32"
+    assert whole_form([layer("Q4_0").weight, plain.weight]) is None
+    assert kind_of([layer("Q4_0"), plain], "float32") == "float32"
 
 
 def test_layers_that_are_packed_as_one_lose_nothing_either():
-    assert packed_kind([layer("Q4_0"), layer("Q4_1")], "int4") == "int4_min"
-    assert packed_kind([layer("Q4_0"), layer("Q6_K")], "int4") == "int8"
+    assert kind_of([layer("Q4_0"), layer("Q4_1")], "int4") == "int4_min"
+    assert kind_of([layer("Q4_0"), layer("Q6_K")], "int4") == "int8"
     plain = Linear(Stored(np.zeros((16, 32), np.float16)), None)
-    assert packed_kind([plain], "int4") == "int4"
-    assert packed_kind([layer("Q4_0"), plain], "int4") == "int4"
+    assert kind_of([plain], "int4") == "int4"
+    assert kind_of([layer("Q4_0"), plain], "int4") == "int4"
 
 
 @pytest.mark.skipif(not available(), reason="the kernels are not built")

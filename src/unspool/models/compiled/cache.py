@@ -100,7 +100,7 @@ class PackedStore:
             check_weights(size, kind, "ask for fewer bits, as dtype int4, or take a smaller model")
         room = np.empty(size + CACHE_LINE, np.uint8) if found is None else found
         first = -room.ctypes.data % CACHE_LINE
-        self.whole = room[first : first + size]
+        self.bytes = room[first : first + size]
 
     def _mapped(self, size: int) -> Bytes | None:
         with suppress(OSError, ValueError):
@@ -115,14 +115,14 @@ class PackedStore:
         """The next `size` bytes."""
         first, self.at = self.at, self.at + padded(size)
         if not self.filled:
-            tell(first, len(self.whole))
-        return self.whole[first : first + size]
+            tell(first, len(self.bytes))
+        return self.bytes[first : first + size]
 
     def keep(self) -> None:
         """Write what was packed, if it is to be kept and is not; a disk that will not have it is no fault of the model's."""
         if self.path is None or self.filled:
             return
-        size = len(self.whole)
+        size = len(self.bytes)
         if size > self.most:
             return
         with suppress(OSError, UnspoolError):
@@ -130,7 +130,7 @@ class PackedStore:
             _clear(self.path, self.most - size)
             disk = shutil.disk_usage(self.path.parent)
             if disk.free - size >= max(LEFT_FREE, PART_LEFT_FREE * disk.total):
-                write(self.path, [self.whole.data])
+                write(self.path, [self.bytes.data])
 
 
 def _clear(path: Path, most: float) -> None:

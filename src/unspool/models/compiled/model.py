@@ -66,7 +66,7 @@ class CompiledTransformer(Transformer):
     @property
     def packed_bytes(self) -> int:
         """Memory that the packed weights take."""
-        return len(self._store.whole)
+        return len(self._store.bytes)
 
     @property
     def packed_formats(self) -> list[str]:

@@ -10,20 +10,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unspool.kernels.library import BLOCK_OUTPUTS, FORMAT_CODES, GROUP_INPUTS, Kernels, Matrix, address, kernels, library
+from unspool.kernels.library import BLOCK_OUTPUTS, FORMAT_CODES, Kernels, Matrix, address, kernels, library
 from unspool.models.compiled.cache import Bytes, PackedStore, padded
-from unspool.models.compiled.whole import PackedWhole, pack_whole, sizes_of_whole, whole_of
+from unspool.models.compiled.forms import form_of
+from unspool.models.compiled.whole import pack_whole
 from unspool.models.stored import in_memory, let_go
 from unspool.models.transformer import Linear
 
 PACKED_AT_ONCE = 1 << 22
 """Numbers that are widened to float32 together."""
-WITH_POINT = ("float32", "bfloat16", "float16")
-"""Formats of numbers that need no scales."""
 STREAMED = 64 << 20
 """Bytes of packed weights beyond which they do not stay in a processor's cache from one step to the next."""
-BITS_OF_INT4 = 5.0
-"""Bits of a number in int4 with a scale and a minimum for each 32; weights whose file has more are packed in int8."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,74 +46,35 @@ def shape_of(linears: Sequence[Linear]) -> tuple[int, int]:
     return sum(linear.weight.shape[0] for linear in linears), int(linears[0].weight.shape[1])
 
 
-def whole_in(linears: Sequence[Linear], kind: str) -> PackedWhole | None:
-    """How layers are packed as the whole numbers of their file, under float32; None if they are not."""
-    return whole_of([linear.weight for linear in linears]) if kind == "float32" else None
-
-
-def packed_kind(linears: Sequence[Linear], kind: str) -> str:
-    """The number format in which layers are packed as one.
-
-    For float32 one that holds what their file has, in 16 bits or as whole numbers: each is widened where it is used, and is the same. For
-    int4 one that loses little of what has few bits in its file already.
-    """
-    if whole := whole_in(linears, kind):
-        return whole.kind
-    weights = [linear.weight for linear in linears]
-    if kind == "float32":
-        kinds = {getattr(weight, "kind", kind) for weight in weights}
-        return kinds.pop() if len(kinds) == 1 else kind
-    if kind != "int4" or any(getattr(weight, "bits", None) is None for weight in weights):
-        return kind
-    if any(weight.bits > BITS_OF_INT4 for weight in weights):
-        return "int8"
-    return "int4_min" if any(weight.minima for weight in weights) else "int4"
-
-
-def sizes(kind: str, outputs: int, inputs: int) -> tuple[int, int, int]:
-    """Bytes of the numbers, the scales and the minima of a packed layer."""
-    blocks, groups = -(-outputs // BLOCK_OUTPUTS), -(-inputs // GROUP_INPUTS)
-    if kind in WITH_POINT:
-        return blocks * BLOCK_OUTPUTS * inputs * (4 if kind == "float32" else 2), 0, 0
-    scales = blocks * BLOCK_OUTPUTS * groups * 2
-    return blocks * BLOCK_OUTPUTS * groups * GROUP_INPUTS // (1 if kind == "int8" else 2), scales, scales if kind == "int4_min" else 0
-
-
 def size_of(linears: Sequence[Linear], kind: str) -> int:
     """Bytes that linear layers take in a store, packed as one."""
-    return sum(map(padded, room_of(linears, kind)))
-
-
-def room_of(linears: Sequence[Linear], kind: str) -> tuple[int, int, int]:
-    """Bytes of the numbers, the scales and the minima of linear layers packed as one."""
-    whole, shape = whole_in(linears, kind), shape_of(linears)
-    return sizes_of_whole(whole, *shape) if whole else sizes(packed_kind(linears, kind), *shape)
+    return sum(map(padded, form_of([linear.weight for linear in linears], kind).sizes(*shape_of(linears))))
 
 
 def pack(linears: Sequence[Linear], kind: str, store: PackedStore) -> Packed:
     """Linear layers that read the same, as one; from the store, if it holds them."""
-    rooms, whole = tuple(store.room(size) for size in room_of(linears, kind)), whole_in(linears, kind)
-    kind, (outputs, inputs) = packed_kind(linears, kind), shape_of(linears)
+    form, (outputs, inputs) = form_of([linear.weight for linear in linears], kind), shape_of(linears)
+    code, rooms = FORMAT_CODES[form.kind], tuple(store.room(size) for size in form.sizes(outputs, inputs))
     data, scales, minima = (room.ctypes.data if len(room) else None for room in rooms)
     if not store.filled:
         blocks = -(-outputs // BLOCK_OUTPUTS)
         step = max(PACKED_AT_ONCE // (inputs * BLOCK_OUTPUTS), 1)
         for block in range(0, blocks, step):
             some = list(_outputs(linears, block * BLOCK_OUTPUTS, (block + step) * BLOCK_OUTPUTS))
-            if whole:
-                pack_whole(some, whole, rooms, block)
+            if form.whole:
+                pack_whole(some, form, rooms, block)
                 continue
             parts = [np.asarray(in_memory(part), np.float32) for part in some]
             weight = parts[0] if len(parts) == 1 else np.concatenate(parts)
             strides = [stride // 4 for stride in weight.strides]
             places = [room.ctypes.data + len(room) // blocks * block if len(room) else None for room in rooms]
-            if library().un_pack(weight.ctypes.data, *strides, len(weight), inputs, FORMAT_CODES[kind], *places):
-                raise ValueError(f"weights are not packed in {kind} by the kernels")
+            if library().un_pack(weight.ctypes.data, *strides, len(weight), inputs, code, *places):
+                raise ValueError(f"weights are not packed in {form.kind} by the kernels")
         for linear in linears:
             let_go(linear.weight)
     bias = _bias(linears)
-    address, group = None if bias is None else bias.ctypes.data, whole.group if whole else GROUP_INPUTS
-    fields = Matrix(FORMAT_CODES[kind], outputs, inputs, len(store.whole) > STREAMED, data, scales, minima, address, group)
+    address = None if bias is None else bias.ctypes.data
+    fields = Matrix(code, outputs, inputs, len(store.bytes) > STREAMED, data, scales, minima, address, form.group)
     return Packed(rooms, bias, fields, kernels())
 
 

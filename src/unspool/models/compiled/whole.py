@@ -3,54 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unspool.kernels.library import BLOCK_OUTPUTS
-from unspool.models.stored import Scaled, Stored, Whole
+from unspool.models.compiled.forms import PackedForm
+from unspool.models.stored import Scaled, Stored
 
 ZERO = 8
 """What is added to numbers of four bits that have a sign."""
 
 
-class PackedWhole(NamedTuple):
-    """How layers that are packed as one lie: the format, how many inputs share a scale, and whether each group has a minimum."""
-
-    kind: str
-    group: int
-    minima: bool
-
-
-def whole_of(weights: Sequence[Any]) -> PackedWhole | None:
-    """The format that holds weights as their file has them; None where some are no whole numbers with scales."""
-    forms: list[Whole] = [form for weight in weights if isinstance(weight, Stored) and (form := weight.whole)]
-    group = min((form.group for form in forms), default=1)
-    if not forms or len(forms) < len(weights) or weights[0].shape[1] % group or any(form.group % group for form in forms):
-        return None
-    four_bits = group % 2 == 0 and all(form.four_bits for form in forms)
-    return PackedWhole("whole4" if four_bits else "whole8", group, any(form.minima for form in forms))
-
-
-def sizes_of_whole(whole: PackedWhole, outputs: int, inputs: int) -> tuple[int, int, int]:
-    """Bytes of the numbers, the scales and the minima of a packed layer."""
-    rows = -(-outputs // BLOCK_OUTPUTS) * BLOCK_OUTPUTS
-    scales = rows * (inputs // whole.group) * 4
-    return rows * inputs // (2 if whole.kind == "whole4" else 1), scales, scales if whole.minima else 0
-
-
 @np.errstate(invalid="ignore", over="ignore")
-def pack_whole(weights: Sequence[Stored], whole: PackedWhole, rooms: Sequence[NDArray[np.uint8]], block: int) -> None:
+def pack_whole(weights: Sequence[Stored], form: PackedForm, rooms: Sequence[NDArray[np.uint8]], block: int) -> None:
     """Weights of outputs side by side into the rooms of their layer, from a block on."""
-    parts = [in_groups(weight.scaled(), whole) for weight in weights]
+    parts = [in_groups(weight.scaled(), form) for weight in weights]
     numbers, scales, minima = (np.concatenate(some) for some in zip(*parts, strict=True))
     blocks = -(-len(numbers) // BLOCK_OUTPUTS)
     missing = blocks * BLOCK_OUTPUTS - len(numbers)
     numbers, scales, minima = (np.pad(some, ((0, missing), (0, 0))) for some in (numbers, scales, minima))
-    lying = numbers.reshape(blocks, BLOCK_OUTPUTS, -1, whole.group).transpose(0, 2, 3, 1)
-    if whole.kind == "whole4":
-        half = whole.group // 2
+    lying = numbers.reshape(blocks, BLOCK_OUTPUTS, -1, form.group).transpose(0, 2, 3, 1)
+    if form.kind == "whole4":
+        half = form.group // 2
         lying = lying[:, :, :half] | lying[:, :, half:] << 4
     for room, some in zip(rooms, (lying, of_blocks(scales), of_blocks(minima)), strict=True):
         if len(room):
@@ -58,14 +34,14 @@ def pack_whole(weights: Sequence[Stored], whole: PackedWhole, rooms: Sequence[ND
             room[block * size : (block + blocks) * size] = np.ascontiguousarray(some).view(np.uint8).reshape(-1)
 
 
-def in_groups(its: Scaled, whole: PackedWhole) -> tuple[NDArray[Any], ...]:
+def in_groups(its: Scaled, form: PackedForm) -> tuple[NDArray[Any], ...]:
     """Numbers, scales and minima as the format has them: a scale for each group, and what is added to number * scale."""
-    times = its.numbers.shape[1] // its.scales.shape[1] // whole.group
+    times = its.numbers.shape[1] // its.scales.shape[1] // form.group
     scales = np.repeat(its.scales, times, axis=1)
     numbers = its.numbers.view(np.uint8)
     if its.minima is not None:
         return numbers, scales, np.repeat(its.minima, times, axis=1)
-    if whole.kind == "whole8":
+    if form.kind == "whole8":
         return numbers, scales, np.full_like(scales, -0.0)               # which changes nothing, not even the sign of zero
     return numbers + np.uint8(ZERO), scales, scales * np.float32(-ZERO)
 
