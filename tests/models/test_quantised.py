@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -242,7 +243,9 @@ BROKEN = [
     ("compressed-tensors", "weight_packed", lambda a: a.view(np.float32)),
     ("compressed-tensors", "weight_scale", lambda a: a[:8]),
     ("compressed-tensors", "weight_shape", lambda a: a[:1]),
+    ("compressed-tensors", "weight_shape", lambda a: -a),
     ("compressed-tensors with zeros", "weight_zero_point", half),
+    ("compressed-tensors with zeros", "weight_zero_point", lambda a: a.astype(np.float32)),
     ("compressed-tensors unpacked", "weight", lambda a: a.astype(np.int16)),
     ("compressed-tensors unpacked", "weight", lambda a: a.view(np.uint8)),
     ("compressed-tensors unpacked", "weight_scale", lambda a: a[:8]),
@@ -328,3 +331,28 @@ def test_the_parts_of_a_file_are_let_go_once_they_are_used(tmp_path, way, monkey
     monkeypatch.setattr("unspool.models.quantised.release", released.append)
     let_go(matrix[3:9])
     assert max(tensor.nbytes for tensor in released) == matrix.shape[0] * matrix.shape[1] * matrix.bits / 8
+
+
+@pytest.mark.parametrize(("shape", "value"), [((INPUTS, 1), np.int32(200)), ((INPUTS, 1), np.float32(3)), ((INPUTS, 3), np.int8(1))])
+def test_zeros_that_are_none(tmp_path, shape, value):
+    """Beyond the bits that are said, no whole numbers, or for other groups."""
+    _, quantised = folders(tmp_path, as_whole_bytes)
+    tensors = load_file(quantised / "model.safetensors")
+    save_file(tensors | {"model.layers.0.mlp.up_proj.weight_zero_point": np.full(shape, value)}, quantised / "model.safetensors")
+    with pytest.raises(un.ModelError, match=r"model\.safetensors is broken: model\.layers\.0\.mlp\.up_proj\.weight_zero_point is "):
+        un.load(quantised)
+
+
+@pytest.mark.skipif(not available() or not Path("/proc/self/smaps").exists(), reason="no kernels, or nothing says which pages are held")
+def test_a_file_does_not_stay_in_memory_beside_the_packed_weights(tmp_path):
+    rng, size = np.random.default_rng(1), 1024
+    words = rng.integers(-(2**31), 2**31, (size // 8, size)).astype(np.int32)
+    zeros, scales = words[: size // GROUP, : size // 8].copy(), np.ones((size // GROUP, size), np.float16)
+    save_file({"up.qweight": words, "up.qzeros": zeros, "up.scales": scales}, tmp_path / "model.safetensors")
+    weights = read_quantised(tmp_path, {"quant_method": "gptq", "bits": 4})
+    pack([Linear(weights["up.weight"])], "float32", PackedStore(1 << 22, None, "float32"))
+    held, ours = 0, False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        ours = line.endswith(str(tmp_path / "model.safetensors")) if re.match(r"[0-9a-f]+-", line) else ours
+        held += int(line.split()[1]) * 1024 if ours and line.startswith("Rss:") else 0
+    assert held < words.nbytes / 4

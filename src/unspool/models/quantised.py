@@ -30,6 +30,7 @@ LOW_BITS = 0xFFF
 AWQ_ORDER = (0, 4, 1, 5, 2, 6, 3, 7)
 """Where in a word of AWQ each of eight outputs stands."""
 WORD_KINDS, BYTE_KINDS, INDEX_KINDS = (np.dtype(np.int32),), (np.dtype(np.int8),), (np.dtype(np.int32), np.dtype(np.int64))
+ZERO_KINDS = (*BYTE_KINDS, *INDEX_KINDS)
 SCALE_KINDS = tuple(map(np.dtype, STORED.values()))
 """Kinds of tensors."""
 HELD_KINDS = (np.dtype(np.int8), np.dtype(np.uint8), np.dtype(np.int16))
@@ -197,17 +198,22 @@ def bitsandbytes(t: Tensors, settings: Mapping[str, Any]) -> Grouped:
 def compressed_tensors(t: Tensors, settings: Mapping[str, Any]) -> Grouped:
     """weight_packed (outputs, inputs * b / 32) or weight, weight_scale (outputs, groups), weight_zero_point, weight_g_idx."""
     bits = _bits(settings)
-    packed, zero = "weight_packed" in t, t.get("weight_zero_point")
+    packed, zero = "weight_packed" in t, _part(t, "weight_zero_point", ZERO_KINDS) if "weight_zero_point" in t else None
     if packed:
         outputs, inputs = map(int, _part(t, "weight_shape", INDEX_KINDS, 2))
+        if min(outputs, inputs) < 1:
+            raise _Misfit("weight_shape", t["weight_shape"], f"numbers above 0: it has {outputs} and {inputs}")
         weight, half = _part(t, "weight_packed", WORD_KINDS, outputs, _words(inputs, bits)), 1 << bits - 1  # packed numbers begin at 0
         if zero is not None and zero.dtype == np.int32:
             words = _part(t, "weight_zero_point", WORD_KINDS, _words(outputs, bits), None)
             zero = small_numbers(np.ascontiguousarray(words.T), bits)[:, :outputs].T.astype(np.int16) - half
+        elif zero is not None:
+            _check_numbers(t, "weight_zero_point", bits)
     else:
         weight = _part(t, "weight", BYTE_KINDS, None, None)
         outputs, inputs = weight.shape
-        _check_numbers(weight, bits)
+        for part in ("weight", *(["weight_zero_point"] if zero is not None else [])):
+            _check_numbers(t, part, bits)
     scale = _spread(t, "weight_scale", widen(_part(t, "weight_scale", SCALE_KINDS)), outputs)
     groups = scale.shape[1]
     zeros = None if zero is None or not zero.any() else _spread(t, "weight_zero_point", zero, outputs, groups)
@@ -229,16 +235,18 @@ def _spread(t: Tensors, part: str, numbers: NDArray[Any], outputs: int, groups: 
     return np.broadcast_to(held, (outputs, held.shape[1]))
 
 
-def _check_numbers(weight: NDArray[Any], bits: int) -> None:
-    """Refuse bytes that hold more than they are said to."""
-    half, step = 1 << bits - 1, max(CHECKED_AT_ONCE // max(weight.shape[1], 1), 1)
-    for first in range(0, len(weight) if bits < 8 else 0, step):
-        some = weight[first : first + step]
-        if (least := some.min(initial=0)) < -half or (most := some.max(initial=0)) >= half:
-            held = least if least < -half else most
-            raise _Misfit("weight", weight, f"numbers from {-half} to {half - 1}, which {bits} bits hold: it has {held}")
-    if bits < 8:
-        release(weight)
+def _check_numbers(t: Tensors, part: str, bits: int) -> None:
+    """Refuse whole numbers beyond those of so many bits, as which they are said to be."""
+    tensor, half = t[part], 1 << bits - 1
+    if tensor.dtype == np.int8 and bits == 8:
+        return
+    step = max(CHECKED_AT_ONCE // max(tensor[:1].size, 1), 1)
+    for first in range(0, len(tensor), step):
+        some = tensor[first : first + step]
+        for found in (some.min(initial=0), some.max(initial=0)):
+            if not -half <= found < half:
+                raise _Misfit(part, tensor, f"numbers from {-half} to {half - 1}, which {bits} bits hold: it has {found}")
+    release(tensor)
 
 
 @dataclass(frozen=True)
@@ -346,18 +354,23 @@ class _Misfit(Exception):
     """A tensor of a layer is not what it should be."""
 
     def __init__(self, part: str, tensor: NDArray[Any], wanted: str) -> None:
-        super().__init__(part, f"is {tensor.dtype} of the shape {tensor.shape}, where its layer needs {wanted}")
+        super().__init__(part, f"is {_called(tensor.dtype)} of the shape {tensor.shape}, where its layer needs {wanted}")
 
 
 def _part(t: Tensors, part: str, kinds: tuple[Any, ...], *shape: int | None) -> NDArray[Any]:
     """A tensor of a layer, if it is of one of these kinds and of a shape, in which None stands for any size but 0; no shape: any."""
     tensor = t[part]
     fits = len(shape) == tensor.ndim and all(n == m if m is not None else n for n, m in zip(tensor.shape, shape, strict=True))
-    if tensor.dtype not in kinds or (shape and not fits):
-        names = [str(kind) if kind != np.uint16 else "bfloat16" for kind in kinds]
-        sizes = f" of the shape ({', '.join('any' if n is None else str(n) for n in shape)})" if shape else ""
-        raise _Misfit(part, tensor, f"{' or '.join(names)}{sizes}")
+    if tensor.dtype not in kinds:
+        raise _Misfit(part, tensor, " or ".join(map(_called, kinds)))
+    if shape and not fits:
+        raise _Misfit(part, tensor, f"the shape ({', '.join('1 or more' if n is None else str(n) for n in shape)})")
     return tensor
+
+
+def _called(kind: np.dtype[Any]) -> str:
+    """A kind of tensors by its name; bfloat16 are held as whole numbers of 16 bits."""
+    return "bfloat16" if kind == np.uint16 else str(kind)
 
 
 def _words(count: int, bits: int) -> int:
