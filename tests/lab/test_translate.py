@@ -367,3 +367,15 @@ def test_beam_sampling_of_transformers_goes_both_ways():
     assert written.settings["do_sample"] is True
     assert from_engine("transformers", written.settings).decoder == read.decoder
     assert str(to_engine("transformers", "beam_sample(3)").decoder) == "beam_sample(3)"
+
+
+@pytest.mark.parametrize("settings", ["--temp " + "[" * 50_000, "--temp " + "9" * 5000, "--logit-bias " + "9" * 5000 + "+1"])
+def test_flags_of_any_length_and_depth_are_refused_in_one_line(settings):
+    with pytest.raises(UnspoolError, match=r"^.+$"):
+        from_engine("llama.cpp", settings)
+
+
+@pytest.mark.parametrize("settings", ["[" * 50_000, '{"temperature": ' + "9" * 5000 + "}"])
+def test_settings_of_any_length_and_depth_are_refused_in_one_line(settings):
+    with pytest.raises(UnspoolError, match=r"^cannot read the settings .{,200}$"):
+        from_engine("vllm", settings)

@@ -38,7 +38,7 @@ def settings_of(engine: Engine, settings: Any) -> tuple[dict[str, Any], list[Not
 def _read_text(engine: Engine, text: str) -> dict[str, Any]:
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         try:
             node = ast.parse(text, mode="eval").body
             found = _literal(node)
@@ -104,5 +104,5 @@ def _take_flag(engine: Engine, given: dict[str, Any], name: str, value: str) -> 
     else:
         try:
             given[name] = json.loads(value)
-        except ValueError:
-            raise ParameterError(f"{name} needs a number; got {value!r}") from None
+        except (ValueError, RecursionError):
+            raise ParameterError(f"{name} needs a number; got {value!r:.80}") from None
