@@ -16,9 +16,9 @@ import numpy as np
 from unspool.kernels.build import FLAGS, FOLDER
 from unspool.kernels.library import (
     BLOCK_OUTPUTS,
+    FORMAT_CODES,
     PACKED_FORMATS,
     SEGMENT,
-    WHOLE_FORMATS,
     BlockFields,
     Matrix,
     ModelFields,
@@ -100,9 +100,9 @@ class Guest:
         first = min(0, (outputs - 1) * to_output * 4)                     # strides may be negative
         last = max(0, (outputs - 1) * to_output) + (inputs - 1) * to_input + 1
         room = PackedForm.of(PACKED_FORMATS[number]).sizes(outputs, inputs)
-        there = [self.put(bytes(size)) if size else 0 for size in room]
+        there = [self.put(bytes(size)) if size else 0 for size in room[:3]]
         self.ask(PACK, self.copied(w + first, last * 4 - first) - first, to_output, to_input, outputs, inputs, number, *there)
-        for one, place, size in zip(there, places, room, strict=True):
+        for one, place, size in zip(there, places, room[:3], strict=True):
             if size:
                 self.back(one, place, size)
         self.let_go()
@@ -171,10 +171,8 @@ class Guest:
     def matrix(self, its):
         fields = Matrix.from_buffer_copy(its)
         if its.data:
-            room = room_of(its)
-            fields.data, fields.scales, fields.minima = (
-                self.copied(address, size) for address, size in zip((its.data, its.scales, its.minima), room, strict=True)
-            )
+            for name, size in zip(("data", "scales", "minima", "exceptions"), room_of(its), strict=True):
+                setattr(fields, name, self.copied(getattr(its, name), size))
             fields.bias = self.copied(its.bias, -(-its.outputs // BLOCK_OUTPUTS) * BLOCK_OUTPUTS * 4)
         return fields
 
@@ -203,6 +201,6 @@ class Guest:
 
 
 def room_of(its):
-    """Bytes of the numbers, scales and minima of packed weights."""
-    kind = (*PACKED_FORMATS, *WHOLE_FORMATS)[its.format]
+    """Bytes of the numbers, scales, minima and exceptions of packed weights."""
+    kind = list(FORMAT_CODES)[its.format]
     return PackedForm(kind, its.group, bool(its.minima)).sizes(its.outputs, its.inputs)

@@ -21,7 +21,8 @@ from unspool.kernels.build import FOLDER, compilers
 from unspool.kernels.library import BLOCK_OUTPUTS, FORMAT_CODES, GROUP_INPUTS, PACKED_FORMATS
 from unspool.models import transformer
 from unspool.models.compiled.cache import PackedStore
-from unspool.models.compiled.forms import WITH_POINT
+from unspool.models.compiled.coded import CODED_AS
+from unspool.models.compiled.forms import PackedForm, form_of
 from unspool.models.compiled.model import CompiledTransformer
 from unspool.models.compiled.packing import pack, size_of
 from unspool.models.gguf.formats import GGUF_FORMATS
@@ -35,6 +36,7 @@ EPSILON = 2.0**-24
 SMALLEST_INPUT = np.float32(1e-30)
 """A group of inputs of which none is larger counts as zeros, where inputs become whole numbers."""
 THREADS = (1, 2, 7)
+WITH_POINT = ("float32", "bfloat16", "float16")
 
 
 def has_compiler():
@@ -56,8 +58,13 @@ def run_in_process(code, fixed=False, **environment):
 
 def packed(weight, bias, kind):
     """A layer, packed in memory."""
-    linears = [Linear(weight, bias)]
-    return pack(linears, kind, PackedStore(size_of(linears, kind), None, kind))
+    return packed_as([Linear(weight, bias)], kind)
+
+
+def packed_as(linears, kind, form=None):
+    """Layers packed as one in memory, in a form or as a dtype asks for."""
+    form = form or form_of([linear.weight for linear in linears], kind)
+    return pack(linears, form, PackedStore(size_of(linears, form), None, kind))
 
 
 def unpacked(layer, kind):
@@ -70,7 +77,7 @@ def unpacked(layer, kind):
         numbers = widen(data.view(wide[kind]))
         return numbers.reshape(blocks, inputs, BLOCK_OUTPUTS).transpose(0, 2, 1).reshape(-1, inputs)[:outputs].astype(np.float64)
     none = np.zeros(blocks * groups * BLOCK_OUTPUTS)
-    wide = [room.view(np.float16).astype(np.float64) if len(room) else none for room in layer.rooms[1:]]
+    wide = [room.view(np.float16).astype(np.float64) if len(room) else none for room in layer.rooms[1:3]]
     scales, minima = (numbers.reshape(blocks, groups, BLOCK_OUTPUTS, 1) for numbers in wide)
     if kind == "int8":
         whole = data.reshape(blocks, groups, 8, BLOCK_OUTPUTS, 4).astype(np.float64) - 128
@@ -213,7 +220,7 @@ def check_whole(name, variant, rng):
     answers, formats = [], []
     for weights in (blocks, [np.asarray(weight) for weight in blocks]):
         linears = [Linear(weight, bias) for weight, bias in zip(weights, biases, strict=True)]
-        layer = pack(linears, "float32", PackedStore(size_of(linears, "float32"), None, "float32"))
+        layer = packed_as(linears, "float32")
         answers.append(product(variant, layer, x))
         formats.append(layer.fields.format)
     given = f"{name} {[(form.name, outputs) for form, outputs in parts]} {rows, inputs}"
@@ -221,6 +228,29 @@ def check_whole(name, variant, rng):
     assert formats == [FORMAT_CODES[kind], FORMAT_CODES["float32"]], given
     assert answers[0].tobytes() == answers[1].tobytes(), given
     return answers[0].size
+
+
+def check_coded(name, variant, rng):
+    """A random layer whose exponents are coded, with as many exceptions as there may be, zeros and what is no number among them: to the
+    bit what it is in its own format."""
+    kind, inputs, rows = str(rng.choice(list(CODED_AS))), 8 * int(rng.integers(1, 40)), int(rng.integers(1, 41))
+    parts = [int(rng.integers(1, 60)) for _ in range(rng.choice([1, 1, 3]))]
+    outputs, form = sum(parts), PackedForm(CODED_AS[kind], GROUP_INPUTS, False, int(rng.integers(0, 240)))
+    bits = rng.integers(0, 1 << 23, (outputs, inputs)) | (form.exponent + rng.integers(1, 16, (outputs, inputs))) << 23
+    bits = np.where(rng.random(bits.shape) < rng.choice([0, 0.1]), rng.integers(0, 1 << 23, bits.shape), bits)  # 0, and below the least
+    room = form.exceptions(outputs, inputs)
+    where = rng.permutation(bits.size)[: min(rng.choice([0, 1, room]), room)]
+    bits.reshape(-1)[where] = rng.integers(1, 256, len(where)) << 23 | rng.integers(0, 1 << 23, len(where))
+    bits = (bits | rng.integers(0, 2, bits.shape) << 31).astype(np.uint32)
+    weight = (bits if kind == "float32" else bits & np.uint32(0xFFFF0000)).view(np.float32)
+    weight = weight if rng.integers(2) else weight.T.copy().T
+    biases = [rng.standard_normal(count).astype(np.float32) if rng.integers(2) else None for count in parts]
+    linears = [Linear(part, bias) for part, bias in zip(np.split(weight, np.cumsum(parts)[:-1]), biases, strict=True)]
+    x = rng.standard_normal((rows, inputs)).astype(np.float32)
+    found, wanted = (product(variant, packed_as(linears, kind, its), x) for its in (form, None))
+    alike = (found.view(np.uint32) == wanted.view(np.uint32)) | (np.isnan(found) & np.isnan(wanted))
+    assert alike.all(), f"{name} {kind} {rows, outputs, inputs} exponent {form.exponent}, {len(where)} exceptions"
+    return found.size
 
 
 @contextmanager
@@ -434,6 +464,7 @@ def all_variants(seed, count, at_once=1):
         for _ in range(count):
             check_log_sum_exp(name, variant, rng)
             check_whole(name, variant, rng)
+            check_coded(name, variant, rng)
         return done
 
     total = 0

@@ -57,6 +57,12 @@ def test_whole_numbers_of_a_file_are_those_of_float32_to_the_bit(variant):
         on_trial.check_whole(*variant, rng)
 
 
+def test_coded_weights_are_those_of_their_format_to_the_bit(variant):
+    rng = np.random.default_rng(4)
+    for _ in range(300):
+        on_trial.check_coded(*variant, rng)
+
+
 def test_a_softcap_bends_what_a_linear_layer_gives(variant):
     rng = np.random.default_rng(7)
     layer, x = on_trial.packed(rng.standard_normal((37, 20)).astype(np.float32), None, "float32"), rng.standard_normal((3, 20), np.float32)

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from helpers.checkpoints import tiny_gpt2, tiny_llama
-from helpers.kernels import run_in_process
+from helpers.kernels import packed_as, run_in_process
 from safetensors.numpy import save_file
 
 import unspool as un
@@ -382,7 +382,7 @@ def test_layers_of_files_in_two_formats_are_packed_together_in_float32():
     for parts, kind in alike + mixed:
         linears = [Linear(part, None) for part in parts]
         assert form_of(parts, "float32").kind == kind
-        packed = packing.pack(linears, "float32", cache.PackedStore(packing.size_of(linears, "float32"), None, "float32"))
+        packed = packed_as(linears, "float32")
         np.testing.assert_allclose(packed(np.eye(7, dtype=np.float32)).T, np.concatenate([np.asarray(part) for part in parts]), rtol=0)
 
 

@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.checkpoints import tiny_llama
+from helpers.kernels import packed_as
 from safetensors.numpy import load_file, save_file
 
 import unspool as un
 from unspool.kernels.library import FORMAT_CODES, available
-from unspool.models.compiled.cache import PackedStore
-from unspool.models.compiled.packing import pack
 from unspool.models.loading import read_model
 from unspool.models.quantised import Grouped, dequantised, read_quantised
 from unspool.models.stored import let_go
@@ -313,7 +312,7 @@ def test_scales_that_no_sum_of_products_holds_are_packed_in_float32(way, value, 
     parts[name] = parts[name].astype(np.float32)
     parts[name].reshape(-1)[0] = value
     (matrix,) = dequantised({f"up.{part}": tensor for part, tensor in parts.items()}, settings).values()
-    packed = [pack([Linear(weight)], "float32", PackedStore(1 << 20, None, "float32")) for weight in (matrix, np.asarray(matrix))]
+    packed = [packed_as([Linear(weight)], "float32") for weight in (matrix, np.asarray(matrix))]
     for rows in (1, 20):
         x = (rng.random((rows, INPUTS)) < 0.02).astype(np.float32)
         with np.errstate(invalid="raise"):
@@ -350,7 +349,7 @@ def test_a_file_does_not_stay_in_memory_beside_the_packed_weights(tmp_path):
     zeros, scales = words[: size // GROUP, : size // 8].copy(), np.ones((size // GROUP, size), np.float16)
     save_file({"up.qweight": words, "up.qzeros": zeros, "up.scales": scales}, tmp_path / "model.safetensors")
     weights = read_quantised(tmp_path, {"quant_method": "gptq", "bits": 4})
-    pack([Linear(weights["up.weight"])], "float32", PackedStore(1 << 22, None, "float32"))
+    packed_as([Linear(weights["up.weight"])], "float32")
     held, ours = 0, False
     for line in Path("/proc/self/smaps").read_text().splitlines():
         ours = line.endswith(str(tmp_path / "model.safetensors")) if re.match(r"[0-9a-f]+-", line) else ours

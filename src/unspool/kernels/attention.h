@@ -180,11 +180,11 @@ static void weigh(float *score, int from, int to, float slope, float softcap)
         UNROLL for (int r = 0; r < R; r++) UNROLL for (int i = 0; i < C; i++) store(out + r * HEAD + i * VL, total[r][i]);  \
     }
 #if VL == 16
-enum { CHUNK = 4 };
+enum { REGISTERS = 4 };
 GATHER(4, 4) GATHER(4, 1) GATHER(1, 4) GATHER(1, 1)
 #define GATHER_WIDE(R, ...) gather_##R##_4(__VA_ARGS__)
 #else
-enum { CHUNK = 2 };
+enum { REGISTERS = 2 };
 GATHER(4, 2) GATHER(4, 1) GATHER(1, 2) GATHER(1, 1)
 #define GATHER_WIDE(R, ...) gather_##R##_2(__VA_ARGS__)
 #endif
@@ -194,7 +194,7 @@ INLINE void gather_all(int queries, float *out, const float *weights, int room, 
 {
     const int size = values->size;
     int i = 0;
-    for (; i + CHUNK * VL <= size; i += CHUNK * VL) {
+    for (; i + REGISTERS * VL <= size; i += REGISTERS * VL) {
         if (queries == 1) GATHER_WIDE(1, out + i, weights, room, values, path, from, to, i, bytes);
         else GATHER_WIDE(4, out + i, weights, room, values, path, from, to, i, bytes);
     }

@@ -84,7 +84,7 @@ def build(target: Path = FOLDER / NAME, compiler: Sequence[str] | None = None, e
             status = f"it ended with {error.returncode}" if isinstance(error, subprocess.CalledProcessError) else str(error)
             said = [*(getattr(error, "stderr", None) or "").strip().splitlines(), status]
             named = " (which CC names; unset it, and others are tried)" if os.environ.get("CC") and not compiler else ""
-            failures.append(f"{shlex.join(command)}{named}: {said[0]}")
+            failures.append(f"{shlex.join(command)}{named}: {next((line for line in said if 'error' in line), said[0])}")
     raise NoCompiler("; ".join(failures) or "there is no C compiler (cc, gcc, clang, or the Python package ziglang)")
 
 
@@ -92,7 +92,7 @@ def _build(command: list[str], folder: Path, extra: Sequence[str], machine: str)
     import subprocess
     from concurrent.futures import ThreadPoolExecutor
 
-    jobs: list[tuple[str, str, tuple[str, ...]]] = [(source, source, ()) for source in ("pool", "pack", "dispatch")]
+    jobs: list[tuple[str, str, tuple[str, ...]]] = [(source, source, ()) for source in ("pool", "pack", "pack_coded", "dispatch")]
     variants = VARIANTS.get("x86_64" if machine in ("AMD64", "x86_64") else machine, {"baseline": ()})
     jobs += [("variant", name, (f"-DVARIANT={name}", *flags)) for name, flags in variants.items()]
 

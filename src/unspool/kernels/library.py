@@ -18,9 +18,11 @@ PACKED_FORMATS = ("float32", "bfloat16", "float16", "int8", "int4", "int4_min")
 """Those that any weights can be packed in."""
 WHOLE_FORMATS = ("whole8", "whole4")
 """Those of weights that are whole numbers in their file."""
-FORMAT_CODES = {name: code for code, name in enumerate(PACKED_FORMATS + WHOLE_FORMATS)}
+CODED_FORMATS = ("coded32", "coded16")
+"""Those that hold float32 and bfloat16 in fewer bits, without loss."""
+FORMAT_CODES = {name: code for code, name in enumerate(PACKED_FORMATS + WHOLE_FORMATS + CODED_FORMATS)}
 ACTIVATION_CODES = {"gelu_tanh": 1, "gelu": 2, "silu": 3, "relu": 4}
-BLOCK_OUTPUTS, GROUP_INPUTS, SEGMENT, LARGEST_HEAD = 16, 32, 128, 512
+BLOCK_OUTPUTS, GROUP_INPUTS, CHUNK_INPUTS, SEGMENT, LARGEST_HEAD = 16, 32, 8, 128, 512
 MOST_THREADS = 256
 """As many as pool.c starts at most."""
 ELF = b"\x7fELF"
@@ -35,7 +37,7 @@ class Matrix(c.Structure):
     _fields_ = (
         *((name, INT32) for name in ("format", "outputs", "inputs", "streamed")),
         *((name, ADDRESS) for name in ("data", "scales", "minima", "bias")),
-        ("group", INT32),
+        *(("group", INT32), ("exponent", INT32), ("exceptions", ADDRESS)),
     )
 
 
@@ -112,6 +114,7 @@ def _opened() -> tuple[Any, str]:
         return None, "the kernels were built of other sources"
     found.un_variant.restype, found.un_variant.argtypes = c.POINTER(Kernels), [c.c_int]
     found.un_pack.argtypes = [ADDRESS, INT64, INT64, INT32, INT32, INT32, ADDRESS, ADDRESS, ADDRESS]
+    found.un_pack_coded.restype, found.un_pack_coded.argtypes = c.c_int, [ADDRESS, *[INT64] * 2, *[INT32] * 4, *[ADDRESS] * 3, INT64]
     found.un_threads(thread_count())
     return found, ""
 

@@ -10,6 +10,7 @@ typedef struct {
     int rows, activation, finish;
     const struct quantised *q;                         /* x in whole numbers, for weights that are (linear_int.h) */
     int origin;                                        /* the block that the data of w begins with */
+    int64_t next;                                      /* of weights that were widened: how far from them lie those that are widened next */
 } product;
 
 /* Weights are asked for before they are read, as left to itself the processor stops guessing at the end of every page: those so many
@@ -20,6 +21,7 @@ typedef struct {
     int every, wait, once;
 } asking;
 
+/* FEW_PASSES, AHEAD and NEAR were measured: half a core's cache of the second level, and what hides a read of memory. */
 enum { FEW_PASSES = 4, AHEAD = 4096, NEAR = 1 << 18, NEVER = 0x7fffffff };
 
 /* Of several passes over some blocks for several rows, each asks for a part of the next blocks, `size` bytes on, so that memory never
@@ -31,10 +33,10 @@ static inline asking asked_in(const matrix *w, int pass, int passes, int64_t siz
     return (asking){AHEAD, 1, pass == 0 ? 0 : NEVER, w->streamed && passes <= FEW_PASSES};
 }
 
-/* Whether this step of a tile is one that asks; a tile of one row is one pass. */
-static inline int is_due(asking *ask, const int rows)
+/* Whether this step of a tile is one that asks. */
+static inline int is_due(asking *ask)
 {
-    if (rows == 1)
+    if (ask->every == 1)
         return ask->wait == 0;
     if (ask->wait-- != 0)
         return 0;

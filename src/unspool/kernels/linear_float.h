@@ -10,7 +10,7 @@
             floats weight[B * PER_BLOCK];                                                                           \
             UNROLL for (int b = 0; b < B * PER_BLOCK; b++)                                                          \
                 weight[b] = READ(w + ((int64_t)(b / PER_BLOCK) * inputs + i) * BLOCK + b % PER_BLOCK * VL);         \
-            if (is_due(&ask, R)) {                                                                                  \
+            if (is_due(&ask)) {                                                                                     \
                 UNROLL for (int b = 0; b < B; b++) ASK(ask, w + ((int64_t)b * inputs + i) * BLOCK);                 \
             }                                                                                                       \
             UNROLL for (int r = 0; r < R; r++) {                                                                    \
@@ -52,34 +52,40 @@ enum { GROUPED = 4 };
 
 static void float_blocks(const product *p, int b, int end);
 
-/* For many rows whole numbers are widened once, some blocks at a time that stay in a core's cache; returns whether there was memory for it. */
-static int whole_blocks_for_many(const product *p, int b, int end)
+/* Rows from which on it pays to widen weights into memory: one more than the largest tile has that widens them by itself. */
+static inline int many_of(int format) { return format >= CODED32 ? 17 : format >= WHOLE8 ? 16 : NEVER; }
+
+/* For many rows weights that take work to widen are widened once, some blocks at a time that stay in a core's cache; returns whether
+ * there was memory for it. */
+static int blocks_for_many(const product *p, int b, int end)
 {
-    enum { AT_ONCE = 3 };
+    enum { AT_ONCE = 3 };                              /* as many as the widest tile of many rows has */
     float *wide = malloc((size_t)AT_ONCE * BLOCK * p->w->inputs * sizeof(float));
     if (!wide)
         return 0;
     matrix w = *p->w;
     product q = *p;
-    w.format = FLOAT32, w.data = wide, q.w = &w;
+    w.format = FLOAT32, w.streamed = 0, w.data = wide, q.w = &w;
     for (int next; b < end; b = next) {
         next = b + AT_ONCE < end ? b + AT_ONCE : end;
-        widen_whole(p->w, b, next, wide);
-        q.origin = b;
+        const char *then = p->w->format >= CODED32 ? widen_coded(p->w, b, next, wide) : widen_whole(p->w, b, next, wide);
+        q.origin = b, q.next = then - (const char *)wide;
         float_blocks(&q, b, next);
     }
     free(wide);
     return 1;
 }
 
-enum { MANY = 16 };
-
 /* The tiles of blocks b to end. */
 static void float_blocks(const product *p, int b, int end)
 {
     int rows = p->rows;
-    if (rows >= MANY && p->w->format >= WHOLE8 && whole_blocks_for_many(p, b, end))
+    if (rows >= many_of(p->w->format) && blocks_for_many(p, b, end))
         return;
+    if (p->w->format >= CODED32) {
+        coded_blocks(p, b, end);
+        return;
+    }
     if (rows == 1) {
         int r = 0;
         for (; b + 4 <= end; b += 4) TILE(4, 1);
@@ -100,10 +106,13 @@ static void float_blocks(const product *p, int b, int end)
         }
         const int64_t size = 3LL * p->w->inputs * BLOCK * bits_of(p->w->format) / 8;
         if (wide == 3)
-            for (; r + 8 <= rows; r += 8) TILE_ASKING(3, 8, asked_in(p->w, r / 8, rows / 8, size, b + 6 <= end));
-        const int whole = r;
+            for (; r + 8 <= rows; r += 8) {
+                const asking own = asked_in(p->w, r / 8, rows / 8, size, b + 6 <= end), others = {p->next, rows / 8, r / 8, 0};
+                TILE_ASKING(3, 8, p->next ? others : own);
+            }
+        const int beyond = r;
         for (int stop = b + wide; b < stop; b++) {
-            for (r = whole; r + 8 <= rows; r += 8) TILE(1, 8);
+            for (r = beyond; r + 8 <= rows; r += 8) TILE(1, 8);
             for (; r + 4 <= rows; r += 4) TILE(1, 4);
             for (; r + 2 <= rows; r += 2) TILE(1, 2);
             for (; r < rows; r++) TILE(1, 1);

@@ -59,16 +59,16 @@ static inline floats read_scales(const uint16_t *p) { return widen_float16(*(con
         const int groups = q->groups, size = GROUP * BLOCK * (format == INT8 ? 8 : 4) / 8;                          \
         const int64_t first = (int64_t)row * groups, next = (int64_t)groups * size, from = (int64_t)block * groups; \
         const uint8_t *w = (const uint8_t *)p->w->data + from * size;                                               \
-        const uint16_t *scales = (const uint16_t *)p->w->scales + from * BLOCK;                                                       \
-        const uint16_t *minima = format == INT4_MIN ? (const uint16_t *)p->w->minima + from * BLOCK : scales;                         \
+        const uint16_t *scales = (const uint16_t *)p->w->scales + from * BLOCK;                                     \
+        const uint16_t *minima = format == INT4_MIN ? (const uint16_t *)p->w->minima + from * BLOCK : scales;       \
         BEGIN_SUMS(p, block, B, R);                                                                                 \
         for (int g = 0; g < groups; g++, w += size, scales += BLOCK, minima += BLOCK) {                             \
             ints part[B * PER_BLOCK][R];                                                                            \
             UNROLL for (int r = 0; r < R; r++)                                                                      \
-                UNROLL for (int b = 0; b < B * PER_BLOCK; b++) part[b][r] = (ints){} + q->start[first + r * groups + g]; \
-            if (is_due(&ask, R)) {                                                                                  \
+                UNROLL for (int b = 0; b < B * PER_BLOCK; b++) part[b][r] = (ints){} + q->start[first + r * groups + g];\
+            if (is_due(&ask)) {                                                                                     \
                 UNROLL for (int b = 0; b < B; b++)                                                                  \
-                    UNROLL for (int line = 0; line < size; line += 64) ASK(ask, w + b * next + line); \
+                    UNROLL for (int line = 0; line < size; line += 64) ASK(ask, w + b * next + line);               \
             }                                                                                                       \
             UNROLL for (int j = 0; j < (format == INT8 ? 8 : 4); j++) {                                             \
                 bytes weight[B * PER_BLOCK];                                                                        \
@@ -78,14 +78,14 @@ static inline floats read_scales(const uint16_t *p) { return widen_float16(*(con
                     const int32_t x = QUAD(r, j), high = format == INT8 ? 0 : QUAD(r, j + 4);                       \
                     UNROLL for (int b = 0; b < B * PER_BLOCK; b++)                                                  \
                         part[b][r] = format == INT8 ? add_wide(part[b][r], weight[b], x)                            \
-                                                    : add_small(add_small(part[b][r], weight[b] & 15, x), weight[b] >> 4, high); \
+                                                    : add_small(add_small(part[b][r], weight[b] & 15, x), weight[b] >> 4, high);\
                 }                                                                                                   \
             }                                                                                                       \
             UNROLL for (int b = 0; b < B * PER_BLOCK; b++) {                                                        \
                 const int64_t at = b / PER_BLOCK * (int64_t)groups * BLOCK + b % PER_BLOCK * VL;                    \
                 floats scale = read_scales(scales + at);                                                            \
                 UNROLL for (int r = 0; r < R; r++)                                                                  \
-                    total[b][r] += __builtin_convertvector(part[b][r], floats) * (scale * q->scale[first + r * groups + g]); \
+                    total[b][r] += __builtin_convertvector(part[b][r], floats) * (scale * q->scale[first + r * groups + g]);\
                 if (format == INT4_MIN) {                                                                           \
                     floats minimum = read_scales(minima + at);                                                      \
                     UNROLL for (int r = 0; r < R; r++) total[b][r] += minimum * q->sum[first + r * groups + g];     \
@@ -167,8 +167,8 @@ static void quantise_row(const float *x, int inputs, int zero, int8_t *values, f
             memcpy(values + i, &narrow, VL);
             added += rounded - 12582912.0f;
         }
-        const float total = sum(added);                /* exact: at most 32 * 127 */
-        scale[g] = largest / 127.0f + sum(wrong), sum_of[g] = scale[g] * total, start[g] = -zero * (int32_t)total;
+        const float poison = sum(wrong), total = poison == 0 ? sum(added) : 0; /* exact: at most 32 * 127 */
+        scale[g] = largest / 127.0f + poison, sum_of[g] = scale[g] * total, start[g] = -zero * (int32_t)total;
     }
 }
 

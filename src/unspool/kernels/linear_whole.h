@@ -4,32 +4,10 @@
  * An input of a block is BLOCK signed bytes. With 4 bits, 0 to 15, input i of a group is in the low halves of the bytes and input
  * i + group / 2 in the high ones; where there are no minima, zero is at 8.
  */
-typedef VECTOR(int8_t, VL) small;
-typedef VECTOR(uint8_t, VL) unsigned_small;
-
-static inline floats read_whole8(const uint8_t *p)
-{
-#if VL == 16                                           /* GCC would take a register apart for it */
-    return (floats)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
-#elif VL == 8
-    return (floats)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)));
-#else
-    return __builtin_convertvector(__builtin_convertvector(*(const small *)p, ints), floats);
-#endif
-}
+static inline floats read_whole8(const uint8_t *p) { return __builtin_convertvector(signed_bytes(p), floats); }
 
 /* The low halves of bytes, or the high ones. */
-static inline floats read_whole4(const uint8_t *p, int high)
-{
-#if VL == 16
-    ints both = (ints)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p));
-#elif VL == 8
-    ints both = (ints)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p));
-#else
-    ints both = __builtin_convertvector(*(const unsigned_small *)p, ints);
-#endif
-    return __builtin_convertvector(both >> (high ? 4 : 0) & 15, floats);
-}
+static inline floats read_whole4(const uint8_t *p, int high) { return __builtin_convertvector(unsigned_bytes(p) >> (high ? 4 : 0) & 15, floats); }
 
 static inline floats read_whole(const uint8_t *p, int high, int format)
 {
@@ -48,8 +26,8 @@ static inline floats minimum_of(const float *minima, int64_t at, floats scale, i
     return -all(0.0f);
 }
 
-/* Some blocks in float32, each as a block of FLOAT32 lies. */
-static void widen_whole(const matrix *w, int first, int end, float *wide)
+/* Some blocks in float32, each as a block of FLOAT32 lies; returns where the next ones are. */
+static const char *widen_whole(const matrix *w, int first, int end, float *wide)
 {
     const int group = w->group, groups = w->inputs / group, halves = w->format == WHOLE4 ? 2 : 1, count = group / halves;
     const int64_t at = (int64_t)first * groups;
@@ -67,6 +45,7 @@ static void widen_whole(const matrix *w, int first, int end, float *wide)
                 }
         }
     }
+    return (const char *)from;
 }
 
 #define WHOLE_TILE(KIND, FORMAT, B, R)                                                                              \
@@ -86,12 +65,12 @@ static void widen_whole(const matrix *w, int first, int end, float *wide)
                 scale[b] = load(scales + at);                                                                       \
                 minimum[b] = minimum_of(minima, at, scale[b], FORMAT);                                              \
             }                                                                                                       \
-            if (is_due(&ask, R)) {                                                                                  \
-                UNROLL for (int b = 0; b < B; b++)                                                                  \
-                    for (int line = 0; line < count * BLOCK; line += 64) ASK(ask, w + b * next + line);             \
-            }                                                                                                       \
+            const int due = is_due(&ask);                                                                           \
             UNROLL for (int half = 0; half < halves; half++)                                                        \
                 for (int i = 0; i < count; i++) {                                                                   \
+                    if (due && half == 0 && i % (64 / BLOCK) == 0) {                                                \
+                        UNROLL for (int b = 0; b < B; b++) ASK(ask, w + b * next + i * BLOCK);                      \
+                    }                                                                                               \
                     floats weight[B * PER_BLOCK];                                                                   \
                     UNROLL for (int b = 0; b < B * PER_BLOCK; b++) {                                                \
                         const uint8_t *at = w + b / PER_BLOCK * next + i * BLOCK + b % PER_BLOCK * VL;              \

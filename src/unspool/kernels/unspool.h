@@ -11,13 +11,13 @@
 #define TEXT_(a) #a
 #define TEXT(a) TEXT_(a)
 
-enum { BLOCK = 16, GROUP = 32 };                       /* outputs of a block; inputs that share a scale */
+enum { BLOCK = 16, GROUP = 32, CHUNK = 8 };            /* outputs of a block; inputs that share a scale; inputs whose codes lie together */
 enum { SEGMENT = 128 };                                /* slots whose keys and values lie together */
-enum format { FLOAT32, BFLOAT16, FLOAT16, INT8, INT4, INT4_MIN, WHOLE8, WHOLE4 };
+enum format { FLOAT32, BFLOAT16, FLOAT16, INT8, INT4, INT4_MIN, WHOLE8, WHOLE4, CODED32, CODED16 };
 enum activation { NONE, GELU_TANH, GELU, SILU, RELU };
 enum finish { SET, ADD, MULTIPLY };                    /* y = r, y += r, y *= r */
 
-/* Weights (outputs, inputs), packed by pack.c; WHOLE8 and WHOLE4 by models/compiled/whole.py. */
+/* Weights (outputs, inputs), packed by pack.c and pack_coded.c; WHOLE8 and WHOLE4 by models/compiled/whole.py. */
 typedef struct {
     int32_t format, outputs, inputs;
     int32_t streamed;                                  /* whether its model is too large to stay in a cache from step to step */
@@ -25,7 +25,14 @@ typedef struct {
     const void *scales, *minima;                       /* (blocks, groups, BLOCK), or null; float16, of WHOLE8 and WHOLE4 float32 */
     const float *bias;                                 /* (blocks * BLOCK) or null */
     int32_t group;                                     /* of WHOLE8 and WHOLE4: inputs that share a scale */
+    int32_t exponent;                                  /* of CODED32 and CODED16: code c stands for exponent + c, code 0 for 0 */
+    const int32_t *exceptions;                         /* of these: (blocks + 1), where each block's begin in the list that follows */
 } matrix;
+
+/* A weight whose exponent has no code: its bits as float32, and its place in its block, input * BLOCK + output. */
+typedef struct {
+    uint32_t at, bits;
+} exception;
 
 /* Whether weights of a format are widened to float32 as they are used, and inputs stay as they are; otherwise these become whole numbers. */
 static inline int is_widened(int format) { return format <= FLOAT16 || format >= WHOLE8; }

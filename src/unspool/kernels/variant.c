@@ -7,6 +7,7 @@
 
 #include "linear.h"
 #include "linear_whole.h"
+#include "linear_coded.h"
 #include "linear_float.h"
 #include "linear_int.h"
 #include "multiply.h"

@@ -135,16 +135,21 @@ static inline floats activate(int activation, floats x)
     }
 }
 
+static inline ints unsigned_halves(halves h)
+{
+#if VL == 16                                           /* GCC would take a register apart for it */
+    return (ints)_mm512_cvtepu16_epi32((__m256i)h);
+#elif VL == 8
+    return (ints)_mm256_cvtepu16_epi32((__m128i)h);
+#else
+    return __builtin_convertvector(h, ints);
+#endif
+}
+
 /* Upper halves of float32 (bfloat16). */
 static inline floats widen_bfloat16(halves h)
 {
-#if VL == 16                                           /* GCC would take a register apart for it */
-    return (floats)((ints)_mm512_cvtepu16_epi32((__m256i)h) << 16);
-#elif VL == 8
-    return (floats)((ints)_mm256_cvtepu16_epi32((__m128i)h) << 16);
-#else
-    return (floats)(__builtin_convertvector(h, ints) << 16);
-#endif
+    return (floats)(unsigned_halves(h) << 16);
 }
 
 /* binary16 (float16). */
@@ -162,6 +167,29 @@ static inline floats widen_float16(halves h)
     ints beyond = size >= 0x7c00;                      /* infinite, or no number */
     wide = (beyond & (size << 13 | 0x7f800000)) | (~beyond & wide);
     return (floats)(wide | (bits & 0x8000) << 16);
+#endif
+}
+
+/* VL bytes, with a sign or without. */
+static inline ints signed_bytes(const uint8_t *p)
+{
+#if VL == 16                                           /* GCC would take a register apart for it */
+    return (ints)_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p));
+#elif VL == 8
+    return (ints)_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p));
+#else
+    return __builtin_convertvector(*(const VECTOR(int8_t, VL) *)p, ints);
+#endif
+}
+
+static inline ints unsigned_bytes(const uint8_t *p)
+{
+#if VL == 16
+    return (ints)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p));
+#elif VL == 8
+    return (ints)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p));
+#else
+    return __builtin_convertvector(*(const VECTOR(uint8_t, VL) *)p, ints);
 #endif
 }
 

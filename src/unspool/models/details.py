@@ -24,7 +24,10 @@ from unspool.models.wheels import here
 if TYPE_CHECKING:
     from unspool.language_model import LanguageModel
 
-WHOLE_NUMBERS_OF = {"whole4": "whole numbers of 4 bits", "whole8": "whole numbers of 8 bits", "int4_min": "int4 with minima"}
+PACKED_NAMES = {
+    **{"whole4": "whole numbers of 4 bits", "whole8": "whole numbers of 8 bits", "int4_min": "int4 with minima"},
+    **{"coded32": "float32 in 28 bits", "coded16": "bfloat16 in 12 bits"},
+}
 """What formats of packed weights are called where others go by their own names."""
 
 
@@ -103,7 +106,7 @@ def packed(model: Any) -> dict[str, Any]:
     """What the weights of a model in the kernels lie in, which for float32 may be fewer bits that come to the same, and their bytes."""
     if not isinstance(model, CompiledTransformer):
         return {}
-    formats = [WHOLE_NUMBERS_OF.get(name, name) for name in model.packed_formats]
+    formats = [PACKED_NAMES.get(name, name) for name in model.packed_formats]
     return {"packed": formats, "packed_bytes": model.packed_bytes}
 
 

@@ -2,12 +2,11 @@
 
 import numpy as np
 import pytest
+from helpers.kernels import packed_as
 
 import unspool as un
 from unspool.kernels.library import available
-from unspool.models.compiled.cache import PackedStore
-from unspool.models.compiled.forms import form_of, whole_form
-from unspool.models.compiled.packing import pack, size_of
+from unspool.models.compiled.forms import PackedForm, form_of, whole_form
 from unspool.models.gguf.container import read_container
 from unspool.models.gguf.formats import GGUF_FORMATS
 from unspool.models.gguf.weights import Blocks
@@ -58,7 +57,7 @@ def layer(name):
 def test_what_is_packed_is_what_the_file_holds(name, asked, kind, error):
     one = layer(name)
     assert kind_of([one], asked) == kind
-    packed = pack([one], asked, PackedStore(size_of([one], asked), None, asked))
+    packed = packed_as([one], asked)
     found, wanted = packed(np.eye(256, dtype=np.float32)).T, np.asarray(one.weight)  # of one input nothing is rounded
     assert np.abs(found - wanted).max() <= error * np.abs(wanted).max()
 
@@ -91,8 +90,8 @@ def test_a_file_of_whole_numbers_gives_the_bits_of_float32_in_fewer_bytes(name, 
 
 def test_layers_in_float32_that_are_packed_as_one_take_the_bits_of_the_widest_and_the_smallest_group():
     pair = [layer("Q4_0"), layer("Q4_1")]
-    assert whole_form([one.weight for one in pair]) == ("whole4", 32, True)
-    assert whole_form([layer("Q4_K").weight, layer("Q6_K").weight]) == ("whole8", 16, True)
+    assert whole_form([one.weight for one in pair]) == PackedForm("whole4", 32, True)
+    assert whole_form([layer("Q4_K").weight, layer("Q6_K").weight]) == PackedForm("whole8", 16, True)
     plain = Linear(Stored(np.zeros((16, 256), np.float16)), None)
     assert whole_form([layer("Q4_0").weight, plain.weight]) is None
     assert kind_of([layer("Q4_0"), plain], "float32") == "float32"
@@ -125,7 +124,7 @@ def test_what_is_infinite_in_a_file_is_that_of_float32_and_nothing_is_said(form,
     answers = []
     for one in (weight, np.asarray(weight)):
         linears = [Linear(one)]
-        packed = pack(linears, "float32", PackedStore(size_of(linears, "float32"), None, "float32"))
+        packed = packed_as(linears, "float32")
         answers.append([packed(np.ones((rows, 768), np.float32)) for rows in (1, 40)])
     if "d" in form.blocks.layout.names:
         assert np.isinf(answers[0][0]).any() == np.isinf(value)

@@ -57,10 +57,10 @@ def most_kept() -> float:
     return size * GIGABYTE
 
 
-def file_of(checkpoint: Path, kind: str) -> Path | None:
-    """The file for a checkpoint's weights in a format, whether it is there or not."""
+def file_of(checkpoint: Path, kind: str, forms: object = None) -> Path | None:
+    """The file for a checkpoint's weights of a dtype in these forms, whether it is there or not."""
     folder, place = kept("packed"), checkpoint.resolve()
-    digest = hashlib.sha256(f"{stamp()} {_readers()} {kind}".encode())
+    digest = hashlib.sha256(f"{stamp()} {_readers()} {kind} {forms}".encode())
     files = [place / "config.json", *place.glob("*.safetensors*")] if place.is_dir() else set_of(checkpoint)
     for path in sorted(path.resolve() for path in files if path.is_file()):
         its = path.stat()
@@ -91,8 +91,8 @@ def padded(size: int) -> int:
 class PackedStore:
     """Room for packed layers, handed out in the order in which it is asked for; filled: the file held them already."""
 
-    def __init__(self, size: int, checkpoint: Path | None, kind: str) -> None:
-        self.path = file_of(checkpoint, kind) if checkpoint is not None and size >= SMALL else None
+    def __init__(self, size: int, checkpoint: Path | None, kind: str, forms: object = None) -> None:
+        self.path = file_of(checkpoint, kind, forms) if checkpoint is not None and size >= SMALL else None
         self.most = 0.0 if self.path is None else most_kept()
         found = self._mapped(size)
         self.filled, self.at = found is not None, 0

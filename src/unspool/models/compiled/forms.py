@@ -1,18 +1,20 @@
-"""What layers are packed in: a format, how many inputs share a scale, whether each group has a minimum, and the bytes of that."""
+"""What layers are packed in: a format with what it leaves open (scales, minima, codes of exponents), and the bytes of that."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from unspool.kernels.library import BLOCK_OUTPUTS, GROUP_INPUTS, WHOLE_FORMATS
+from unspool.kernels.library import BLOCK_OUTPUTS, CODED_FORMATS, GROUP_INPUTS, WHOLE_FORMATS
 from unspool.models.stored import Stored, Whole
 
-WITH_POINT = ("float32", "bfloat16", "float16")
-"""Formats of numbers that need no scales."""
 WITH_MINIMA = "int4_min"
 """The one of formats that any weights can be packed in whose groups have minima."""
 OF_FOUR_BITS = ("int4", WITH_MINIMA, "whole4")
+BITS = {"float32": 32, "bfloat16": 16, "float16": 16, "coded32": 28, "coded16": 12}
+"""Bits of a number in formats that need no scales."""
+EXCEPTIONS = 1 / 128
+"""The part of the numbers for which there is room whose exponent has no code."""
 BITS_OF_INT4 = 5.0
 """Bits of a number in int4 with a scale and a minimum for each 32; weights whose file has more are packed in int8."""
 
@@ -24,6 +26,8 @@ class PackedForm(NamedTuple):
     group: int
     """How many inputs share a scale."""
     minima: bool
+    exponent: int = 0
+    """Of coded formats the exponent below the first that has a code."""
 
     @classmethod
     def of(cls, kind: str) -> PackedForm:
@@ -35,13 +39,23 @@ class PackedForm(NamedTuple):
         """Whether it holds the whole numbers of a file as they are."""
         return self.kind in WHOLE_FORMATS
 
-    def sizes(self, outputs: int, inputs: int) -> tuple[int, int, int]:
-        """Bytes of the numbers, the scales and the minima of a packed layer."""
-        rows, groups = -(-outputs // BLOCK_OUTPUTS) * BLOCK_OUTPUTS, -(-inputs // self.group)
-        if self.kind in WITH_POINT:
-            return rows * inputs * (4 if self.kind == "float32" else 2), 0, 0
+    @property
+    def coded(self) -> bool:
+        """Whether exponents lie in codes."""
+        return self.kind in CODED_FORMATS
+
+    def sizes(self, outputs: int, inputs: int) -> tuple[int, int, int, int]:
+        """Bytes of the numbers, the scales, the minima and the exceptions of a packed layer."""
+        blocks, groups = -(-outputs // BLOCK_OUTPUTS), -(-inputs // self.group)
+        rows = blocks * BLOCK_OUTPUTS
+        if self.kind in BITS:
+            return rows * inputs * BITS[self.kind] // 8, 0, 0, 4 * (blocks + 1) + 8 * self.exceptions(outputs, inputs) if self.coded else 0
         scales = rows * groups * (4 if self.whole else 2)
-        return rows * groups * self.group // (2 if self.kind in OF_FOUR_BITS else 1), scales, scales if self.minima else 0
+        return rows * groups * self.group // (2 if self.kind in OF_FOUR_BITS else 1), scales, scales if self.minima else 0, 0
+
+    def exceptions(self, outputs: int, inputs: int) -> int:
+        """How many weights of a packed layer may have an exponent without a code."""
+        return int(-(-outputs // BLOCK_OUTPUTS) * BLOCK_OUTPUTS * inputs * EXCEPTIONS)
 
 
 def form_of(weights: Sequence[Any], kind: str) -> PackedForm:

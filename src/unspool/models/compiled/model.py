@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes as c
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,8 @@ from unspool.arrays import Array
 from unspool.core.model import NO_PLAN, Plan, layers_within
 from unspool.kernels.library import (
     ACTIVATION_CODES,
+    FORMAT_CODES,
     LARGEST_HEAD,
-    PACKED_FORMATS,
-    WHOLE_FORMATS,
     BlockFields,
     Matrix,
     ModelFields,
@@ -25,13 +24,17 @@ from unspool.kernels.library import (
     kernels,
 )
 from unspool.models.compiled.cache import PackedStore
-from unspool.models.compiled.packing import Packed, pack, size_of
+from unspool.models.compiled.coded import Uncodable, coded_form
+from unspool.models.compiled.forms import PackedForm, form_of
+from unspool.models.compiled.packing import STREAMED, Packed, pack, size_of
 from unspool.models.compiled.session import CompiledSession
 from unspool.models.stored import Stored, in_memory
 from unspool.models.transformer import Block, Linear, Norm, Transformer
 
 REGISTER = 16
 """Keys and values lie in the pool padded to so many numbers, a whole register."""
+CODING = (b"avx512",)
+"""Variants of the kernels that widen coded weights faster than memory hands over others."""
 NORMS = ("before_attention", "after_attention", "before_mlp", "after_mlp", "query_norm", "key_norm")
 
 
@@ -49,19 +52,37 @@ class CompiledTransformer(Transformer):
         self.key_dtype: np.dtype[Any] = np.dtype(np.float32 if kind == "float32" else np.uint16)
         self.kernels = kernels()                                         # those of now, whatever UNSPOOL_KERNELS says later
         self.slot_size = -(-plain.head_size // REGISTER) * REGISTER
-        self._kept: list[Any] = []                                       # what the structures point to
         self.ropes = list(dict.fromkeys(b.rope for b in plain.blocks if b.rope is not None))
-        self._store = PackedStore(self._size(plain), checkpoint, kind)
-        if kind == "float32" and not self._store.filled and not all(look_through(linears_of(plain))):
-            self._store = PackedStore(self._size(plain), None, kind)     # not kept, for its size is not known before all is read
+        try:
+            self._build(plain, checkpoint, self._coded)
+        except Uncodable:
+            self._build(plain, checkpoint, self._forms)
+
+    def _forms(self, plain: Transformer) -> list[PackedForm]:
+        """What its layers are packed in, in the order of `linears_of`."""
+        return [form_of([linear.weight for linear in linears], self.kind) for linears in linears_of(plain)]
+
+    def _coded(self, plain: Transformer) -> list[PackedForm]:
+        """The same, but of a model that is read from memory at every step in fewer bits where that loses nothing."""
+        forms = self._forms(plain)
+        if self.kernels.name not in CODING or size_of_all(plain, forms) <= STREAMED:
+            return forms
+        weights = ([linear.weight for linear in linears] for linears in linears_of(plain))
+        return [coded_form(its, form) for its, form in zip(weights, forms, strict=True)]
+
+    def _build(self, plain: Transformer, checkpoint: Path | None, forms_of: Callable[[Transformer], list[PackedForm]]) -> None:
+        """Pack the weights, and make what the kernels read of them."""
+        self._kept: list[Any] = []                                       # what the structures point to
+        forms = forms_of(plain)
+        self._store = PackedStore(size_of_all(plain, forms), checkpoint, self.kind, forms)
+        if self.kind == "float32" and not self._store.filled and not all(look_through(linears_of(plain))):
+            forms = forms_of(plain)
+            self._store = PackedStore(size_of_all(plain, forms), None, self.kind)  # not kept: its size is not known before all is read
+        self._left = iter(forms)
         self.packed_head = self._pack([plain.output])
         self.fields = self._model(plain)
         self.address = c.addressof(self.fields)
         self._store.keep()
-
-    def _size(self, plain: Transformer) -> int:
-        """Bytes that its layers take, packed."""
-        return sum(size_of(linears, self.kind) for linears in linears_of(plain))
 
     @property
     def packed_bytes(self) -> int:
@@ -74,7 +95,7 @@ class CompiledTransformer(Transformer):
         sizes: dict[str, int] = {}
         for part in self._kept:
             if isinstance(part, Packed):
-                name = (*PACKED_FORMATS, *WHOLE_FORMATS)[part.fields.format]
+                name = list(FORMAT_CODES)[part.fields.format]
                 sizes[name] = sizes.get(name, 0) + sum(map(len, part.rooms))
         return sorted(sizes, key=lambda name: -sizes[name])
 
@@ -108,7 +129,7 @@ class CompiledTransformer(Transformer):
         return np.ascontiguousarray(x if self.embedding_norm is None else self.embedding_norm(x), np.float32)
 
     def _pack(self, linears: Sequence[Linear]) -> Packed:
-        packed = pack(linears, self.kind, self._store)
+        packed = pack(linears, next(self._left), self._store)
         self._kept.append(packed)
         return packed
 
@@ -169,6 +190,11 @@ def linears_of(model: Transformer) -> Iterator[Sequence[Linear]]:
     for block in model.blocks:
         yield block.qkv
         yield from ([linear] for linear in (block.gate, block.out, block.up, block.down) if linear is not None)
+
+
+def size_of_all(model: Transformer, forms: Sequence[PackedForm]) -> int:
+    """Bytes that the layers of a model take, packed in these forms."""
+    return sum(size_of(linears, form) for linears, form in zip(linears_of(model), forms, strict=True))
 
 
 def look_through(layers: Iterable[Sequence[Linear]]) -> list[bool]:

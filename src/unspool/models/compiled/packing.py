@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from unspool.kernels.library import BLOCK_OUTPUTS, FORMAT_CODES, Kernels, Matrix, address, kernels, library
 from unspool.models.compiled.cache import Bytes, PackedStore, padded
-from unspool.models.compiled.forms import form_of
+from unspool.models.compiled.coded import pack_coded
+from unspool.models.compiled.forms import PackedForm
 from unspool.models.compiled.whole import pack_whole
 from unspool.models.stored import in_memory, let_go
 from unspool.models.transformer import Linear
@@ -46,36 +47,55 @@ def shape_of(linears: Sequence[Linear]) -> tuple[int, int]:
     return sum(linear.weight.shape[0] for linear in linears), int(linears[0].weight.shape[1])
 
 
-def size_of(linears: Sequence[Linear], kind: str) -> int:
+def size_of(linears: Sequence[Linear], form: PackedForm) -> int:
     """Bytes that linear layers take in a store, packed as one."""
-    return sum(map(padded, form_of([linear.weight for linear in linears], kind).sizes(*shape_of(linears))))
+    return sum(map(padded, form.sizes(*shape_of(linears))))
 
 
-def pack(linears: Sequence[Linear], kind: str, store: PackedStore) -> Packed:
+def pack(linears: Sequence[Linear], form: PackedForm, store: PackedStore) -> Packed:
     """Linear layers that read the same, as one; from the store, if it holds them."""
-    form, (outputs, inputs) = form_of([linear.weight for linear in linears], kind), shape_of(linears)
-    code, rooms = FORMAT_CODES[form.kind], tuple(store.room(size) for size in form.sizes(outputs, inputs))
-    data, scales, minima = (room.ctypes.data if len(room) else None for room in rooms)
+    outputs, inputs = shape_of(linears)
+    rooms = tuple(store.room(size) for size in form.sizes(outputs, inputs))
     if not store.filled:
-        blocks = -(-outputs // BLOCK_OUTPUTS)
-        step = max(PACKED_AT_ONCE // (inputs * BLOCK_OUTPUTS), 1)
-        for block in range(0, blocks, step):
-            some = list(_outputs(linears, block * BLOCK_OUTPUTS, (block + step) * BLOCK_OUTPUTS))
-            if form.whole:
-                pack_whole(some, form, rooms, block)
-                continue
-            parts = [np.asarray(in_memory(part), np.float32) for part in some]
-            weight = parts[0] if len(parts) == 1 else np.concatenate(parts)
-            strides = [stride // 4 for stride in weight.strides]
-            places = [room.ctypes.data + len(room) // blocks * block if len(room) else None for room in rooms]
-            if library().un_pack(weight.ctypes.data, *strides, len(weight), inputs, code, *places):
-                raise ValueError(f"weights are not packed in {form.kind} by the kernels")
-        for linear in linears:
-            let_go(linear.weight)
+        _fill(linears, form, rooms)
     bias = _bias(linears)
-    address = None if bias is None else bias.ctypes.data
-    fields = Matrix(code, outputs, inputs, len(store.bytes) > STREAMED, data, scales, minima, address, form.group)
+    data, scales, minima, exceptions = (room.ctypes.data if len(room) else None for room in rooms)
+    fields = Matrix(
+        format=FORMAT_CODES[form.kind],
+        outputs=outputs,
+        inputs=inputs,
+        streamed=len(store.bytes) > STREAMED,
+        data=data,
+        scales=scales,
+        minima=minima,
+        bias=None if bias is None else bias.ctypes.data,
+        group=form.group,
+        exponent=form.exponent,
+        exceptions=exceptions,
+    )
     return Packed(rooms, bias, fields, kernels())
+
+
+def _fill(linears: Sequence[Linear], form: PackedForm, rooms: Sequence[Bytes]) -> None:
+    """Pack layers into their rooms, some blocks at a time."""
+    outputs, inputs = shape_of(linears)
+    blocks, step = -(-outputs // BLOCK_OUTPUTS), max(PACKED_AT_ONCE // (inputs * BLOCK_OUTPUTS), 1)
+    for block in range(0, blocks, step):
+        some = list(_outputs(linears, block * BLOCK_OUTPUTS, (block + step) * BLOCK_OUTPUTS))
+        if form.whole:
+            pack_whole(some, form, rooms, block)
+            continue
+        parts = [np.asarray(in_memory(part), np.float32) for part in some]
+        weight = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        if form.coded:
+            pack_coded(weight, form, outputs, rooms, block)
+            continue
+        strides = [stride // 4 for stride in weight.strides]
+        places = [room.ctypes.data + len(room) // blocks * block if len(room) else None for room in rooms[:3]]
+        if library().un_pack(weight.ctypes.data, *strides, len(weight), inputs, FORMAT_CODES[form.kind], *places):
+            raise ValueError(f"weights are not packed in {form.kind} by the kernels")
+    for linear in linears:
+        let_go(linear.weight)
 
 
 def _outputs(linears: Sequence[Linear], first: int, last: int) -> Iterator[Any]:

@@ -28,7 +28,7 @@ def pack_whole(weights: Sequence[Stored], form: PackedForm, rooms: Sequence[NDAr
     if form.kind == "whole4":
         half = form.group // 2
         lying = lying[:, :, :half] | lying[:, :, half:] << 4
-    for room, some in zip(rooms, (lying, of_blocks(scales), of_blocks(minima)), strict=True):
+    for room, some in zip(rooms[:3], (lying, of_blocks(scales), of_blocks(minima)), strict=True):
         if len(room):
             size = some.nbytes // blocks
             room[block * size : (block + blocks) * size] = np.ascontiguousarray(some).view(np.uint8).reshape(-1)
