@@ -93,7 +93,7 @@ def rows_of(setting: Setting) -> str:
         "prompt that they have seen; of speculative search and prompt lookup, a phrase of 8 tokens again and again, and\n"
         f"{DRAFTED} tokens are guessed at once. The draft of speculative search holds the first layers of its model.\n"
         f"Sampling: top-k {TOP_K}, top-p {TOP_P}, temperature {TEMPERATURE}. "
-        f"Contrastive search: k = {CONTRASTIVE_K}, alpha = {CONTRASTIVE_ALPHA}.\n"
+        f"Contrastive search: k = {CONTRASTIVE_K}, alpha = {CONTRASTIVE_ALPHA}. DoLa: every other layer of the lower half.\n"
         "Beams: one text is returned, and its tokens are counted.\n"
         "Exact search takes the 8 likeliest tokens of a prefix and stops after as many nodes."
     )

@@ -10,7 +10,12 @@ TEMPERATURE, TOP_K, TOP_P = 0.8, 50, 0.95
 CONTRASTIVE_K, CONTRASTIVE_ALPHA = 4, 0.6
 DRAFTED = 4
 """Tokens that are guessed at once, by a smaller model or from the prompt."""
-KINDS = ("greedy", "sample", "beam", "score", "contrastive", "speculative", "lookup", "exact")
+KINDS = ("greedy", "sample", "beam", "score", "contrastive", "dola", "speculative", "lookup", "exact")
+
+
+def early_layers(layers: int) -> list[int]:
+    """Which layers DoLa sets against the last one: every other of the lower half, the first being 1."""
+    return list(range(1, max(layers // 2, 2), 2))
 
 
 @dataclass(frozen=True)
@@ -54,8 +59,8 @@ class Workload:
         return replace(self, new=max(self.new // 8, 1) if self.new else 0, prompts=-(-self.prompts // 2))
 
     def tokens(self, vocabulary: int, seed: int = 0) -> list[list[int]]:
-        """The prompts of a seed, the same at every call and in every process."""
-        chance = random.Random(seed)
+        """The prompts of a seed, the same at every call and in every process; no other row has them."""
+        chance = random.Random(f"{self.name} {seed}")
         if self.repeats:
             phrase = [chance.randrange(256, vocabulary - 1) for _ in range(8)]
             return [(phrase * self.length)[: self.length] for _ in range(self.prompts)]
@@ -73,6 +78,7 @@ ROWS = (
     Workload("512 + 128", "greedy", length=512),
     Workload("score 8 x 512", "score", prompts=8, length=512, new=0),
     Workload("contrastive", "contrastive", new=64),
+    Workload("DoLa", "dola", new=64),
     Workload("speculative", "speculative", length=64, new=64, repeats=True),
     Workload("prompt lookup", "lookup", length=64, new=64, repeats=True),
     Workload("exact search", "exact", length=8, new=200),

@@ -10,7 +10,7 @@ import transformers
 
 from benchmarks.contestants.serving import Absent, Run, Texts, main
 from benchmarks.models import draft_of
-from benchmarks.workloads import CONTRASTIVE_ALPHA, CONTRASTIVE_K, DRAFTED, TEMPERATURE, TOP_K, TOP_P, Workload
+from benchmarks.workloads import CONTRASTIVE_ALPHA, CONTRASTIVE_K, DRAFTED, TEMPERATURE, TOP_K, TOP_P, Workload, early_layers
 
 
 class Transformers:
@@ -32,7 +32,7 @@ class Transformers:
     def prepare(self, row: Workload) -> Run:
         if row.kind == "score":
             return lambda prompts: self.score(torch.tensor(prompts))
-        if row.kind == "contrastive" and self.release >= (5, 0):
+        if row.kind in ("contrastive", "dola") and self.release >= (5, 0):
             raise Absent("code of a hub since release 5")
         if row.kind == "exact":
             raise Absent("it has none")
@@ -40,6 +40,7 @@ class Transformers:
             "greedy": {},
             "sample": {"do_sample": True, "num_return_sequences": row.n, "temperature": TEMPERATURE, "top_k": TOP_K, "top_p": TOP_P},
             "beam": {"num_beams": row.n},
+            "dola": {"dola_layers": early_layers(self.model.config.num_hidden_layers)},
             "contrastive": {"penalty_alpha": CONTRASTIVE_ALPHA, "top_k": CONTRASTIVE_K},
             "speculative": {"num_assistant_tokens": DRAFTED, "num_assistant_tokens_schedule": "constant"},
             "lookup": {"prompt_lookup_num_tokens": DRAFTED},

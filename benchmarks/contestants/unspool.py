@@ -11,7 +11,7 @@ import unspool as un
 from benchmarks.contestants.lookup import Lookup
 from benchmarks.contestants.serving import Run, Texts, main
 from benchmarks.models import draft_of
-from benchmarks.workloads import CONTRASTIVE_ALPHA, CONTRASTIVE_K, DRAFTED, TEMPERATURE, TOP_K, TOP_P, Workload
+from benchmarks.workloads import CONTRASTIVE_ALPHA, CONTRASTIVE_K, DRAFTED, TEMPERATURE, TOP_K, TOP_P, Workload, early_layers
 from unspool.score import score_tokens
 
 QUIET: Any = {"end_tokens": (), "level": "off"}
@@ -62,6 +62,8 @@ class Unspool:
             return un.parse("temperature(0)") | un.Speculative(self.draft(), tokens=DRAFTED)
         if row.kind == "lookup":
             return un.parse("temperature(0)") | un.Speculative(Lookup(self.lm.model.vocabulary, self.lm.model.context), tokens=DRAFTED)
+        if row.kind == "dola":
+            return un.parse(f"dola({tuple(early_layers(self.lm.model.layers))})")
         words = {
             "greedy": "greedy",
             "sample": f"temperature({TEMPERATURE}) | top_k({TOP_K}) | top_p({TOP_P}) | sample({row.n})",

@@ -92,8 +92,10 @@ class Browser:
         def typed(element):
             element.clear()
             element.send_keys(text)
+            return element.get_property("value")
 
-        self.act(selector, typed)
+        while (found := self.act(selector, typed)) != text and str(found).endswith(text):  # behind what the page put there meanwhile
+            time.sleep(0.05)
 
     def downloaded(self, pattern):
         """The file that the page gave out, once it is whole."""

@@ -203,4 +203,6 @@ class Guest:
 def room_of(its):
     """Bytes of the numbers, scales, minima and exceptions of packed weights."""
     kind = list(FORMAT_CODES)[its.format]
-    return PackedForm(kind, its.group, bool(its.minima)).sizes(its.outputs, its.inputs)
+    blocks = -(-its.outputs // BLOCK_OUTPUTS)
+    exceptions = c.c_int32.from_address(its.exceptions + 4 * blocks).value if its.exceptions else 0
+    return PackedForm(kind, its.group, bool(its.minima), its.exponent, exceptions).sizes(its.outputs, its.inputs)

@@ -12,7 +12,7 @@ from safetensors.torch import save_file  # noqa: E402
 
 from unspool.errors import ModelError  # noqa: E402
 from unspool.loader import load  # noqa: E402
-from unspool.models.compiled import packing  # noqa: E402
+from unspool.models.compiled import packing, parts  # noqa: E402
 from unspool.models.compiled.model import CompiledTransformer  # noqa: E402
 from unspool.models.families import FAMILIES  # noqa: E402
 from unspool.models.reading import read_transformer  # noqa: E402
@@ -118,7 +118,7 @@ def test_weights_that_are_widened_as_they_are_packed_give_the_same_bits(case, st
     save_file(held, tmp_path / "model.safetensors")
     config, text = model.config.to_dict(), tokens()[0].numpy()
     expected = CompiledTransformer(read_transformer(CASES[case][0], config, read_weights(tmp_path)), "int8")
-    monkeypatch.setattr(packing, "PACKED_AT_ONCE", 1000)
+    monkeypatch.setattr(parts, "PACKED_AT_ONCE", 1000)
     found = CompiledTransformer(read_transformer(CASES[case][0], config, read_matrices(tmp_path)), "int8")
     for one, other in zip(*([part for part in m._kept if isinstance(part, packing.Packed)] for m in (found, expected)), strict=True):
         assert all((a == b).all() for a, b in zip(one.rooms, other.rooms, strict=True))

@@ -165,7 +165,7 @@ def test_what_another_process_is_writing_stays(checkpoint, kept, monkeypatch):
     part = kept / ".0123456789ab.part"
     part.write_bytes(b"half")
     monkeypatch.setenv("UNSPOOL_CACHE_SIZE", "1")
-    monkeypatch.setattr(cache, "GIGABYTE", len(CompiledTransformer(read_transformer("gpt2", *tiny_gpt2(3)))._store.bytes))
+    monkeypatch.setattr(cache, "GIGABYTE", 1000 + len(CompiledTransformer(read_transformer("gpt2", *tiny_gpt2(3)))._store.bytes))
     logits(checkpoint)
     assert part.exists()
     assert len(list(kept.iterdir())) == 2

@@ -135,7 +135,7 @@ def test_what_is_counted():
 
 
 def test_no_round_sees_a_prompt_of_another(monkeypatch):
-    row, seen, prepared = Workload("row", "greedy", prompts=2, new=1), [], []
+    rows, seen, prepared = [Workload(name, "greedy", prompts=2, new=1) for name in ("row", "other")], [], []
 
     class Remembers:
         version = "0"
@@ -148,12 +148,12 @@ def test_no_round_sees_a_prompt_of_another(monkeypatch):
         seen.extend(prompts)
         return [[1], [2]]
 
-    questions = [{"do": "time", "row": asdict(row), "round": i} for i in range(3)]
+    questions = [{"do": "time", "row": asdict(row), "round": i} for row in rows for i in range(3)]
     monkeypatch.setattr(sys, "stdin", io.StringIO("".join(json.dumps(q) + "\n" for q in questions)))
     serve(Remembers(), 512, answers := io.StringIO())
-    assert ["seconds" in json.loads(text) for text in answers.getvalue().splitlines()] == [True] * 3
-    assert len(prepared) == 1
-    assert len({tuple(tokens) for tokens in seen}) == 2 * 4               # one round more: it runs once untimed
+    assert ["seconds" in json.loads(text) for text in answers.getvalue().splitlines()] == [True] * 6
+    assert prepared == rows
+    assert len({tuple(tokens) for tokens in seen}) == 2 * 2 * 4           # one round more: it runs once untimed
 
 
 def test_the_lookup_guesses_what_came_before():
@@ -170,10 +170,8 @@ def test_lookup_and_draft_find_the_text_of_greedy_search(tiny):
     from benchmarks.contestants.unspool import Unspool
 
     engine = Unspool(tiny, "float32", 1)
-    texts = []
-    for kind in ("greedy", "lookup", "speculative"):
-        row = Workload(kind, kind, length=24, new=16, repeats=True)
-        texts.append(engine.prepare(row)(row.tokens(512)))
+    rows = [Workload(kind, kind, length=24, new=16, repeats=True) for kind in ("greedy", "lookup", "speculative")]
+    texts = [engine.prepare(row)(rows[0].tokens(512)) for row in rows]
     assert texts[0] == texts[1] == texts[2]
 
 

@@ -115,6 +115,7 @@ def _opened() -> tuple[Any, str]:
     found.un_variant.restype, found.un_variant.argtypes = c.POINTER(Kernels), [c.c_int]
     found.un_pack.argtypes = [ADDRESS, INT64, INT64, INT32, INT32, INT32, ADDRESS, ADDRESS, ADDRESS]
     found.un_pack_coded.restype, found.un_pack_coded.argtypes = c.c_int, [ADDRESS, *[INT64] * 2, *[INT32] * 4, *[ADDRESS] * 3, INT64]
+    found.un_exponents.restype, found.un_exponents.argtypes = c.c_int, [ADDRESS, *[INT64] * 2, *[INT32] * 3, ADDRESS]
     found.un_threads(thread_count())
     return found, ""
 

@@ -10,7 +10,7 @@ typedef struct {
     int rows, activation, finish;
     const struct quantised *q;                         /* x in whole numbers, for weights that are (linear_int.h) */
     int origin;                                        /* the block that the data of w begins with */
-    int64_t next;                                      /* of weights that were widened: how far from them lie those that are widened next */
+    int64_t further;                                   /* of weights that were widened: how far from them lie those to ask for; 0: none */
 } product;
 
 /* Weights are asked for before they are read, as left to itself the processor stops guessing at the end of every page: those so many
@@ -46,7 +46,10 @@ static inline int is_due(asking *ask)
 
 #define ASK(ask, at) ((ask).once ? __builtin_prefetch((const char *)(at) + (ask).ahead, 0, 0) : __builtin_prefetch((const char *)(at) + (ask).ahead))
 
-static inline int bits_of(int format) { return format == FLOAT32 ? 32 : format <= FLOAT16 ? 16 : format == WHOLE4 ? 4 : 8; }
+static inline int bits_of(int format)
+{
+    return format == FLOAT32 ? 32 : format <= FLOAT16 ? 16 : format == WHOLE4 ? 4 : format == CODED32 ? 28 : format == CODED16 ? 12 : 8;
+}
 
 static inline int blocks_of(const matrix *w) { return (w->outputs + BLOCK - 1) / BLOCK; }
 

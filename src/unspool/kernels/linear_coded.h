@@ -6,9 +6,8 @@
  * it is in float32, turned right by eight bits more than the one before; and, of CODED32, (4, BLOCK) with twice the lower
  * sixteen bits. The first code and the first lower half are in the lowest bits of a word.
  */
-static inline int64_t chunk_size(int format) { return BLOCK * (format == CODED32 ? 7 : 3) * 4; }
-
-/* The exponents that codes in the low four bits stand for, in their place; table: see `table_of`. */
+/* The exponents that codes in the low four bits stand for, in their place. A register of 16 numbers holds them all, in a table; others
+ * hold the exponent of code 0 in all places. */
 #if VL == 16
 static inline ints table_of(int exponent)
 {
@@ -63,7 +62,7 @@ static void put_exceptions(listed *its, int i, floats *weight)
     for (; are_before(its, (uint32_t)(i + CHUNK) * BLOCK); its->next++) {
         float number;
         memcpy(&number, &its->next->bits, 4);
-        ((float *)weight)[(int)its->next->at - i * BLOCK] = number;
+        ((float *)weight)[its->next->at % (CHUNK * BLOCK)] = number;   /* within the chunk, whatever a damaged file says */
     }
 }
 
@@ -123,6 +122,8 @@ static const char *widen_coded(const matrix *w, int first, int end, float *wide)
         }                                                                                                           \
         FINISH_SUMS(p, row, block, 1, R);                                                                           \
     }
+enum { FAR = 1 << 14 };                                /* bytes ahead, as measured: one stream is read faster than several */
+
 #define CODED_TILES(R) CODED_TILE(coded32, CODED32, R) CODED_TILE(coded16, CODED16, R)
 #define TILE(R)                                                                                                     \
     for (; r + R <= rows; r += R) {                                                                                 \
@@ -131,7 +132,6 @@ static const char *widen_coded(const matrix *w, int first, int end, float *wide)
         if (p->w->format == CODED32) coded32_tile_##R(p, b, r, ask);                                                \
         else coded16_tile_##R(p, b, r, ask);                                                                        \
     }
-enum { FAR = 1 << 14 };                                /* bytes between what a tile reads and what it asks for: it reads fast */
 CODED_TILES(1) CODED_TILES(2) CODED_TILES(4)
 #if VL == 16
 CODED_TILES(8) CODED_TILES(16)

@@ -52,7 +52,7 @@ enum { GROUPED = 4 };
 
 static void float_blocks(const product *p, int b, int end);
 
-/* Rows from which on it pays to widen weights into memory: one more than the largest tile has that widens them by itself. */
+/* Rows from which on it pays to widen weights into memory, as measured. */
 static inline int many_of(int format) { return format >= CODED32 ? 17 : format >= WHOLE8 ? 16 : NEVER; }
 
 /* For many rows weights that take work to widen are widened once, some blocks at a time that stay in a core's cache; returns whether
@@ -69,7 +69,8 @@ static int blocks_for_many(const product *p, int b, int end)
     for (int next; b < end; b = next) {
         next = b + AT_ONCE < end ? b + AT_ONCE : end;
         const char *then = p->w->format >= CODED32 ? widen_coded(p->w, b, next, wide) : widen_whole(p->w, b, next, wide);
-        q.origin = b, q.next = then - (const char *)wide;
+        const int near = (int64_t)AT_ONCE * BLOCK * w.inputs * 4 <= NEAR && next < end;
+        q.origin = b, q.further = near && p->w->format == CODED32 ? then - (const char *)wide : 0; /* others are much shorter than `wide` */
         float_blocks(&q, b, next);
     }
     free(wide);
@@ -107,8 +108,8 @@ static void float_blocks(const product *p, int b, int end)
         const int64_t size = 3LL * p->w->inputs * BLOCK * bits_of(p->w->format) / 8;
         if (wide == 3)
             for (; r + 8 <= rows; r += 8) {
-                const asking own = asked_in(p->w, r / 8, rows / 8, size, b + 6 <= end), others = {p->next, rows / 8, r / 8, 0};
-                TILE_ASKING(3, 8, p->next ? others : own);
+                const asking own = asked_in(p->w, r / 8, rows / 8, size, b + 6 <= end), others = {p->further, rows / 8, r / 8, 0};
+                TILE_ASKING(3, 8, p->further ? others : own);
             }
         const int beyond = r;
         for (int stop = b + wide; b < stop; b++) {

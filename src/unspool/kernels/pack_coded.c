@@ -2,6 +2,8 @@
 #include "narrow.h"
 #include "unspool.h"
 
+#include <stdlib.h>
+
 typedef struct {
     const float *w;
     int64_t to_output, to_input;                       /* strides, in numbers */
@@ -31,10 +33,12 @@ static int code_of(const coding *c, uint32_t bits)
     return exponent == 0 ? 0 : code >= 1 && code <= 15 ? code : -1;
 }
 
+static int64_t blocks_in(const coding *c) { return (c->outputs + BLOCK - 1) / BLOCK; }
+
 static void count_piece(void *argument, int piece, int pieces)
 {
     const coding *c = argument;
-    const int64_t blocks = (c->outputs + BLOCK - 1) / BLOCK;
+    const int64_t blocks = blocks_in(c);
     for (int64_t b = blocks * piece / pieces, end = blocks * (piece + 1) / pieces; b < end; b++) {
         int count = 0;
         for (int i = 0; i < c->inputs; i++)
@@ -48,8 +52,8 @@ static uint32_t turned_right(uint32_t bits, int places) { return places ? bits >
 static void code_piece(void *argument, int piece, int pieces)
 {
     const coding *c = argument;
-    const int words = BLOCK * (c->format == CODED32 ? 7 : 3);
-    const int64_t blocks = (c->outputs + BLOCK - 1) / BLOCK;
+    const int words = (int)(chunk_size(c->format) / 4);
+    const int64_t blocks = blocks_in(c);
     for (int64_t b = blocks * piece / pieces, end = blocks * (piece + 1) / pieces; b < end; b++) {
         exception *next = c->list + c->first[b];
         uint32_t *codes = c->data + b * (c->inputs / CHUNK) * words;
@@ -72,18 +76,49 @@ static void code_piece(void *argument, int piece, int pieces)
 }
 
 /* first: (blocks + 1), of which the first says how many exceptions are in the list already; list: all of the layer's, with room for `room`.
- * Returns -1 where there are more. */
+ * Returns 0, or -1 where there are more, or for inputs or a format that are not coded. */
 __attribute__((visibility("default"))) int un_pack_coded(const float *w, int64_t to_output, int64_t to_input, int32_t outputs, int32_t inputs, int32_t format,
                                                          int32_t exponent, void *data, int32_t *first, exception *list, int64_t room)
 {
+    if ((format != CODED32 && format != CODED16) || inputs % CHUNK)
+        return -1;
     coding c = {w, to_output, to_input, format, outputs, inputs, exponent, data, first, list};
-    const int pieces = un_pieces((double)outputs * inputs), blocks = (outputs + BLOCK - 1) / BLOCK;
+    const int pieces = un_pieces((double)outputs * inputs);
     un_run(count_piece, &c, pieces);
-    for (int b = 0; b < blocks; b++) {
+    for (int64_t b = 0; b < blocks_in(&c); b++) {
         first[b + 1] += first[b];
         if (first[b + 1] > room)
             return -1;
     }
     un_run(code_piece, &c, pieces);
+    return 0;
+}
+
+typedef struct {
+    const coding *c;
+    int64_t *counts;                                   /* (pieces, 256) */
+} counting;
+
+static void exponents_piece(void *argument, int piece, int pieces)
+{
+    const counting *all = argument;
+    const coding *c = all->c;
+    int64_t *counts = all->counts + piece * 256;
+    for (int64_t o = (int64_t)c->outputs * piece / pieces, end = (int64_t)c->outputs * (piece + 1) / pieces; o < end; o++)
+        for (int i = 0; i < c->inputs; i++) counts[bits_at(c, (int)o, i) >> 23 & 255]++;
+}
+
+/* How many of the weights have each exponent in a coded format, added to counts (256). Returns 0, or -1 where there is no memory. */
+__attribute__((visibility("default"))) int un_exponents(const float *w, int64_t to_output, int64_t to_input, int32_t outputs, int32_t inputs, int32_t format,
+                                                        int64_t *counts)
+{
+    const coding c = {w, to_output, to_input, format, outputs, inputs, 0, 0, 0, 0};
+    const int pieces = un_pieces((double)outputs * inputs);
+    counting all = {&c, calloc((size_t)pieces * 256, sizeof(int64_t))};
+    if (!all.counts)
+        return -1;
+    un_run(exponents_piece, &all, pieces);
+    for (int i = 0; i < pieces * 256; i++) counts[i % 256] += all.counts[i];
+    free(all.counts);
     return 0;
 }

@@ -29,6 +29,9 @@ typedef struct {
     const int32_t *exceptions;                         /* of these: (blocks + 1), where each block's begin in the list that follows */
 } matrix;
 
+/* Bytes of a chunk of CODED32 or CODED16. */
+static inline int64_t chunk_size(int format) { return BLOCK * (format == CODED32 ? 7 : 3) * 4; }
+
 /* A weight whose exponent has no code: its bits as float32, and its place in its block, input * BLOCK + output. */
 typedef struct {
     uint32_t at, bits;

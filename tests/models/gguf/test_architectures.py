@@ -124,11 +124,11 @@ def test_logits_equal_those_of_transformers_own_reading(case, quantise, tmp_path
 @pytest.mark.parametrize("case", ["llama", "gpt2", "falcon new", "phi3"])
 @pytest.mark.skipif(not available(), reason="the kernels are not built")
 def test_weights_that_are_widened_as_they_are_packed_give_the_same_numbers(case, quantise, tmp_path, monkeypatch):
-    from unspool.models.compiled import packing
+    from unspool.models.compiled import parts
 
     written(tmp_path / "model.gguf", case, quantise=quantise)
     whole = logits_of(un.load(tmp_path / "model.gguf", backend="numpy"))
-    monkeypatch.setattr(packing, "PACKED_AT_ONCE", 2000)
+    monkeypatch.setattr(parts, "PACKED_AT_ONCE", 2000)
     for dtype, within in (("float32", 1e-4), ("int8", 1.0)):
         found = logits_of(un.load(tmp_path / "model.gguf", backend="compiled", dtype=dtype))
         assert np.abs(found - whole).max() < within

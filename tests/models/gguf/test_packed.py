@@ -134,7 +134,7 @@ def test_what_is_infinite_in_a_file_is_that_of_float32_and_nothing_is_said(form,
 
 
 @pytest.mark.skipif(not available(), reason="the kernels are not built")
-def test_a_file_with_a_scale_that_is_infinite_is_read_and_its_packed_weights_are_not_kept(tmp_path, monkeypatch):
+def test_a_file_with_a_scale_that_is_infinite_is_packed_wider_and_kept(tmp_path, monkeypatch):
     from helpers.checkpoints import tiny_llama
     from helpers.gguf_files import write_model
 
@@ -150,7 +150,7 @@ def test_a_file_with_a_scale_that_is_infinite_is_read_and_its_packed_weights_are
             path.write_bytes(path.read_bytes()[:at] + np.float16(np.inf).tobytes() + path.read_bytes()[at + 2 :])
         sizes.append(un.load(path, backend="compiled").model.packed_bytes)
     assert sizes[0] < sizes[2] < sizes[1]
-    assert sorted(file.name.partition(".")[0] for file in (tmp_path / "packed").iterdir()) == ["whole", "wide"]
+    assert sorted(file.name.partition(".")[0] for file in (tmp_path / "packed").iterdir()) == ["infinite", "whole", "wide"]
 
 
 @pytest.mark.parametrize("backend", ["numpy", pytest.param("compiled", marks=pytest.mark.skipif(not available(), reason="no kernels"))])

@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import json
 import math
 import os
 import shutil
 import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -30,6 +32,7 @@ from unspool.errors import ParameterError, UnspoolError
 from unspool.files import write
 from unspool.kernels import library
 from unspool.kernels.build import stamp
+from unspool.models.compiled.forms import PackedForm
 from unspool.models.gguf.container import set_of
 from unspool.models.keeping import DAY, kept
 from unspool.models.progress import tell
@@ -41,6 +44,8 @@ CACHE_LINE = 64
 GIGABYTE = 10**9
 MOST_KEPT = 16.0
 """Gigabytes of all files together, if UNSPOOL_CACHE_SIZE does not say it."""
+LONGEST_LINE = 1 << 20
+"""Bytes of a file's first line at most."""
 LEFT_FREE, PART_LEFT_FREE = 2 * GIGABYTE, 0.05
 """Bytes, and the part of a disk, that stay free."""
 
@@ -57,10 +62,15 @@ def most_kept() -> float:
     return size * GIGABYTE
 
 
-def file_of(checkpoint: Path, kind: str, forms: object = None) -> Path | None:
-    """The file for a checkpoint's weights of a dtype in these forms, whether it is there or not."""
+def place_for(checkpoint: Path | None, kind: str, size: int, coding: bool) -> Path | None:
+    """The file for packed weights that take so many bytes; None if they are not kept."""
+    return file_of(checkpoint, kind, coding) if checkpoint is not None and size >= SMALL else None
+
+
+def file_of(checkpoint: Path, kind: str, coding: bool = False) -> Path | None:
+    """The file for a checkpoint's weights of a dtype, whether it is there or not; coding: whether exponents may lie in codes."""
     folder, place = kept("packed"), checkpoint.resolve()
-    digest = hashlib.sha256(f"{stamp()} {_readers()} {kind} {forms}".encode())
+    digest = hashlib.sha256(f"{stamp()} {_readers()} {kind} {coding}".encode())
     files = [place / "config.json", *place.glob("*.safetensors*")] if place.is_dir() else set_of(checkpoint)
     for path in sorted(path.resolve() for path in files if path.is_file()):
         its = path.stat()
@@ -89,26 +99,37 @@ def padded(size: int) -> int:
 
 
 class PackedStore:
-    """Room for packed layers, handed out in the order in which it is asked for; filled: the file held them already."""
+    """Room for packed layers, handed out in the order in which it is asked for; filled: a file held them already.
 
-    def __init__(self, size: int, checkpoint: Path | None, kind: str, forms: object = None) -> None:
-        self.path = file_of(checkpoint, kind, forms) if checkpoint is not None and size >= SMALL else None
-        self.most = 0.0 if self.path is None else most_kept()
-        found = self._mapped(size)
-        self.filled, self.at = found is not None, 0
-        if found is None:
-            check_weights(size, kind, "ask for fewer bits, as dtype int4, or take a smaller model")
-        room = np.empty(size + CACHE_LINE, np.uint8) if found is None else found
+    forms: those of the layers, in that order; streamed: whether they are too large to stay in a processor's cache from step to step.
+    """
+
+    def __init__(self, room: Bytes, path: Path | None, forms: Sequence[PackedForm], streamed: bool, filled: bool = False) -> None:
+        self.bytes, self.path, self.forms, self.streamed, self.filled = room, path, forms, streamed, filled
+        self.most, self.at = 0.0 if path is None else most_kept(), 0
+
+    @classmethod
+    def empty(
+        cls, size: int, kind: str, path: Path | None = None, forms: Sequence[PackedForm] = (), streamed: bool = False
+    ) -> PackedStore:
+        """Room for so many bytes of a dtype, which will be kept in a file if there is one named."""
+        check_weights(size, kind, "ask for fewer bits, as dtype int4, or take a smaller model")
+        room = np.empty(size + CACHE_LINE, np.uint8)
         first = -room.ctypes.data % CACHE_LINE
-        self.bytes = room[first : first + size]
+        return cls(room[first : first + size], path, forms, streamed)
 
-    def _mapped(self, size: int) -> Bytes | None:
-        with suppress(OSError, ValueError):
-            if self.path is not None and self.path.stat().st_size == size:
-                found = np.memmap(self.path, np.uint8, "r")
+    @classmethod
+    def kept(cls, path: Path, size_of: Callable[[Sequence[PackedForm]], int], streamed: bool) -> PackedStore | None:
+        """What a file holds; None if it is not there, or not what its first line says. size_of: bytes of layers in their forms."""
+        with suppress(OSError, ValueError, TypeError, ArithmeticError):
+            with path.open("rb") as file:
+                head = file.readline(LONGEST_LINE)
+            forms = [PackedForm(*form) for form in json.loads(head)]
+            if path.stat().st_size == len(head) + size_of(forms):
+                room = np.memmap(path, np.uint8, "r")[len(head) :]
                 with suppress(OSError):                                  # it may be read and not be ours
-                    os.utime(self.path)
-                return found
+                    os.utime(path)
+                return cls(room, path, forms, streamed, filled=True)
         return None
 
     def room(self, size: int) -> Bytes:
@@ -122,7 +143,9 @@ class PackedStore:
         """Write what was packed, if it is to be kept and is not; a disk that will not have it is no fault of the model's."""
         if self.path is None or self.filled:
             return
-        size = len(self.bytes)
+        line = json.dumps(self.forms).encode()
+        line += b" " * (padded(len(line) + 1) - len(line) - 1) + b"\n"
+        size = len(line) + len(self.bytes)
         if size > self.most:
             return
         with suppress(OSError, UnspoolError):
@@ -130,7 +153,7 @@ class PackedStore:
             _clear(self.path, self.most - size)
             disk = shutil.disk_usage(self.path.parent)
             if disk.free - size >= max(LEFT_FREE, PART_LEFT_FREE * disk.total):
-                write(self.path, [self.bytes.data])
+                write(self.path, [line, self.bytes.data])
 
 
 def _clear(path: Path, most: float) -> None:

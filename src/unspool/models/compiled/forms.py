@@ -13,10 +13,17 @@ WITH_MINIMA = "int4_min"
 OF_FOUR_BITS = ("int4", WITH_MINIMA, "whole4")
 BITS = {"float32": 32, "bfloat16": 16, "float16": 16, "coded32": 28, "coded16": 12}
 """Bits of a number in formats that need no scales."""
-EXCEPTIONS = 1 / 128
-"""The part of the numbers for which there is room whose exponent has no code."""
 BITS_OF_INT4 = 5.0
 """Bits of a number in int4 with a scale and a minimum for each 32; weights whose file has more are packed in int8."""
+
+
+class Rooms(NamedTuple):
+    """The parts of a packed layer: how many bytes each takes, or these bytes."""
+
+    numbers: Any
+    scales: Any = 0
+    minima: Any = 0
+    exceptions: Any = 0
 
 
 class PackedForm(NamedTuple):
@@ -28,6 +35,8 @@ class PackedForm(NamedTuple):
     minima: bool
     exponent: int = 0
     """Of coded formats the exponent below the first that has a code."""
+    exceptions: int = 0
+    """Of coded formats how many weights have an exponent without a code."""
 
     @classmethod
     def of(cls, kind: str) -> PackedForm:
@@ -44,18 +53,14 @@ class PackedForm(NamedTuple):
         """Whether exponents lie in codes."""
         return self.kind in CODED_FORMATS
 
-    def sizes(self, outputs: int, inputs: int) -> tuple[int, int, int, int]:
-        """Bytes of the numbers, the scales, the minima and the exceptions of a packed layer."""
+    def sizes(self, outputs: int, inputs: int) -> Rooms:
+        """Bytes of the parts of a packed layer."""
         blocks, groups = -(-outputs // BLOCK_OUTPUTS), -(-inputs // self.group)
         rows = blocks * BLOCK_OUTPUTS
         if self.kind in BITS:
-            return rows * inputs * BITS[self.kind] // 8, 0, 0, 4 * (blocks + 1) + 8 * self.exceptions(outputs, inputs) if self.coded else 0
+            return Rooms(rows * inputs * BITS[self.kind] // 8, exceptions=4 * (blocks + 1) + 8 * self.exceptions if self.coded else 0)
         scales = rows * groups * (4 if self.whole else 2)
-        return rows * groups * self.group // (2 if self.kind in OF_FOUR_BITS else 1), scales, scales if self.minima else 0, 0
-
-    def exceptions(self, outputs: int, inputs: int) -> int:
-        """How many weights of a packed layer may have an exponent without a code."""
-        return int(-(-outputs // BLOCK_OUTPUTS) * BLOCK_OUTPUTS * inputs * EXCEPTIONS)
+        return Rooms(rows * groups * self.group // (2 if self.kind in OF_FOUR_BITS else 1), scales, scales if self.minima else 0)
 
 
 def form_of(weights: Sequence[Any], kind: str) -> PackedForm:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes as c
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from copy import copy
 from pathlib import Path
 from typing import Any
@@ -23,18 +23,20 @@ from unspool.kernels.library import (
     available,
     kernels,
 )
-from unspool.models.compiled.cache import PackedStore
-from unspool.models.compiled.coded import Uncodable, coded_form
+from unspool.models.compiled.cache import PackedStore, place_for
+from unspool.models.compiled.coded import coded_form
 from unspool.models.compiled.forms import PackedForm, form_of
-from unspool.models.compiled.packing import STREAMED, Packed, pack, size_of
+from unspool.models.compiled.packing import Packed, pack, size_of
 from unspool.models.compiled.session import CompiledSession
 from unspool.models.stored import Stored, in_memory
 from unspool.models.transformer import Block, Linear, Norm, Transformer
 
 REGISTER = 16
 """Keys and values lie in the pool padded to so many numbers, a whole register."""
+STREAMED = 64 << 20
+"""Bytes of packed weights beyond which they do not stay in a processor's cache from one step to the next."""
 CODING = (b"avx512",)
-"""Variants of the kernels that widen coded weights faster than memory hands over others."""
+"""Variants of the kernels for which a model that is read from memory at every step is faster with coded exponents than without."""
 NORMS = ("before_attention", "after_attention", "before_mlp", "after_mlp", "query_norm", "key_norm")
 
 
@@ -42,7 +44,7 @@ class CompiledTransformer(Transformer):
     """A transformer with packed weights: the same model, the same rows, another engine.
 
     kind: the dtype asked for: float32, bfloat16, int8 or int4. For float32, weights that a file holds in 16 bits are packed in these, and
-    whole numbers with scales as such, which come to the same numbers.
+    whole numbers with scales as such, which come to the same numbers; so do exponents in codes.
     Norms and biases are float32, embeddings lie as in the file; keys and values are kept in bfloat16 under all kinds but float32.
     """
 
@@ -52,33 +54,10 @@ class CompiledTransformer(Transformer):
         self.key_dtype: np.dtype[Any] = np.dtype(np.float32 if kind == "float32" else np.uint16)
         self.kernels = kernels()                                         # those of now, whatever UNSPOOL_KERNELS says later
         self.slot_size = -(-plain.head_size // REGISTER) * REGISTER
-        self.ropes = list(dict.fromkeys(b.rope for b in plain.blocks if b.rope is not None))
-        try:
-            self._build(plain, checkpoint, self._coded)
-        except Uncodable:
-            self._build(plain, checkpoint, self._forms)
-
-    def _forms(self, plain: Transformer) -> list[PackedForm]:
-        """What its layers are packed in, in the order of `linears_of`."""
-        return [form_of([linear.weight for linear in linears], self.kind) for linears in linears_of(plain)]
-
-    def _coded(self, plain: Transformer) -> list[PackedForm]:
-        """The same, but of a model that is read from memory at every step in fewer bits where that loses nothing."""
-        forms = self._forms(plain)
-        if self.kernels.name not in CODING or size_of_all(plain, forms) <= STREAMED:
-            return forms
-        weights = ([linear.weight for linear in linears] for linears in linears_of(plain))
-        return [coded_form(its, form) for its, form in zip(weights, forms, strict=True)]
-
-    def _build(self, plain: Transformer, checkpoint: Path | None, forms_of: Callable[[Transformer], list[PackedForm]]) -> None:
-        """Pack the weights, and make what the kernels read of them."""
         self._kept: list[Any] = []                                       # what the structures point to
-        forms = forms_of(plain)
-        self._store = PackedStore(size_of_all(plain, forms), checkpoint, self.kind, forms)
-        if self.kind == "float32" and not self._store.filled and not all(look_through(linears_of(plain))):
-            forms = forms_of(plain)
-            self._store = PackedStore(size_of_all(plain, forms), None, self.kind)  # not kept: its size is not known before all is read
-        self._left = iter(forms)
+        self.ropes = list(dict.fromkeys(b.rope for b in plain.blocks if b.rope is not None))
+        self._store = store_of(plain, kind, checkpoint, self.kernels.name in CODING)
+        self._form_of = {id(linears[0]): form for linears, form in zip(linears_of(plain), self._store.forms, strict=True)}
         self.packed_head = self._pack([plain.output])
         self.fields = self._model(plain)
         self.address = c.addressof(self.fields)
@@ -129,7 +108,7 @@ class CompiledTransformer(Transformer):
         return np.ascontiguousarray(x if self.embedding_norm is None else self.embedding_norm(x), np.float32)
 
     def _pack(self, linears: Sequence[Linear]) -> Packed:
-        packed = pack(linears, next(self._left), self._store)
+        packed = pack(linears, self._form_of[id(linears[0])], self._store)
         self._kept.append(packed)
         return packed
 
@@ -192,14 +171,36 @@ def linears_of(model: Transformer) -> Iterator[Sequence[Linear]]:
         yield from ([linear] for linear in (block.gate, block.out, block.up, block.down) if linear is not None)
 
 
-def size_of_all(model: Transformer, forms: Sequence[PackedForm]) -> int:
-    """Bytes that the layers of a model take, packed in these forms."""
-    return sum(size_of(linears, form) for linears, form in zip(linears_of(model), forms, strict=True))
+def store_of(model: Transformer, kind: str, checkpoint: Path | None, can_code: bool) -> PackedStore:
+    """Room for a model's packed weights, or the file that holds them; can_code: whether exponents may lie in codes."""
+
+    def size(forms: Sequence[PackedForm]) -> int:
+        return sum(size_of(linears, form) for linears, form in zip(linears_of(model), forms, strict=True))
+
+    at_most = size(forms_of(model, kind))
+    streamed = at_most > STREAMED
+    path = place_for(checkpoint, kind, at_most, can_code and streamed)
+    if path is not None and (found := PackedStore.kept(path, size, streamed)):
+        return found
+    if kind == "float32":
+        look_through(model)
+    forms = forms_of(model, kind)
+    if can_code and streamed:
+        forms = [coded_form([linear.weight for linear in linears], form) for linears, form in zip(linears_of(model), forms, strict=True)]
+    return PackedStore.empty(size(forms), kind, path, forms, streamed)
 
 
-def look_through(layers: Iterable[Sequence[Linear]]) -> list[bool]:
-    """For each weight that lies as in its file, whether its whole numbers can stand for it."""
-    return [linear.weight.look_through() for linears in layers for linear in linears if isinstance(linear.weight, Stored)]
+def forms_of(model: Transformer, kind: str) -> list[PackedForm]:
+    """What its layers are packed in for a dtype, in the order of `linears_of`."""
+    return [form_of([linear.weight for linear in linears], kind) for linears in linears_of(model)]
+
+
+def look_through(model: Transformer) -> None:
+    """Have weights that lie as in their file find out whether their whole numbers can stand for them."""
+    for linears in linears_of(model):
+        for linear in linears:
+            if isinstance(linear.weight, Stored):
+                linear.weight.look_through()
 
 
 def beyond_kernels(model: Transformer) -> str:

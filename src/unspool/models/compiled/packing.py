@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 import ctypes as c
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from unspool.errors import ModelError
 from unspool.kernels.library import BLOCK_OUTPUTS, FORMAT_CODES, Kernels, Matrix, address, kernels, library
 from unspool.models.compiled.cache import Bytes, PackedStore, padded
-from unspool.models.compiled.coded import pack_coded
-from unspool.models.compiled.forms import PackedForm
+from unspool.models.compiled.coded import are_sound, pack_coded
+from unspool.models.compiled.forms import PackedForm, Rooms
+from unspool.models.compiled.parts import parts_of, strides_of, widened
 from unspool.models.compiled.whole import pack_whole
-from unspool.models.stored import in_memory, let_go
 from unspool.models.transformer import Linear
-
-PACKED_AT_ONCE = 1 << 22
-"""Numbers that are widened to float32 together."""
-STREAMED = 64 << 20
-"""Bytes of packed weights beyond which they do not stay in a processor's cache from one step to the next."""
 
 
 @dataclass(frozen=True, eq=False)
 class Packed:
     """A linear layer, packed: its bytes, the structure that names them, and the kernels that were in use when it was packed."""
 
-    rooms: tuple[Bytes, ...]
+    rooms: Rooms
     bias: NDArray[np.float32] | None
     fields: Matrix
     kernels: Kernels
@@ -55,59 +51,46 @@ def size_of(linears: Sequence[Linear], form: PackedForm) -> int:
 def pack(linears: Sequence[Linear], form: PackedForm, store: PackedStore) -> Packed:
     """Linear layers that read the same, as one; from the store, if it holds them."""
     outputs, inputs = shape_of(linears)
-    rooms = tuple(store.room(size) for size in form.sizes(outputs, inputs))
+    rooms = Rooms(*(store.room(size) for size in form.sizes(outputs, inputs)))
     if not store.filled:
-        _fill(linears, form, rooms)
+        _fill([linear.weight for linear in linears], form, rooms)
+    elif form.coded and not are_sound(rooms, form, outputs):
+        raise ModelError(f"{store.path} is damaged: remove it, and the model is packed anew")
     bias = _bias(linears)
-    data, scales, minima, exceptions = (room.ctypes.data if len(room) else None for room in rooms)
     fields = Matrix(
         format=FORMAT_CODES[form.kind],
         outputs=outputs,
         inputs=inputs,
-        streamed=len(store.bytes) > STREAMED,
-        data=data,
-        scales=scales,
-        minima=minima,
+        streamed=store.streamed,
+        data=_place(rooms.numbers),
+        scales=_place(rooms.scales),
+        minima=_place(rooms.minima),
         bias=None if bias is None else bias.ctypes.data,
         group=form.group,
         exponent=form.exponent,
-        exceptions=exceptions,
+        exceptions=_place(rooms.exceptions),
     )
     return Packed(rooms, bias, fields, kernels())
 
 
-def _fill(linears: Sequence[Linear], form: PackedForm, rooms: Sequence[Bytes]) -> None:
-    """Pack layers into their rooms, some blocks at a time."""
-    outputs, inputs = shape_of(linears)
-    blocks, step = -(-outputs // BLOCK_OUTPUTS), max(PACKED_AT_ONCE // (inputs * BLOCK_OUTPUTS), 1)
-    for block in range(0, blocks, step):
-        some = list(_outputs(linears, block * BLOCK_OUTPUTS, (block + step) * BLOCK_OUTPUTS))
+def _place(room: Bytes) -> int | None:
+    return room.ctypes.data if len(room) else None
+
+
+def _fill(weights: Sequence[Any], form: PackedForm, rooms: Rooms) -> None:
+    """Pack weights into the rooms of their layer."""
+    blocks = -(-sum(map(len, weights)) // BLOCK_OUTPUTS)
+    for block, parts in parts_of(weights):
         if form.whole:
-            pack_whole(some, form, rooms, block)
+            pack_whole(parts, form, rooms, block)
             continue
-        parts = [np.asarray(in_memory(part), np.float32) for part in some]
-        weight = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        weight = widened(parts)
         if form.coded:
-            pack_coded(weight, form, outputs, rooms, block)
+            pack_coded(weight, form, rooms, block, blocks)
             continue
-        strides = [stride // 4 for stride in weight.strides]
         places = [room.ctypes.data + len(room) // blocks * block if len(room) else None for room in rooms[:3]]
-        if library().un_pack(weight.ctypes.data, *strides, len(weight), inputs, FORMAT_CODES[form.kind], *places):
+        if library().un_pack(weight.ctypes.data, *strides_of(weight), *weight.shape, FORMAT_CODES[form.kind], *places):
             raise ValueError(f"weights are not packed in {form.kind} by the kernels")
-    for linear in linears:
-        let_go(linear.weight)
-
-
-def _outputs(linears: Sequence[Linear], first: int, last: int) -> Iterator[Any]:
-    """The weights of some outputs of linear layers, a part of each; what was read of their file before is given back."""
-    at = 0
-    for linear in linears:
-        size = len(linear.weight)
-        begin, end = max(first - at, 0), min(last - at, size)
-        if begin < end:
-            let_go(linear.weight[:begin])
-            yield linear.weight[begin:end]
-        at += size
 
 
 def _bias(linears: Sequence[Linear]) -> NDArray[np.float32] | None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unspool.kernels.library import BLOCK_OUTPUTS
-from unspool.models.compiled.forms import PackedForm
+from unspool.models.compiled.forms import PackedForm, Rooms
 from unspool.models.stored import Scaled, Stored
 
 ZERO = 8
@@ -17,7 +17,7 @@ ZERO = 8
 
 
 @np.errstate(invalid="ignore", over="ignore")
-def pack_whole(weights: Sequence[Stored], form: PackedForm, rooms: Sequence[NDArray[np.uint8]], block: int) -> None:
+def pack_whole(weights: Sequence[Stored], form: PackedForm, rooms: Rooms, block: int) -> None:
     """Weights of outputs side by side into the rooms of their layer, from a block on."""
     parts = [in_groups(weight.scaled(), form) for weight in weights]
     numbers, scales, minima = (np.concatenate(some) for some in zip(*parts, strict=True))
