@@ -22,7 +22,7 @@ typedef struct {
 } asking;
 
 /* FEW_PASSES, AHEAD and NEAR were measured: half a core's cache of the second level, and what hides a read of memory. */
-enum { FEW_PASSES = 4, AHEAD = 4096, NEAR = 1 << 18, NEVER = 0x7fffffff };
+enum { FEW_PASSES = 4, AHEAD = 4096, FAR = 1 << 14, NEAR = 1 << 18, NEVER = 0x7fffffff };
 
 /* Of several passes over some blocks for several rows, each asks for a part of the next blocks, `size` bytes on, so that memory never
  * rests; where there are none, or they are too large to wait in a core's cache, the first pass asks for what it reads itself. */
@@ -89,3 +89,6 @@ static inline floats bias_of(const matrix *w, int output) { return w->bias ? loa
     UNROLL for (int r = 0; r < R; r++)                                                                              \
         UNROLL for (int b = 0; b < B * PER_BLOCK; b++) store(out + r * B * BLOCK + b * VL, total[b][r]);            \
     finish(p, row, R, first, B, out)
+
+/* Left to itself the compiler keeps a pointer to each of R rows, more than there are registers for. */
+#define ONE_POINTER(at) __asm__("" : "+r"(at))

@@ -89,8 +89,6 @@ static const char *widen_coded(const matrix *w, int first, int end, float *wide)
     return w->format == CODED32 ? widen_coded_of(w, first, end, wide, CODED32) : widen_coded_of(w, first, end, wide, CODED16);
 }
 
-/* Left to itself the compiler keeps a pointer to each of R rows, more than there are registers for. */
-#define ONE_POINTER(at) __asm__("" : "+r"(at))
 #define CODED_TILE(KIND, FORMAT, R)                                                                                 \
     static inline void KIND##_tile_##R(const product *p, int block, int row, asking ask)                            \
     {                                                                                                               \
@@ -122,8 +120,6 @@ static const char *widen_coded(const matrix *w, int first, int end, float *wide)
         }                                                                                                           \
         FINISH_SUMS(p, row, block, 1, R);                                                                           \
     }
-enum { FAR = 1 << 14 };                                /* bytes ahead, as measured: one stream is read faster than several */
-
 #define CODED_TILES(R) CODED_TILE(coded32, CODED32, R) CODED_TILE(coded16, CODED16, R)
 #define TILE(R)                                                                                                     \
     for (; r + R <= rows; r += R) {                                                                                 \

@@ -114,10 +114,70 @@ enum { PAIRED = 1 };
 #endif
 #undef QUAD
 
+#if VL == 16
+/* One block by many rows: a group's weights stay in registers, and a row's sum is made while they are there. */
+#define TALL_TILE(R)                                                                                                \
+    static inline __attribute__((always_inline)) void tall_tile_##R(const product *p, int block, int row, asking ask, const int format)\
+    {                                                                                                               \
+        const struct quantised *q = p->q;                                                                           \
+        const int groups = q->groups, size = GROUP * BLOCK * (format == INT8 ? 8 : 4) / 8;                          \
+        const int64_t first = (int64_t)row * groups, from = (int64_t)block * groups;                                \
+        const uint8_t *w = (const uint8_t *)p->w->data + from * size;                                               \
+        const uint16_t *scales = (const uint16_t *)p->w->scales + from * BLOCK;                                     \
+        const uint16_t *minima = format == INT4_MIN ? (const uint16_t *)p->w->minima + from * BLOCK : scales;       \
+        BEGIN_SUMS(p, block, 1, R);                                                                                 \
+        for (int g = 0; g < groups; g++, w += size, scales += BLOCK, minima += BLOCK) {                             \
+            bytes weight[8];                                                                                        \
+            UNROLL for (int j = 0; j < (format == INT8 ? 8 : 4); j++) {                                             \
+                const bytes both = *(const bytes *)(w + j * BLOCK * 4);                                             \
+                weight[j] = format == INT8 ? both : (bytes)(both & 15);                                             \
+                if (format != INT8)                                                                                 \
+                    weight[j + 4] = both >> 4;                                                                      \
+            }                                                                                                       \
+            if (is_due(&ask)) {                                                                                     \
+                UNROLL for (int line = 0; line < size; line += 64) ASK(ask, w + line);                              \
+            }                                                                                                       \
+            const floats scale = read_scales(scales), minimum = read_scales(minima);                                \
+            const int8_t *values = q->values + (first + g) * GROUP;                                                 \
+            const float *its_scale = q->scale + first + g, *its_sum = q->sum + first + g;                           \
+            const int32_t *start = q->start + first + g;                                                            \
+            UNROLL for (int r = 0; r < R; r++, values += groups * GROUP, its_scale += groups, its_sum += groups, start += groups) {\
+                ONE_POINTER(values);                                                                                \
+                ONE_POINTER(its_scale);                                                                             \
+                ints part = (ints){} + *start;                                                                      \
+                UNROLL for (int j = 0; j < 8; j++) {                                                                \
+                    const int32_t x = quad_at(values + 4 * j);                                                      \
+                    part = format == INT8 ? add_wide(part, weight[j], x) : add_small(part, weight[j], x);           \
+                }                                                                                                   \
+                total[0][r] += __builtin_convertvector(part, floats) * (scale * *its_scale);                        \
+                if (format == INT4_MIN)                                                                             \
+                    total[0][r] += minimum * *its_sum;                                                              \
+            }                                                                                                       \
+        }                                                                                                           \
+        FINISH_SUMS(p, row, block, 1, R);                                                                           \
+    }
+TALL_TILE(1) TALL_TILE(2) TALL_TILE(4) TALL_TILE(8) TALL_TILE(16)
+enum { TALLEST = 16 };                                 /* rows up to which one block at a time is faster, as measured */
+static inline asking far(asking ask) { ask.ahead = FAR; return ask; }
+#endif
+
 static inline __attribute__((always_inline)) void int_blocks_of(const product *p, int block, int end, const int format)
 {
     const int passes = p->rows / 4 + p->rows % 4 / 2 + p->rows % 2;
     const int64_t size = (int64_t)p->q->groups * GROUP * BLOCK * (format == INT8 ? 8 : 4) / 8;
+#if VL == 16
+    if (p->rows <= TALLEST) {
+        for (; block < end; block++) {
+            int r = 0;
+            for (; r + 16 <= p->rows; r += 16) tall_tile_16(p, block, r, far(asked_in(p->w, r, 1, 0, 0)), format);
+            for (; r + 8 <= p->rows; r += 8) tall_tile_8(p, block, r, far(asked_in(p->w, r, 1, 0, 0)), format);
+            for (; r + 4 <= p->rows; r += 4) tall_tile_4(p, block, r, far(asked_in(p->w, r, 1, 0, 0)), format);
+            for (; r + 2 <= p->rows; r += 2) tall_tile_2(p, block, r, far(asked_in(p->w, r, 1, 0, 0)), format);
+            for (; r < p->rows; r++) tall_tile_1(p, block, r, far(asked_in(p->w, r, 1, 0, 0)), format);
+        }
+        return;
+    }
+#endif
     for (; block + PAIRED <= end; block += PAIRED) {
         const int more = block + 2 * PAIRED <= end;
         int r = 0, pass = 0;

@@ -14,7 +14,7 @@ static void multiply_piece(void *argument, int piece, int pieces)
 static void multiply(const matrix *w, const float *x, float *y, int rows, int activation, int finish, float *room)
 {
     struct quantised q;
-    product p = {w, x, y, rows, activation, finish, &q};
+    product p = {.w = w, .x = x, .y = y, .rows = rows, .activation = activation, .finish = finish, .q = &q};
     if (!is_widened(w->format))
         quantise(&p, &q, room);
     int pieces = un_pieces((double)w->outputs * w->inputs * (rows < 4 ? 1 : rows / 4)), groups = blocks_of(w);
