@@ -20,7 +20,8 @@ below.
 - "x best" and "x transformers": the median of the rounds' ratios of unspool to the fastest of the others, and to transformers. Above 1
   unspool is faster.
 - "of bandwidth": what reading all weights once for each new token would take of the speed at which this machine reads memory, which is
-  measured in the same run by a test of our own. Learned positions are left out; a weight counts 4, 2, 1 or half a byte.
+  measured in the same run by a test of our own. Learned positions are left out; a weight counts 4, 2, 1 or half a byte,
+  though unspool reads an eighth less of float32 and a quarter less of bfloat16 where exponents are coded.
 - A `*`: in some of its rounds other processes used more than a tenth of a core. Those rounds are left out of the median; `**`: in all.
 - A dash: there is no number, as the engine has not got it; below each table it is said why.
 - End tokens do not end a text, so all make as many tokens. Contestants of one table have weights of one format; what they compute in is

@@ -10,6 +10,9 @@ from benchmarks.workloads import Workload
 
 TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 
+NARROWEST = 6.5
+"""Inches that the words above and below take."""
+
 
 def draw(duels: Sequence[Duel], rows: Sequence[Workload], path: Path) -> bool:
     """A panel for each duel of one model, saved to a path; False, and nothing, if no row was run by unspool and another."""
@@ -27,7 +30,7 @@ def draw(duels: Sequence[Duel], rows: Sequence[Workload], path: Path) -> bool:
     colors = dict(zip(sorted(names, key=is_ours, reverse=True), COLORS * len(names), strict=False))
     marks = dict(zip(sorted(names, key=is_ours, reverse=True), MARKERS * len(names), strict=False))
     with rc_context({**PLOT_STYLE, "axes.grid.axis": "both"}):
-        figure = Figure(figsize=(2.2 + 2.4 * len(duels), 1.2 + 0.26 * len(shown)), layout="constrained")
+        figure = Figure(figsize=(max(2.2 + 2.4 * len(duels), NARROWEST), 1.2 + 0.26 * len(shown)), layout="constrained")
         panels = figure.subplots(1, len(duels), sharey=True, squeeze=False)[0]
         for panel, duel in zip(panels, duels, strict=True):
             panel.axvline(1, color=INK, linewidth=0.8)
