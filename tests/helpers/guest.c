@@ -9,8 +9,9 @@
 
 const kernels *un_variant(int i);
 int un_pack(const float *, int64_t, int64_t, int32_t, int32_t, int32_t, void *, uint16_t *, uint16_t *);
+int un_pack_coded(const float *, int64_t, int64_t, int32_t, int32_t, int32_t, int32_t, void *, int32_t *, exception *, int64_t);
 
-enum { ROOM = 1, LET_GO, WRITE, READ, THREADS, FORWARD, LINEAR, LOG_SUM_EXP, TOP, PACK };
+enum { ROOM = 1, LET_GO, WRITE, READ, THREADS, FORWARD, LINEAR, LOG_SUM_EXP, TOP, PACK, PACK_CODED };
 
 #define AT(word) ((void *)(uintptr_t)(word))
 
@@ -36,6 +37,8 @@ static int64_t answer(const int64_t *q)
     case LOG_SUM_EXP: return k->log_sum_exp(AT(q[1]), (int)q[2], q[3], AT(q[4]), AT(q[5])), 0;
     case TOP: return k->top(AT(q[1]), (int)q[2], q[3], (int)q[4], AT(q[5]));
     case PACK: return un_pack(AT(q[1]), q[2], q[3], (int)q[4], (int)q[5], (int)q[6], AT(q[7]), AT(q[8]), AT(q[9]));
+    case PACK_CODED:
+        return un_pack_coded(AT(q[1]), q[2], q[3], (int)q[4], (int)q[5], (int)q[6], (int)q[7], AT(q[8]), AT(q[9]), AT(q[10]), q[11]);
     default: return -1;
     }
 }

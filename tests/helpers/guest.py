@@ -28,7 +28,7 @@ from unspool.kernels.library import (
 from unspool.models.compiled.forms import PackedForm
 
 EMULATOR = shutil.which("qemu-aarch64")
-ROOM, LET_GO, WRITE, READ, THREADS, FORWARD, LINEAR, LOG_SUM_EXP, TOP, PACK = range(1, 11)
+ROOM, LET_GO, WRITE, READ, THREADS, FORWARD, LINEAR, LOG_SUM_EXP, TOP, PACK, PACK_CODED = range(1, 12)
 
 
 def compiler():
@@ -41,7 +41,8 @@ def compiler():
 
 def built(folder):
     """The program, for AArch64."""
-    sources = [str(FOLDER / f"{name}.c") for name in ("pool", "pack", "dispatch", "variant")] + [str(Path(__file__).with_suffix(".c"))]
+    names = ("pool", "pack", "pack_coded", "dispatch", "variant")
+    sources = [*(str(FOLDER / f"{name}.c") for name in names), str(Path(__file__).with_suffix(".c"))]
     given = [*FLAGS, "-DVARIANT=baseline", "-DWORK_OF_A_PIECE=1000.0", f"-I{FOLDER}", *sources, "-lm", "-lpthread"]
     subprocess.run([*compiler(), *given, "-o", str(folder / "guest")], check=True)
     return folder / "guest"
@@ -106,6 +107,19 @@ class Guest:
             if size:
                 self.back(one, place, size)
         self.let_go()
+
+    def un_pack_coded(self, w, to_output, to_input, outputs, inputs, number, exponent, *places):
+        *here, room = places
+        form = PackedForm(list(FORMAT_CODES)[number], 32, False, exponent, room)
+        sizes, blocks = form.sizes(outputs, inputs), -(-outputs // BLOCK_OUTPUTS)
+        numbers, first = self.put(bytes(sizes.numbers)), self.put(bytes(sizes.exceptions))
+        last = ((outputs - 1) * to_output + (inputs - 1) * to_input + 1) * 4
+        shape = (to_output, to_input, outputs, inputs, number, exponent)
+        found = self.ask(PACK_CODED, self.copied(w, last), *shape, numbers, first, first + 4 * (blocks + 1), room)
+        self.back(numbers, here[0], sizes.numbers)
+        self.back(first, here[1], sizes.exceptions)
+        self.let_go()
+        return found
 
     def linear(self, layer, x, rows, y, softcap):
         fields = self.matrix(Matrix.from_address(layer))

@@ -6,7 +6,8 @@ from helpers import guest, kernels as on_trial
 
 from unspool.kernels import library
 from unspool.kernels.library import PACKED_FORMATS
-from unspool.models.compiled.forms import PackedForm
+from unspool.models.compiled import coded
+from unspool.models.compiled.forms import PackedForm, Rooms
 
 pytestmark = [
     pytest.mark.skipif(not library.variants(), reason="the kernels are not built"),
@@ -55,6 +56,27 @@ def test_weights_are_packed_as_here(aarch64, kind):
             rooms = [np.zeros(max(size, 1), np.uint8) for size in sizes]
             places = [room.ctypes.data if size else None for room, size in zip(rooms, sizes, strict=True)]
             one.un_pack(weight.ctypes.data, *strides, outputs, inputs, PACKED_FORMATS.index(kind), *places)
+            found.append(b"".join(map(bytes, rooms)))
+        assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("kind", ["coded32", "coded16"])
+def test_exponents_are_coded_as_here(aarch64, kind, monkeypatch):
+    monkeypatch.setattr(coded, "FEW", 1)
+    rng = np.random.default_rng(10)
+    for _ in range(30):
+        outputs, inputs = int(rng.integers(1, 83)), 8 * int(rng.integers(1, 20))
+        weight = rng.standard_normal((outputs, inputs)).astype(np.float32)
+        weight.reshape(-1)[:: 1 + inputs // 3] *= np.float32(2.0**40)     # exceptions
+        weight = weight if rng.integers(2) else weight.T.copy().T
+        form = coded.coded_form([weight], PackedForm.of("float32" if kind == "coded32" else "bfloat16"))
+        assert form.exceptions
+        found = []
+        for one in (library.library(), aarch64):
+            rooms = Rooms(*(np.zeros(size, np.uint8) for size in form.sizes(outputs, inputs)))
+            with monkeypatch.context() as patch:
+                patch.setattr(coded, "library", lambda one=one: one)
+                coded.pack_coded(weight, form, rooms, 0, -(-outputs // 16))
             found.append(b"".join(map(bytes, rooms)))
         assert found[0] == found[1]
 
