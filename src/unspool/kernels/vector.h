@@ -24,6 +24,8 @@ typedef VECTOR(float, VL) floats;
 typedef VECTOR(int32_t, VL) ints;
 typedef VECTOR(uint32_t, VL) words;
 typedef VECTOR(uint16_t, VL) halves;
+typedef VECTOR(int8_t, VL) small;
+typedef VECTOR(uint8_t, VL) unsigned_small;
 typedef VECTOR(float, 4) four;
 typedef VECTOR(float, 8) eight;
 
@@ -178,7 +180,7 @@ static inline ints signed_bytes(const uint8_t *p)
 #elif VL == 8
     return (ints)_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p));
 #else
-    return __builtin_convertvector(*(const VECTOR(int8_t, VL) *)p, ints);
+    return __builtin_convertvector(*(const small *)p, ints);
 #endif
 }
 
@@ -189,7 +191,7 @@ static inline ints unsigned_bytes(const uint8_t *p)
 #elif VL == 8
     return (ints)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p));
 #else
-    return __builtin_convertvector(*(const VECTOR(uint8_t, VL) *)p, ints);
+    return __builtin_convertvector(*(const unsigned_small *)p, ints);
 #endif
 }
 
