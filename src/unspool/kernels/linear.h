@@ -33,6 +33,14 @@ static inline asking asked_in(const matrix *w, int pass, int passes, int64_t siz
     return (asking){AHEAD, 1, pass == 0 ? 0 : NEVER, w->streamed && passes <= FEW_PASSES};
 }
 
+/* Tiles that read one block after the other, in one stream, ask further ahead; those of the first rows do it for all. */
+static inline asking asked_in_stream(const matrix *w, int row)
+{
+    asking ask = asked_in(w, row, 1, 0, 0);
+    ask.ahead = FAR;
+    return ask;
+}
+
 /* Whether this step of a tile is one that asks. */
 static inline int is_due(asking *ask)
 {

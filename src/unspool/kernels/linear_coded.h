@@ -123,8 +123,7 @@ static const char *widen_coded(const matrix *w, int first, int end, float *wide)
 #define CODED_TILES(R) CODED_TILE(coded32, CODED32, R) CODED_TILE(coded16, CODED16, R)
 #define TILE(R)                                                                                                     \
     for (; r + R <= rows; r += R) {                                                                                 \
-        asking ask = asked_in(p->w, r, 1, 0, 0);                                                                    \
-        ask.ahead = FAR;                                                                                            \
+        const asking ask = asked_in_stream(p->w, r);                                                                \
         if (p->w->format == CODED32) coded32_tile_##R(p, b, r, ask);                                                \
         else coded16_tile_##R(p, b, r, ask);                                                                        \
     }

@@ -16,6 +16,8 @@ struct quantised {
 
 typedef VECTOR(uint8_t, 4 * VL) bytes;                 /* four inputs of each of VL outputs */
 
+/* Bytes of a group of a block. */
+static inline int group_size(int format) { return GROUP * BLOCK * (format == INT8 ? 8 : 4) / 8; }
 static inline int groups_of(int inputs) { return (inputs + GROUP - 1) / GROUP; }
 static inline int64_t quantised_room(int rows, int inputs) { return (int64_t)rows * groups_of(inputs) * (GROUP / 4 + 3); }
 
@@ -56,7 +58,7 @@ static inline floats read_scales(const uint16_t *p) { return widen_float16(*(con
     static inline void int_tile_##B##_##R(const product *p, int block, int row, asking ask, const int format)       \
     {                                                                                                               \
         const struct quantised *q = p->q;                                                                           \
-        const int groups = q->groups, size = GROUP * BLOCK * (format == INT8 ? 8 : 4) / 8;                          \
+        const int groups = q->groups, size = group_size(format);                                                    \
         const int64_t first = (int64_t)row * groups, next = (int64_t)groups * size, from = (int64_t)block * groups; \
         const uint8_t *w = (const uint8_t *)p->w->data + from * size;                                               \
         const uint16_t *scales = (const uint16_t *)p->w->scales + from * BLOCK;                                     \
@@ -120,7 +122,7 @@ enum { PAIRED = 1 };
     static inline __attribute__((always_inline)) void tall_tile_##R(const product *p, int block, int row, asking ask, const int format)\
     {                                                                                                               \
         const struct quantised *q = p->q;                                                                           \
-        const int groups = q->groups, size = GROUP * BLOCK * (format == INT8 ? 8 : 4) / 8;                          \
+        const int groups = q->groups, size = group_size(format);                                                    \
         const int64_t first = (int64_t)row * groups, from = (int64_t)block * groups;                                \
         const uint8_t *w = (const uint8_t *)p->w->data + from * size;                                               \
         const uint16_t *scales = (const uint16_t *)p->w->scales + from * BLOCK;                                     \
@@ -158,22 +160,23 @@ enum { PAIRED = 1 };
     }
 TALL_TILE(1) TALL_TILE(2) TALL_TILE(4) TALL_TILE(8) TALL_TILE(16)
 enum { TALLEST = 16 };                                 /* rows up to which one block at a time is faster, as measured */
-static inline asking far(asking ask) { ask.ahead = FAR; return ask; }
+#define TALL(R) \
+    for (; r + R <= p->rows; r += R) tall_tile_##R(p, block, r, asked_in_stream(p->w, r), format);
 #endif
 
 static inline __attribute__((always_inline)) void int_blocks_of(const product *p, int block, int end, const int format)
 {
     const int passes = p->rows / 4 + p->rows % 4 / 2 + p->rows % 2;
-    const int64_t size = (int64_t)p->q->groups * GROUP * BLOCK * (format == INT8 ? 8 : 4) / 8;
+    const int64_t size = (int64_t)p->q->groups * group_size(format);
 #if VL == 16
     if (p->rows <= TALLEST) {
         for (; block < end; block++) {
             int r = 0;
-            for (; r + 16 <= p->rows; r += 16) tall_tile_16(p, block, r, far(asked_in(p->w, r, 1, 0, 0)), format);
-            for (; r + 8 <= p->rows; r += 8) tall_tile_8(p, block, r, far(asked_in(p->w, r, 1, 0, 0)), format);
-            for (; r + 4 <= p->rows; r += 4) tall_tile_4(p, block, r, far(asked_in(p->w, r, 1, 0, 0)), format);
-            for (; r + 2 <= p->rows; r += 2) tall_tile_2(p, block, r, far(asked_in(p->w, r, 1, 0, 0)), format);
-            for (; r < p->rows; r++) tall_tile_1(p, block, r, far(asked_in(p->w, r, 1, 0, 0)), format);
+            TALL(16)
+            TALL(8)
+            TALL(4)
+            TALL(2)
+            TALL(1)
         }
         return;
     }

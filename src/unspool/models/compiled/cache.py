@@ -1,6 +1,6 @@
 """Packed weights kept on disk and mapped into memory, so that a large model is packed once and its memory is shared.
 
-A file holds the layers of one checkpoint for one dtype, one after the other, each in the format it is packed in. Its name says of which
+A file holds the layers of one checkpoint for one dtype, one after the other, behind a line that says in which forms. Its name says of which
 files it was made (path, size, time of change, and what no program sets: when the entry itself was changed, and its number on the disk, for
 one file can take the place of another of its size and time), for which kernels, and by which modules of this package; when one of them
 changes, another file is made, and the old one goes once a day has passed without its use. It lies in UNSPOOL_CACHE, or `unspool` in the
